@@ -1,0 +1,210 @@
+-- admit.lua: may I launch?
+--
+-- op: id, request_id, campaign, channel?, count, min_count, application?, mpp?, pools?, owner, body,
+--     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: wait.lua)
+-- -> a grant, a deny or a fault, as lua/README.md has them
+--
+-- req hash, campaign/request_id -> JSON: body, id, granted, remain (records not yet forgotten),
+-- replayed (a repeat was answered), granted_at, launch_within, channel, mpp, answer_within. Its first answer again is made of it.
+
+local record, pools = need('record'), need('pool')
+local request, checks = need('request'), need('checks')
+local hunger, rate, breaker = need('hunger'), need('rate'), need('breaker')
+local wake = need('wake')
+
+-- Reasons that a newer snapshot may end: the poller is woken.
+local ENDED_BY_SNAPSHOT = set_of({
+  'recovering', 'no_snapshot', 'stale_snapshot', 'no_capacity', 'mpp_full', 'reserved',
+})
+
+local function nth_id(id, i)
+  return i == 1 and id or id .. '.' .. i
+end
+
+local function snapshot_of(channel)
+  local p = pools.get('channel:' .. channel)
+  if not p.t0 or not p.total then return nil end
+  return { age_ms = now - p.t0, total = p.total, unused = p.unused }
+end
+
+local function smallest_room(c)
+  local smallest
+  for _, p in ipairs(c.pools) do
+    local room = pools.room(p)
+    if room and (not smallest or room < smallest) then smallest = room end
+  end
+  return smallest and max(0, smallest)
+end
+
+local function answer(decision, op, c, limiting)
+  local a = limiting or {}
+  a.decision, a.request_id = decision, op.request_id
+  if a.in_use then a.in_use = pools.get(a.pool).in_use end -- after the decision, as room is
+  a.room, a.snapshot = smallest_room(c), snapshot_of(c.channel)
+  return a
+end
+
+-- -> candidate, units, what limited it: the first channel that gives all, else the one that gives most
+local function choose(ask)
+  local best, most, limiting
+  for _, channel in ipairs(ask.channels) do
+    local c = request.candidate(ask, channel)
+    local k, why = checks.run(ask, c)
+    if k < ask.min_count then k = 0 end
+    -- Nothing anywhere: the last channel is the platform's last resort too, so its reason counts.
+    if not best or k > most or most == 0 then best, most, limiting = c, k, why end
+    if most >= ask.count then break end
+  end
+  return best, most, limiting
+end
+
+local function explain(ask, c)
+  local list = {}
+  for _, p in ipairs(c.pools) do
+    if p.name ~= ON_KNOWN_MPP then
+      local one = { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
+      local k, why = checks.run(one, {
+        channel = c.channel, mpp = p.kind == 'mpp' and c.mpp or nil, pools = { p }, rated = {},
+      })
+      local limit = pools.limit(p)
+      list[#list + 1] = {
+        pool = p.name, limit = limit, in_use = p.in_use, headroom = pools.headroom(p, limit),
+        room = pools.room(p), verdict = k >= 1 and 'ok' or why.reason,
+      }
+    end
+  end
+  return list
+end
+
+-- What shadow mode only pretends to grant does not use up rates: else all that follows were denied.
+local function reserve(ask, c, k, is_true)
+  local op, names = ask.op, {}
+  for i, p in ipairs(c.pools) do names[i] = p.name end
+  for _, p in ipairs(is_true and c.rated or {}) do rate.consume(p, k) end
+  for _, p in ipairs(c.pools) do
+    if p.rules.breaker and breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
+  end
+  local answer_within, max_call = request.within(ask, c, 'answer_within'), request.within(ask, c, 'max_call')
+  local list = {}
+  for i = 1, k do
+    local r = {
+      id = nth_id(op.id, i), granted_at = now, state = 'live', campaign = op.campaign,
+      visible_by = now + zone.launch_within + ask.placement.claim_within,
+      deadline = now + answer_within, channel = c.channel, mpp = c.mpp, owner = op.owner, pools = names,
+      request_id = op.request_id, answer_within = answer_within, max_call = max_call,
+    }
+    record.write(r, r.deadline)
+    for _, p in ipairs(c.pools) do pools.join(p, r) end
+    list[i] = { id = r.id, mpp = c.mpp, channel = c.channel, renew_within_ms = answer_within }
+  end
+  call('HSET', REQ, op.campaign .. '/' .. op.request_id, encode({
+    body = op.body, id = op.id, granted = k, remain = k, granted_at = now, channel = c.channel,
+    mpp = c.mpp, launch_within = zone.launch_within, answer_within = answer_within,
+  }))
+  return list
+end
+
+-- The first grant again, for whoever lost it; it never tells anyone to launch too late.
+local function replay(op, q)
+  if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end
+  if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
+    q.replayed = true
+    call('HSET', REQ, op.campaign .. '/' .. op.request_id, encode(q))
+  end
+  if wake.is_wanted() then need('wait').fetched(op) end
+  local list, live, c = {}, false, { channel = q.channel, pools = {} }
+  for i = 1, q.granted do
+    local r = record.read(nth_id(q.id, i))
+    local state = 'ended'
+    if r then state = record.is_overdue(r) and 'expired' or record.public_state(r) end
+    live = live or state == 'live'
+    if r and #c.pools == 0 then c.pools = pools.all(r) end
+    list[i] = {
+      id = nth_id(q.id, i), mpp = r and r.mpp or q.mpp, channel = q.channel, state = state,
+      renew_within_ms = q.answer_within,
+    }
+  end
+  local a = answer('grant', op, c)
+  a.channel, a.granted, a.reservations, a.repeated = q.channel, q.granted, list, true
+  a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0
+  return a
+end
+
+local function deny(ask, c, limiting, hungry)
+  local op = ask.op
+  local waiting = op.replica and not op.dry_run and need('wait').stay(ask, limiting, hungry) or nil
+  local a = answer('deny', op, c, limiting)
+  a.channel, a.granted, a.reservations = ask.channel, 0, {}
+  a.waiting, a.again_ms = waiting, nil
+  if not (op.dry_run or waiting) then count('deny:' .. a.reason) end
+  return a
+end
+
+local function grant(ask, c, k, limiting, is_true)
+  local op = ask.op
+  local list = op.dry_run and {} or reserve(ask, c, k, is_true)
+  local a = answer('grant', op, c, limiting)
+  a.again_ms = nil
+  a.channel, a.granted, a.reservations = c.channel, k, list
+  a.launch_within_ms = zone.launch_within + now - (op.seen or now)
+  if op.dry_run then return a end
+  count('grant', k)
+  if wake.is_wanted() then need('wait').granted(op, c) end
+  return a
+end
+
+-- Shadow mode: the true decision is counted, and answered as a grant; what it holds is counted too.
+local function pretend(ask, c, limiting)
+  count('deny:' .. limiting.reason)
+  count('shadow', ask.count)
+  local a = grant(ask, c, ask.count, limiting, false)
+  a.shadow = true
+  return a
+end
+
+-- More at once than a rate ever lets through is no matter of waiting.
+local function above_burst(ask, c)
+  for _, p in ipairs(c.rated) do
+    if ask.min_count > p.rules.burst then return fault('min_count_above_burst', 'min_count', p.name) end
+  end
+end
+
+-- Somebody was turned away for want of news: the poller asks the platform sooner.
+local function want_snapshot(limiting)
+  if limiting and ENDED_BY_SNAPSHOT[limiting.reason] and not meta.wanted then
+    meta.wanted = true
+    if BELL then call('PUBLISH', BELL, 'poll ' .. string.match(ZONE, '{(.-)}')) end
+  end
+end
+
+return function(op)
+  meta.asked = now
+  local text = not op.dry_run and call('HGET', REQ, op.campaign .. '/' .. op.request_id)
+  if text then return replay(op, decode(text)) end
+  local ask, wrong = request.read(op)
+  if not ask then return wrong end
+  local waited = wake.is_wanted() and not op.dry_run and need('wait')
+  if waited and waited.is_other(op) then return fault('conflict', 'request_id', op.request_id) end
+  local behind = waited and waited.behind(ask)
+  ask.is_big = op.replica and ask.min_count > 1 and not behind -- it is kept open for several or none
+  local c, k, limiting = choose(ask)
+  local wrong_burst = above_burst(ask, c)
+  if wrong_burst then return wrong_burst end
+  local hungry
+  if not op.dry_run then
+    want_snapshot(limiting)
+    hungry = hunger.note(ask, c, limiting)
+  end
+  if behind and k >= ask.min_count then k, limiting = 0, behind end
+  local a
+  if k >= ask.min_count then
+    a = grant(ask, c, k, limiting, true)
+  elseif zone.shadow and not op.dry_run then
+    a = pretend(ask, c, limiting)
+  else
+    a = deny(ask, c, limiting, hungry)
+  end
+  if op.dry_run then a.dry_run = true end
+  if op.explain then a.pools = explain(ask, c) end
+  return a
+end

@@ -1,0 +1,91 @@
+-- apply.lua: the whole call: the clock, recovery, deadlines, then the operations in order.
+--
+-- An operation that fails through a fault of ours (a bug) answers `internal` and does not take the
+-- others of its batch with it: decisions read first and write last.
+
+local function born()
+  for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, HUNGRY .. 'until', WAITERS }) do call('HSET', key, '', '') end
+  for _, key in ipairs({ DUE, ARRIVED }) do call('ZADD', key, FOREVER, '') end
+  call('ZADD', QUEUE, 0, '')
+  call('HSET', ZONE, 'schema', SCHEMA)
+  return {
+    offset = 0, last = 0, stepped = 0, called = 0, run_id = '', recovered_from = 0, recover_until = 0,
+    holder = '', token = 0, lease_until = 0, wanted = false, asked = 0, foreign = 0,
+  }
+end
+
+-- Zone time always moves on: what the server's clock steps back, the offset makes up for.
+local function tick()
+  local raw_us = need('clock').read()
+  local raw = floor(raw_us / 1000)
+  local back = meta.last - raw
+  meta.last = raw
+  meta.offset = meta.offset + max(0, back)
+  now, now_us = raw + meta.offset, raw_us + meta.offset * 1000
+  if back > 0 then meta.stepped = now end
+end
+
+-- Another server, or a long silence: what happened meanwhile is known to nobody.
+local function notice_loss()
+  local run_id = need('clock').run_id()
+  local silent = #zone.fed > 0 and now - meta.called > zone.max_age
+  if meta.run_id ~= run_id or silent then
+    meta.run_id = run_id
+    begin_recovery()
+  end
+  meta.called = now
+end
+
+-- Which function of which module answers an operation; a module that is one function needs no name.
+local VERBS = {
+  admit = { 'admit' }, ingest = { 'ingest' }, lease = { 'lease' },
+  launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
+  beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
+  get = { 'read', 'get' }, list = { 'read', 'list' }, status = { 'read', 'status' },
+  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'limit' }, policy_get = { 'policy', 'get' }, time = { 'time' },
+}
+modules.time = function()
+  return function() return {} end -- the call's now is the answer
+end
+
+local function verb_of(name)
+  local place = VERBS[name]
+  local module = place and need(place[1])
+  return module and (place[2] and module[place[2]] or module)
+end
+
+-- What may let waiters through without a word of any pool: rules changed, a pause is over.
+local LETS_GO = set_of({ 'policy', 'pause' })
+
+local function perform(op)
+  local verb = verb_of(op.op)
+  if not verb then return fault('internal', 'op', op.op) end
+  local ok, result = pcall(verb, op)
+  if ok and LETS_GO[op.op] then need('wake').better() end
+  if ok then return result end
+  return fault('internal', op.op, tostring(result))
+end
+
+local function main(ops)
+  local got = call('HMGET', ZONE, 'schema', 'meta')
+  if got[1] and tonumber(got[1]) ~= SCHEMA then return { now = 0, error = 'schema_mismatch' } end
+  if not load_policy() then
+    if ops[1].op ~= 'policy' then return { now = 0, error = 'no_policy' } end
+    need('policy').first(ops[1])
+  end
+  meta = got[2] and decode(got[2]) or born()
+  tick()
+  notice_loss()
+  if need('wake').is_wanted() then need('queue').sweep() end
+  need('due')()
+  local results = {}
+  for i, op in ipairs(ops) do results[i] = perform(op) end
+  need('pool').flush()
+  need('wake').flush()
+  if loaded.share then loaded.share.flush() end
+  call('HSET', ZONE, 'meta', encode(meta))
+  flush_counts()
+  return { now = now, policy = zone.version, results = results }
+end
+
+return encode(main(decode(ARGV[1])))

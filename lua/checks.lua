@@ -1,0 +1,178 @@
+-- checks.lua: may it launch? Each check allows some of the wanted units, in the order of REASONS;
+-- the first that leaves fewer than min_count is the reason. Reads only: a denied request changes
+-- nothing.
+--
+-- A check: (ask, candidate, k) -> units it allows of k, why. why: {reason, pool, in_use, limit,
+-- retry_after_ms}; in_use and limit only where the reason is about room. again_ms: time alone may end it.
+local pools, share, hunger = need('pool'), need('share'), need('hunger')
+local rate, breaker = need('rate'), need('breaker')
+local checks = {}
+
+-- retry_after: ms, or false where only an operator helps
+local function no(reason, p, retry_after)
+  return 0, { reason = reason, pool = p and p.name, retry_after_ms = retry_after or nil }
+end
+
+function checks.zone_paused(_, _, k)
+  if zone.paused.zone then return no('zone_paused', nil, false) end
+  return k
+end
+
+function checks.pool_paused(_, c, k)
+  for _, p in ipairs(c.pools) do
+    if zone.paused[p.name] then return no('pool_paused', p, false) end
+  end
+  if c.mpp and zone.paused['mpp:' .. c.mpp] then return no('pool_paused', { name = 'mpp:' .. c.mpp }, false) end
+  return k
+end
+
+-- Half open: as many as the request needs at least may try.
+function checks.breaker_open(ask, c, k)
+  local why
+  for _, p in ipairs(c.pools) do
+    if p.rules.breaker and breaker.is_open(p) then return no('breaker_open', p, breaker.wait(p)) end
+    if p.rules.breaker and breaker.is_half_open(p) and k > ask.min_count then
+      k, why = ask.min_count, { reason = 'breaker_open', pool = p.name, retry_after_ms = zone.poll_interval }
+    end
+  end
+  return k, why
+end
+
+function checks.rate_limited(ask, c, k)
+  local why
+  for _, p in ipairs(c.rated) do
+    local allowed = rate.allowed(p)
+    if allowed < k then
+      k = allowed
+      why = { reason = 'rate_limited', pool = p.name, retry_after_ms = rate.wait(p, max(ask.min_count, allowed + 1)) }
+    end
+  end
+  return k, why
+end
+
+function checks.recovering(_, c, k)
+  local wait = max(meta.recover_until - now, zone.poll_interval)
+  if now < meta.recover_until then return no('recovering', nil, wait) end
+  for _, p in ipairs(c.pools) do
+    -- By the next photograph every lost reservation is in it, or dead.
+    if p.fed and p.kind ~= 'mpp' and p.t0 and p.w0 <= meta.recover_until and p.name ~= ON_KNOWN_MPP then
+      return no('recovering', p, wait)
+    end
+  end
+  return k
+end
+
+function checks.no_snapshot(_, c, k)
+  for _, p in ipairs(c.pools) do
+    if p.kind == 'channel' and p.fed and not (p.t0 and (p.ceiling or p.rules.limit)) then
+      return no('no_snapshot', p, zone.poll_interval)
+    end
+  end
+  return k
+end
+
+function checks.stale_snapshot(_, c, k)
+  for _, p in ipairs(c.pools) do
+    if p.t0 and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP and now - p.t0 > zone.max_age then
+      return no('stale_snapshot', p, zone.poll_interval)
+    end
+  end
+  return k
+end
+
+-- A check of room in the pools that is_of(pool) names.
+local function room_check(reason, is_of, room_of)
+  return function(ask, c, k)
+    local why
+    for _, p in ipairs(c.pools) do
+      local limit = is_of(p) and pools.limit(p)
+      local free = limit and max(0, room_of(p, limit))
+      if free and free < k then
+        k = free
+        why = {
+          reason = reason, pool = p.name, in_use = p.in_use, limit = limit,
+          retry_after_ms = pools.retry_after(p, ask.min_count),
+        }
+      end
+    end
+    return k, why
+  end
+end
+
+local function all_of(p, limit) return limit - p.in_use end
+local function is_kind(kind) return function(p) return p.kind == kind end end
+
+checks.no_capacity = room_check('no_capacity', is_kind('channel'), all_of)
+checks.mpp_full = room_check('mpp_full', is_kind('mpp'), all_of)
+checks.campaign_limit = room_check('campaign_limit', is_kind('campaign'), all_of)
+checks.pool_full = room_check('pool_full', function(p) return not BUILT_IN[p.kind] end, all_of)
+-- Units that the campaign's own guarantee covers, on the channel that has guarantees.
+local function guaranteed(ask, c, k)
+  for _, p in ipairs(c.pools) do
+    if p.name == zone.guaranteed then
+      return min(k, (share.kept(p, ask.op.campaign, pools.limit(p) or FOREVER)))
+    end
+  end
+  return 0
+end
+
+-- What must stay free when this campaign asks: headroom for everybody; beyond its own guarantee also
+-- what is kept for others and for higher classes (trunk reservation).
+local function unreserved(ask, p, limit, k)
+  local free = limit - pools.headroom(p, limit) - p.in_use
+  local mine, others = share.kept(p, ask.op.campaign, limit)
+  local own = min(k, mine, max(0, free))
+  local class = tostring(ask.campaign.rules.priority or 0)
+  local rest = free - others - (zone.priority_reserve[class] or 0)
+  return max(own, min(k, rest))
+end
+
+function checks.reserved(ask, c, k)
+  local why
+  for _, p in ipairs(c.pools) do
+    local limit = p.kind == 'channel' and pools.limit(p)
+    local allowed = limit and max(0, unreserved(ask, p, limit, k))
+    if allowed and allowed < k then
+      k = allowed
+      why = {
+        reason = 'reserved', pool = p.name, in_use = p.in_use, limit = limit,
+        retry_after_ms = pools.retry_after(p, ask.min_count),
+      }
+    end
+  end
+  return k, why
+end
+
+function checks.fair_share(ask, c, k)
+  local why
+  local own = guaranteed(ask, c, k)
+  for _, p in ipairs(c.pools) do
+    local allowed, ends
+    if p.hungry and pools.is_contended(p) then allowed, ends = hunger.allowed(p, ask, k, own) end
+    if allowed and allowed < k then
+      k = allowed
+      why = {
+        reason = 'fair_share', pool = p.name, in_use = p.in_use, limit = pools.limit(p),
+        retry_after_ms = pools.retry_after(p, ask.min_count),
+        again_ms = ends and max(1, ends - now + 1) or nil,
+      }
+    end
+  end
+  return k, why
+end
+
+-- -> units granted (fewer than min_count: denied), and what limited it
+function checks.run(ask, c)
+  local k, limiting = ask.count, nil
+  for _, reason in ipairs(REASONS) do
+    local check = checks[reason]
+    if check then
+      local allowed, why = check(ask, c, k)
+      if allowed < k then k, limiting = allowed, why end
+      if k < ask.min_count then break end
+    end
+  end
+  return k, limiting
+end
+
+return checks

@@ -1,0 +1,18 @@
+-- limit.lua: a limit for a while: a dialer paces itself by its free agents, or an operator by hand.
+--
+-- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns)
+-- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
+local pools = need('pool')
+
+return function(op)
+  local p = pools.get(op.pool)
+  if not p.known or p.kind == ON_KNOWN_MPP or p.kind == 'zone' or pools.is_whole_mpp(op.pool) then
+    return fault('unknown_pool', 'pool', op.pool)
+  end
+  if op.scope and not (p.kind == 'campaign' and contains(op.scope, string.sub(op.pool, 10))) then
+    return fault('forbidden', 'pool', op.pool)
+  end
+  p.set_limit, p.set_until = op.limit, now + op.ttl_ms
+  pools.touch(p)
+  return { pool = op.pool, limit = pools.limit(p), set_limit = op.limit, ['until'] = p.set_until }
+end

@@ -1,0 +1,142 @@
+-- policy.lua: the live policy: stored compiled, replaced whole, read by every decision.
+--
+-- policy:      mode, expected? (version, for put), known? (version that the asker saw), version? (for
+--              restore), digest, fields, source
+--   file     applies content that was never applied to this zone before
+--   apply    applies always
+--   put      applies if the live version is the expected one
+--   restore  applies if it is newer than what is stored, under its own version: state was lost
+--   restore also brings back paused (pool -> since, zone time in ms, JSON text) and applied (digests)
+--   -> {version, applied, digest} or fault conflict, lost (known is newer than what is stored)
+-- policy_get:  -> {version, digest, source, fields, paused (JSON text), applied}
+-- pause:       pool? (none: the zone), on, known?
+--   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
+local pools, share, hunger = need('pool'), need('share'), need('hunger')
+local policy = {}
+
+-- Members of the policy hash that are not a pool's, campaign's, application's or the zone's rules.
+local NOT_RULES = set_of({ 'version', 'digest', 'source', 'applied', 'paused' })
+local APPLIED_MAX = 100 -- digests remembered of policies that were applied
+local PAUSED_MAX = 1000 -- pools paused at once: every decision reads them
+
+local function stored()
+  local got = call('HMGET', POLICY, 'version', 'digest', 'applied')
+  return tonumber(got[1] or 0), got[2] or '', got[3] and decode(got[3]) or {}
+end
+
+local may_apply = {}
+
+function may_apply.file(op, _, _, applied) return not contains(applied, op.digest) end
+function may_apply.apply(op, _, digest) return op.digest ~= digest end
+function may_apply.put(op, _, digest) return op.digest ~= digest end
+function may_apply.restore(op, version) return op.version > version end
+
+local function replace(op, version, applied)
+  applied = op.applied or applied -- restored: what the lost one knew
+  if not contains(applied, op.digest) then applied[#applied + 1] = op.digest end
+  while #applied > APPLIED_MAX do table.remove(applied, 1) end
+  op.fields.zone.version = version
+  local paused = op.paused or call('HGET', POLICY, 'paused') or '{}'
+  call('DEL', POLICY)
+  for name, rules in pairs(op.fields) do call('HSET', POLICY, name, encode(rules)) end
+  call('HSET', POLICY, 'version', version, 'digest', op.digest, 'source', op.source, 'applied', encode(applied), 'paused', paused)
+end
+
+-- A new zone, or one that lost its state: whatever is offered is better than none.
+function policy.first(op)
+  op.lost = op.known ~= nil
+  replace(op, op.lost and 0 or op.version or 1, {})
+  load_policy()
+  share.recount()
+  op.mode, op.was_first = 'apply', true
+end
+
+-- Who asks for a change saw a newer policy than this: it was lost, and comes back before the change.
+local function is_lost(op, version)
+  return op.lost or (op.known ~= nil and version < op.known)
+end
+
+-- A channel that snapshots feed from now on was not watched before, or somebody else takes the
+-- photographs: nobody knows which reservations they show. As after a loss, time tells.
+local function is_newly_fed(before)
+  for _, channel in ipairs(zone.fed) do
+    if not before.is_fed[channel] then return true end
+  end
+  return #zone.fed > 0 and before.source ~= nil and before.source ~= zone.source
+end
+
+local function paused_count()
+  local n = 0
+  for _ in pairs(zone.paused) do n = n + 1 end
+  return n
+end
+
+-- Whoever polls must hear of it: an idle zone would be polled by its old parameters for a while.
+local function ring()
+  if BELL then call('PUBLISH', BELL, 'poll ' .. string.match(ZONE, '{(.-)}')) end
+end
+
+-- Guarantees, weights and classes may have changed.
+local function weigh_anew()
+  for _, name in ipairs(call('HKEYS', POOLS)) do
+    if name ~= '' then
+      local p = pools.get(name)
+      if p.hungry then hunger.clear(p) end
+    end
+  end
+  share.recount()
+end
+
+function policy.store(op)
+  local version, digest, applied = stored()
+  if is_lost(op, version) then return fault('lost', 'version', version) end
+  if op.expected and op.expected ~= version and op.digest ~= digest then
+    return fault('conflict', 'version', version)
+  end
+  if not may_apply[op.mode](op, version, digest, applied) then
+    return { version = version, applied = op.was_first or false, digest = digest }
+  end
+  pools.flush()
+  version = op.mode == 'restore' and op.version or version + 1
+  local before = zone
+  replace(op, version, applied)
+  load_policy()
+  if is_newly_fed(before) then begin_recovery() end
+  weigh_anew()
+  ring()
+  count('policy')
+  return { version = version, applied = true, digest = op.digest }
+end
+
+-- Pauses belong to the policy, so that they outlive a Redis that lost everything.
+function policy.pause(op)
+  if is_lost(op, zone.version) then return fault('lost', 'version', zone.version) end
+  local name = op.pool or 'zone'
+  local changed = (zone.paused[name] ~= nil) ~= op.on
+  -- What is paused can be resumed, though policy may not know it any more.
+  local is_known = name == 'zone' or zone.paused[name] or pools.get(name).known
+  if not is_known then return fault('unknown_pool', 'pool', name) end
+  if op.on and changed and paused_count() >= PAUSED_MAX then
+    return fault('too_many_pauses', 'pool', PAUSED_MAX)
+  end
+  if changed then
+    zone.paused[name] = op.on and now or nil
+    zone.version = zone.version + 1
+    local rules = decode(call('HGET', POLICY, 'zone'))
+    rules.version = zone.version
+    call('HSET', POLICY, 'paused', encode(zone.paused), 'version', zone.version, 'zone', encode(rules))
+  end
+  return { pool = name, paused = op.on, changed = changed, version = zone.version }
+end
+
+function policy.get()
+  local a, flat = { fields = {} }, call('HGETALL', POLICY)
+  for i = 1, #flat, 2 do
+    local name, text = flat[i], flat[i + 1]
+    if NOT_RULES[name] then a[name] = text else a.fields[name] = decode(text) end
+  end
+  a.version, a.applied = tonumber(a.version), decode(a.applied)
+  return a
+end
+
+return policy

@@ -1,0 +1,194 @@
+-- report.lua: what dialers say of a reservation: launched, renew, end; and the effect of its end.
+--
+-- op: id, scope? (campaigns that the caller may touch), adopt?, and
+--   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms)
+-- -> {id, state, repeated, renew_within_ms?, adopted?} or a fault
+local record, pools = need('record'), need('pool')
+local report = {}
+
+local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
+
+-- Did the call end after that photograph? Then its port was busy in it and is free now. Said of the
+-- dialer's latest possible reading: the platform may have known earlier, the stopwatch may drift.
+local function credit_of(r)
+  if not (HAD_A_PORT[r.outcome] or r.taken) or not r.ended_at then return nil end
+  -- Zone time stood still while the server's clock stepped back, a stopwatch did not: what was
+  -- measured across a step, or from an answer of before a loss, may be later than the moment meant.
+  if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end
+  local drift = ceil((now - r.granted_at) / DRIFT)
+  local busy_until = r.ended_at - zone.end_notice - drift
+  return function(photographed_at)
+    return r.ended_at > meta.recovered_from and photographed_at > meta.recovered_from
+      and busy_until > photographed_at
+  end
+end
+
+local function leave_all(r, credit, expired)
+  for _, p in ipairs(pools.all(r)) do pools.leave(p, r, credit, expired) end
+end
+
+-- How long it held each pool: what a retry_after is learned from.
+local function learn(r)
+  for _, name in ipairs(r.pools) do pools.learn(pools.get(name), now - r.granted_at) end
+end
+
+local function judge(r)
+  for _, name in ipairs(r.pools) do need('breaker').judge(pools.get(name), r) end
+end
+
+local function close(r, state, credit)
+  leave_all(r, credit, state == 'expired')
+  r.state, r.released_at = state, now
+  record.write(r, now + zone.retention)
+end
+
+function report.expire(r)
+  close(r, 'expired', nil)
+  count('expired')
+end
+
+-- Its dialer hung up before it was told of the grant: it was never anybody's. (wait.lua)
+function report.withdraw(r)
+  r.outcome, r.request_id = 'not_launched', false
+  judge(r)
+  close(r, 'ended', nil)
+  count('withdrawn')
+end
+
+-- A measured over-launch: what was kept of better days is not to be trusted.
+local function distrust_best(r)
+  for _, p in ipairs(pools.all(r)) do
+    if p.best then
+      p.best, p.best_t1 = p.ceiling, p.t1
+      pools.touch(p)
+    end
+  end
+end
+
+-- The effect of an end: now, or when release_within has passed (due.lua).
+function report.finish(r)
+  if r.outcome == 'no_resource' then distrust_best(r) end
+  learn(r)
+  close(r, 'ended', credit_of(r))
+end
+
+local function answer(r, repeated)
+  local state = record.public_state(r)
+  return {
+    id = r.id, state = state, repeated = repeated,
+    renew_within_ms = state == 'live' and max(0, r.deadline - now) or nil,
+  }
+end
+
+-- -> the reservation, or nil and the fault; an overdue one has expired.
+local function find(op)
+  local r = record.read(op.id)
+  if not r then return nil, fault('unknown_reservation', 'id', op.id) end
+  if #r.pools == 0 then return nil, fault('unknown_reservation', 'id', op.id) end -- a tombstone
+  if op.scope and not contains(op.scope, r.campaign) then return nil, fault('forbidden', 'id', op.id) end
+  if record.is_overdue(r) then report.expire(r) end
+  return r
+end
+
+-- The platform chose an MPP, or another than was booked.
+local function move_to(r, mpp)
+  local to = pools.get('mpp:' .. mpp .. ':' .. r.channel)
+  local names = {}
+  for _, name in ipairs(r.pools) do
+    local p = pools.get(name)
+    if p.kind == 'mpp' then pools.leave(p, r, nil) else names[#names + 1] = name end
+  end
+  if not r.mpp then
+    names[#names + 1] = ON_KNOWN_MPP
+    pools.join(pools.get(ON_KNOWN_MPP), r)
+  end
+  names[#names + 1] = to.name
+  pools.join(to, r)
+  -- Its newest photograph shows the port already, as somebody else's: it is ours.
+  if to.ceiling and pools.holds(to, r) then to.ceiling = to.ceiling + 1 end
+  r.pools, r.mpp = names, mpp
+end
+
+local function take_port(r)
+  r.taken, r.outcome = true, false
+  r.visible_by = min(r.visible_by, now)
+  r.deadline = now + r.max_call
+  for _, p in ipairs(pools.all(r)) do
+    if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, 'XX', r.visible_by, r.id) end
+  end
+end
+
+local function hear(r, op)
+  local changed = not r.launched_at
+  if changed then r.launched_at = now end
+  if op.session and not r.session then r.session, changed = op.session, true end
+  if op.mpp and op.mpp ~= r.mpp and zone.is_mpp[op.mpp] then
+    move_to(r, op.mpp)
+    changed = true
+  end
+  if op.port_taken then
+    changed = changed or not r.taken or r.outcome == 'unknown'
+    take_port(r)
+  end
+  r.reported_at = now
+  record.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: due.lua looks at it sooner
+  return changed
+end
+
+function report.launched(op)
+  local r, wrong = find(op)
+  if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
+  if not r then return wrong end
+  if not record.is_live(r) then return answer(r, false) end
+  return answer(r, not hear(r, op))
+end
+
+function report.renew(op)
+  local r, wrong = find(op)
+  if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
+  if not r then return wrong end
+  if not record.is_live(r) then return answer(r, false) end
+  r.outcome, r.reported_at = false, now
+  r.deadline = max(r.deadline, now + (r.taken and r.max_call or r.answer_within))
+  record.write(r, r.deadline)
+  return answer(r, false)
+end
+
+-- The dialer gave up on a launch that may still happen: it keeps its pools until a photograph must
+-- show it, then the photograph has the last word.
+local function give_up(r)
+  local repeated = r.outcome == 'unknown'
+  if not repeated then count('end:unknown') end
+  r.outcome, r.reported_at = 'unknown', now
+  record.write(r, not repeated and min(r.deadline, now + UNKNOWN_AGAIN_MS) or nil)
+  return answer(r, repeated)
+end
+
+local function bury_unknown(op)
+  if record.read(op.id) then return end
+  record.write({ id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }, now + zone.retention)
+end
+
+report['end'] = function(op)
+  local r, wrong = find(op)
+  if not r then
+    if wrong.error == 'unknown_reservation' then bury_unknown(op) end
+    return wrong
+  end
+  if not record.is_live(r) then return answer(r, record.public_state(r) == 'ended') end
+  if op.outcome == 'unknown' then return give_up(r) end
+  r.outcome, r.reported_at = op.outcome, now
+  r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
+  count('end:' .. op.outcome)
+  judge(r)
+  if zone.release_within > 0 then
+    r.state = 'releasing'
+    record.write(r, now + zone.release_within)
+    need('wake').better_in(zone.release_within + 1)
+  else
+    report.finish(r)
+  end
+  return answer(r, false)
+end
+
+return report
