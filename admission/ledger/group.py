@@ -1,0 +1,116 @@
+"""Group commit: operations of one zone that arrive during a script call share the next one.
+
+One caller pays the round trip alone and at once: no timer, no added latency when idle. Under load
+the script takes many operations in one call, in their order of arrival. Zones do not wait for each
+other.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from admission.errors import Unavailable
+
+UNITS_MAX: Final = 1000  # reservations and reports that one script call may touch
+QUEUE_MAX: Final = 20_000  # operations that wait for one zone
+
+Operation = dict[str, Any]
+Send = Callable[[str, list[Operation]], Awaitable[list[Any]]]
+
+
+class _Lane:
+    """What waits for one zone, and whether a call is under way."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Operation, int, asyncio.Future[Any]]] = deque()
+        self.busy = False
+
+    def next_batch(self) -> tuple[list[Operation], list[asyncio.Future[Any]]]:
+        """Operations up to UNITS_MAX, without those whose caller has gone."""
+        ops: list[Operation] = []
+        futures: list[asyncio.Future[Any]] = []
+        units = 0
+        while self.waiting and (not ops or units + self.waiting[0][1] <= UNITS_MAX):
+            op, size, future = self.waiting.popleft()
+            if future.done():
+                continue
+            ops.append(op)
+            futures.append(future)
+            units += size
+        return ops, futures
+
+
+class GroupCommit:
+    """Sends operations to a zone's script, many in one call.
+
+    Args:
+        send: applies a list of operations to a zone and gives one result for each, in order.
+        on_batch: told the number of operations of each call, for metrics.
+    """
+
+    def __init__(self, send: Send, on_batch: Callable[[int], None] = lambda size: None) -> None:
+        self._send = send
+        self._on_batch = on_batch
+        self._lanes: dict[str, _Lane] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def submit(self, zone: str, op: Operation, units: int = 1) -> asyncio.Future[Any]:
+        """Queue an operation; the future gets its result, or the exception of its call.
+
+        Cancelling the future before the call drops the operation; after that it takes place.
+
+        Args:
+            units: reservations that it may touch.
+
+        Raises:
+            Unavailable: too many operations wait for that zone.
+        """
+        lane = self._lanes.setdefault(zone, _Lane())
+        if len(lane.waiting) >= QUEUE_MAX:
+            raise Unavailable(f"too many requests wait for zone {zone}")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        lane.waiting.append((op, units, future))
+        if not lane.busy:
+            lane.busy = True
+            task = asyncio.create_task(self._drain(zone, lane), name=f"ledger {zone}")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return future
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _drain(self, zone: str, lane: _Lane) -> None:
+        while lane.waiting:
+            ops, futures = lane.next_batch()
+            if ops:
+                self._on_batch(len(ops))
+                await self._commit(zone, ops, futures)
+        lane.busy = False
+
+    async def _commit(
+        self, zone: str, ops: list[Operation], futures: list[asyncio.Future[Any]]
+    ) -> None:
+        try:
+            results = await self._send(zone, ops)
+        except BaseException as exc:
+            self._fail(futures, exc)
+            if not isinstance(exc, Exception):
+                raise
+            return
+        for future, result in zip(futures, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    @staticmethod
+    def _fail(futures: list[asyncio.Future[Any]], exc: BaseException) -> None:
+        # A cancelled drain must not look like a cancelled caller.
+        told = exc if isinstance(exc, Exception) else Unavailable("shutting down")
+        for future in futures:
+            if not future.done():
+                future.set_exception(told)

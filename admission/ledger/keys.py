@@ -1,0 +1,25 @@
+"""The keys of a zone, built here and nowhere else. What they hold: lua/prelude.lua."""
+
+from typing import Final
+
+_NAMES: Final = (
+    "zone", "res", "req", "due", "pools", "policy", "stats", "shares", "hungry:", "pend:",
+    "queue", "waiters", "arrived",
+)  # fmt: skip
+
+
+def zone_keys(prefix: str, zone: str) -> list[str]:
+    """The keys of one zone in the order of the script's KEYS.
+
+    All share the hash tag `{zone}`, so that in a Redis Cluster they live in one slot.
+
+    Args:
+        prefix: `redis.key_prefix` of the configuration.
+        zone: the zone's name.
+    """
+    return [f"{prefix}:{{{zone}}}:{name}" for name in _NAMES]
+
+
+def bell(prefix: str) -> str:
+    """The channel on which the script rings for a replica (`poll East`)."""
+    return f"{prefix}:bell"

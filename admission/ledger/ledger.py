@@ -1,0 +1,295 @@
+"""The ledger as the rest of the house sees it: one typed method for each operation.
+
+The decision is made in Lua (lua/README.md). Here its answers get the names and ids of the API, and
+its faults become exceptions.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from admission.errors import AdmissionError, Unavailable
+from admission.ledger import answers, scripts
+from admission.ledger.connection import RedisConnection
+from admission.ledger.faults import translate
+from admission.ledger.group import GroupCommit, Operation
+from admission.ledger.keys import bell, zone_keys
+from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
+from admission.model import Answer, IngestAnswer, Lease, Snapshot, SnapshotGroup
+
+log = logging.getLogger(__name__)
+
+JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
+CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Hooks for metrics: operations of a call, seconds of a call."""
+
+    on_batch: Callable[[int], None] = lambda size: None
+    on_call: Callable[[float], None] = lambda seconds: None
+
+
+class Ledger:
+    """Reservations, ceilings and decisions of all zones.
+
+    Args:
+        connection: the Redis that holds them.
+        statistics: hooks for metrics.
+        script: with another clock, for tests alone.
+        on_policy: told each new version of a zone's policy, this replica's own or another's.
+
+    Every method raises Unavailable when Redis does not answer, and the caller's faults of
+    `admission.errors` where the operation names something that policy does not know.
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        *,
+        statistics: Statistics | None = None,
+        script: scripts.Script | None = None,
+        on_policy: OnPolicy = ignore,
+    ) -> None:
+        self._redis = connection.client
+        self._prefix = connection.settings.key_prefix
+        self._script = script or scripts.load()
+        self._statistics = statistics or Statistics()
+        self._group = GroupCommit(self._send, self._statistics.on_batch)
+        self._bell = bell(self._prefix)
+        self._memory = PolicyMemory(self.policy, on_policy)
+
+    async def admit(self, zone: str, op: Operation) -> Answer:
+        """May it launch? The answer is a grant or a deny in the fields of the API."""
+        now, result = await self._perform(zone, {"op": "admit", **op}, op["count"])
+        answer = answers.admission(zone, op, now, result)
+        if answer.get("retry_after_ms"):
+            # Dialers that were denied together must not come back together.
+            spread = 1 + JITTER * random.random()
+            answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
+        return answer
+
+    async def withdraw(self, zone: str, op: Operation) -> str | None:
+        """Nobody waits for that admit's answer any more: nothing is left of it (lua/wait.lua).
+
+        Returns:
+            The group of waiters that it left, if it was in one.
+        """
+        _, result = await self._perform(zone, {"op": "withdraw", **op})
+        group: str | None = result.get("group")
+        return group
+
+    async def beat(self, zone: str, replica: str) -> None:
+        """This replica lives, and so do its waiters."""
+        await self._perform(zone, {"op": "beat", "replica": replica})
+
+    async def report(self, zone: str, op: Operation) -> Answer:
+        """Take a report: `op["op"]` is launched, renew or end; the id is the public one."""
+        inner = op | {"id": answers.private_id(op["id"])}
+        now, result = await self._perform(zone, inner)
+        return answers.report(zone, now, result)
+
+    async def ingest(
+        self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
+    ) -> IngestAnswer:
+        """Take a snapshot.
+
+        Args:
+            t0: zone time in ms, asked for before the platform was.
+            token: of the poller's lease; None for a snapshot that somebody pushed.
+        """
+        groups = [_group(group) for group in snapshot.groups]
+        op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
+        now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
+        return answers.ingested(now, result)
+
+    async def now(self, zone: str) -> int:
+        """Zone time in ms."""
+        now, _ = await self._perform(zone, {"op": "time"})
+        return now
+
+    async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
+        """Take or renew the right to poll the zone's platform."""
+        op = {"op": "lease", "holder": holder, "ttl_ms": ttl_ms}
+        now, result = await self._perform(zone, op)
+        return answers.lease(now, result)
+
+    async def release_lease(self, zone: str, holder: str) -> None:
+        """Give it up, so that another replica polls at once."""
+        await self._perform(zone, {"op": "lease", "holder": holder, "ttl_ms": 0, "release": True})
+
+    async def reservation(self, zone: str, public_id: str, scope: Sequence[str] | None) -> Answer:
+        """One reservation: its times, pools, state."""
+        op = {"op": "get", "id": answers.private_id(public_id), "scope": scope}
+        now, result = await self._perform(zone, op)
+        return answers.reservation(zone, result) | {"now": now}
+
+    async def reservations(
+        self, zone: str, *, cursor: str = "0", limit: int = 100, **filters: Any
+    ) -> Answer:
+        """A page of reservations; filters: state, campaign, owner, scope."""
+        op = {"op": "list", "cursor": cursor, "limit": limit, **filters}
+        now, result = await self._perform(zone, op)
+        return answers.page(zone, now, result)
+
+    async def status(self, zone: str) -> Answer:
+        """Everything about a zone: pools, recovery, counters, who polls."""
+        now, result = await self._perform(zone, {"op": "status"})
+        return answers.status(zone, now, result)
+
+    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
+        """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
+
+        Raises:
+            NotFound: no such pool. Conflict: too many pools are paused.
+        """
+        now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on})
+        return answers.paused(zone, now, result)
+
+    async def set_limit(
+        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+    ) -> Answer:
+        """Limit a pool for a while; of this and policy's limit the smaller counts.
+
+        Args:
+            scope: the campaigns whose pools the caller may limit; None: any pool.
+
+        Raises:
+            NotFound: no such pool. Forbidden: beyond the scope.
+        """
+        op = {"op": "limit", "pool": pool, "limit": limit, "ttl_ms": ttl_ms, "scope": scope}
+        now, result = await self._perform(zone, op)
+        return answers.limited(zone, now, result)
+
+    async def policy(self, zone: str) -> StoredPolicy:
+        """The live policy."""
+        _, result = await self._perform(zone, {"op": "policy_get"})
+        return answers.stored_policy(result)
+
+    async def store_policy(
+        self, zone: str, policy: StoredPolicy, mode: str, expected: int | None = None
+    ) -> tuple[int, bool]:
+        """Replace the zone's policy.
+
+        Args:
+            mode: `file`, `apply`, `put` or `restore` (lua/policy.lua).
+            expected: for `put`: the version that it replaces.
+
+        Returns:
+            The live version, and whether this call changed it.
+
+        Raises:
+            Conflict: the live version is another.
+        """
+        op = _policy_op(policy, mode) | {"expected": expected}
+        _, result = await self._change(zone, op)
+        return int(result["version"]), bool(result["applied"])
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._memory.close()
+        await self._group.close()
+
+    async def _change(self, zone: str, op: Operation) -> tuple[int, Any]:
+        """A change of what Redis may lose: once it is answered, this replica remembers it."""
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(PolicyLost),
+            stop=stop_after_attempt(CHANGE_TRIES),
+            reraise=True,
+        )
+        async for one in tries:
+            with one:
+                known = self._memory.version(zone) or None
+                now, result = await self._perform(zone, op | {"known": known})
+        await self._memory.learn(zone, result["version"])
+        return now, result
+
+    async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
+        now, result = await self._group.submit(zone, _without_nulls(op), units)
+        if "error" in result:
+            if result["error"] == "internal":
+                log.error("ledger %s: %s failed: %s", zone, op["op"], result.get("value"))
+            raise answers.exception(zone, result)
+        return now, result
+
+    async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
+        reply = await self._call(zone, ops)
+        remembered = self._memory.newest(zone)
+        if reply.get("error") == "no_policy" and remembered:
+            await self._restore(zone, remembered)
+            reply = await self._call(zone, ops)
+        if "error" in reply:
+            raise _unusable(zone, reply["error"])
+        if remembered and reply["policy"] < remembered.version:
+            await self._restore(zone, remembered)
+        else:
+            self._memory.saw(zone, reply["policy"])
+        return [(reply["now"], result) for result in reply["results"]]
+
+    async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
+        """Redis lost the policy, or has an older one than this replica saw."""
+        log.warning("zone %s: policy version %d restored", zone, remembered.version)
+        op = _policy_op(remembered, "restore") | {
+            "paused": json.dumps(dict(remembered.paused)),
+            "applied": list(remembered.applied) or None,
+        }
+        await self._call(zone, [_without_nulls(op)])
+
+    async def _call(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
+        keys = zone_keys(self._prefix, zone)
+        arguments = (*keys, json.dumps(ops, separators=(",", ":")), self._bell)
+        started = time.perf_counter()
+        try:
+            raw = await self._evaluate(len(keys), arguments)
+        except Exception as exc:
+            error = translate(exc)
+            if not isinstance(error, Unavailable):
+                log.exception("ledger %s: the script failed", zone)
+            raise error from exc
+        self._statistics.on_call(time.perf_counter() - started)
+        return dict(json.loads(raw))
+
+    async def _evaluate(self, keys: int, arguments: tuple[str, ...]) -> Any:
+        try:
+            return await self._redis.evalsha(self._script.sha, keys, *arguments)
+        except NoScriptError:
+            # A restarted or failed-over server: EVAL brings the script along.
+            return await self._redis.eval(self._script.source, keys, *arguments)
+
+
+def _unusable(zone: str, error: str) -> AdmissionError:
+    if error == "no_policy":
+        return Unavailable(f"zone {zone} has no policy yet")
+    return Unavailable(f"zone {zone} was written by another version of this service: {error}")
+
+
+def _group(group: SnapshotGroup) -> dict[str, Any]:
+    return {"total": group.total, "unused": group.unused}
+
+
+def _policy_op(policy: StoredPolicy, mode: str) -> Operation:
+    return {
+        "op": "policy",
+        "mode": mode,
+        "version": policy.version or None,
+        "digest": policy.digest,
+        "fields": policy.fields,
+        "source": policy.source,
+    }
+
+
+def _without_nulls(op: Operation) -> Operation:
+    """cjson.null is true in Lua: what is not given must not be sent."""
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in op.items()
+        if value is not None
+    }

@@ -1,0 +1,52 @@
+"""The Lua script, put together from lua/: in a checkout, or from inside the wheel."""
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final, Literal
+
+MODULES: Final = (
+    "clock", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks", "admit",
+    "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A script and the SHA1 by which Redis knows it."""
+
+    source: str
+    sha: str
+
+
+def folder() -> Traversable:
+    """Where the Lua files are.
+
+    Raises:
+        FileNotFoundError: neither beside the package nor inside it.
+    """
+    checkout = Path(__file__).parents[2] / "lua"
+    for place in (checkout, files("admission") / "lua"):
+        if (place / "apply.lua").is_file():
+            return place
+    raise FileNotFoundError("the Lua scripts are missing from this installation of admission")
+
+
+@cache
+def load(clock: Literal["server", "test"] = "server") -> Script:
+    """The whole script.
+
+    Args:
+        clock: `server` reads Redis TIME and INFO; `test` reads both from keys that a test sets.
+    """
+    files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
+    wrapped = [f"modules.{name} = function()\n{_read(file)}end\n" for name, file in files.items()]
+    source = "\n".join((_read("prelude"), *wrapped, _read("apply")))
+    return Script(source=source, sha=sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _read(name: str) -> str:
+    return (folder() / f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,50 @@
+"""Secrets: the configuration says where one is, never what it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BeforeValidator, SecretStr, ValidationInfo
+
+SECRET_BYTES_MAX: Final = 65_536
+_HOW: Final = 'write { env = "NAME" } or { file = "path" }'
+
+
+def _resolved(value: Any, info: ValidationInfo) -> SecretStr:
+    """The secret that a reference leads to; `environ` comes with the validation's context."""
+    if isinstance(value, SecretStr):
+        return value
+    if isinstance(value, str) and info.context is None:
+        return SecretStr(value)  # said by a program; only files are read with a context
+    if isinstance(value, str):
+        raise ValueError(f"a secret is never in the file itself: {_HOW}")
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            return _from_environment(name, (info.context or {}).get("environ", {}))
+        case {"file": str(path), **rest} if not rest:
+            return _from_file(path)
+    raise ValueError(f"must say where the secret is: {_HOW}")
+
+
+def _from_environment(name: str, environ: Mapping[str, str]) -> SecretStr:
+    if not environ.get(name):
+        raise ValueError(f"the environment variable {name} is not set")
+    return SecretStr(environ[name])
+
+
+def _from_file(path: str) -> SecretStr:
+    """The file's text without its last line end, which editors and `echo` add."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(SECRET_BYTES_MAX + 1)
+        text = content.decode().rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"cannot read the file {path}: {error.strerror}") from None
+    except ValueError:  # a NUL in the path, or bytes that are not UTF-8
+        raise ValueError("the file is not a text file in UTF-8") from None
+    if not text or len(content) > SECRET_BYTES_MAX:
+        raise ValueError(f"the file {path} is empty or larger than {SECRET_BYTES_MAX} bytes")
+    return SecretStr(text)
+
+
+Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_resolved)]

@@ -1,0 +1,125 @@
+"""The `[sources.X]` table of an Experience Portal, and the two dialects that it may speak."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import StringConstraints, model_validator
+
+from admission.explain import Problem, refuse
+from admission.secret_refs import Secret
+from admission.settings_base import SourceSection
+
+Flavor: TypeAlias = Literal["axis1", "axis2"]
+Auth: TypeAlias = Literal["basic", "digest", "none"]
+SoapVersion: TypeAlias = Literal["1.1", "1.2"]
+
+# Printable ASCII without the quotes and the backslash that would end the header's string early.
+_ACTION: Final = r"^[ !#-\[\]-~]{0,200}$"
+_XML_NAME: Final = r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?$"
+_NAMESPACE: Final = r"^[!-~]{1,500}$"
+_USERNAME: Final = r"^[^\x00-\x1f\x7f]{0,128}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one flavor of the Application Interface is spoken.
+
+    Args:
+        namespace: of the operations and their fields.
+        soap_action: the URI in the SOAPAction header; `{operation}` in it becomes the name.
+        zone_field: of QueryResources; empty: this flavor knows no zones.
+        auth: how the caller proves who it is.
+    """
+
+    namespace: str
+    soap_action: str
+    zone_field: str
+    auth: Auth
+
+
+# axis1 was seen in classes generated from a real WSDL. Of axis2 only Basic is documented: that its
+# namespace is the same, its SOAPAction empty and its zone called `zone` is assumed, so each is a
+# setting. Source: the platform page of Experience Portal.
+DIALECTS: Final[Mapping[Flavor, Dialect]] = {
+    "axis1": Dialect(
+        namespace="http://services.vp.avaya.com", soap_action=" ", zone_field="", auth="digest"
+    ),
+    "axis2": Dialect(
+        namespace="http://services.vp.avaya.com", soap_action="", zone_field="zone", auth="basic"
+    ),
+}
+
+
+class ExperiencePortalSettings(SourceSection):
+    """One Experience Portal system.
+
+    Args:
+        url: of the Application Interface web service.
+        flavor: sets what the next four are when absent; `dialect` has the outcome.
+        namespace, soap_action, zone_field, auth: see Dialect.
+        soap_version: of the envelopes; 1.1 is what the legacy service speaks.
+        username, password: of a user with the Web Services role. The password comes here resolved.
+        timeout_ms: of one call, from connecting to the last byte.
+        min_interval_ms: between the starts of any two queries of this source; 0: none.
+        ca_file: PEM of the authorities trusted; absent: the system's.
+        verify_tls: false trusts every certificate, for laboratories.
+    """
+
+    type: Literal["experience_portal"] = "experience_portal"
+    flavor: Flavor = "axis2"
+    namespace: Annotated[str, StringConstraints(pattern=_NAMESPACE)] | None = None
+    soap_action: Annotated[str, StringConstraints(pattern=_ACTION)] | None = None
+    zone_field: Annotated[str, StringConstraints(pattern=_XML_NAME)] | None = None
+    auth: Auth | None = None
+    soap_version: SoapVersion = "1.1"
+    username: Annotated[str, StringConstraints(pattern=_USERNAME)] | None = None
+    password: Secret | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The flavor's defaults with what the operator said instead."""
+        usual = DIALECTS[self.flavor]
+        said = self.zone_field
+        return Dialect(
+            namespace=self.namespace or usual.namespace,
+            soap_action=usual.soap_action if self.soap_action is None else self.soap_action,
+            zone_field=usual.zone_field if said is None else said,
+            auth=self.auth or usual.auth,
+        )
+
+    @property
+    def place(self) -> str:
+        """Host and port, for logs."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def secret(self) -> str:
+        """The password in the clear, empty if there is none."""
+        return self.password.get_secret_value() if self.password else ""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        refuse("source", self._problems())
+        return self
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from self._credentials()
+        if self.ca_file and not self.url.startswith("https:"):
+            yield Problem(place=("ca_file",), message="needs TLS: a url that starts with https://")
+        if self.ca_file and not self.verify_tls:
+            yield Problem(place=("ca_file",), message="is of no use with verify_tls = false")
+
+    def _credentials(self) -> Iterator[Problem]:
+        auth = self.dialect.auth
+        for key in ("username", "password"):
+            given = bool(getattr(self, key))
+            if auth != "none" and not given:
+                message = f'is required for {auth} auth (or say auth = "none")'
+                yield Problem(place=(key,), message=message)
+            if auth == "none" and given:
+                yield Problem(place=(key,), message='goes with auth = "basic" or "digest"')
+        if ":" in (self.username or ""):
+            message = "must not contain a colon: neither Basic nor Digest has one"
+            yield Problem(place=("username",), message=message)

@@ -1,0 +1,288 @@
+"""Asks that stay open until there is room: `wait_ms`.
+
+Theory of operation. The ledger decides who is next: a denied ask that waits has a place in its
+queue, one queue for each campaign and pool set (a *group*), over all replicas (lua/wait.lua). This
+side keeps the clients' requests open, in one *line* for each group, and asks again for the first
+of a line, and for the next one when that one was granted. It asks when
+
+* the bell rings `room ZONE`: somewhere something got better for waiters (after a lost connection:
+  perhaps);
+* the time has come that the ledger named: a rate, a pause of a breaker, an end of hunger;
+* a place before it was given up here: its time was up, or its client hung up;
+* a few seconds passed, a few lines at each beat, in case that a ring was lost.
+
+A zone with waiters has one beat a second: without it their places would block nobody after a while.
+All that is asked because of one ring goes to the ledger in one call.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from admission.errors import AdmissionError, Unavailable
+from admission.model import Answer
+from admission.waiting_lines import Line, Lines, Place, Waiter
+
+log = logging.getLogger(__name__)
+
+BEAT_S: Final = 1.0
+LOOKS: Final = 20  # lines of a zone that ask again at each beat, in turn, though nothing rang
+
+_EVERYWHERE: Final = ""  # no zone is called that
+
+Op = dict[str, Any]
+
+
+class Asker(Protocol):
+    """What waiting needs of the ledger (`admission.ledger.ledger.Ledger`)."""
+
+    async def admit(self, zone: str, op: Op) -> Answer:
+        """Decide; a deny that has a place in the queue comes with `waiting`."""
+        ...
+
+    async def withdraw(self, zone: str, op: Op) -> str | None:
+        """Leave nothing of an ask whose answer nobody waits for."""
+        ...
+
+    async def beat(self, zone: str, replica: str) -> None:
+        """This replica lives."""
+        ...
+
+
+class Waiting:
+    """Asks the ledger, and keeps asks open that may wait.
+
+    Args:
+        ledger: who decides.
+        replica: this process, by a name that no other has.
+        limit: requests that may be kept open at once; more are answered as if they did not wait.
+        beat_s: seconds between signs of life of a zone that has waiters.
+    """
+
+    def __init__(self, ledger: Asker, *, replica: str, limit: int, beat_s: float = BEAT_S) -> None:
+        self._ledger = ledger
+        self._replica = replica
+        self._limit = limit
+        self._beat_s = beat_s
+        self._lines = Lines()
+        self._beats: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = 0
+        self._rings: Counter[str] = Counter()
+        self._stopped = False
+
+    @property
+    def open(self) -> int:
+        """Requests that are kept open now."""
+        return self._open
+
+    async def admit(self, zone: str, op: Op) -> Answer:
+        """May it launch? With `wait_ms` in the op, the answer may take that long.
+
+        Cancelled, it leaves nothing behind: no place in a queue, and no grant.
+        """
+        wait_ms = op.get("wait_ms", 0)
+        ask = {name: value for name, value in op.items() if name != "wait_ms"}
+        full = self._stopped or self._open >= self._limit
+        try:
+            if not wait_ms or op.get("dry_run") or full:
+                return await self._ledger.admit(zone, ask)
+            return await self._admit_open(zone, ask, wait_ms)
+        except asyncio.CancelledError:
+            self.withdraw(zone, ask)
+            raise
+
+    def withdraw(self, zone: str, op: Op) -> None:
+        """Nobody heard the answer to that ask: take back what it was granted, in the background."""
+        self._spawn(self._withdraw(zone, op), f"withdraw {zone}")
+
+    def hear(self, text: str) -> None:
+        """What the bell rang: `room ZONE [MS ...]`, each a delay after which to ask again."""
+        verb, zone, *delays = text.split(" ")
+        if verb != "room":
+            return
+        loop = asyncio.get_running_loop()
+        for ms in map(int, delays or ["0"]):
+            if ms:
+                loop.call_later(ms / 1000, self._ring, zone)
+            else:
+                self._ring(zone)
+
+    def lost(self) -> None:
+        """Rings may have been lost: everybody asks again."""
+        self._rings[_EVERYWHERE] += 1
+        for zone in self._lines.zones():
+            self._ring(zone)
+
+    async def stop(self) -> None:
+        """Answer everybody with their last deny; from now on nobody waits."""
+        self._stopped = True
+        for place in self._lines.places():
+            for waiter in place.waiters:
+                waiter.give(place.deny)
+                self.withdraw(place.line.zone, waiter.op)
+            self._lines.drop(place)
+        for beat in self._beats.values():
+            beat.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _admit_open(self, zone: str, op: Op, wait_ms: int) -> Answer:
+        self._open += 1
+        try:
+            return await self._wait(zone, op, wait_ms)
+        except AdmissionError:
+            self.withdraw(zone, op)  # a lost reply may have been that it has a place
+            raise
+        finally:
+            self._open -= 1
+
+    async def _wait(self, zone: str, op: Op, wait_ms: int) -> Answer:
+        until = asyncio.get_running_loop().time() + wait_ms / 1000
+        rings = self._heard(zone)
+        waits = {"replica": self._replica, "waits": wait_ms}
+        answer = await self._ledger.admit(zone, op | waits)
+        waiting = answer.pop("waiting", None)
+        if waiting is None:
+            return answer
+        if self._stopped:
+            self.withdraw(zone, op)
+            return answer
+        waiter = Waiter(op | {"seen": answer["now"]}, until)
+        place = self._lines.join(zone, waiting["group"], waiter, answer)
+        self._ask_again_in(place.line, waiting)
+        self._keep_beating(zone)
+        if rings != self._heard(zone):
+            self._ring_line(place.line)  # a ring may have overtaken the answer
+        return await self._answer(place, waiter)
+
+    async def _answer(self, place: Place, waiter: Waiter) -> Answer:
+        try:
+            async with asyncio.timeout_at(waiter.until):
+                return await waiter.answer
+        except TimeoutError:
+            self._lines.leave(place, waiter)
+            return await self._last_try(place, waiter)
+        finally:
+            self._lines.leave(place, waiter)
+
+    async def _last_try(self, place: Place, waiter: Waiter) -> Answer:
+        """The time is up. The place is given up with it, unless a repeat still waits there."""
+        zone, op = place.line.zone, waiter.op
+        if not self._lines.has(zone, op):
+            op = op | {"replica": self._replica, "waits": 0}
+        answer = await self._ledger.admit(zone, op)
+        answer.pop("waiting", None)
+        self._ring_line(place.line)
+        return answer
+
+    def _heard(self, zone: str) -> int:
+        return self._rings[zone] + self._rings[_EVERYWHERE]
+
+    def _ring(self, zone: str) -> None:
+        self._rings[zone] += 1
+        for line in self._lines.of(zone):
+            self._ring_line(line)
+
+    def _ring_line(self, line: Line) -> None:
+        if line.asking:
+            line.again = True  # what is under way may have been decided before the ring
+        elif line.places and not self._stopped:
+            line.asking = True
+            self._spawn(self._ask(line), f"wait {line.zone}")
+
+    async def _ask(self, line: Line) -> None:
+        """Ask for the first of the line, and for the next ones as long as that gets anywhere."""
+        try:
+            go_on = True
+            while line.places and (go_on or line.again):
+                line.again = False
+                go_on = await self._try(line.first())
+        finally:
+            line.asking = False
+
+    async def _try(self, place: Place) -> bool:
+        """Ask for one place; whether it is off the line now."""
+        waiter, zone = place.waiters[0], place.line.zone
+        op = waiter.op | {"replica": self._replica, "waits": place.left_ms()}
+        try:
+            answer = await self._ledger.admit(zone, op)
+        except Unavailable:
+            return False  # an outage may pass; the last try of each tells if it did not
+        except AdmissionError as fault:
+            return self._fail(place, fault)
+        waiting = answer.pop("waiting", None)
+        if waiting is not None:
+            place.deny = answer
+            self._ask_again_in(place.line, waiting)
+            return False
+        self._give(place, waiter, answer)
+        return True
+
+    def _give(self, place: Place, waiter: Waiter, answer: Answer) -> None:
+        """Answer everybody of a place. A repeat gets the same grant, by its own time."""
+        self._lines.drop(place)
+        for one in place.waiters:
+            if one is waiter or answer["decision"] == "deny":
+                one.give(answer)
+            else:
+                self._spawn(self._repeat(place.line.zone, one), "repeat")
+
+    async def _repeat(self, zone: str, waiter: Waiter) -> None:
+        try:
+            waiter.give(await self._ledger.admit(zone, waiter.op))
+        except AdmissionError as fault:
+            waiter.fail(fault)
+
+    def _fail(self, place: Place, fault: AdmissionError) -> bool:
+        """Policy changed meanwhile: what was asked is no longer there."""
+        self._lines.drop(place)
+        for waiter in place.waiters:
+            waiter.fail(fault)  # each withdraws itself
+        return True
+
+    async def _withdraw(self, zone: str, op: Op) -> None:
+        told = {name: op[name] for name in ("campaign", "request_id", "id")}
+        if not self._lines.has(zone, op):
+            told["replica"] = self._replica
+        try:
+            group = await self._ledger.withdraw(zone, told)
+        except AdmissionError as fault:
+            # As with a process that dies: deadlines and the next snapshots make up for it.
+            log.info("zone %s: not withdrawn: %s", zone, fault.detail)
+            return
+        line = self._lines.find(zone, group)
+        if line:
+            self._ring_line(line)
+
+    def _ask_again_in(self, line: Line, waiting: dict[str, Any]) -> None:
+        line.cancel_timer()
+        if again_ms := waiting.get("again_ms"):
+            loop = asyncio.get_running_loop()
+            line.timer = loop.call_later(again_ms / 1000, self._ring_line, line)
+
+    def _keep_beating(self, zone: str) -> None:
+        if zone not in self._beats:
+            self._beats[zone] = self._spawn(self._beat(zone), f"beat {zone}")
+
+    async def _beat(self, zone: str) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self._beat_s)
+                if not self._lines.of(zone):
+                    return
+                for line in self._lines.next_of(zone, LOOKS):
+                    self._ring_line(line)
+                with contextlib.suppress(AdmissionError):
+                    await self._ledger.beat(zone, self._replica)
+        finally:
+            del self._beats[zone]
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
