@@ -1,0 +1,60 @@
+"""The simulated platform in real time: one timer of the event loop moves it, however many calls."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from admission.sim.portal import Listener, Portal
+from admission.sim.portal_values import SystemSettings
+
+Result = TypeVar("Result")
+
+
+class LivePortal:
+    """A `Portal` whose time is the event loop's.
+
+    Args:
+        settings, seed: of the `Portal`.
+        listener: told each step of each outbound call; must not raise.
+    """
+
+    def __init__(self, settings: SystemSettings, *, seed: int, listener: Listener) -> None:
+        self._portal = Portal(settings, seed=seed, listener=listener)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._zero_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Let time run. Call it inside the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._zero_s = self._loop.time()
+        self._arm()
+
+    def stop(self) -> None:
+        """Let time stand still."""
+        self._loop = None
+        if self._timer:
+            self._timer.cancel()
+
+    def act(self, deed: Callable[[Portal], Result]) -> Result:
+        """Bring the platform up to this moment, do something with it, and set the timer anew."""
+        self._catch_up()
+        result = deed(self._portal)
+        self._arm()
+        return result
+
+    def _catch_up(self) -> None:
+        if self._loop:
+            self._portal.advance(int((self._loop.time() - self._zero_s) * 1000))
+
+    def _arm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        due = self._portal.next_at
+        if self._loop and due is not None:
+            # One ms late rather than early: an early timer finds nothing to do and spins.
+            self._timer = self._loop.call_at(self._zero_s + (due + 1) / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._catch_up()
+        self._arm()

@@ -1,0 +1,1 @@
+"""Where snapshots come from: one file for each platform, and the poller."""
