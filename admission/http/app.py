@@ -1,0 +1,60 @@
+"""The application: routes, the front before them, and what they need."""
+
+from aiohttp import web
+
+from admission import __version__
+from admission.http.auth import Credentials
+from admission.http.bodies import BODY_BYTES_MAX
+from admission.http.description import Description
+from admission.http.front import front
+from admission.http.keys import (
+    CREDENTIALS,
+    DECIDER,
+    DEFAULT_ZONE,
+    DESCRIPTION,
+    DOORS,
+    LIFECYCLE,
+    TELEMETRY,
+    Lifecycle,
+)
+from admission.http.openapi import describe
+from admission.http.port import Decider
+from admission.http.routes import add_routes, doors, routes
+from admission.telemetry import Telemetry
+
+
+def create_app(
+    decider: Decider,
+    *,
+    credentials: Credentials | None = None,
+    telemetry: Telemetry | None = None,
+    default_zone: str | None = None,
+    metrics_public: bool = False,
+) -> web.Application:
+    """The HTTP side of the service, to be run with `admission.http.server.serve_app`.
+
+    Whoever opens and closes the decider's resources appends to `app.cleanup_ctx`.
+
+    Args:
+        decider: who decides; started by the time of the first request.
+        credentials: none, or none configured: one anonymous caller who may all.
+        telemetry: shared with the pollers; one of its own by default.
+        default_zone: the zone of an ask that names none; None: it must name one.
+        metrics_public: /metrics needs no credentials.
+    """
+    app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
+    served = routes(metrics_public=metrics_public)
+    add_routes(app.router, served)
+    app[DECIDER] = decider
+    app[CREDENTIALS] = credentials or Credentials()
+    app[TELEMETRY] = telemetry or Telemetry()
+    app[LIFECYCLE] = Lifecycle()
+    app[DEFAULT_ZONE] = default_zone
+    app.on_shutdown.append(_stop_waiting)
+    app[DOORS] = doors(served)
+    app[DESCRIPTION] = Description(lambda: describe(served, __version__))
+    return app
+
+
+async def _stop_waiting(app: web.Application) -> None:
+    await app[DECIDER].stop_waiting()

@@ -1,0 +1,73 @@
+"""The one wrapper around every handler: request id, credentials, problems, count."""
+
+import asyncio
+import re
+import secrets
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from admission.http.auth import Role
+from admission.http.keys import (
+    CALLER,
+    CREDENTIALS,
+    DOORS,
+    LIFECYCLE,
+    REQUEST_ID,
+    TELEMETRY,
+    Door,
+)
+from admission.http.problems import problem_of, problem_response
+
+X_REQUEST_ID: Final = "X-Request-ID"
+SERVER_NAME: Final = "admission"
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+# What a route is called in metrics when there is none, and the status of a client that hung up.
+_NO_ROUTE: Final = Door(path="none", roles=None)
+_HUNG_UP: Final = 499
+
+
+@web.middleware
+async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the request in, have it answered, and answer for whatever goes wrong."""
+    app = request.app
+    request_id = request_id_of(request)
+    request[REQUEST_ID] = request_id
+    door = app[DOORS].get(request.match_info.handler, _NO_ROUTE)
+    status = _HUNG_UP
+    try:
+        response = await _answer(request, handler, door, request_id)
+        status = response.status
+    finally:
+        app[TELEMETRY].requested(door.path, status)
+    response.headers[X_REQUEST_ID] = request_id
+    response.headers[hdrs.SERVER] = SERVER_NAME
+    if app[LIFECYCLE].stopping:
+        response.force_close()
+    return response
+
+
+async def _answer(
+    request: web.Request, handler: Handler, door: Door, request_id: str
+) -> web.StreamResponse:
+    try:
+        if door.roles is not None:
+            _let_in(request, door.roles)
+        return await handler(request)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        return problem_response(problem_of(error, request_id), error)
+
+
+def _let_in(request: web.Request, roles: frozenset[Role]) -> None:
+    caller = request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+    caller.require_role(roles)
+    request[CALLER] = caller
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """The caller's own id for this request, if it is fit for a log line; else a new one."""
+    given = request.headers.get(X_REQUEST_ID, "")
+    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)

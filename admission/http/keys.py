@@ -1,0 +1,43 @@
+"""What handlers find on the application and on a request, by typed keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from admission.http.auth import Caller, Credentials, Role
+from admission.http.description import Description
+from admission.http.port import Decider
+from admission.telemetry import Telemetry
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Whether this process is on its way out: then it is not ready, though it still answers."""
+
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Who may call a route, and its name in metrics. `roles` None: everybody, no credentials."""
+
+    path: str
+    roles: frozenset[Role] | None
+
+
+Doors: TypeAlias = Mapping[Handler, Door]
+
+# Where the type is no class (a Protocol, an alias), the annotation alone says it.
+DECIDER: web.AppKey[Decider] = web.AppKey("decider")
+CREDENTIALS = web.AppKey("credentials", Credentials)
+TELEMETRY = web.AppKey("telemetry", Telemetry)
+LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+DOORS: web.AppKey[Doors] = web.AppKey("doors")
+DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
+DESCRIPTION = web.AppKey("description", Description)
+
+CALLER = web.RequestKey("caller", Caller)
+REQUEST_ID = web.RequestKey("request_id", str)

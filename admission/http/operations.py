@@ -1,0 +1,109 @@
+"""What operators do to a running zone: pause, resume, limit, and change its policy."""
+
+import re
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from admission.errors import BadRequest, Forbidden, NotFound
+from admission.http.auth import Caller, Role
+from admission.http.bodies import JSON, load, parse, read_body
+from admission.http.keys import CALLER, DECIDER
+from admission.http.render import json_response
+from admission.http.scope import zone_in_path
+from admission.model import ANY_POOL, Answer, SetLimit
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+PATCH_TYPES: Final = (MERGE_PATCH, JSON)
+
+_ANY_POOL: Final = re.compile(ANY_POOL)
+_ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
+
+
+def pause_zone(on: bool) -> Handler:
+    """The handler of `POST /v1/zones/{zone}/pause`, or `/resume`."""
+
+    async def handler(request: web.Request) -> web.Response:
+        zone = zone_in_path(request)
+        return json_response(await request.app[DECIDER].pause(zone, None, on))
+
+    return handler
+
+
+def pause_pool(on: bool) -> Handler:
+    """The handler of `POST /v1/zones/{zone}/pools/{pool}/pause`, or `/resume`."""
+
+    async def handler(request: web.Request) -> web.Response:
+        zone, pool = zone_in_path(request), _pool_in_path(request)
+        return json_response(await request.app[DECIDER].pause(zone, pool, on))
+
+    return handler
+
+
+async def limit(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/pools/{pool}/limit`: a dialer only for its own campaigns."""
+    zone, pool = zone_in_path(request), _pool_in_path(request)
+    scope = _limitable(request[CALLER], pool)
+    asked = parse(SetLimit, await read_body(request))
+    decider = request.app[DECIDER]
+    return json_response(await decider.set_limit(zone, pool, asked.limit, asked.ttl_ms, scope))
+
+
+async def get_policy(request: web.Request) -> web.Response:
+    """`GET /v1/zones/{zone}/policy`."""
+    return _policy_response(await request.app[DECIDER].policy(zone_in_path(request)))
+
+
+async def put_policy(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/policy`."""
+    zone, versions = zone_in_path(request), _if_match(request)
+    document = load(await read_body(request))
+    return _policy_response(await request.app[DECIDER].put_policy(zone, document, versions))
+
+
+async def patch_policy(request: web.Request) -> web.Response:
+    """`PATCH /v1/zones/{zone}/policy`."""
+    zone, versions = zone_in_path(request), _if_match(request)
+    patch = load(await read_body(request, PATCH_TYPES))
+    return _policy_response(await request.app[DECIDER].patch_policy(zone, patch, versions))
+
+
+def _pool_in_path(request: web.Request) -> str:
+    pool = request.match_info["pool"]
+    if not _ANY_POOL.fullmatch(pool):
+        raise NotFound("There is no such pool.")
+    return pool
+
+
+def _limitable(caller: Caller, pool: str) -> list[str] | None:
+    """The campaigns whose pools the caller may limit, None: any pool.
+
+    A dialer's token must list the campaign: who may dial for all is still no operator.
+    """
+    if caller.role is not Role.DIALER:
+        return None
+    kind, _, campaign = pool.partition(":")
+    if kind != "campaign" or campaign not in (caller.campaigns or ()):
+        raise Forbidden("These credentials do not reach that pool.")
+    return caller.scope
+
+
+def _policy_response(answer: Answer) -> web.Response:
+    response = json_response(answer)
+    response.headers[hdrs.ETAG] = f'"{answer["version"]}"'
+    return response
+
+
+def _if_match(request: web.Request) -> frozenset[int] | None:
+    """The versions of If-Match, None for any; a weak or foreign tag fits no version."""
+    given = ",".join(request.headers.getall(hdrs.IF_MATCH, ["*"]))
+    tags = [tag.strip() for tag in given.split(",")]
+    if tags == ["*"]:
+        return None
+    found = [_ETAG.fullmatch(tag) for tag in tags]
+    if not all(found):
+        raise BadRequest('If-Match must be an ETag in quotes, such as "7", or *.')
+    versions = [one[2] for one in found if one is not None and one[1] is None]
+    return frozenset(int(text) for text in versions if _VERSION.fullmatch(text))

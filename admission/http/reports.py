@@ -1,0 +1,96 @@
+"""What became of a call: launched, renewed, ended; alone and in batches."""
+
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from admission.errors import FieldError, Invalid, NotFound
+from admission.http.batch import answer_each
+from admission.http.bodies import load, parse, read_body, validate
+from admission.http.keys import CALLER, DECIDER, TELEMETRY
+from admission.http.render import json_response, report_answer
+from admission.http.scope import zone_of_id
+from admission.model import Answer, End, Launched, Renew, ReportBatch, ReportVerb, Restated
+
+Report = Launched | Renew | End
+_MODELS: Final[dict[str, type[Launched] | type[Renew] | type[End]]] = {
+    "launched": Launched,
+    "renew": Renew,
+    "end": End,
+}
+
+
+def report_one(verb: ReportVerb) -> Handler:
+    """The handler of `POST /v1/reservations/{id}/<verb>`. No body is an empty object."""
+    model = _MODELS[verb]
+
+    async def handler(request: web.Request) -> web.Response:
+        report: Report = parse(model, await read_body(request) or b"{}")
+        return json_response(await _apply(request, verb, request.match_info["id"], report))
+
+    return handler
+
+
+async def report_many(request: web.Request) -> web.Response:
+    """`POST /v1/reservations/batch`."""
+    batch = validate(ReportBatch, load(await read_body(request)))
+    return await answer_each(request, (_apply_raw(request, raw) for raw in batch.reports))
+
+
+async def _apply_raw(request: web.Request, raw: dict[str, Any]) -> Answer:
+    verb, reservation_id = raw.get("op"), raw.get("id")
+    if not isinstance(verb, str) or verb not in _MODELS:
+        raise Invalid(FieldError(field="op", message="Must be launched, renew or end"))
+    if not isinstance(reservation_id, str):
+        raise Invalid(FieldError(field="id", message="Must be the id of a reservation"))
+    fields = {name: value for name, value in raw.items() if name not in ("op", "id")}
+    report: Report = validate(_MODELS[verb], fields)
+    return await _apply(request, verb, reservation_id, report)
+
+
+async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
+    app = request.app
+    zone = zone_of_id(request, reservation_id)
+    op = {"op": verb, "id": reservation_id, **_fields(request, zone, report)}
+    try:
+        answer = await app[DECIDER].report(zone, op)
+    except NotFound:
+        app[TELEMETRY].reported(zone, verb, "unknown_reservation")
+        raise
+    app[TELEMETRY].reported(zone, verb, _counted_as(answer, report))
+    return report_answer(answer)
+
+
+def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
+    """The operation's own fields (lua/README.md); what was not reported is left out."""
+    fields: dict[str, Any] = {"scope": request[CALLER].scope}
+    if isinstance(report, End):
+        fields |= {"outcome": report.decided_outcome().value, "ended_at": report.ended_at}
+    else:
+        if isinstance(report, Launched):
+            fields |= {
+                "port_taken": report.port_taken,
+                "session": report.session_id,
+                "mpp": report.mpp,
+            }
+        fields["adopt"] = _adopt(request, zone, report.reservation)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _adopt(request: web.Request, zone: str, restated: Restated | None) -> dict[str, Any] | None:
+    if restated is None:
+        return None
+    if restated.zone != zone:
+        message = "Must be the zone in the reservation's id"
+        raise Invalid(FieldError(field="reservation.zone", message=message))
+    request[CALLER].require_campaign(restated.campaign)
+    return restated.model_dump(exclude={"zone"}, exclude_none=True)
+
+
+def _counted_as(answer: Answer, report: Report) -> str:
+    if answer.get("repeated"):
+        return "repeated"
+    if isinstance(report, End):
+        return report.decided_outcome().value
+    return "adopted" if answer.get("adopted") else "ok"

@@ -1,0 +1,69 @@
+"""Looking at reservations: one, and pages of them."""
+
+from typing import Annotated, Any, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from admission.errors import FieldError, Invalid
+from admission.http.bodies import validate
+from admission.http.keys import CALLER, DECIDER
+from admission.http.render import json_response, report_answer
+from admission.http.scope import asked_zone, zone_of_id
+from admission.model import Name, Text
+
+PAGE_MAX: Final = 1000
+# The store's own end-of-scan mark; the API says null.
+_LAST: Final = "0"
+
+
+class ReservationQuery(BaseModel):
+    """The query of `GET /v1/reservations`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zone: Name | None = None
+    campaign: Name | None = None
+    owner: Text | None = None
+    state: Literal["live", "ended", "expired"] | None = None
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
+    cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$")] = _LAST
+
+
+async def one(request: web.Request) -> web.Response:
+    """`GET /v1/reservations/{id}`."""
+    reservation_id = request.match_info["id"]
+    zone = zone_of_id(request, reservation_id)
+    scope = request[CALLER].scope
+    return json_response(
+        report_answer(await request.app[DECIDER].reservation(zone, reservation_id, scope))
+    )
+
+
+async def page(request: web.Request) -> web.Response:
+    """`GET /v1/reservations`: a page may hold less than `limit`, even none, and not be the last."""
+    query = validate(ReservationQuery, _once_each(request))
+    zone = asked_zone(request, query.zone)
+    if query.campaign is not None:
+        request[CALLER].require_campaign(query.campaign)
+    filters = query.model_dump(exclude={"zone"}, exclude_none=True)
+    if (scope := request[CALLER].scope) is not None:
+        filters["scope"] = scope
+    return json_response(_page(zone, await request.app[DECIDER].reservations(zone, **filters)))
+
+
+def _once_each(request: web.Request) -> dict[str, str]:
+    named = dict(request.query)
+    if len(named) != len(request.query):
+        raise Invalid(FieldError(field="query", message="A parameter is given twice"))
+    return named
+
+
+def _page(zone: str, found: dict[str, Any]) -> dict[str, Any]:
+    cursor = str(found.get("cursor", _LAST))
+    return {
+        "now": found["now"],
+        "zone": zone,
+        "cursor": None if cursor == _LAST else cursor,
+        "reservations": found.get("reservations") or [],
+    }

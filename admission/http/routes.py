@@ -1,0 +1,198 @@
+"""Every route: who may call it, what it takes and gives. The router and the description read this.
+
+Not served yet, though api.md has them: reports by `report_url`, agents' sessions, events and the
+dashboard. Each is one more row here.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel
+
+from admission.http import admissions, health, reports, reservations, schemas, zones
+from admission.http.auth import Role
+from admission.http.keys import Door
+from admission.http.operation_routes import OPERATIONS
+from admission.http.route import (
+    BODY_FAULTS,
+    CALLER_FAULTS,
+    DIALER,
+    DIALER_OR_VIEWER,
+    EVERY_ROLE,
+    EVERYBODY,
+    SOURCE,
+    VIEWER,
+    Route,
+)
+from admission.model import Ask, End, Launched, PushedSnapshot, Renew, ReportVerb
+
+
+def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/reservations/{{id}}/{verb}",
+        handler=reports.report_one(verb),
+        roles=DIALER,
+        room="Reports",
+        summary=summary,
+        answer=schemas.ReportAnswer,
+        body=body,
+        body_required=False,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    )
+
+
+_ADMISSIONS: Final = (
+    Route(
+        method="POST",
+        path="/v1/admissions",
+        handler=admissions.ask_one,
+        roles=DIALER,
+        room="Admissions",
+        summary="May I launch?",
+        answer=schemas.Decision,
+        body=Ask,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
+    ),
+    Route(
+        method="POST",
+        path="/v1/admissions/batch",
+        handler=admissions.ask_many,
+        roles=DIALER,
+        room="Admissions",
+        summary="Up to 1000 asks, each decided by itself, in order",
+        answer=schemas.DecisionResults,
+        body=schemas.AskList,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS),
+    ),
+)
+_REPORTS: Final = (
+    _report("launched", Launched, "The call was launched, or has its port"),
+    _report("renew", Renew, "The call is still up"),
+    _report("end", End, "The call ended, or was never launched"),
+    Route(
+        method="POST",
+        path="/v1/reservations/batch",
+        handler=reports.report_many,
+        roles=DIALER,
+        room="Reports",
+        summary="Up to 1000 reports, in order",
+        answer=schemas.ReportResults,
+        body=schemas.ReportList,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS),
+    ),
+)
+_RESERVATIONS: Final = (
+    Route(
+        method="GET",
+        path="/v1/reservations/{id}",
+        handler=reservations.one,
+        roles=DIALER,
+        room="Reservations",
+        summary="One reservation: its times, pools, state, and why it ended",
+        answer=schemas.Reservation,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path="/v1/reservations",
+        handler=reservations.page,
+        roles=DIALER_OR_VIEWER,
+        room="Reservations",
+        summary="Pages of reservations; a dialer sees its own scope",
+        answer=schemas.ReservationPage,
+        query=reservations.ReservationQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
+    ),
+)
+_ZONES: Final = (
+    Route(
+        method="GET",
+        path="/v1/zones",
+        handler=zones.every,
+        roles=VIEWER,
+        room="Zones",
+        summary="The status of every zone",
+        answer=schemas.ZoneList,
+    ),
+    Route(
+        method="GET",
+        path="/v1/zones/{zone}",
+        handler=zones.one,
+        roles=VIEWER,
+        room="Zones",
+        summary="The status of a zone",
+        answer=schemas.ZoneStatus,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path="/v1/zones/{zone}/time",
+        handler=zones.time,
+        roles=EVERY_ROLE,
+        room="Zones",
+        summary="The zone's time",
+        answer=schemas.Time,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/zones/{zone}/snapshot",
+        handler=zones.push,
+        roles=SOURCE,
+        room="Zones",
+        summary="Push a snapshot",
+        answer=schemas.PushAnswer,
+        body=PushedSnapshot,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+)
+
+
+def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
+    def get(
+        path: str, handler: Handler, roles: frozenset[Role] | None, summary: str,
+        answer: type[BaseModel] | str, faults: tuple[int, ...] = (401, 403),
+    ) -> Route:  # fmt: skip
+        return Route(
+            method="GET", path=path, handler=handler, roles=roles, room="Service",
+            summary=summary, answer=answer, faults=faults,
+        )  # fmt: skip
+
+    plain = "text/plain"
+    closed = () if metrics_roles is EVERYBODY else (401, 403)
+    return (
+        get("/healthz", health.alive, EVERYBODY, "The process is alive", schemas.Health, ()),
+        get("/readyz", health.ready, EVERYBODY, "It can decide now", schemas.Health, (503,)),
+        get("/metrics", health.metrics, metrics_roles, "Prometheus metrics", plain, closed),
+        get("/openapi.json", health.openapi, VIEWER, "This description", "application/json"),
+        get("/docs", health.docs, VIEWER, "This description to read", "text/html"),
+    )
+
+
+def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
+    """All that is served. `metrics_public`: /metrics needs no credentials."""
+    service = _service(EVERYBODY if metrics_public else VIEWER)
+    return _ADMISSIONS + _REPORTS + _RESERVATIONS + _ZONES + OPERATIONS + service
+
+
+def doors(served: Iterable[Route]) -> dict[Handler, Door]:
+    """What the front needs to know of each handler."""
+    return {route.handler: Door(path=route.path, roles=route.roles) for route in served}
+
+
+def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:
+    """Put them on the router; whatever answers GET answers HEAD."""
+    for route in served:
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            router.add_route(method, route.path, route.handler, expect_handler=_expect)
+
+
+async def _expect(request: web.Request) -> None:
+    # Any other expectation is passed over, as RFC 9110 allows: a refusal here would not be a
+    # problem+json.
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

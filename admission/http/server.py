@@ -1,0 +1,102 @@
+"""Listening, and leaving without dropping anybody.
+
+stop is set -> not ready (/readyz 503), still serving for delay_ms, so that balancers notice
+            -> no longer listening, idle connections closed
+            -> requests under way finish; what is left after grace_ms is cancelled
+            -> resources are released (the application's cleanup_ctx)
+"""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Callable
+
+from aiohttp import web
+
+from admission.errors import ConfigError
+from admission.http.hangup import HangupProtocol
+from admission.http.keys import CREDENTIALS, LIFECYCLE
+
+_BACKLOG = 1024
+_KEEPALIVE_S = 75.0
+_LET_IN_TURNS = 10
+
+
+async def serve_app(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    stop: asyncio.Event,
+    grace_ms: int = 5000,
+    delay_ms: int = 0,
+    reuse_port: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+    without_credentials: bool = False,
+    on_listening: Callable[[int], object] | None = None,
+) -> None:
+    """Serve until `stop` is set, then leave in order.
+
+    Args:
+        app: from `create_app`; its resources open before the first request, close after the last.
+        port: 0 for any free one; `on_listening` is told which.
+        grace_ms: how long requests under way may take to finish.
+        delay_ms: how long to go on serving, not ready, before no longer listening.
+        reuse_port: share the port with other processes.
+        without_credentials: listen on another address than loopback though no token is configured.
+
+    Raises:
+        ConfigError: no token is configured and the address is not loopback.
+        OSError: the address cannot be had.
+    """
+    if not (app[CREDENTIALS].configured or without_credentials or is_loopback(host)):
+        raise ConfigError(f"server.host: {host} needs auth.tokens: whoever reaches it may all")
+    # Signals are for whoever set `stop` up.
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=grace_ms / 1000)
+    await runner.setup()
+    try:
+        server = await _listen(runner, host, port, reuse_port, ssl_context)
+        try:
+            if on_listening is not None:
+                on_listening(server.sockets[0].getsockname()[1])
+            await stop.wait()
+            app[LIFECYCLE].stopping = True
+            await asyncio.sleep(delay_ms / 1000)
+        finally:
+            server.close()
+            # Whom the system let in just before takes some turns of the loop to appear here.
+            for _ in range(_LET_IN_TURNS):
+                await asyncio.sleep(0)
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(
+    runner: web.AppRunner,
+    host: str,
+    port: int,
+    reuse_port: bool,
+    ssl_context: ssl.SSLContext | None,
+) -> asyncio.Server:
+    loop, manager = asyncio.get_running_loop(), runner.server
+    assert manager is not None, "the runner is set up"
+
+    def connection() -> HangupProtocol:
+        return HangupProtocol(
+            manager,
+            loop=loop,
+            keepalive_timeout=_KEEPALIVE_S,
+            access_log=None,  # type: ignore[arg-type]  # none at all: metrics count the answers
+        )
+
+    return await loop.create_server(
+        connection, host, port, backlog=_BACKLOG, reuse_port=reuse_port or None, ssl=ssl_context
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach that address?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
