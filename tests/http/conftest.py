@@ -1,0 +1,26 @@
+"""What most tests of the HTTP side stand on."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from admission.http.app import create_app
+from tests.http.house import FakeDecider, Server, serving
+
+
+@pytest.fixture
+def decider() -> FakeDecider:
+    return FakeDecider()
+
+
+@pytest.fixture
+async def server(decider: FakeDecider) -> AsyncIterator[Server]:
+    """Without tokens: everybody may all. The default zone is East."""
+    async with serving(create_app(decider, default_zone="East")) as served:
+        yield served
+
+
+@pytest.fixture
+def http(server: Server) -> ClientSession:
+    return server.http

@@ -1,0 +1,194 @@
+"""A decider that remembers what it was asked, and an application that is really served."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession, web
+
+from admission.http.server import serve_app
+from admission.model import Answer, IngestAnswer, SnapshotGroup
+
+NOW = 1_790_000_000_000
+ID = "East~x7Yk2mPq0aZ"
+ASK = {"zone": "East", "channel": "sip", "campaign": "collections"}
+POLICY = {"source": "push", "channels": ["sip"]}
+LIVE = {"now": NOW, "version": 7, "digest": "d" * 64, "policy": POLICY, "paused": {}}
+POOLS = [
+    {"pool": "agent:1001", "in_use": 1},
+    {
+        "pool": "channel:sip",
+        "in_use": 7,
+        "pending": 2,
+        "held": 5,
+        "ceiling": 69,
+        "limit": 60,
+        "headroom": 0,
+        "room": 53,
+        "snapshot": {"age_ms": 412, "total": 200, "unused": 64},
+    },
+]
+
+
+@dataclass
+class FakeDecider:
+    """Grants everything, or raises `fault`. While `gate` is clear, `admit` and `report` wait."""
+
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    fault: Exception | None = None
+    gate: asyncio.Event | None = None
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    withdrawn: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def zones(self) -> list[str]:
+        return ["East", "West"]
+
+    async def ready(self) -> None:
+        await self._took("ready")
+
+    async def now(self, zone: str) -> int:
+        await self._took("now", zone)
+        return NOW
+
+    async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
+        await self._took("admit", zone, op)
+        await self._wait()
+        return granted(op)
+
+    def withdraw(self, zone: str, op: dict[str, Any]) -> None:
+        self.withdrawn.append(op["request_id"])
+
+    async def stop_waiting(self) -> None:
+        self.stopped = True
+
+    async def report(self, zone: str, op: dict[str, Any]) -> Answer:
+        await self._took("report", zone, op)
+        await self._wait()
+        return {"state": "live", "id": op["id"], "repeated": False, "now": NOW}
+
+    async def reservation(self, zone: str, reservation_id: str, scope: Any) -> Answer:
+        await self._took("reservation", zone, reservation_id, scope)
+        return {"id": reservation_id, "now": NOW, "state": "live", "campaign": "collections"}
+
+    async def reservations(self, zone: str, **filters: Any) -> Answer:
+        await self._took("reservations", zone, filters)
+        return {"now": NOW, "cursor": "0", "reservations": {}}
+
+    async def status(self, zone: str) -> Answer:
+        await self._took("status", zone)
+        return {"now": NOW, "recovering": zone == "West", "pools": POOLS, "stats": {}}
+
+    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
+        await self._took("pause", zone, pool, on)
+        told = {"paused": on, "changed": True, "version": 8}
+        return {"now": NOW, "zone": zone, "pool": pool, **told}
+
+    async def set_limit(
+        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+    ) -> Answer:
+        await self._took("set_limit", zone, pool, limit, ttl_ms, scope)
+        told = {"limit": limit, "set_limit": limit, "until": NOW + ttl_ms}
+        return {"now": NOW, "zone": zone, "pool": pool, **told}
+
+    async def policy(self, zone: str) -> Answer:
+        await self._took("policy", zone)
+        return {**LIVE, "zone": zone}
+
+    async def put_policy(self, zone: str, document: Any, versions: frozenset[int] | None) -> Answer:
+        await self._took("put_policy", zone, document, versions)
+        return {**LIVE, "zone": zone, "policy": document, "changed": True}
+
+    async def patch_policy(self, zone: str, patch: Any, versions: frozenset[int] | None) -> Answer:
+        await self._took("patch_policy", zone, patch, versions)
+        return {**LIVE, "zone": zone, "changed": True}
+
+    async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
+        await self._took("push", zone, taken_at, groups)
+        return IngestAnswer(now=NOW, accepted=True)
+
+    async def _took(self, *call: Any) -> None:
+        self.calls.append(call)
+        self.called.set()
+        if self.fault is not None:
+            raise self.fault
+
+    async def _wait(self) -> None:
+        if self.gate is None:
+            return
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def until_called(self) -> None:
+        async with asyncio.timeout(2):
+            await self.called.wait()
+
+
+def granted(op: dict[str, Any]) -> Answer:
+    """A grant as the ledger gives it: its fields in no particular order."""
+    taken = {"id": f"East~{op['id']}", "mpp": None, "channel": "sip", "renew_within_ms": 150000}
+    return {
+        "room": 36,
+        "reservations": [] if op.get("dry_run") else [taken],
+        "granted": op["count"],
+        "now": NOW,
+        "decision": "grant",
+        "channel": op.get("channel", "sip"),
+        "request_id": op["request_id"],
+        "launch_within_ms": 1000,
+        "snapshot": {"age_ms": 412, "total": 200, "unused": 64},
+    }
+
+
+@dataclass
+class Server:
+    """A served application: a client of it, its port, and the way to stop it."""
+
+    http: ClientSession
+    port: int
+    stop: asyncio.Event
+    done: asyncio.Task[None]
+
+    async def raw(self, request: bytes) -> bytes:
+        """Everything the server says to these bytes until it closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        async with asyncio.timeout(2):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application, *, serve: Callable[..., Any] = serve_app, **options: Any
+) -> AsyncIterator[Server]:
+    """The application on a free port, until the block is through."""
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    options = {"grace_ms": 2000, "on_listening": port.set_result} | options
+    done = asyncio.create_task(serve(app, "127.0.0.1", 0, stop=stop, **options))
+    await asyncio.wait({port, done}, return_when=asyncio.FIRST_COMPLETED)
+    if done.done():
+        await done
+    async with ClientSession(f"http://127.0.0.1:{port.result()}") as http:
+        yield Server(http, port.result(), stop, done)
+        stop.set()
+    async with asyncio.timeout(5):
+        await done
+
+
+async def problem(answer: ClientResponse, status: int, decider: FakeDecider) -> dict[str, Any]:
+    """The problem of this answer, which must be one in every respect."""
+    found = await answer.json(content_type="application/problem+json")
+    assert (answer.status, found["status"]) == (status, status), found
+    assert {"type", "title", "detail"} <= set(found)
+    assert found["detail"]
+    assert answer.headers["X-Request-ID"]
+    assert decider.calls == []
+    return dict(found)

@@ -1,0 +1,122 @@
+"""Metrics: stable names, bounded labels."""
+
+import re
+
+import pytest
+from aiohttp import ClientSession
+
+from admission.errors import NotFound, Unavailable
+from admission.model import IngestAnswer
+from admission.telemetry import POOL_LABELS_MAX, Telemetry
+from tests.http.house import ASK, ID, NOW, FakeDecider
+
+
+def lines(telemetry: Telemetry, **statuses: object) -> list[str]:
+    text = telemetry.scrape(statuses).decode()  # type: ignore[arg-type]
+    return [one for one in text.splitlines() if one.startswith("admission_")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels"),
+    [
+        ({"decision": "grant"}, 'decision="grant",reason=""'),
+        ({"decision": "grant", "reason": "mpp_full"}, 'decision="grant",reason="mpp_full"'),
+        ({"decision": "deny", "reason": "no_capacity"}, 'decision="deny",reason="no_capacity"'),
+        ({"decision": "grant", "repeated": True}, 'decision="repeated",reason=""'),
+        ({"decision": "grant", "dry_run": True}, 'decision="dry_run",reason=""'),
+        (
+            {"decision": "grant", "shadow": True, "reason": "no_capacity"},
+            'decision="shadow",reason="no_capacity"',
+        ),
+    ],
+)
+def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
+    telemetry = Telemetry()
+    telemetry.decided("East", answer, 0.001)
+    counted = f'admission_decisions_total{{{labels},zone="East"}} 1.0'
+    assert counted in lines(telemetry)
+    assert "admission_decision_seconds_count 1.0" in lines(telemetry)
+
+
+def test_a_decision_that_waited_has_no_time() -> None:
+    telemetry = Telemetry()
+    telemetry.decided("East", {"decision": "grant"}, None)
+    assert "admission_decision_seconds_count 0.0" in lines(telemetry)
+
+
+def test_snapshots_and_polls_are_counted() -> None:
+    telemetry = Telemetry()
+    telemetry.ingested("East", IngestAnswer(now=NOW, accepted=True))
+    telemetry.ingested("East", IngestAnswer(now=NOW, accepted=False, reason="future"))
+    telemetry.polled("East", "epm")
+    telemetry.polled("East", "epm", failed=True)
+    telemetry.group_committed(7)
+    found = lines(telemetry)
+    assert 'admission_snapshots_total{accepted="true",reason="",zone="East"} 1.0' in found
+    assert 'admission_snapshots_total{accepted="false",reason="future",zone="East"} 1.0' in found
+    assert 'admission_source_polls_total{source="epm",zone="East"} 2.0' in found
+    assert 'admission_source_failures_total{source="epm",zone="East"} 1.0' in found
+    assert "admission_group_operations_sum 7.0" in found
+
+
+def test_a_pool_that_is_gone_leaves_no_trace() -> None:
+    telemetry = Telemetry()
+    pool = {"pool": "channel:sip", "in_use": 1}
+    assert any("channel:sip" in one for one in lines(telemetry, East={"pools": [pool]}))
+    assert not any("channel:sip" in one for one in lines(telemetry, East={"pools": []}))
+
+
+def test_pools_that_callers_make_are_no_labels() -> None:
+    pools = [{"pool": "campaign:made-up", "in_use": 1, "wildcard": True}]
+    assert not any("made-up" in one for one in lines(Telemetry(), East={"pools": pools}))
+
+
+def test_labels_are_bounded_and_the_platforms_own_come_first() -> None:
+    pools = [{"pool": f"agent:{n}", "in_use": 0} for n in range(2 * POOL_LABELS_MAX)]
+    pools.append({"pool": "channel:sip", "in_use": 3})
+    found = [one for one in lines(Telemetry(), East={"pools": pools}) if "pool_in_use" in one]
+    assert len(found) == POOL_LABELS_MAX
+    assert 'admission_pool_in_use{pool="channel:sip",zone="East"} 3.0' in found
+
+
+async def test_what_is_scraped_after_some_calls(http: ClientSession, decider: FakeDecider) -> None:
+    for body in (ASK, {**ASK, "campaign": "never heard of"}, {**ASK, "zone": "nowhere"}):
+        async with http.post("/v1/admissions", json=body):
+            pass
+    async with http.post(f"/v1/reservations/{ID}/end", json={"outcome": "busy"}):
+        pass
+    decider.fault = NotFound("Unknown reservation.")
+    async with http.post(f"/v1/reservations/{ID}/end"):
+        pass
+    decider.fault = None
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    for line in (
+        'admission_decisions_total{decision="grant",reason="",zone="East"} 1.0',
+        'admission_reports_total{outcome="busy",verb="end",zone="East"} 1.0',
+        'admission_reports_total{outcome="unknown_reservation",verb="end",zone="East"} 1.0',
+        'admission_pool_in_use{pool="channel:sip",zone="East"} 7.0',
+        'admission_pool_ceiling{pool="channel:sip",zone="East"} 69.0',
+        'admission_pool_limit{pool="channel:sip",zone="East"} 60.0',
+        'admission_pool_held{pool="channel:sip",zone="East"} 5.0',
+        'admission_pool_pending{pool="channel:sip",zone="East"} 2.0',
+        'admission_snapshot_age_seconds{channel="sip",zone="East"} 0.412',
+        'admission_zone_recovering{zone="West"} 1.0',
+        'admission_zone_up{zone="West"} 1.0',
+    ):
+        assert line in text
+    assert not re.search("never heard of|nowhere", text)
+    names = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert len(set(names)) == len(names)
+
+
+async def test_without_the_store_the_counters_are_still_there(
+    http: ClientSession, decider: FakeDecider
+) -> None:
+    decider.fault = Unavailable("The store does not answer.")
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    assert answer.status == 200
+    assert 'admission_zone_up{zone="East"} 0.0' in text
+    assert "admission_decision_seconds_count 0.0" in text

@@ -1,0 +1,225 @@
+"""What the random driver of fairness draws: who may have how much, and who asks for it."""
+
+from random import Random
+from typing import Any
+
+Op = dict[str, Any]
+Fields = dict[str, Any]
+
+CAMPAIGNS = ["a", "b", "c", "d"]
+EVERYBODY = [*CAMPAIGNS, *CAMPAIGNS, *CAMPAIGNS, "nobody-named-it"]
+MPPS = ["m1", "m2"]
+POOLS = ["channel:sip", "channel:h323", "trunk:x", "trunk:y", "agent:1", "campaign:a", "campaign:b"]
+OUTCOMES = ["completed"] * 5 + ["busy", "failed", "failed", "no_resource", "not_launched"]
+TOTAL = 12
+MAX_AGE_MS = 60_000
+# 49 is a number for which n / 49 * 49 is not always n.
+WEIGHTS = [1, 1, 1, 2, 5, 0.5, 3, 49, 0.01]
+STEPS_US = [0, 0, 1, 999, 1_000, 20_000, 20_000, 100_000, 333_334, 500_000, 999_999, 1_000_000]
+SELDOM_US = [2_000_001, 7_000_000, 31_000_000]
+
+
+def stated(**optional: Any) -> Fields:
+    """The fields that have a value."""
+    return {name: value for name, value in optional.items() if value is not None}
+
+
+def rates(rng: Random) -> Fields:
+    """None as a rule, else a rate with a burst."""
+    rate = rng.choice([0] * 8 + [0.5, 3, 10, 333.5])
+    return {"rate_per_s": rate, "burst": rng.choice([2, 5, 5, 9]) if rate else 0}
+
+
+def breaker(rng: Random) -> Fields | None:
+    """None as a rule, else a nervous one."""
+    if rng.random() < 0.85:
+        return None
+    return {
+        "failures_percent": rng.choice([20, 50, 100]),
+        "window": rng.choice([1_200, 12_000]),
+        "min_calls": rng.choice([1, 2, 3]),
+        "pause": rng.choice([50, 1_000, 3_000]),
+    }
+
+
+def counted(rng: Random, limits: list[int | None]) -> Fields:
+    """What campaigns and named pools have in common."""
+    return rates(rng) | stated(limit=rng.choice(limits), breaker=breaker(rng))
+
+
+def campaign(rng: Random) -> Fields:
+    """One campaign."""
+    own = {
+        "guarantee": rng.choice([0, 0, 0, 1, 3, 7]),
+        "weight": rng.choice(WEIGHTS),
+        "priority": rng.choice([0, 0, 0, 1, 2]),
+        "pools": rng.choice([[], [], ["trunk:x"]]),
+    }
+    return own | counted(rng, [None, None, None, None, 3, 8])
+
+
+def policy(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
+    """A compiled policy. Whether there are snapshots and MPPs must not change later."""
+    fields: Fields = {f"campaign:{name}": campaign(rng) for name in CAMPAIGNS}
+    fields["campaign:*"] = campaign(rng) | {"guarantee": 0}
+    fields["trunk:x"] = counted(rng, [None, 2, 4, 6])
+    fields["trunk:y"] = counted(rng, [None, 1, 5])
+    fields["agent:*"] = counted(rng, [None, 1, 2])
+    for mpp in MPPS if has_mpps else []:
+        fields[f"mpp:{mpp}:sip"] = {"limit": rng.choice([1, 3, 6, 6])}
+        fields[f"mpp:{mpp}"] = rates(rng)
+    ports = [one["limit"] for name, one in fields.items() if name.endswith(":sip")]
+    own = {name: fields[f"campaign:{name}"]["guarantee"] for name in CAMPAIGNS}
+    guarantees = {name: n for name, n in own.items() if n}
+    total = sum(guarantees.values())
+    more = stated(guaranteed="channel:sip" if total else None)
+    more |= {"mpp_total": sum(ports), "guarantee_total": total}
+    return fields | {"zone": zone(rng, is_fed, has_mpps) | more, "guarantees": guarantees}
+
+
+def zone(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
+    """The zone part of a policy."""
+    ports = [1, 3, 5, 8, 8, TOTAL]
+    capacity = {"sip": rng.choice(ports), "h323": rng.choice(ports)}
+    return {
+        "launch_within": 100,
+        "claim_within": 200,
+        "claim_max": 300,
+        "visibility_lag": 50,
+        "end_notice": 0,
+        "release_within": rng.choice([0, 0, 0, 150]),
+        "poll_interval": 100,
+        "poll_min": 20,
+        "max_age": MAX_AGE_MS,
+        "answer_within": rng.choice([3_000, 100_000, 100_000]),
+        "max_call": 200_000,
+        "retention": 500,
+        "channels": ["sip", "h323"],
+        "any": ["h323", "sip"],
+        "fed": ["sip", "h323"] if is_fed else [],
+        "takes": {},
+        "capacity": {} if is_fed else capacity,
+        "headroom": rng.choice([0, 0, 0, 1, 2]),
+        "headroom_percent": 0,
+        "growth_per_s": 0,
+        "dedicated": False,
+        "placement": rng.choice(["platform", "controller"]) if has_mpps else "platform",
+        "mpps": MPPS if has_mpps else [],
+        "source": "test",
+        "shadow": rng.random() < 0.1,
+        "priority_reserve": rng.choice([{}, {}, {"1": 1}, {"1": 2, "2": 3}, {"0": 1}]),
+        **rates(rng),
+    }
+
+
+def step_us(rng: Random) -> int:
+    """How much time passes before the next call."""
+    return rng.choice(STEPS_US if rng.random() < 0.97 else SELDOM_US)
+
+
+class FairDraws:
+    """Draws operations that have to do with what was granted before."""
+
+    def __init__(self, rng: Random, fields: Fields) -> None:
+        self.rng = rng
+        self.mpps: list[str] = fields["zone"]["mpps"]
+        self.fed: list[str] = fields["zone"]["fed"]
+        self.live: list[str] = []
+        self.paused: list[str | None] = []
+        self.asks: list[Op] = []
+        self.asked = 0
+        self.policies = 0
+
+    def learn(self, ops: list[Op], results: list[dict[str, Any]]) -> None:
+        """Remember what is up, and what may be asked again."""
+        for op, result in zip(ops, results, strict=True):
+            if op["op"] == "admit":
+                self.asks = [*self.asks[-5:], op]
+                self.live += [one["id"] for one in result.get("reservations") or []]
+            if op["op"] == "end" and op["id"] in self.live:
+                self.live.remove(op["id"])
+
+    def some(self, now: int) -> list[Op]:
+        """The operations of one call: mostly asks and ends, so that ports are scarce."""
+        drawn = [self.ask(now) for _ in range(self.rng.choice([0, 1, 1, 2, 4]))]
+        kinds = [(self.end, 14), (self.snapshot, 5), (self.launched, 2), (self.odd_ask, 3)]
+        seldom = [(self.pause, 1), (self.go_on, 2), (self.limit, 2), (self.another_policy, 1)]
+        draws, weights = zip(*kinds, *seldom, strict=True)
+        for draw in self.rng.choices(draws, weights, k=self.rng.choice([0, 1, 1, 2])):
+            drawn.insert(self.rng.randint(0, len(drawn)), draw(now))
+        return drawn
+
+    def ask(self, now: int) -> Op:
+        """May I launch so many?"""
+        self.asked += 1
+        count = self.rng.choice([1, 1, 1, 2, 3, 5, 9])
+        return {
+            "op": "admit",
+            "id": f"{self.asked:011d}",
+            "request_id": f"r{self.asked}",
+            "campaign": self.rng.choice(EVERYBODY),
+            "channel": self.rng.choice(["sip", "sip", "sip", "any"]),
+            "count": count,
+            "min_count": self.rng.choice([1, 1, 1, count]),
+            "pools": self.rng.choice([[], [], [], ["trunk:x"], ["trunk:y"], ["agent:1"]]),
+            "owner": "me",
+            "body": "same",
+            **stated(mpp=self.rng.choice([None, *self.mpps])),
+        }
+
+    def odd_ask(self, now: int) -> Op:
+        """A dry run, an explanation, or an ask once more."""
+        again = self.rng.choice(self.asks) if self.asks else self.ask(now)
+        self.asked += 1
+        how = self.rng.choice([{}, {"dry_run": True}, {"dry_run": True, "explain": True}])
+        return {**again, "id": f"{self.asked:011d}", **how}
+
+    def _any_id(self) -> str:
+        return self.rng.choice(self.live or ["nobody has"])
+
+    def end(self, now: int) -> Op:
+        """A call ended."""
+        outcome = self.rng.choice(OUTCOMES)
+        return {"op": "end", "id": self._any_id(), "outcome": outcome, "ended_at": now}
+
+    def launched(self, now: int) -> Op:
+        """A call has its port."""
+        mpp = stated(mpp=self.rng.choice([None, *self.mpps]))
+        return {"op": "launched", "id": self._any_id(), "port_taken": True, **mpp}
+
+    def snapshot(self, now: int) -> Op:
+        """A photograph of both channels that was just taken; where there are none: the time."""
+        if not self.fed:
+            return {"op": "time"}
+        unused = {"channel:sip": self.rng.randint(0, 6), "channel:h323": self.rng.randint(0, 3)}
+        return {"op": "ingest", "t0": now, "groups": [{"total": TOTAL, "unused": unused}]}
+
+    def pause(self, now: int) -> Op:
+        """Stop something."""
+        whole = [f"mpp:{mpp}" for mpp in self.mpps]
+        pool = self.rng.choice([None, *POOLS, *whole, "mpp:m1:sip", "trunk:unheard"])
+        self.paused.append(pool)
+        return {"op": "pause", "on": True} | stated(pool=pool)
+
+    def go_on(self, now: int) -> Op:
+        """Let something go on that was paused, as a rule."""
+        pool = self.paused.pop() if self.paused else "trunk:y"
+        return {"op": "pause", "on": False} | stated(pool=pool)
+
+    def limit(self, now: int) -> Op:
+        """A limit for a while."""
+        others = ["mpp:m1", "mpp:m1:sip", "mpp:m2:sip", "trunk:unheard"]
+        return {
+            "op": "limit",
+            "pool": self.rng.choice(POOLS + others),
+            "limit": self.rng.choice([0, 1, 2, 4, 20]),
+            "ttl_ms": self.rng.choice([1, 500, 5_000]),
+            **stated(scope=self.rng.choice([None, None, ["a"]])),
+        }
+
+    def another_policy(self, now: int) -> Op:
+        """All rules anew, or what is live once more."""
+        self.policies += self.rng.random() < 0.8 or not self.policies
+        fields = policy(self.rng, bool(self.fed), bool(self.mpps))
+        digest = f"another {self.policies}"
+        return {"op": "policy", "mode": "apply", "source": "{}", "digest": digest, "fields": fields}

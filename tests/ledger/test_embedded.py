@@ -1,0 +1,294 @@
+"""The embedded server: its folder, its locks, its data, and what happens when somebody dies."""
+
+# ruff: noqa: ASYNC240  looking into the folder is what these tests do, and nothing else runs
+
+import asyncio
+import logging
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from admission.errors import ConfigError
+from admission.ledger import embedded, folder
+from admission.ledger.embedded import EmbeddedRedis
+
+
+@asynccontextmanager
+async def running(
+    data: Path, durability: str = "always"
+) -> AsyncIterator[tuple[EmbeddedRedis, str]]:
+    server = EmbeddedRedis(data, durability)  # type: ignore[arg-type]
+    url = await server.start()
+    try:
+        yield server, url
+    finally:
+        await server.stop()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def ask(url: str, *command: str) -> object:
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        return client.execute_command(*command)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for an outside process: bounded, and without a client of its own."""
+    async with asyncio.timeout(10.0):
+        while not happened():  # noqa: ASYNC110  a process of its own sets no event here
+            await asyncio.sleep(0.005)
+
+
+def is_gone(pid: int) -> bool:
+    """Ended, or a zombie that nobody collects."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+# --- start and stop ---------------------------------------------------------------------------
+
+
+async def test_it_serves_from_a_private_folder_and_leaves_nothing_running(data: Path) -> None:
+    async with running(data) as (server, url):
+        assert ask(url, "PING")
+        assert ask(url, "CONFIG", "GET", "port") == {"port": "0"}
+        pid = server.pid
+    assert pid
+    assert is_gone(pid)
+    assert server.pid is None
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(f.stat().st_mode) & 0o077 for f in data.iterdir()} == {0}
+
+
+async def test_data_outlives_a_restart_of_the_service(data: Path) -> None:
+    async with running(data, "everysec") as (_, url):
+        ask(url, "SET", "call", "1")
+        assert ask(url, "CONFIG", "GET", "appendfsync") == {"appendfsync": "everysec"}
+    async with running(data) as (_, url):
+        assert ask(url, "GET", "call") == "1"
+
+
+async def test_stop_is_safe_before_start_and_twice(data: Path) -> None:
+    server = EmbeddedRedis(data)
+    await server.stop()
+    await server.start()
+    await server.stop()
+    await server.stop()
+    await server.start()
+    await server.stop()
+
+
+async def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: Path) -> None:
+    data = tmp_path / ("long" * 40)
+    async with running(data) as (_, url):
+        assert ask(url, "PING")
+        assert len(url) < 100
+    short = Path(url.removeprefix("unix://")).parent
+    assert stat.S_IMODE(short.stat().st_mode) == 0o700
+    short.rmdir()
+
+
+async def test_a_path_with_odd_characters_works(tmp_path: Path) -> None:
+    async with running(tmp_path / 'a "b" ü?#%') as (_, url):
+        assert ask(url, "PING")
+
+
+async def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"redis\.data_dir"):
+        await EmbeddedRedis(tmp_path / "file" / "data").start()
+
+
+async def test_a_server_that_does_not_start_shows_its_last_words(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "_quoted", lambda _: "a b c")
+    with pytest.raises(ConfigError, match=r"(?s)ended with 1.*unixsocket"):
+        await EmbeddedRedis(data).start()
+    monkeypatch.undo()
+    async with running(data):
+        pass  # nothing of the failed start is in the way
+
+
+async def test_a_long_log_is_set_aside_at_start(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LOG_BYTES_MAX", 10)
+    data.mkdir()
+    (data / "redis.log").write_text("what was said before\n")
+    async with running(data):
+        pass
+    assert (data / "redis.log.1").read_text() == "what was said before\n"
+    assert "before" not in (data / "redis.log").read_text()
+
+
+# --- who owns the folder ----------------------------------------------------------------------
+
+SERVICE = """
+import asyncio, sys
+from admission.ledger.embedded import EmbeddedRedis
+
+async def main():
+    server = EmbeddedRedis(sys.argv[1], "always")
+    print(await server.start(), server.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def killed_service(data: Path) -> AsyncIterator[tuple[str, int]]:
+    """A service that was killed. Yields: the URL and the pid of the server it left behind."""
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVICE, data, stdout=asyncio.subprocess.PIPE
+    )
+    assert service.stdout
+    async with asyncio.timeout(30.0):
+        url, pid = (await service.stdout.readline()).decode().split()
+    ask(url, "SET", "call", "1")
+    service.kill()
+    await service.wait()
+    yield url, int(pid)
+    if not is_gone(int(pid)):
+        os.kill(int(pid), signal.SIGKILL)
+
+
+async def test_a_second_service_on_the_folder_is_refused_and_told_who(data: Path) -> None:
+    async with running(data) as (_, url):
+        with pytest.raises(ConfigError, match=f"process {os.getpid()}"):
+            await EmbeddedRedis(data).start()
+        assert ask(url, "PING")
+
+
+async def test_a_lock_left_by_a_crash_is_no_lock(data: Path) -> None:
+    data.mkdir()
+    (data / "service.lock").write_text("1")
+    (data / "server.lock").write_text("1")
+    (data / "redis.sock").touch()
+    async with running(data) as (_, url):
+        assert ask(url, "PING")
+
+
+async def test_an_orphan_is_ended_with_its_data_written(
+    data: Path, killed_service: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, orphan = killed_service
+    assert not is_gone(orphan)
+    async with running(data) as (server, url):
+        assert server.pid != orphan
+        assert ask(url, "GET", "call") == "1"
+    assert is_gone(orphan)
+    assert f"process {orphan}" in caplog.text
+
+
+async def test_an_orphan_that_hangs_is_killed(
+    data: Path, killed_service: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, orphan = killed_service
+    os.kill(orphan, signal.SIGSTOP)
+    monkeypatch.setattr(embedded, "STOP_S", 0.1)
+    async with running(data) as (_, url):
+        assert ask(url, "GET", "call") == "1"
+    await until(lambda: is_gone(orphan))
+
+
+# --- damaged data -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def aof(data: Path) -> Path:
+    """The append-only file of a server that wrote ten keys and has ended."""
+    async with running(data) as (_, url):
+        for n in range(10):
+            ask(url, "SET", f"call{n}", "x" * 100)
+    return next(f for f in data.rglob("appendonly*") if f.is_file() and b"call9" in f.read_bytes())
+
+
+async def test_a_cut_off_last_entry_costs_only_that_entry(
+    data: Path, aof: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.truncate(aof, aof.stat().st_size - 20)
+    async with running(data) as (_, url):
+        assert ask(url, "EXISTS", "call8") == 1
+        assert ask(url, "EXISTS", "call9") == 0
+    assert "in the middle of an entry" in caplog.text
+
+
+async def test_damage_in_the_middle_is_named_and_nothing_deleted(data: Path, aof: Path) -> None:
+    text = aof.read_bytes().replace(b"*3\r\n", b"!!\r\n")
+    aof.write_bytes(text)
+    with pytest.raises(ConfigError, match=r"(?s)is damaged\. Move it away") as caught:
+        await EmbeddedRedis(data).start()
+    assert str(aof) in caught.value.detail
+    assert aof.read_bytes() == text
+    aof.rename(aof.with_name("kept"))
+    async with running(data) as (_, url):
+        assert ask(url, "DBSIZE") == 0
+
+
+async def test_data_of_another_version_that_is_not_read_is_warned_of(
+    data: Path, aof: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = "appendonlydir" if aof.parent == data else "appendonly.aof"
+    (data / other).mkdir()
+    async with running(data):
+        pass
+    assert "two versions of Redis" in caplog.text
+
+
+# --- supervision ------------------------------------------------------------------------------
+
+
+async def test_a_server_that_was_killed_is_restarted_with_its_data(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(data) as (server, url):
+        ask(url, "SET", "call", "1")
+        killed = server.pid
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: server.pid not in (killed, None) and answers(url))
+        assert ask(url, "GET", "call") == "1"
+    ended = [r for r in caplog.records if "restarting" in r.message]
+    assert len(ended) == 1
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(ask(url, "PING"))
+    except redis.ConnectionError:
+        return False
+
+
+async def test_a_server_that_cannot_restart_is_tried_again_and_complained_of_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embedded, "BACKOFF_MIN_S", 0.001)
+    monkeypatch.setattr(embedded, "BACKOFF_MAX_S", 0.002)
+    launches = 0
+
+    async def fails(*_: object) -> None:
+        nonlocal launches
+        launches += 1
+        raise ConfigError(f"the disk is gone:\n{launches}")
+
+    async with running(data) as (server, _):
+        monkeypatch.setattr(EmbeddedRedis, "_launch", fails)
+        assert server.pid
+        with caplog.at_level(logging.ERROR):
+            os.kill(server.pid, signal.SIGKILL)
+            await until(lambda: launches >= 3)
+    assert caplog.text.count("does not restart") == 1

@@ -1,0 +1,119 @@
+"""Group commit, without Redis: a `send` that the test lets go when it likes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from admission.errors import Unavailable
+from admission.ledger import group
+from admission.ledger.group import GroupCommit
+
+
+class Server:
+    """Records calls; answers each when the test opens the gate."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[dict[str, Any]]]] = []
+        self.gate = asyncio.Event()
+
+    async def send(self, zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        self.calls.append((zone, ops))
+        await self.gate.wait()
+        return [op["n"] * 10 for op in ops]
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_one_operation_goes_at_once_and_the_next_ones_share_a_call():
+    server = Server()
+    commit = GroupCommit(server.send)
+    first = commit.submit("East", {"n": 1})
+    await settle()
+    others = [commit.submit("East", {"n": n}) for n in (2, 3, 4)]
+    await settle()
+    assert [len(ops) for _, ops in server.calls] == [1]
+    server.gate.set()
+    assert await asyncio.gather(first, *others) == [10, 20, 30, 40]
+    assert [len(ops) for _, ops in server.calls] == [1, 3]
+
+
+async def test_zones_do_not_wait_for_each_other():
+    server = Server()
+    commit = GroupCommit(server.send)
+    pending = [commit.submit(zone, {"n": 1}) for zone in ("East", "West")]
+    await settle()
+    assert {zone for zone, _ in server.calls} == {"East", "West"}
+    server.gate.set()
+    await asyncio.gather(*pending)
+
+
+async def test_an_operation_whose_caller_has_gone_is_dropped_from_the_queue():
+    server = Server()
+    commit = GroupCommit(server.send)
+    first = commit.submit("East", {"n": 1})
+    await settle()
+    gone, stays = commit.submit("East", {"n": 2}), commit.submit("East", {"n": 3})
+    gone.cancel()
+    server.gate.set()
+    assert [await first, await stays] == [10, 30]
+    assert [op["n"] for _, ops in server.calls for op in ops] == [1, 3]
+
+
+async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monkeypatch):
+    monkeypatch.setattr(group, "UNITS_MAX", 10)
+    server = Server()
+    server.gate.set()
+    commit = GroupCommit(server.send)
+    pending = [commit.submit("East", {"n": n}, units) for n, units in enumerate((6, 4, 1, 50, 2))]
+    await asyncio.gather(*pending)
+    assert [len(ops) for _, ops in server.calls] == [2, 1, 1, 1]
+
+
+async def test_a_failed_call_fails_its_own_operations_and_no_others():
+    calls = 0
+
+    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        if calls == 1:
+            raise Unavailable("gone")
+        return [op["n"] for op in ops]
+
+    commit = GroupCommit(send)
+    first = commit.submit("East", {"n": 1})
+    await asyncio.sleep(0)
+    second = commit.submit("East", {"n": 2})
+    with pytest.raises(Unavailable):
+        await first
+    assert await second == 2
+
+
+async def test_a_queue_that_is_too_long_refuses_and_loses_nothing(monkeypatch):
+    monkeypatch.setattr(group, "QUEUE_MAX", 2)
+    server = Server()
+    commit = GroupCommit(server.send)
+    first = commit.submit("East", {"n": 0})
+    await settle()
+    waiting = [commit.submit("East", {"n": n}) for n in (1, 2)]
+    with pytest.raises(Unavailable, match="too many"):
+        commit.submit("East", {"n": 3})
+    server.gate.set()
+    assert await asyncio.gather(first, *waiting) == [0, 10, 20]
+
+
+async def test_close_waits_for_what_is_under_way():
+    server = Server()
+    commit = GroupCommit(server.send)
+    pending = commit.submit("East", {"n": 7})
+    await settle()
+    closing = asyncio.create_task(commit.close())
+    await settle()
+    assert not closing.done()
+    server.gate.set()
+    await closing
+    assert pending.result() == 70

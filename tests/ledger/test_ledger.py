@@ -1,0 +1,236 @@
+"""The ledger's typed face on a real Redis: what goes wrong between it and the script."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from admission import errors
+from admission.ledger.connection import RedisConnection, open_connection
+from admission.ledger.keys import zone_keys
+from admission.ledger.ledger import Ledger, StoredPolicy
+from admission.model import Snapshot, SnapshotGroup
+from admission.policy import compile_policy, digest, parse_policy, policy_json
+from admission.settings import RedisSettings
+from tests.ledger.proxy import CuttingProxy
+from tests.redis_server import RedisServer
+
+STATIC = {
+    "source": "static",
+    "channels": ["sip"],
+    "capacity": {"sip": 10},
+    "launch_within_ms": 1,
+    "claim_within_ms": 0,
+    "campaigns": {"collections": {"limit": 8}},
+    "pools": {"trunk:a": {"limit": 5}},
+}
+
+
+def stored(**changes: Any) -> StoredPolicy:
+    policy = parse_policy(STATIC | changes)
+    return StoredPolicy(
+        digest=digest(policy), fields=compile_policy(policy), source=policy_json(policy)
+    )
+
+
+def ask(n: int, **changes: Any) -> dict[str, Any]:
+    op = {"id": f"{n:011d}", "request_id": f"r{n}", "campaign": "collections", "body": "b"}
+    return op | {"count": 1, "min_count": 1, "owner": "me"} | changes
+
+
+async def recovered(ledger: Ledger) -> None:
+    """Until the zone's start-up recovery (here: 1 ms) has passed, by asking, not by waiting."""
+    while (await ledger.status("East"))["recovering"]:
+        pass
+
+
+async def in_use(ledger: Ledger) -> dict[str, int]:
+    return {p["pool"]: p["in_use"] for p in (await ledger.status("East"))["pools"] if p["in_use"]}
+
+
+async def open_ledger(url: str, **changes: Any) -> tuple[RedisConnection, Ledger]:
+    connection = await open_connection(RedisSettings(url=url))
+    ledger = Ledger(connection)
+    await ledger.store_policy("East", stored(**changes), "file")
+    await recovered(ledger)
+    return connection, ledger
+
+
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    connection, ledger = await open_ledger(redis_url)
+    yield ledger
+    await ledger.close()
+    await connection.close()
+
+
+async def test_a_grant_names_public_ids_and_the_zone_s_time(ledger):
+    answer = await ledger.admit("East", ask(1, count=2))
+    assert answer["decision"] == "grant"
+    assert [one["id"] for one in answer["reservations"]] == [
+        "East~00000000001",
+        "East~00000000001.2",
+    ]
+    assert answer["now"] <= await ledger.now("East")
+
+
+async def test_sixty_four_asks_at_once_share_few_script_calls_and_ten_are_granted(redis_url):
+    connection, ledger = await open_ledger(redis_url)
+    before = connection.client
+    sizes: list[int] = []
+    ledger._group._on_batch = sizes.append
+    answers = await asyncio.gather(*(ledger.admit("East", ask(n)) for n in range(64)))
+    assert sum(answer["granted"] for answer in answers) == 8
+    assert {a["reason"] for a in answers if a["decision"] == "deny"} == {"campaign_limit"}
+    assert sum(sizes) == 64
+    assert len(sizes) <= 2
+    assert before is connection.client
+    await ledger.close()
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"campaign": "nobody"}, errors.NotFound),
+        ({"pools": ["trunk:z"]}, errors.NotFound),
+        ({"channel": "h323"}, errors.Invalid),
+        ({"mpp": "mpp9"}, errors.Invalid),
+        ({"application": "ivr"}, errors.Invalid),
+    ],
+)
+async def test_what_policy_does_not_know_is_the_caller_s_fault_and_changes_nothing(
+    ledger, change, error
+):
+    with pytest.raises(error):
+        await ledger.admit("East", ask(1, **change))
+    assert await in_use(ledger) == {}
+
+
+async def test_the_same_request_id_with_another_body_is_a_conflict(ledger):
+    await ledger.admit("East", ask(1))
+    with pytest.raises(errors.Conflict):
+        await ledger.admit("East", ask(1, body="another"))
+
+
+async def test_scripts_flushed_from_the_server_are_brought_along_again(ledger, redis_sync):
+    redis_sync.script_flush()
+    assert (await ledger.admit("East", ask(1)))["decision"] == "grant"
+
+
+async def test_a_redis_that_lost_everything_gets_the_policy_back_and_recovers(
+    redis_url, redis_sync
+):
+    connection, ledger = await open_ledger(redis_url, launch_within_ms=500)
+    await ledger.admit("East", ask(1))
+    redis_sync.flushall()
+    assert (await ledger.admit("East", ask(2)))["reason"] == "recovering"
+    assert (await ledger.status("East"))["policy_version"] == 1
+    await recovered(ledger)
+    assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
+    await ledger.close()
+    await connection.close()
+
+
+async def test_an_older_policy_in_redis_is_replaced_by_the_newest_that_a_replica_remembers(
+    ledger, redis_sync
+):
+    old = redis_sync.dump(zone_keys("adm", "East")[5])
+    await ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    redis_sync.restore(zone_keys("adm", "East")[5], 0, old, replace=True)
+    await ledger.now("East")
+    pools = {p["pool"]: p for p in (await ledger.status("East"))["pools"]}
+    assert pools["channel:sip"]["capacity"] == 3
+    assert (await ledger.status("East"))["policy_version"] == 2
+
+
+async def test_a_file_is_applied_once_and_does_not_undo_a_later_change(ledger):
+    assert await ledger.store_policy("East", stored(), "file") == (1, False)
+    await ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    assert await ledger.store_policy("East", stored(), "file") == (2, False)
+    assert await ledger.store_policy("East", stored(), "apply") == (3, True)
+
+
+async def test_a_policy_put_against_another_version_is_a_conflict(ledger):
+    with pytest.raises(errors.Conflict, match="version 1"):
+        await ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=7)
+
+
+async def test_a_zone_without_policy_is_unavailable_and_never_a_grant(ledger):
+    with pytest.raises(errors.Unavailable, match="no policy"):
+        await ledger.admit("West", ask(1))
+
+
+async def test_keys_of_another_schema_are_left_alone(ledger, redis_sync):
+    redis_sync.hset(zone_keys("adm", "East")[0], "schema", 99)
+    before = {key: redis_sync.dump(key) for key in redis_sync.keys("*")}
+    with pytest.raises(errors.Unavailable, match="schema_mismatch"):
+        await ledger.admit("East", ask(1))
+    assert {key: redis_sync.dump(key) for key in redis_sync.keys("*")} == before
+
+
+async def test_every_key_of_a_zone_shares_its_hash_tag(ledger, redis_sync):
+    await ledger.admit("East", ask(1, pools=["trunk:a"]))
+    assert all(key.startswith(b"adm:{East}:") for key in redis_sync.keys("*"))
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_lost_reply_counts_once_however_often_the_script_ran(
+    redis_server: RedisServer, redis_sync: redis.Redis, lost: int
+):
+    """One loss is hidden by the client's silent retry; two are the caller's to repeat."""
+    own: Path = redis_server.folder / f"cut-{lost}"
+    async with CuttingProxy(redis_server.socket, own) as proxy:
+        connection, ledger = await open_ledger(proxy.url)
+        proxy.lose_replies(lost)
+        answer = await insist(lambda: ledger.admit("East", ask(1, pools=["trunk:a"])))
+        assert answer["granted"] == 1
+        assert answer["repeated"] is True
+        assert proxy.lost == lost
+        assert await in_use(ledger) == {"campaign:collections": 1, "channel:sip": 1, "trunk:a": 1}
+        proxy.lose_replies(lost)
+        end = {"op": "end", "id": "East~00000000001", "outcome": "completed"}
+        report = await insist(lambda: ledger.report("East", end))
+        assert (report["state"], report["repeated"]) == ("ended", True)
+        assert await in_use(ledger) == {}
+        await ledger.close()
+        await connection.close()
+
+
+async def insist(call: Any) -> Any:
+    """What a dialer does: repeat the same request until there is an answer."""
+    for _ in range(5):
+        try:
+            return await call()
+        except errors.Unavailable:
+            continue
+    raise AssertionError("no answer")
+
+
+async def test_a_snapshot_whose_reply_was_lost_is_taken_once(redis_server, redis_sync):
+    async with CuttingProxy(redis_server.socket, redis_server.folder / "cut-snap") as proxy:
+        connection, ledger = await open_ledger(proxy.url)
+        await ledger.store_policy("East", stored(source="push"), "apply")
+        t0 = await ledger.now("East")
+        group = SnapshotGroup(total=10, unused={"channel:sip": 4})
+        proxy.lose_replies(1)
+        assert (await ledger.ingest("East", t0, Snapshot(groups=(group,)))).accepted
+        pools = {p["pool"]: p for p in (await ledger.status("East"))["pools"]}
+        assert pools["channel:sip"]["ceiling"] == 4
+        await ledger.close()
+        await connection.close()
+
+
+async def test_a_redis_that_is_gone_is_unavailable_with_a_time_to_ask_again(own_redis):
+    connection, ledger = await open_ledger(own_redis.url, launch_within_ms=500)
+    own_redis.kill()
+    with pytest.raises(errors.Unavailable) as caught:
+        await ledger.admit("East", ask(1))
+    assert caught.value.retry_after_s > 0
+    own_redis.start()
+    assert (await ledger.admit("East", ask(1)))["reason"] == "recovering"
+    await ledger.close()
+    await connection.close()

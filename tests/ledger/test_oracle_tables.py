@@ -1,0 +1,264 @@
+"""The oracle's rules one by one, in small examples: what a snapshot, an end, a deadline does."""
+
+import pytest
+
+from tests.ledger.zones import (
+    ANSWER_MS,
+    CALL_MS,
+    MAX_AGE_MS,
+    RETENTION_MS,
+    VISIBLE_MS,
+    OracleZone,
+    policy,
+)
+
+HELD_MS = VISIBLE_MS + 501  # after this a new photograph must show a call that was granted before
+ADOPT = {"campaign": "a", "channel": "sip", "pools": []}
+
+
+def with_held_call() -> tuple[OracleZone, str]:
+    """A zone whose newest snapshot must show one call: ceiling 5 = 4 unused + 1 held."""
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    zone.wait(HELD_MS).photo(sip=4, h323=0)
+    assert zone.numbers() == (5, 1)
+    return zone, id_
+
+
+def test_a_pending_call_is_not_added_to_the_ceiling():
+    zone = OracleZone().ready()
+    zone.grant()
+    zone.wait(VISIBLE_MS).photo(sip=4, h323=0)
+    pool = zone.pool()
+    assert (pool["ceiling"], pool["pending"], pool["held"]) == (4, 1, 0)
+
+
+@pytest.mark.parametrize(("later_ms", "held"), [(VISIBLE_MS + 500, 0), (VISIBLE_MS + 501, 1)])
+def test_a_call_is_held_when_its_window_closed_before_the_photograph_s_opened(later_ms, held):
+    zone = OracleZone().ready()
+    zone.grant()
+    zone.wait(later_ms).photo(sip=4, h323=0)
+    assert zone.pool()["held"] == held
+
+
+def test_a_taken_port_is_held_by_the_next_photograph():
+    zone = OracleZone().ready()
+    zone.launched(zone.grant(), port_taken=True)
+    zone.wait(501).photo(sip=4, h323=0)
+    assert zone.numbers() == (5, 1)
+
+
+def test_a_launch_without_a_port_moves_nothing():
+    zone = OracleZone().ready()
+    zone.launched(zone.grant(), port_taken=False)
+    zone.wait(501).photo(sip=4, h323=0)
+    assert zone.numbers() == (4, 1)
+
+
+def test_a_pending_end_gives_its_port_back_at_once():
+    zone = OracleZone().ready(sip=1, h323=0)
+    id_ = zone.grant()
+    assert zone.ask()["reason"] == "no_capacity"
+    zone.end(id_, "not_launched")
+    assert zone.numbers() == (1, 0)
+    assert zone.ask()["decision"] == "grant"
+
+
+CREDITS = {
+    # outcome, taken, ended after t1 by ms (None: not said), ceiling stays
+    "ended after the photograph": ("completed", False, 300, True),
+    "nobody answered": ("no_answer", False, 300, True),
+    "failed, but it rang": ("failed", True, 300, True),
+    "failed, no port known": ("failed", False, 300, False),
+    "never launched": ("not_launched", False, 300, False),
+    "no time said": ("completed", False, None, False),
+    "within end_notice of the photograph": ("completed", False, 200, False),
+    "within end_notice and drift": ("completed", False, 202, False),
+    "just after both": ("completed", False, 203, True),
+    "before the photograph": ("completed", False, -1, False),
+}
+
+
+@pytest.mark.parametrize("name", CREDITS)
+def test_a_held_end_lowers_the_ceiling_unless_it_earns_the_credit(name):
+    outcome, taken, after_ms, stays = CREDITS[name]
+    zone, id_ = with_held_call()
+    photographed = zone.now
+    zone.wait(300)
+    if taken:
+        zone.launched(id_, port_taken=True)
+    said = {} if after_ms is None else {"ended_at": photographed + after_ms}
+    zone.end(id_, outcome, **said)
+    # 2 ms of drift for the 3.8 s since the grant
+    assert zone.numbers() == (5 if stays else 4, 0)
+
+
+def test_an_end_in_the_future_is_an_end_of_unknown_time():
+    zone, id_ = with_held_call()
+    zone.wait(300)
+    zone.end(id_, ended_at=zone.now + 1)
+    assert zone.numbers() == (4, 0)
+    assert "ended_at" not in {k for k, v in zone.call({"op": "get", "id": id_}).items() if v}
+
+
+def test_no_credit_across_a_recovery():
+    zone, id_ = with_held_call()
+    zone.run_id = "second"
+    zone.wait(1000)
+    zone.end(id_, ended_at=zone.now)
+    assert zone.numbers() == (4, 0)
+
+
+def test_a_second_end_changes_nothing():
+    zone, id_ = with_held_call()
+    assert zone.end(id_)["repeated"] is False
+    assert zone.end(id_) == {"id": id_, "state": "ended", "repeated": True}
+    assert zone.numbers() == (4, 0)
+
+
+def test_an_expiry_lowers_the_ceiling_of_what_was_held():
+    zone, id_ = with_held_call()
+    zone.wait(ANSWER_MS)
+    assert zone.numbers() == (4, 0)
+    assert zone.call({"op": "get", "id": id_})["state"] == "expired"
+
+
+def test_a_call_in_unknown_state_expires_when_a_photograph_must_show_it():
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    assert zone.end(id_, "unknown") == {
+        "id": id_,
+        "state": "live",
+        "repeated": False,
+        "renew_within_ms": ANSWER_MS,
+    }
+    zone.wait(VISIBLE_MS + 1000)
+    assert zone.pool()["in_use"] == 1
+    zone.photo(sip=4, h323=0)
+    assert zone.numbers() == (5, 1)
+    zone.wait(501)
+    assert zone.numbers() == (4, 0)
+
+
+def test_a_call_in_unknown_state_lives_again_when_it_is_heard_of():
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    zone.end(id_, "unknown")
+    zone.renew(id_)
+    zone.wait(HELD_MS).photo(sip=4, h323=0).wait(501)
+    assert zone.numbers() == (5, 1)
+
+
+def test_an_end_takes_effect_when_its_port_is_released():
+    zone = OracleZone(policy({"release_within": 400})).ready(sip=1, h323=0)
+    id_ = zone.grant()
+    assert zone.end(id_, "failed")["state"] == "ended"
+    assert zone.wait(400).ask()["reason"] == "no_capacity"
+    assert zone.wait(1).ask()["decision"] == "grant"
+
+
+def test_nothing_is_granted_until_a_photograph_after_the_recovery():
+    zone = OracleZone()
+    zone.wait(VISIBLE_MS - 1)
+    first = zone.ask()
+    assert (first["reason"], first["retry_after_ms"]) == ("recovering", 1000)
+    zone.wait(1)
+    assert zone.ask()["reason"] == "no_snapshot"
+    zone.wait(500).photo(sip=10, h323=0)
+    assert zone.ask()["reason"] == "recovering"
+    zone.wait(1).photo(sip=10, h323=0)
+    assert zone.ask()["decision"] == "grant"
+
+
+@pytest.mark.parametrize("silence_ms", [MAX_AGE_MS, MAX_AGE_MS + 1])
+def test_a_long_silence_is_a_loss(silence_ms):
+    zone = OracleZone().ready()
+    zone.raw_ms += silence_ms
+    assert zone.call({"op": "status"})["recovering"] is (silence_ms > MAX_AGE_MS)
+
+
+def test_an_old_photograph_denies():
+    zone = OracleZone().ready().wait(MAX_AGE_MS)
+    assert zone.ask()["decision"] == "grant"
+    assert zone.wait(1).ask()["reason"] == "stale_snapshot"
+
+
+def test_a_clock_that_steps_back_stops_the_zone_s_time():
+    zone = OracleZone().ready()
+    before = zone.now
+    zone.raw_ms -= 5000
+    assert zone.ask()["decision"] == "grant"
+    assert zone.now == before
+    zone.raw_ms += 7
+    zone.call({"op": "time"})
+    assert zone.now == before + 7
+
+
+def test_dedicated_ports_keep_the_best_ceiling():
+    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone.grant()
+    zone.wait(1).photo(sip=8, h323=0)  # ours, not yet held: 8 would be too few
+    assert zone.pool()["limit"] == 10
+
+
+def test_an_over_launch_on_dedicated_ports_goes_by_the_newest_photograph():
+    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    id_ = zone.grant()
+    zone.wait(1).photo(sip=8, h323=0)
+    zone.end(id_, "no_resource")
+    assert zone.pool()["limit"] == 8
+
+
+def test_a_total_that_changed_resets_dedicated_ports():
+    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone.wait(1).photo(total=6, sip=6, h323=0)
+    assert zone.pool()["limit"] == 6
+
+
+def test_foreign_growth_lowers_the_limit_with_the_photograph_s_age():
+    zone = OracleZone(policy({"growth_per_s": 2})).ready(sip=10, h323=0)
+    assert zone.pool()["limit"] == 9  # 0.5 s of lag
+    assert zone.wait(501).pool()["limit"] == 7
+
+
+def test_an_expired_call_is_adopted_and_moves_no_ceiling():
+    zone, id_ = with_held_call()
+    zone.wait(ANSWER_MS)
+    assert zone.renew(id_, adopt=ADOPT) == {
+        "id": id_,
+        "state": "live",
+        "repeated": False,
+        "adopted": True,
+        "renew_within_ms": ANSWER_MS,
+    }
+    assert zone.numbers() == (4, 1)
+
+
+def test_an_ended_or_buried_call_is_not_adopted():
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    zone.end(id_)
+    assert zone.renew(id_, adopt=ADOPT) == {"id": id_, "state": "ended", "repeated": False}
+    assert zone.end("99999999999")["error"] == "unknown_reservation"
+    assert zone.renew("99999999999", adopt=ADOPT)["error"] == "unknown_reservation"
+    zone.wait(RETENTION_MS + 1)
+    assert zone.renew("99999999999", adopt=ADOPT)["adopted"]
+
+
+def test_reports_move_the_deadline():
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    assert zone.launched(id_)["renew_within_ms"] == ANSWER_MS
+    zone.wait(1000)
+    assert zone.renew(id_)["renew_within_ms"] == ANSWER_MS
+    assert zone.launched(id_, port_taken=True)["renew_within_ms"] == CALL_MS
+    assert zone.launched(id_, port_taken=True)["repeated"]
+
+
+def test_a_report_beyond_the_deadline_meets_an_expired_call():
+    zone = OracleZone().ready()
+    id_ = zone.grant()
+    zone.wait(ANSWER_MS)
+    assert zone.renew(id_)["state"] == "live"
+    zone.wait(ANSWER_MS + 1)
+    assert zone.end(id_) == {"id": id_, "state": "expired", "repeated": False}

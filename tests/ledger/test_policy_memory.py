@@ -1,0 +1,205 @@
+"""Policy and pauses outlive a Redis that lost them: the highest version any replica saw wins."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis
+
+from admission import errors
+from admission.ledger.connection import open_connection
+from admission.ledger.keys import zone_keys
+from admission.ledger.ledger import Ledger, Statistics
+from admission.ledger.memory import PolicyMemory, StoredPolicy
+from admission.settings import RedisSettings
+from tests.ledger.test_ledger import ask, recovered, stored
+
+POLICY_KEY = zone_keys("adm", "East")[5]
+
+
+class Replica:
+    """A ledger of its own, and the versions of policies that it came to know."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.learnt: list[int] = []
+        self.news = asyncio.Event()
+        self.calls = 0
+
+    async def __aenter__(self) -> "Replica":
+        self.connection = await open_connection(RedisSettings(url=self._url))
+        statistics = Statistics(on_batch=self._count)
+        self.ledger = Ledger(self.connection, statistics=statistics, on_policy=self._learn)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.ledger.close()
+        await self.connection.close()
+
+    async def until(self, version: int) -> None:
+        async with asyncio.timeout(5):
+            while version not in self.learnt:
+                self.news.clear()
+                await self.news.wait()
+
+    def _learn(self, _zone: str, policy: StoredPolicy) -> None:
+        self.learnt.append(policy.version)
+        self.news.set()
+
+    def _count(self, operations: int) -> None:
+        self.calls += operations
+
+
+@pytest.fixture
+async def one(redis_url: str) -> AsyncIterator[Replica]:
+    async with Replica(redis_url) as replica:
+        await replica.ledger.store_policy("East", stored(), "file")
+        yield replica
+
+
+@pytest.fixture
+async def two(redis_url: str, one: Replica) -> AsyncIterator[Replica]:
+    """Another replica, which knows as much as the first."""
+    async with Replica(redis_url) as replica:
+        await replica.ledger.now("East")
+        await replica.until(1)
+        yield replica
+
+
+async def capacity(ledger: Ledger) -> Any:
+    pools = {pool["pool"]: pool for pool in (await ledger.status("East"))["pools"]}
+    return pools["channel:sip"]["capacity"]
+
+
+async def test_policy_and_pauses_come_back_after_redis_lost_everything(
+    one: Replica, redis_sync: redis.Redis
+) -> None:
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    paused = await one.ledger.pause("East", "trunk:a", True)
+    assert (paused["version"], paused["changed"]) == (3, True)
+    since = (await one.ledger.status("East"))["paused"]
+    redis_sync.flushall()
+
+    status = await one.ledger.status("East")
+
+    assert (status["policy"]["version"], status["paused"]) == (3, since)
+    assert await capacity(one.ledger) == 3
+    await recovered(one.ledger)
+    assert (await one.ledger.admit("East", ask(1, pools=["trunk:a"])))["reason"] == "pool_paused"
+
+
+async def test_a_file_that_was_applied_before_the_loss_is_not_applied_after_it(
+    one: Replica, redis_sync: redis.Redis
+) -> None:
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    redis_sync.flushall()
+    await one.ledger.now("East")
+
+    assert await one.ledger.store_policy("East", stored(), "file") == (2, False)
+
+
+async def test_another_replica_s_change_is_learnt_in_the_background_once(
+    one: Replica, two: Replica
+) -> None:
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    before = two.calls
+
+    await asyncio.gather(*(two.ledger.now("East") for _ in range(50)))
+    await two.until(2)
+    await asyncio.gather(*(two.ledger.now("East") for _ in range(50)))
+
+    assert two.learnt == [1, 2]
+    assert two.calls - before == 101
+
+
+async def test_an_answer_does_not_wait_for_what_is_learnt(one: Replica, two: Replica) -> None:
+    await one.ledger.pause("East", None, True)
+
+    await two.ledger.now("East")
+
+    assert two.learnt == [1]
+    await two.until(2)
+
+
+async def test_the_higher_of_two_remembered_versions_wins(
+    one: Replica, two: Replica, redis_sync: redis.Redis
+) -> None:
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    await one.ledger.pause("East", None, True)
+    redis_sync.flushall()
+
+    assert await capacity(two.ledger) == 10  # the second saw no more than the first version
+    assert await capacity(one.ledger) in (3, 10)
+    await one.ledger.now("East")
+    status = await two.ledger.status("East")
+
+    assert status["policy"]["version"] == 3
+    assert list(status["paused"]) == ["zone"]
+    assert await capacity(two.ledger) == 3
+    await two.until(3)
+
+
+@pytest.mark.parametrize("lost", ["everything", "the newest"])
+async def test_a_change_made_right_after_a_loss_comes_on_top_of_what_was_lost(
+    one: Replica, redis_sync: redis.Redis, lost: str
+) -> None:
+    old = redis_sync.dump(POLICY_KEY)
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    redis_sync.flushall() if lost == "everything" else redis_sync.restore(
+        POLICY_KEY, 0, old, replace=True
+    )
+
+    answer = await one.ledger.pause("East", "campaign:collections", True)
+
+    assert answer["version"] == 3
+    assert await capacity(one.ledger) == 3
+    assert list((await one.ledger.status("East"))["paused"]) == ["campaign:collections"]
+
+
+async def test_a_policy_put_right_after_a_loss_is_measured_against_what_was_lost(
+    one: Replica, redis_sync: redis.Redis
+) -> None:
+    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    redis_sync.flushall()
+
+    with pytest.raises(errors.Conflict, match="version 2"):
+        await one.ledger.store_policy("East", stored(capacity={"sip": 4}), "put", expected=1)
+    redis_sync.flushall()
+    changed = await one.ledger.store_policy("East", stored(capacity={"sip": 4}), "put", expected=2)
+
+    assert changed == (3, True)
+    assert await capacity(one.ledger) == 4
+
+
+async def test_a_change_of_the_source_makes_the_zone_watch_anew(redis_url: str) -> None:
+    """Photographs of another platform zone say nothing of the calls that are up."""
+    fed = {"source": "push", "source_zone": "a"}
+    async with Replica(redis_url) as replica:
+        ledger = replica.ledger
+        await ledger.store_policy("East", stored(**fed), "file")
+        await recovered(ledger)
+        before = (await ledger.status("East"))["recovered_from"]
+        await ledger.store_policy("East", stored(**fed, shadow=True), "apply")
+        assert (await ledger.status("East"))["recovered_from"] == before
+
+        await ledger.store_policy("East", stored(**fed | {"source_zone": "b"}), "apply")
+
+        status = await ledger.status("East")
+        assert status["recovered_from"] > before or status["recovering"]
+
+
+async def test_a_fetch_that_fails_is_tried_again_with_the_next_answer() -> None:
+    policy, faults = StoredPolicy(version=2, digest="", fields={}, source="{}"), [True, False]
+
+    async def fetch(_zone: str) -> StoredPolicy:
+        if faults.pop(0):
+            raise errors.Unavailable("away")
+        return policy
+
+    memory = PolicyMemory(fetch)
+    memory.saw("East", 2)
+    await memory.learn("East", 2)
+
+    assert memory.newest("East") is policy
+    await memory.close()

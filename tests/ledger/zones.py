@@ -1,0 +1,110 @@
+"""A zone for table tests: policies by what differs, and an oracle with a clock of its own."""
+
+from typing import Any
+
+from tests.oracle import OracleLedger, Rules
+
+Answer = dict[str, Any]
+LAUNCH_MS, CLAIM_MS, LAG_MS, NOTICE_MS = 1000, 2000, 500, 200
+VISIBLE_MS = LAUNCH_MS + CLAIM_MS
+MAX_AGE_MS, ANSWER_MS, CALL_MS, RETENTION_MS = 10_000, 150_000, 600_000, 120_000
+POLL_MS = 1000
+
+
+def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict[str, Any]:
+    """A compiled policy with the defaults of design section 4; `__` stands for `:` in names."""
+    defaults = {
+        "launch_within": LAUNCH_MS,
+        "claim_within": CLAIM_MS,
+        "claim_max": VISIBLE_MS,
+        "visibility_lag": LAG_MS,
+        "end_notice": NOTICE_MS,
+        "release_within": 0,
+        "poll_interval": POLL_MS,
+        "max_age": MAX_AGE_MS,
+        "answer_within": ANSWER_MS,
+        "max_call": CALL_MS,
+        "retention": RETENTION_MS,
+        "channels": ["sip", "h323"],
+        "any": ["h323", "sip"],
+        "fed": ["sip", "h323"],
+        "mpps": [],
+        "mpp_total": 0,
+        "placement": "platform",
+    }
+    named = {name.replace("__", ":"): rules for name, rules in fields.items()}
+    return {"zone": defaults | (zone or {}), "campaign:*": {}} | named
+
+
+class OracleZone:
+    """One zone in the hands of a test: time moves when the test says so, never more than told."""
+
+    def __init__(self, fields: dict[str, Any] | None = None, rules: Rules | None = None) -> None:
+        self.ledger = OracleLedger(fields or policy(), rules)
+        self.raw_ms = 1_000_000
+        self.run_id = "first"
+        self.asked = 0
+        self.call({"op": "time"})
+
+    @property
+    def now(self) -> int:
+        return self.ledger.zone.now
+
+    def call(self, *ops: Answer) -> Answer:
+        """Apply operations; the answer of the last."""
+        return dict(self.ledger.call(list(ops), self.raw_ms, self.run_id)["results"][-1])
+
+    def wait(self, ms: int) -> "OracleZone":
+        """Let time pass in steps that no silence detector minds."""
+        while ms > 0:
+            step = min(ms, 5000)
+            self.raw_ms += step
+            ms -= step
+            self.call({"op": "time"})
+        return self
+
+    def ready(self, **unused: int) -> "OracleZone":
+        """Past recovery, with a snapshot of 10 ports."""
+        self.wait(VISIBLE_MS + LAG_MS + 1)
+        return self.photo(**(unused or {"sip": 10, "h323": 0}))
+
+    def photo(self, total: int = 10, **unused: int) -> "OracleZone":
+        """A snapshot of channels, asked for and ingested now."""
+        counts = {f"channel:{name}": n for name, n in unused.items()}
+        answer = self.ingest(total, counts)
+        assert answer["accepted"], answer
+        return self
+
+    def ingest(self, total: Any, unused: dict[str, Any], **changes: Any) -> Answer:
+        op = {"op": "ingest", "t0": self.now, "groups": [{"total": total, "unused": unused}]}
+        return self.call(op | changes)
+
+    def ask(self, **changes: Any) -> Answer:
+        self.asked += 1
+        op = {"op": "admit", "id": f"{self.asked:011d}", "request_id": f"r{self.asked}"}
+        body = {"campaign": "a", "channel": "sip", "count": 1, "min_count": 1, "body": "b"}
+        return self.call(op | body | changes)
+
+    def grant(self, **changes: Any) -> str:
+        """Ask for one call that must be granted; answers its id."""
+        answer = self.ask(**changes)
+        assert answer["decision"] == "grant", answer
+        return str(answer["reservations"][0]["id"])
+
+    def end(self, id_: str, outcome: str = "completed", **changes: Any) -> Answer:
+        return self.call({"op": "end", "id": id_, "outcome": outcome} | changes)
+
+    def launched(self, id_: str, **changes: Any) -> Answer:
+        return self.call({"op": "launched", "id": id_} | changes)
+
+    def renew(self, id_: str, **changes: Any) -> Answer:
+        return self.call({"op": "renew", "id": id_} | changes)
+
+    def pool(self, name: str = "channel:sip") -> Answer:
+        told = self.call({"op": "status"})["pools"]
+        return next((one for one in told if one["pool"] == name), {"in_use": 0})
+
+    def numbers(self, name: str = "channel:sip") -> tuple[int, int]:
+        """Ceiling and in_use of a pool."""
+        pool = self.pool(name)
+        return pool["ceiling"], pool["in_use"]

@@ -1,0 +1,98 @@
+"""Breakers: a campaign or named pool whose calls fail is given a rest, then one probe at a time.
+
+Closed: the calls of the last window are counted. Open: denied. Half open, once the rest is over:
+one request at a time may try; the end of its call closes the breaker or opens it again.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.oracle.state import Breaker, Reservation, Zone
+
+SLOTS = 12
+FAILURES = ("failed", "no_resource")
+
+
+def rules_of(zone: Zone, pool: str) -> dict[str, Any] | None:
+    """The breaker's part of the policy, None for a pool that has none."""
+    return zone.policy.rules(pool).get("breaker")
+
+
+def breaker_of(zone: Zone, pool: str) -> Breaker:
+    """The breaker of a pool; closed when nothing else is known."""
+    return zone.breakers.get(pool, Breaker())
+
+
+def open_for_ms(zone: Zone, pool: str) -> int:
+    """For how many ms the pool is denied: the rest, or while a probe is under way."""
+    if rules_of(zone, pool) is None:
+        return 0
+    breaker = breaker_of(zone, pool)
+    if breaker.open_until is None:
+        return 0
+    ends = breaker.open_until
+    if zone.now >= ends:
+        ends = breaker.probe_until or 0
+    return max(0, ends - zone.now)
+
+
+def is_half_open(zone: Zone, pool: str) -> bool:
+    """Whether the next request is the probe."""
+    has_opened = breaker_of(zone, pool).open_until is not None
+    return rules_of(zone, pool) is not None and has_opened and not open_for_ms(zone, pool)
+
+
+def start_probe(zone: Zone, pools: list[str]) -> None:
+    """A request was granted: where a breaker is half open it is the probe."""
+    for pool in pools:
+        if is_half_open(zone, pool):
+            until = zone.now + zone.policy.ms("answer_within")
+            zone.breakers[pool] = replace(breaker_of(zone, pool), probe_until=until)
+
+
+def judge(zone: Zone, one: Reservation) -> None:
+    """A call ended: what its outcome says of each of its pools."""
+    for pool in one.pools:
+        if rules_of(zone, pool) is not None:
+            zone.breakers[pool] = after(zone, pool, one)
+
+
+def after(zone: Zone, pool: str, one: Reservation) -> Breaker:
+    """The breaker after the end of a call."""
+    breaker = breaker_of(zone, pool)
+    if breaker.open_until is not None:
+        return after_probe(zone, pool, one)
+    if one.outcome == "not_launched":
+        return breaker
+    window = (rules_of(zone, pool) or {})["window"]
+    before = breaker.calls if breaker.window == window else ()  # another policy: another count
+    calls = (*before, (zone.now, one.outcome in FAILURES))
+    return (
+        opened(zone, pool)
+        if is_too_much(zone, pool, calls)
+        else Breaker(calls=calls, window=window)
+    )
+
+
+def after_probe(zone: Zone, pool: str, one: Reservation) -> Breaker:
+    """An open breaker listens to its probes only: calls that were granted after its rest."""
+    breaker = breaker_of(zone, pool)
+    if one.granted_at < (breaker.open_until or 0):
+        return breaker
+    if one.outcome == "not_launched":
+        return replace(breaker, probe_until=None)
+    return opened(zone, pool) if one.outcome in FAILURES else Breaker()
+
+
+def opened(zone: Zone, pool: str) -> Breaker:
+    """A rest begins, and what was counted is forgotten."""
+    return Breaker(open_until=zone.now + (rules_of(zone, pool) or {})["pause"])
+
+
+def is_too_much(zone: Zone, pool: str, calls: tuple[tuple[int, bool], ...]) -> bool:
+    """Whether too many of the calls of the window failed. The window moves on in twelve parts."""
+    rules = rules_of(zone, pool) or {}
+    part = rules["window"] / SLOTS
+    recent = [failed for at, failed in calls if at // part > zone.now // part - SLOTS]
+    enough = len(recent) >= rules["min_calls"]
+    return enough and 100 * sum(recent) >= rules["failures_percent"] * len(recent)

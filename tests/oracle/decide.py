@@ -1,0 +1,254 @@
+"""Admit: replay, candidates, checks, grant or deny."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.oracle.breakers import start_probe
+from tests.oracle.checks import ABOUT_ROOM, Check, Wish, run
+from tests.oracle.fairness import MAKES_HUNGRY, could_ever_give, grow_hungry, hungry_for
+from tests.oracle.names import mpp_of, name_error, pools_of
+from tests.oracle.pools import headroom, in_use, limit, room, snapshot
+from tests.oracle.rates import burst, pour, rated
+from tests.oracle.state import Request, Reservation, Zone
+
+Answer = dict[str, Any]
+CONFLICT: Answer = {"error": "conflict", "field": "request_id"}
+# A newer snapshot may end these: the poller should come sooner.
+ENDED_BY_SNAPSHOT = (
+    "recovering",
+    "no_snapshot",
+    "stale_snapshot",
+    "no_capacity",
+    "mpp_full",
+    "reserved",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One channel tried: the units it gives, and the check that lowered them last."""
+
+    channel: str
+    mpp: str | None
+    pools: list[str]
+    gives: int
+    limiting: Check | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it gives no more."""
+        return self.limiting.reason if self.limiting else None
+
+
+def admit(zone: Zone, op: dict[str, Any]) -> Answer:
+    """*May I launch?*"""
+    zone.admitted_at = zone.now
+    op = {"channel": zone.policy.channels()[0], **op}
+    record = zone.requests.get(f"{op['campaign']}/{op['request_id']}")
+    if record and not op.get("dry_run"):
+        return replay(zone, op, record) if record.body == op["body"] else dict(CONFLICT)
+    error = name_error(zone, op, any_channel=True)
+    if error:
+        return error
+    chosen = choose(zone, op)
+    if any(op["min_count"] > burst(zone, pool) for pool in rated(zone, chosen.pools)):
+        return {"error": "min_count_above_burst", "field": "min_count"}
+    if not op.get("dry_run"):
+        feel(zone, op, chosen)
+    answer = decide(zone, op, chosen)
+    if op.get("dry_run"):
+        answer["dry_run"] = True
+    if op.get("explain"):
+        answer["pools"] = [explain(zone, op, pool) for pool in chosen.pools if pool != "mpps"]
+    return answer
+
+
+def decide(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
+    """A grant or a denial. In shadow mode a denial is a grant of all, which pours into no rate."""
+    if chosen.gives:
+        if not op.get("dry_run"):
+            pour(zone, chosen.pools, chosen.gives)
+        return grant(zone, op, chosen, chosen.gives)
+    if zone.policy.zone.get("shadow") and not op.get("dry_run"):
+        return grant(zone, op, chosen, op["count"]) | blocked(zone, chosen) | {"shadow": True}
+    return deny(zone, op, chosen)
+
+
+def feel(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
+    """What being turned away, or given less than wanted, leads to: news are wanted, hunger."""
+    why = chosen.limiting
+    if why is None:
+        return
+    if why.reason in ENDED_BY_SNAPSHOT:
+        zone.wanted = True
+    if why.reason not in MAKES_HUNGRY or why.pool is None:
+        return
+    pool = hungry_for(why.pool, chosen.channel, chosen.mpp)
+    if pool and could_ever_give(zone, chosen.pools, op["campaign"], op["min_count"]):
+        grow_hungry(zone, pool, op["campaign"], why.retry_ms or 0)
+
+
+def choose(zone: Zone, op: dict[str, Any]) -> Candidate:
+    """The first channel that gives all, else the one that gives most."""
+    channels = zone.policy.zone["any"] if op["channel"] == "any" else [op["channel"]]
+    tried = [candidate(zone, op, channel) for channel in channels]
+    most = max(one.gives for one in tried)
+    return next(one for one in tried if one.gives == most) if most else tried[-1]
+
+
+def candidate(zone: Zone, op: dict[str, Any], channel: str) -> Candidate:
+    """What one channel gives."""
+    mpp = mpp_of(zone, op, channel)
+    pools = pools_of(zone, op, channel, mpp)
+    count, min_count = op["count"], op["min_count"]
+    wish = Wish(campaign=op["campaign"], count=count, min_count=min_count, pools=pools)
+    gives, limiting = run(zone, wish)
+    return Candidate(channel=channel, mpp=mpp, pools=pools, gives=gives, limiting=limiting)
+
+
+def grant(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> Answer:
+    """Book the units and say so."""
+    made = [] if op.get("dry_run") else book(zone, op, chosen, units)
+    launch_within = zone.policy.ms("launch_within")
+    answer: Answer = {
+        "decision": "grant",
+        "granted": units,
+        "channel": chosen.channel,
+        "request_id": op["request_id"],
+        "launch_within_ms": zone.now + launch_within - op.get("seen", zone.now),
+        "reservations": [told(one) for one in made],
+        **state_of(zone, chosen.channel, chosen.pools),
+    }
+    return answer | blocked(zone, chosen) if units < op["count"] else answer
+
+
+def book(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> list[Reservation]:
+    """One reservation for each unit, and the record of the request."""
+    start_probe(zone, chosen.pools)
+    ids = [op["id"]] + [f"{op['id']}.{n}" for n in range(2, units + 1)]
+    request = f"{op['campaign']}/{op['request_id']}"
+    zone.requests[request] = Request(
+        body=op["body"],
+        channel=chosen.channel,
+        granted_at=zone.now,
+        launch_within=zone.policy.ms("launch_within"),
+        answer_within=zone.policy.within("answer_within", op["campaign"], chosen.pools),
+        mpp=chosen.mpp,
+        ids=tuple(ids),
+    )
+    return [reserve(zone, op, chosen, id_, request) for id_ in ids]
+
+
+def reserve(
+    zone: Zone, op: dict[str, Any], chosen: Candidate, id_: str, request: str
+) -> Reservation:
+    """One live reservation."""
+    policy = zone.policy
+    application = policy.application(op.get("application") or "") or {}
+    claim_within = application.get("claim_within", policy.ms("claim_within"))
+    answer_within = policy.within("answer_within", op["campaign"], chosen.pools)
+    one = Reservation(
+        id=id_,
+        campaign=op["campaign"],
+        channel=chosen.channel,
+        mpp=chosen.mpp,
+        owner=op.get("owner"),
+        pools=tuple(chosen.pools),
+        request=request,
+        request_id=op["request_id"],
+        answer_within=answer_within,
+        max_call=policy.within("max_call", op["campaign"], chosen.pools),
+        granted_at=zone.now,
+        visible_by=zone.now + policy.ms("launch_within") + claim_within,
+        deadline=zone.now + answer_within,
+        due_at=zone.now + answer_within,
+    )
+    return zone.put(one)
+
+
+def told(one: Reservation) -> Answer:
+    """A reservation as its grant tells it."""
+    return {
+        "id": one.id,
+        "mpp": one.mpp,
+        "channel": one.channel,
+        "renew_within_ms": one.answer_within,
+    }
+
+
+def replay(zone: Zone, op: dict[str, Any], record: Request) -> Answer:
+    """The first grant again."""
+    found = [zone.reservations.get(id_) for id_ in record.ids]
+    known = [one for one in found if one and one.campaign]
+    left = record.granted_at + record.launch_within - op.get("seen", zone.now)
+    return {
+        "decision": "grant",
+        "repeated": True,
+        "granted": len(record.ids),
+        "channel": record.channel,
+        "request_id": op["request_id"],
+        "launch_within_ms": left if any(one.state == "live" for one in known) else 0,
+        "reservations": [
+            told_again(zone, record, id_, one) for id_, one in zip(record.ids, found, strict=True)
+        ],
+        **state_of(zone, record.channel, list(known[0].pools) if known else []),
+    }
+
+
+def told_again(zone: Zone, record: Request, id_: str, one: Reservation | None) -> Answer:
+    """One of the first grant's reservations; one that is forgotten has ended."""
+    return {
+        "id": id_,
+        "channel": record.channel,
+        "mpp": one.mpp if one and one.mpp else record.mpp,
+        "renew_within_ms": record.answer_within,
+        "state": one.told_state if one else "ended",
+    }
+
+
+def deny(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
+    """Say why not."""
+    return {
+        "decision": "deny",
+        "granted": 0,
+        "channel": op["channel"],
+        "request_id": op["request_id"],
+        **blocked(zone, chosen),
+        **state_of(zone, chosen.channel, chosen.pools),
+    }
+
+
+def blocked(zone: Zone, chosen: Candidate) -> Answer:
+    """The check that limited, its pool, and when to ask again."""
+    why = chosen.limiting
+    if why is None:
+        return {}
+    answer: Answer = {"reason": why.reason, "pool": why.pool, "retry_after_ms": why.retry_ms}
+    if why.pool and why.reason in ABOUT_ROOM:
+        answer |= {"in_use": in_use(zone, why.pool), "limit": limit(zone, why.pool)}
+    return answer
+
+
+def state_of(zone: Zone, channel: str, pools: list[str]) -> Answer:
+    """Room after the decision, and the photograph it was decided on."""
+    rooms = [free for pool in pools if (free := room(zone, pool)) is not None]
+    newest = snapshot(zone, f"channel:{channel}")
+    answer: Answer = {"room": max(0, min(rooms)) if rooms else None, "snapshot": None}
+    if newest and newest.total is not None:
+        age_ms = zone.now - newest.t0
+        answer["snapshot"] = {"age_ms": age_ms, "total": newest.total, "unused": newest.unused}
+    return answer
+
+
+def explain(zone: Zone, op: dict[str, Any], pool: str) -> Answer:
+    """One pool's numbers, and the first reason it alone gives for one unit; rates are not its."""
+    alone = Wish(campaign=op["campaign"], count=1, min_count=1, pools=[pool], rates=False)
+    gives, limiting = run(zone, alone)
+    return {
+        "pool": pool,
+        "limit": limit(zone, pool),
+        "in_use": in_use(zone, pool),
+        "headroom": headroom(zone, pool),
+        "room": room(zone, pool),
+        "verdict": limiting.reason if limiting and not gives else "ok",
+    }

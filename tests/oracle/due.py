@@ -1,0 +1,48 @@
+"""Deadlines: what is done for a reservation when its time has come."""
+
+from tests.oracle.effects import expire, release
+from tests.oracle.pools import fed, held_in
+from tests.oracle.state import Reservation, Zone
+
+SLICE = 100
+LOOK_AGAIN_MS = 500
+
+
+def serve(zone: Zone) -> None:
+    """Serve a bounded slice of what is due, oldest first."""
+    due = sorted((r.due_at, r.id) for r in zone.reservations.values() if r.due_at < zone.now)
+    for _, id_ in due[:SLICE]:
+        serve_one(zone, zone.reservations[id_])
+
+
+def serve_one(zone: Zone, one: Reservation) -> None:
+    """Expire, release or forget one reservation, or look at it again later."""
+    if one.state == "releasing":
+        release(zone, one)
+    elif one.state != "live":
+        forget(zone, one)
+    elif one.outcome != "unknown" or is_settled(zone, one):
+        expire(zone, one)
+    else:
+        zone.put(one, due_at=look_again_at(zone, one))
+
+
+def look_again_at(zone: Zone, one: Reservation) -> int:
+    """When a launch that was given up is looked at next."""
+    return min(one.deadline, zone.now + LOOK_AGAIN_MS)
+
+
+def is_settled(zone: Zone, one: Reservation) -> bool:
+    """Whether a launch that was given up can happen no more, or is in every photograph."""
+    if zone.now > one.deadline:
+        return True
+    in_all = all(held_in(zone, one, pool) for pool in one.pools if fed(zone, pool))
+    return zone.now > one.visible_by and in_all
+
+
+def forget(zone: Zone, one: Reservation) -> None:
+    """The record goes; with the last of a request's reservations goes the request."""
+    del zone.reservations[one.id]
+    request = one.request
+    if request and not any(other.request == request for other in zone.reservations.values()):
+        zone.requests.pop(request, None)

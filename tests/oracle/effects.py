@@ -1,0 +1,97 @@
+"""What it does to the ceilings of its pools when a reservation leaves them."""
+
+from dataclasses import replace
+from math import ceil
+
+from tests.oracle.policy import kind
+from tests.oracle.pools import held_in
+from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
+
+
+def has_credit(zone: Zone, one: Reservation, t1: int) -> bool:
+    """Whether the port was surely busy in a photograph ingested at `t1`, and is free now."""
+    if one.adopted or one.granted_at <= zone.stepped_at:
+        return False
+    had_port = one.taken or one.outcome in HAD_PORT
+    if zone.rules.credit_needs_port and not had_port:
+        return False
+    if not zone.rules.credit_needs_t1:
+        return True
+    if one.ended_at is None:
+        return False
+    notice = zone.policy.ms("end_notice") if zone.rules.credit_needs_end_notice else 0
+    drift = ceil((zone.now - one.granted_at) / 2000)
+    since_recovery = one.ended_at > zone.recovered_from and t1 > zone.recovered_from
+    return since_recovery and one.ended_at - notice - drift > t1
+
+
+def one_less(n: int | None) -> int | None:
+    """A ceiling lowered by one, never below 0."""
+    return None if n is None else max(0, n - 1)
+
+
+def after_end(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
+    """A snapshot after the end of a call that it contains."""
+    if not zone.rules.held_end_lowers:
+        return newest
+    if not has_credit(zone, one, newest.t1):
+        newest = replace(newest, ceiling=one_less(newest.ceiling))
+    if newest.best_t1 is not None and not has_credit(zone, one, newest.best_t1):
+        newest = replace(newest, best=one_less(newest.best))
+    return newest
+
+
+def after_expiry(zone: Zone, newest: Snapshot) -> Snapshot:
+    """A snapshot after the expiry of a call that it contains."""
+    if not zone.rules.held_expiry_lowers:
+        return newest
+    return replace(newest, ceiling=one_less(newest.ceiling), best=one_less(newest.best))
+
+
+def leave_by_end(zone: Zone, one: Reservation) -> None:
+    """Move the ceilings as the end of this call does."""
+    for pool in one.pools:
+        if one.outcome == "no_resource" and kind(pool) == "channel":
+            reset_best(zone, pool)
+        if held_in(zone, one, pool):
+            zone.snapshots[pool] = after_end(zone, one, zone.snapshots[pool])
+
+
+def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> None:
+    """Move the ceilings of `pools` as the expiry of this call does."""
+    for pool in pools:
+        if held_in(zone, one, pool):
+            zone.snapshots[pool] = after_expiry(zone, zone.snapshots[pool])
+
+
+def lower_best(zone: Zone, one: Reservation) -> None:
+    """An expiry lowers what is kept of better days, even of a pool that may not show the call."""
+    for pool in one.pools:
+        newest = zone.snapshots.get(pool)
+        if newest is not None and not held_in(zone, one, pool):
+            zone.snapshots[pool] = replace(newest, best=one_less(newest.best))
+
+
+def reset_best(zone: Zone, pool: str) -> None:
+    """A measured over-launch: dedicated ports go by the newest snapshot again."""
+    newest = zone.snapshots.get(pool)
+    if newest is not None and newest.best is not None:
+        zone.snapshots[pool] = replace(newest, best=newest.ceiling, best_t1=newest.t1)
+
+
+def release(zone: Zone, one: Reservation) -> Reservation:
+    """The end of a call takes effect, and teaches how long its pools are held."""
+    held_ms = zone.now - one.granted_at
+    for pool in one.pools:
+        zone.held_for[pool] = (*zone.held_for.get(pool, ()), held_ms)
+    leave_by_end(zone, one)
+    keep_until = zone.now + zone.policy.ms("retention")
+    return zone.put(one, state="ended", released_at=zone.now, due_at=keep_until)
+
+
+def expire(zone: Zone, one: Reservation) -> Reservation:
+    """Nothing was heard of a call for too long."""
+    leave_by_expiry(zone, one, one.pools)
+    lower_best(zone, one)
+    keep_until = zone.now + zone.policy.ms("retention")
+    return zone.put(one, state="expired", released_at=zone.now, due_at=keep_until)

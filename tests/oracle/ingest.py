@@ -1,0 +1,138 @@
+"""Ingest: a platform's answer becomes the ceilings of its pools."""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.oracle.policy import kind
+from tests.oracle.pools import count_held, fed, holders
+from tests.oracle.state import Snapshot, Zone
+
+Answer = dict[str, Any]
+Counts = dict[str, int | None]
+NUMBER_MAX = 2**31
+
+
+def ingest(zone: Zone, op: dict[str, Any]) -> Answer:
+    """Take or refuse each group whole."""
+    groups: list[tuple[Any, Counts]] = [(g["total"], g["unused"]) for g in op.get("groups") or []]
+    groups += [(None, {pool: None}) for pool in op.get("absent") or []]
+    refused: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for total, unused in groups:
+        fault = fault_of(zone, op, total, unused)
+        if fault:
+            refused |= dict.fromkeys(unused, fault[0])
+            first = first or {"reason": fault[0], "pool": fault[1]}
+        else:
+            take(zone, op["t0"], total, unused)
+    return {"accepted": not refused, "refused": refused, **first}
+
+
+def fault_of(zone: Zone, op: dict[str, Any], total: Any, unused: Counts) -> tuple[str, str] | None:
+    """Why a group is refused, and the pool to blame."""
+    pools = sorted(unused)
+    if op["t0"] > zone.now:
+        return "future", pools[0]
+    if op.get("token") is not None and op["token"] != zone.lease_token:
+        return "deposed", pools[0]
+    for pool in pools:
+        if not can_be_fed(zone, pool):
+            return "unknown_pool", pool
+        if kind(pool) == "channel" and not fed(zone, pool):
+            return "not_fed", pool
+    if total is not None and not is_consistent(total, list(unused.values())):
+        return "inconsistent", pools[0]
+    if op["t0"] < zone.recovered_from:
+        return "before_recovery", pools[0]
+    if is_repeat(zone, op["t0"], total, unused):
+        return None
+    late = [pool for pool in pools if is_late(zone, pool, op["t0"])]
+    return ("out_of_order", late[0]) if late else None
+
+
+def can_be_fed(zone: Zone, pool: str) -> bool:
+    """Whether policy knows a pool that snapshots may be of."""
+    if kind(pool) == "channel":
+        return pool.partition(":")[2] in zone.policy.channels()
+    if kind(pool) == "mpp":
+        _, mpp, channel = pool.split(":")
+        return mpp in zone.policy.mpps() and channel in zone.policy.channels()
+    return zone.policy.named(pool) is not None
+
+
+def is_consistent(total: Any, unused: list[Any]) -> bool:
+    """Whether the numbers can be: no wrap, no sign, no fraction, not more free than there are."""
+    numbers = [total, *unused]
+    if not all(n == int(n) and 0 <= n < NUMBER_MAX for n in numbers):
+        return False
+    return bool(sum(unused) <= total)
+
+
+def window_start(zone: Zone, t0: int) -> int:
+    """The earliest moment that a snapshot started at `t0` may show."""
+    return t0 - zone.policy.ms("visibility_lag") if zone.rules.window_has_lag else t0
+
+
+def is_late(zone: Zone, pool: str, t0: int) -> bool:
+    """Whether a pool has a newer snapshot already."""
+    newest = zone.snapshots.get(pool)
+    if newest is None:
+        return False
+    return t0 <= newest.t0 or window_start(zone, t0) < newest.w0
+
+
+def is_repeat(zone: Zone, t0: int, total: int | None, unused: Counts) -> bool:
+    """Whether exactly this was ingested before."""
+    known = [zone.snapshots.get(pool) for pool in unused]
+    told = [(one.t0, one.total, one.unused) for one in known if one]
+    return told == [(t0, total, n) for n in unused.values()]
+
+
+def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
+    """From here on this snapshot has the last word on its pools."""
+    if is_repeat(zone, t0, total, unused):
+        return
+    w0 = window_start(zone, t0)
+    for pool, n in unused.items():
+        zone.snapshots[pool] = compiled(zone, pool, t0, w0, total, n)
+    if total is not None and any(kind(pool) == "channel" for pool in unused):
+        zone.wanted = False
+        estimate_foreign(zone, t0, w0, total - sum(n or 0 for n in unused.values()))
+
+
+def compiled(
+    zone: Zone, pool: str, t0: int, w0: int, total: int | None, unused: int | None
+) -> Snapshot:
+    """The new state of one pool."""
+    last = zone.snapshots.get(pool)
+    known_at = last.known_at if last else known_from(zone, pool)
+    new = Snapshot(t0=t0, t1=zone.now, w0=w0, total=total, unused=unused, known_at=known_at)
+    if unused is None:
+        return new
+    new = replace(new, ceiling=unused + count_held(zone, pool, w0, known_at))
+    return with_best(zone, pool, last, new)
+
+
+def known_from(zone: Zone, pool: str) -> int | None:
+    """A pool that starts to be fed while occupied does not know since when each call shows."""
+    if kind(pool) == "channel" or not holders(zone, pool):
+        return None
+    return zone.now + zone.claim_max()
+
+
+def with_best(zone: Zone, pool: str, last: Snapshot | None, new: Snapshot) -> Snapshot:
+    """Dedicated ports: the best ceiling since the total last changed is kept."""
+    if not zone.policy.zone.get("dedicated") or kind(pool) != "channel":
+        return new
+    trusted = last is not None and last.w0 > zone.recover_until
+    if last and trusted and last.total == new.total and (last.best or 0) > (new.ceiling or 0):
+        return replace(new, best=last.best, best_t1=last.best_t1)
+    return replace(new, best=new.ceiling, best_t1=new.t1)
+
+
+def estimate_foreign(zone: Zone, t0: int, w0: int, used: int) -> None:
+    """Ports in use that no reservation with a known MPP accounts for."""
+    if not zone.policy.mpps():
+        return
+    zone.foreign = max(0, used - count_held(zone, "mpps", w0, None))
+    zone.snapshots["mpps"] = Snapshot(t0=t0, t1=zone.now, w0=w0)

@@ -1,0 +1,55 @@
+"""Launches per second: a bucket that holds `burst` launches and drains one per interval.
+
+In whole us. Nothing is refunded, and what is denied pours nothing in.
+"""
+
+from fractions import Fraction
+from math import ceil
+
+from tests.oracle.policy import is_named, kind
+from tests.oracle.state import Bucket, Zone
+
+US_PER_S = 1_000_000
+
+
+def rated(zone: Zone, pools: list[str]) -> list[str]:
+    """Whose rate counts for a call that takes these pools: the zone, a whole MPP, the others."""
+    own = [pool for pool in pools if is_named(pool) or kind(pool) == "campaign"]
+    mpps = [":".join(pool.split(":")[:2]) for pool in pools if kind(pool) == "mpp"]
+    return [one for one in ("zone", *mpps, *own) if zone.policy.rules(one).get("rate_per_s")]
+
+
+def interval_us(zone: Zone, pool: str) -> int:
+    """The time that one launch takes of the rate, rounded up."""
+    return ceil(US_PER_S / Fraction(str(zone.policy.rules(pool)["rate_per_s"])))
+
+
+def burst(zone: Zone, pool: str) -> int:
+    """How many launches the bucket holds."""
+    return int(zone.policy.rules(pool)["burst"])
+
+
+def level_us(zone: Zone, pool: str) -> int:
+    """How long the bucket takes to drain from now on."""
+    bucket = zone.buckets.get(pool, Bucket(level_us=0, at_us=zone.now_us))
+    return max(0, bucket.level_us - (zone.now_us - bucket.at_us))
+
+
+def may_start(zone: Zone, pool: str) -> int:
+    """How many launches fit into the bucket now."""
+    interval = interval_us(zone, pool)
+    return max(0, (burst(zone, pool) * interval - level_us(zone, pool)) // interval)
+
+
+def wait_ms(zone: Zone, pool: str, units: int) -> int:
+    """In how many ms so many launches fit."""
+    interval = interval_us(zone, pool)
+    too_much_us = level_us(zone, pool) + units * interval - burst(zone, pool) * interval
+    return max(1, ceil(Fraction(too_much_us, 1000)))
+
+
+def pour(zone: Zone, pools: list[str], units: int) -> None:
+    """So many launches start now."""
+    for pool in rated(zone, pools):
+        level = level_us(zone, pool) + units * interval_us(zone, pool)
+        zone.buckets[pool] = Bucket(level_us=level, at_us=zone.now_us)

@@ -1,0 +1,147 @@
+"""What the ledger tells of itself: status, get, list, and the lease of the poller."""
+
+from typing import Any
+
+from tests.oracle.policy import kind
+from tests.oracle.pools import (
+    count_held,
+    fed,
+    headroom,
+    in_use,
+    limit,
+    limit_for_a_while,
+    room,
+    snapshot,
+)
+from tests.oracle.reports import FORBIDDEN, UNKNOWN, is_out_of_scope
+from tests.oracle.state import Reservation, Zone
+
+Answer = dict[str, Any]
+TOLD = (
+    "id",
+    "campaign",
+    "channel",
+    "mpp",
+    "owner",
+    "request_id",
+    "answer_within",
+    "max_call",
+    "granted_at",
+    "visible_by",
+    "deadline",
+    "taken",
+    "launched_at",
+    "reported_at",
+    "ended_at",
+    "released_at",
+    "outcome",
+    "session",
+)
+
+
+def status(zone: Zone, op: dict[str, Any]) -> Answer:
+    """The zone's pools and whether it recovers."""
+    return {
+        "recovering": zone.now < zone.recover_until,
+        "recovered_from": zone.recovered_from,
+        "recover_until": zone.recover_until,
+        "pools": [pool_status(zone, pool) for pool in sorted(all_pools(zone))],
+    }
+
+
+def all_pools(zone: Zone) -> set[str]:
+    """Every pool that policy names, a reservation holds, or a snapshot was taken of."""
+    found = {f"channel:{channel}" for channel in zone.policy.channels()} | set(zone.snapshots)
+    found |= {pool for one in zone.reservations.values() if one.holds for pool in one.pools}
+    found |= {pool for pool in zone.policy.fields if kind(pool) == "mpp" and pool.count(":") == 2}
+    return {pool for pool in found if pool != "mpps" and is_worth_telling(zone, pool)}
+
+
+def is_worth_telling(zone: Zone, pool: str) -> bool:
+    """Whether policy names a pool, or something is known of it besides its past."""
+    touched = in_use(zone, pool) or limit_for_a_while(zone, pool) is not None
+    is_seen = pool in zone.snapshots
+    is_named = zone.policy.knows(pool) and (is_seen or not zone.policy.is_wildcard(pool))
+    return bool(is_named or touched or pool in zone.paused)
+
+
+def pool_status(zone: Zone, pool: str) -> Answer:
+    """One pool's counts and limits."""
+    free = room(zone, pool)
+    told: Answer = {
+        "pool": pool,
+        "in_use": in_use(zone, pool),
+        "capacity": zone.policy.capacity(pool),
+        "limit": limit(zone, pool),
+        "headroom": headroom(zone, pool),
+        "room": None if free is None else max(0, free),
+        "wildcard": zone.policy.is_wildcard(pool) or None,
+    }
+    if limit_for_a_while(zone, pool) is not None:
+        told |= {"set_limit": zone.set_limits[pool].limit, "set_until": zone.set_limits[pool].until}
+    newest = snapshot(zone, pool)
+    if fed(zone, pool):
+        held = count_held(zone, pool, newest.w0, newest.known_at) if newest else 0
+        told |= {"held": held, "pending": told["in_use"] - held}
+    if newest:
+        told["ceiling"] = newest.ceiling
+        told["snapshot"] = {
+            "t0": newest.t0,
+            "t1": newest.t1,
+            "w0": newest.w0,
+            "total": newest.total,
+            "unused": newest.unused,
+            "age_ms": zone.now - newest.t0,
+        }
+    return told
+
+
+def get(zone: Zone, op: dict[str, Any]) -> Answer:
+    """One reservation."""
+    one = zone.reservations.get(op["id"])
+    if one is None or one.campaign is None:
+        return dict(UNKNOWN)
+    if is_out_of_scope(op, one.campaign):
+        return dict(FORBIDDEN)
+    return record(one)
+
+
+def record(one: Reservation) -> Answer:
+    """A reservation as `get` and `list` tell it."""
+    told = {name: getattr(one, name) for name in TOLD}
+    told["releasing"] = True if one.state == "releasing" else None
+    told["adopted"] = one.adopted or None
+    return told | {"state": one.told_state, "pools": [p for p in one.pools if p != "mpps"]}
+
+
+def listed(zone: Zone, op: dict[str, Any]) -> Answer:
+    """All reservations that fit, as one page."""
+    found = [record(one) for one in zone.reservations.values() if one.campaign is not None]
+    for name in ("state", "campaign", "owner"):
+        found = [one for one in found if op.get(name) is None or one[name] == op[name]]
+    found = [one for one in found if not is_out_of_scope(op, one["campaign"])]
+    return {"cursor": "0", "reservations": found}
+
+
+def lease(zone: Zone, op: dict[str, Any]) -> Answer:
+    """Who polls the zone."""
+    mine = op["holder"] == zone.lease_holder
+    lapsed = zone.lease_holder is None or zone.now > zone.lease_until
+    if op.get("release"):
+        if mine or lapsed:
+            zone.lease_holder, zone.lease_until = None, 0
+        mine = False
+    elif mine or lapsed:
+        if lapsed or not mine:
+            zone.lease_token = max(zone.lease_token + 1, zone.now)
+        zone.lease_holder, zone.lease_until = op["holder"], zone.now + op["ttl_ms"]
+        mine = True
+    told = {"mine": mine, "until": zone.lease_until} | ({"token": zone.lease_token} if mine else {})
+    return told | poll_hints(zone)
+
+
+def poll_hints(zone: Zone) -> Answer:
+    """What the poller needs to know to choose its pace."""
+    newest = [s.t0 for pool, s in zone.snapshots.items() if kind(pool) == "channel"]
+    idle_ms = zone.now - zone.admitted_at
+    return {"wanted": zone.wanted, "idle_ms": idle_ms, "t0": max(newest, default=0)}

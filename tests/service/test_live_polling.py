@@ -1,0 +1,126 @@
+"""Polling goes by the live policy, whoever changed it."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+import redis
+
+from admission.ledger.keys import zone_keys
+from admission.policies import Policies, stored_policy
+from admission.policy import parse_policy
+from tests.service.house import SOURCE, FakeSource, house_of, settings_of
+
+POLLED = (
+    SOURCE
+    + """
+[zones.East]
+source = "epm"
+source_zone = "E1"
+channels = ["sip"]
+launch_within_ms = 1
+claim_within_ms = 0
+visibility_lag_ms = 0
+poll_interval_ms = 50
+poll_min_ms = 10
+[zones.East.campaigns.collections]
+"""
+)
+PATH = "/v1/zones/East/policy"
+
+
+async def test_another_zone_of_the_platform_is_polled_as_soon_as_policy_says_so(
+    redis_url: str, source: FakeSource
+) -> None:
+    async with house_of(settings_of(POLLED, redis_url)) as house:
+        await source.until("E1", ("sip",))
+        await house.send("PATCH", PATH, {"source_zone": "E2", "channels": ["sip", "h323"]})
+        await source.until("E2", ("sip", "h323"))
+
+
+async def test_a_change_made_at_another_replica_reaches_who_polls(
+    redis_url: str, source: FakeSource
+) -> None:
+    rarely = POLLED.replace("poll_interval_ms = 50", "poll_interval_ms = 9999")
+    settings = settings_of(rarely, redis_url)
+    async with house_of(settings), house_of(settings) as other:
+        await source.until("E1", ("sip",))
+        await other.send("PATCH", PATH, {"source_zone": "E2"})
+        async with asyncio.timeout(5):
+            await source.until("E2", ("sip",))
+
+
+async def test_after_a_restart_the_live_policy_is_polled_and_never_the_file_s(
+    redis_url: str, source: FakeSource
+) -> None:
+    settings = settings_of(POLLED, redis_url)
+    async with house_of(settings) as house:
+        await house.send("PATCH", PATH, {"source_zone": "E2"})
+        await source.until("E2", ("sip",))
+    source.asked.clear()
+    async with house_of(settings):
+        await source.until("E2", ("sip",))
+    assert {zone for zone, _ in source.asked} == {"E2"}
+
+
+async def test_a_zone_that_becomes_static_is_polled_no_more(
+    redis_url: str, source: FakeSource
+) -> None:
+    async with house_of(settings_of(POLLED, redis_url)) as house:
+        await source.until("E1", ("sip",))
+        await house.send("PATCH", PATH, {"source": "static", "capacity": {"sip": 5}})
+        async with asyncio.timeout(10):
+            while house.service._poller.health("East"):
+                await house.get(PATH)
+        status = await house.get("/v1/zones/East")
+    assert [one["source"] for one in status["sources"]] == ["static"]
+
+
+async def test_a_policy_of_another_release_is_decided_by_and_polled_as_before(
+    redis_url: str, redis_sync: redis.Redis, source: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house_of(settings_of(POLLED, redis_url)) as house:
+        await source.until("E1", ("sip",))
+        key = zone_keys("adm", "East")[5]
+        newer = json.dumps(json.loads(redis_sync.hget(key, "source")) | {"from_the_future": 1})
+        fields = json.loads(redis_sync.hget(key, "zone")) | {"version": 2}
+        redis_sync.hset(
+            key,
+            mapping={"source": newer, "digest": "f", "version": 2, "zone": json.dumps(fields)},
+        )
+        with caplog.at_level(logging.ERROR):
+            for on in (True, False):
+                await house.send("POST", f"/v1/zones/East/{'pause' if on else 'resume'}")
+        source.asked.clear()
+        await source.until("E1", ("sip",))
+        shown = await house.get(PATH)
+        status = await house.get("/v1/zones/East")
+    told = [one for one in caplog.records if "not understood" in one.getMessage()]
+    assert len(told) == 1
+    assert shown["policy"]["from_the_future"] == 1
+    assert status["policy"] == {"version": 4, "digest": "f", "differs_from_file": True}
+
+
+def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
+    policy = parse_policy({"source": "epm", "channels": ["sip"]})
+    policies, sources = Policies({"East": policy}), {"epm": FakeSource()}
+    assert policies.polls(sources) == {}
+    assert policies.live("East") is policy
+
+    policies.saw("East", stored_policy(policy))
+    policies.saw("Elsewhere", stored_policy(policy))
+
+    assert list(policies.polls(sources)) == ["East"]
+    assert policies.changed.is_set()
+
+
+def test_a_source_that_this_replica_does_not_have_is_logged_and_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    both: dict[str, Any] = {"sources": ["epm", "other"], "channels": ["sip"]}
+    policies, source = Policies({"East": parse_policy(both)}), FakeSource()
+    policies.saw("East", stored_policy(parse_policy(both)))
+    assert policies.polls({"epm": source})["East"].sources == (source,)
+    assert "its source other" in caplog.text

@@ -1,0 +1,58 @@
+"""What must be true of the ledger at any time, and when all is over."""
+
+from collections import Counter
+from typing import Any, Final
+
+from tests.simulation.controller import Controller, Op
+
+ALL: Final = 1_000_000
+SENTINELS: Final = {"res": 1, "req": 1, "due": 1, "queue": 1, "waiters": 1, "arrived": 1}
+DUE_SLICES: Final = 50  # so many calls serve whatever deadlines are left
+
+
+class BrokenInvariantError(AssertionError):
+    """The ledger's state is not what its rules allow."""
+
+
+def check_counts(controller: Controller) -> None:
+    """Every count is that of the live reservations that name the pool, and none is negative."""
+    ops: list[Op] = [{"op": "list", "cursor": "0", "limit": ALL}, {"op": "status"}]
+    _, (listed, status) = controller.apply(ops)
+    live = [one for one in listed["reservations"] if _is_live(one)]
+    named = Counter(pool for one in live for pool in one["pools"])
+    for pool in status["pools"]:
+        name = pool["pool"]
+        _expect(pool["in_use"] == named.pop(name, 0), "in_use", pool, live)
+        _expect((pool.get("ceiling") or 0) >= 0, "ceiling", pool, live)
+        if name.startswith("channel:") and "snapshot" in pool:
+            held = sum(name in one["pools"] and _is_held(one, pool) for one in live)
+            _expect(pool["held"] == held, "held", pool, live)
+    _expect(not named, "pools that nobody knows", named, live)
+
+
+def check_empty(controller: Controller) -> None:
+    """Nothing leaked: no reservation, no request, no deadline, no count."""
+    for _ in range(DUE_SLICES):
+        controller.apply([{"op": "time"}])
+    check_counts(controller)
+    for key in controller.stored_keys():
+        name = key.rpartition("}:")[2]
+        allowed = 1 if name.startswith("pend:") else SENTINELS.get(name)
+        _expect(allowed is None or controller.size(key) <= allowed, "left over", key, name)
+    _, (status,) = controller.apply([{"op": "status"}])
+    _expect(not any(pool["in_use"] for pool in status["pools"]), "in_use", status, ())
+
+
+def _is_live(one: dict[str, Any]) -> bool:
+    """Told to end and not free yet, or past a deadline and not reaped: these hold their pools."""
+    unreaped = one["state"] == "expired" and "released_at" not in one
+    return one["state"] == "live" or bool(one.get("releasing")) or unreaped
+
+
+def _is_held(one: dict[str, Any], pool: dict[str, Any]) -> bool:
+    return bool(one["visible_by"] < pool["snapshot"]["w0"])
+
+
+def _expect(condition: bool, what: str, found: object, among: object) -> None:
+    if not condition:
+        raise BrokenInvariantError(f"{what}: {found}\namong {among}")

@@ -1,0 +1,89 @@
+"""Everybody else's calls. The promise assumes that they do not grow between photograph and claim.
+
+`gated` makes that true without making it tame. Until the next photograph our own calls may take as
+many ports as the ceiling says, beside those that the ledger gave up on and that are still up.
+Another call takes a port only of what is left then: ports of which the ledger has lost sight. What
+was photographed before is then ingested by nobody. Others may leave at any time.
+"""
+
+from random import Random
+from typing import Final
+
+from admission.sim.portal_values import Delay
+from tests.simulation.controller import Controller
+from tests.simulation.loop import Loop
+from tests.simulation.parameters import ZONE
+from tests.simulation.truth import Truth
+
+GAP_MS: Final = 300
+HOLD: Final = Delay(low_ms=100, high_ms=30_000, mean_ms=4_000)
+
+
+class Growth:
+    """When others last took a port (simulated ms)."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+        self._at = -1
+        self._matters = False
+
+    def note(self, now: int, *, matters: bool) -> None:
+        """Somebody else took a port now; `matters`: photographs from before are to be lost."""
+        self.counted += 1
+        self._at, self._matters = now, matters
+
+    def is_since(self, moment: int) -> bool:
+        """Did they take one after that moment?"""
+        return self._matters and self._at > moment
+
+
+class Foreign:
+    """Callers that ask nobody.
+
+    Args:
+        gated: they grow only where the promise holds.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        random: Random,
+        controller: Controller,
+        truth: Truth,
+        growth: Growth,
+        channels: tuple[str, ...],
+        *,
+        gated: bool,
+    ) -> None:
+        self._loop = loop
+        self._random = random
+        self._controller = controller
+        self._truth = truth
+        self._growth = growth
+        self._channels = channels
+        self._gated = gated
+
+    def arrive(self) -> None:
+        """One comes now, and another later."""
+        self._loop.after(1 + round(self._random.expovariate(1 / GAP_MS)), self.arrive)
+        channel = self._random.choice(self._channels)
+        portal = self._loop.platform()
+        if self._gated and not self._is_harmless(channel, portal.zones[ZONE].free[channel]):
+            return
+        if portal.occupy(ZONE, 1, hold=HOLD, name=f"others-{channel}"):
+            self._growth.note(self._loop.now, matters=self._gated)
+
+    def _is_harmless(self, channel: str, free: int) -> bool:
+        """Would enough ports stay for whatever our own calls may still take?"""
+        if not free or self._controller.awaits_ingest():
+            return False
+        zone = self._loop.platform().zones[ZONE]
+        ours = self._truth.ours(channel)
+        holding = sum(
+            call.channel == channel and not call.foreign
+            for mpp in zone.mpps.values()
+            for call in mpp.calls
+        )
+        in_use, ceiling = self._controller.stored_counts(f"channel:{channel}")
+        given_up = len(ours) - self._controller.stored_live(ours)
+        return free + holding - 1 >= max(in_use, ceiling) + given_up

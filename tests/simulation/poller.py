@@ -1,0 +1,83 @@
+"""The pollers of two replicas: lease, photograph, ingest; each of it slow, late or lost."""
+
+from random import Random
+from typing import Any, Final
+
+from admission.sim.portal_values import Counts
+from tests.simulation.controller import Controller, Op, ignore
+from tests.simulation.foreign import Growth
+from tests.simulation.loop import Loop
+from tests.simulation.network import Network
+from tests.simulation.parameters import ZONE, Parameters
+
+HOLDERS: Final = ("replica1", "replica2")
+LIES: Final = (-1, 2**32 - 1, 10**6)
+
+
+class Poller:
+    """Asks the ledger for the time, photographs the platform, and ingests what it saw.
+
+    Args:
+        network: between the pollers and Redis.
+        growth: when others last took a port: a photograph from before that is out of the promise.
+        unreliable: probability that the platform gives no answer, or a lie.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        random: Random,
+        controller: Controller,
+        network: Network,
+        growth: Growth,
+        parameters: Parameters,
+        *,
+        unreliable: float,
+    ) -> None:
+        self._loop = loop
+        self._random = random
+        self._controller = controller
+        self._network = network
+        self._growth = growth
+        self._parameters = parameters
+        self._unreliable = unreliable
+        self._holder = HOLDERS[0]
+
+    def tick(self) -> None:
+        """Poll now, and again after the interval."""
+        self._loop.after(self._parameters.poll_ms, self.tick)
+        if self._random.random() < 0.01:  # the other replica tries
+            self._holder = self._random.choice(HOLDERS)
+        op = {"op": "lease", "holder": self._holder, "ttl_ms": self._parameters.poll_ms * 4}
+        self._network.carry(self._controller.receive, op, self._leased_answer)
+
+    def _leased_answer(self, result: dict[str, Any], now: int) -> None:
+        self._network.carry(self._leased, result, now)
+
+    def _leased(self, result: dict[str, Any], t0: int) -> None:
+        if not result["mine"]:
+            return
+        query_ms = self._random.randint(0, self._parameters.query_ms)
+        photo_ms = self._random.randint(0, query_ms)
+        self._loop.after(photo_ms, self._photograph, t0, result["token"], query_ms - photo_ms)
+
+    def _photograph(self, t0: int, token: int, rest_ms: int) -> None:
+        counts = self._loop.platform().query(ZONE)
+        if self._random.random() < self._unreliable:
+            return
+        op = self._op(t0, token, counts)
+        self._loop.after(rest_ms, self._network.carry, self._ingest, op, self._loop.now)
+
+    def _op(self, t0: int, token: int, counts: Counts) -> Op:
+        seen = {"sip": counts.unused_sip, "h323": counts.unused_h323}
+        unused = {f"channel:{c}": seen[c] for c in self._parameters.channels}
+        if self._random.random() < self._unreliable:
+            unused["channel:sip"] = self._random.choice(LIES)
+        groups = [{"total": counts.total, "unused": unused}]
+        return {"op": "ingest", "t0": t0, "token": token, "groups": groups}
+
+    def _ingest(self, op: Op, photo_at: int) -> None:
+        earliest = photo_at - self._parameters.lag_ms
+        if self._growth.is_since(earliest):
+            return  # no longer what the promise is about: this photograph gets lost
+        self._controller.receive(op, ignore, lambda: not self._growth.is_since(earliest))

@@ -1,0 +1,96 @@
+"""One seed: ten simulated minutes, then silence until nothing is left."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+
+from admission.ledger.scripts import Script, load
+from tests.simulation.checks import check_empty
+from tests.simulation.parameters import ZONE
+from tests.simulation.scenarios import Scenario
+from tests.simulation.world import World
+
+RUN_MS: Final = 600_000
+DIARY_SHOWN: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one seed came to; `utilisation`: ports used by us ÷ ports that others left."""
+
+    scenario: str
+    seed: int
+    launches: int
+    denied: int
+    over_launches: int
+    mpp_misses: int
+    excused: int
+    foreign: int
+    utilisation: float
+    script_calls: int
+
+
+class SimulationFailedError(AssertionError):
+    """What broke, with everything that is needed to see it again."""
+
+
+def simulate(
+    scenario: Scenario, seed: int, client: redis.Redis, script: Script | None = None
+) -> Result:
+    """Run one seed against the real scripts.
+
+    Args:
+        client: of a Redis that nobody else uses; it is emptied.
+        script: other than the real one, to see that its faults are found.
+
+    Raises:
+        SimulationFailedError: a granted call found no port, or an invariant is broken.
+    """
+    client.flushall()
+    world = World(scenario, seed, client, script or load(clock="test"))
+    try:
+        world.loop.run(RUN_MS)
+        result = _result(world, seed)
+        _end(world)
+    except AssertionError as error:
+        raise SimulationFailedError(_told(world, seed, error)) from error
+    finally:
+        world.controller.close()
+    return result
+
+
+def _end(world: World) -> None:
+    """Nobody asks any more; every call ends and every deadline passes."""
+    world.closing = world.troubles.over = True
+    policy, drawn = world.parameters.policy, world.parameters
+    deadlines = policy["answer_within_ms"] + policy["max_call_ms"] + policy["retention_ms"]
+    world.loop.run(RUN_MS + drawn.talk_max_ms + deadlines + 20_000)
+    check_empty(world.controller)
+
+
+def _result(world: World, seed: int) -> Result:
+    truth, zone = world.truth, world.portal.zones[ZONE]
+    zone.account(world.loop.now)
+    left = zone.port_ms["available"] - zone.port_ms["foreign"]
+    return Result(
+        scenario=world.scenario.name,
+        seed=seed,
+        launches=truth.launches,
+        denied=truth.denied,
+        over_launches=truth.over_launches,
+        mpp_misses=truth.mpp_misses,
+        excused=truth.excused,
+        foreign=world.growth.counted,
+        utilisation=zone.port_ms["outbound"] / max(1, left),
+        script_calls=world.controller.calls,
+    )
+
+
+def _told(world: World, seed: int, error: AssertionError) -> str:
+    events = "\n".join(" ".join(map(str, one)) for one in list(world.diary)[-DIARY_SHOWN:])
+    replay = f"ADMISSION_SEED_FIRST={seed} ADMISSION_SEEDS=1 pytest tests/simulation -q"
+    return (
+        f"{type(error).__name__}: {error}\nseed {seed}, scenario {world.scenario.name}\n"
+        f"{world.parameters.shown()}\nlast events (simulated ms):\n{events}\nagain: {replay}"
+    )

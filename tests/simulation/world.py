@@ -1,0 +1,222 @@
+"""Platform, controller, network, pollers and dialers of one run, and the truth of what happened."""
+
+from collections import deque
+from random import Random
+from typing import Any, Final
+
+import redis
+
+from admission.ledger.scripts import Script
+from admission.model import Outcome
+from admission.sim.portal import Portal
+from admission.sim.portal_values import CallEvent, Progress
+from tests.simulation.checks import check_counts
+from tests.simulation.controller import Controller, Op
+from tests.simulation.dialer import Call, Dialer
+from tests.simulation.foreign import Foreign, Growth
+from tests.simulation.loop import Loop
+from tests.simulation.network import Network
+from tests.simulation.parameters import SLOW_APPLICATION, ZONE, draw
+from tests.simulation.poller import Poller
+from tests.simulation.scenarios import Scenario
+from tests.simulation.troubles import Troubles
+from tests.simulation.truth import LATE_MS, Grant, Truth
+
+DIARY_MAX: Final = 80
+CHECK_EVERY_MS: Final = 10_000
+
+
+class OverLaunchError(AssertionError):
+    """A granted call found no free port in the whole zone."""
+
+
+class LateLaunchError(AssertionError):
+    """A dialer was told that it may still launch when it may not."""
+
+
+class World:
+    """Everything of one seed.
+
+    Args:
+        client: of a Redis that nobody else uses.
+
+    Attributes:
+        closing: nobody asks any more.
+        distrusts_before: the zone time of older answers is of no use to anybody (simulated ms).
+        diary: what happened last: simulated ms, and words.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, client: redis.Redis, script: Script) -> None:
+        self.scenario = scenario
+        self.parameters = drawn = draw(scenario, seed)
+        self.closing = False
+        self.diary: deque[tuple[object, ...]] = deque(maxlen=DIARY_MAX)
+        self.truth = Truth()
+        self._seed = f"{seed} {scenario.name}"
+        self._random = self._stream("world")
+        self.portal = Portal(drawn.platform(), seed=seed, listener=self._platform_says)
+        self.loop = Loop(self.portal, self._stream("order"))
+        self.controller = Controller(
+            self.loop, self._stream("controller"), client, script, drawn.parsed()
+        )
+        self.controller.heard = self._decided
+        self._calls: dict[str, Call] = {}
+        self.dialers = [self._dialer(f"d{n}") for n in range(drawn.dialers)]
+        self.growth = Growth()
+        self.troubles = Troubles(
+            scenario,
+            self.loop,
+            self._stream("troubles"),
+            self.controller,
+            self.dialers,
+            drawn,
+            self.note,
+        )
+        self._begin()
+
+    @property
+    def distrusts_before(self) -> int:
+        """See the class."""
+        return -1 if self.scenario.clock == "wild" else self.troubles.stepped_at
+
+    def note(self, *what: object) -> None:
+        """Write it into the diary."""
+        self.diary.append((self.loop.now, *what))
+
+    # -- how it is put together
+
+    def _stream(self, name: str) -> Random:
+        return Random(f"{self._seed} {name}")
+
+    def _network(self, name: str, share: float = 1.0) -> Network:
+        drawn = self.parameters
+        return Network(
+            self.loop,
+            self._stream(name),
+            loss=drawn.loss * share,
+            double=drawn.double,
+            slow=drawn.slow * share,
+        )
+
+    def _dialer(self, name: str) -> Dialer:
+        return Dialer(
+            name,
+            self.loop,
+            self._stream(name),
+            self.controller,
+            self._network(f"{name} network"),
+            self.parameters,
+            self,
+        )
+
+    def _begin(self) -> None:
+        drawn, scenario = self.parameters, self.scenario
+        poller = Poller(
+            self.loop,
+            self._stream("poller"),
+            self.controller,
+            self._network("poller network", 0.5),
+            self.growth,
+            drawn,
+            unreliable=0.03 if scenario.rough else 0,
+        )
+        poller.tick()
+        foreign = Foreign(
+            self.loop,
+            self._stream("foreign"),
+            self.controller,
+            self.truth,
+            self.growth,
+            drawn.channels,
+            gated=scenario.foreign == "gated",
+        )
+        if scenario.foreign != "none":
+            foreign.arrive()
+        for dialer in self.dialers:
+            dialer.later(self._random.randint(0, 1_000), dialer.ask)
+        self.troubles.begin()
+        self._check()
+
+    def _check(self) -> None:
+        self.loop.after(CHECK_EVERY_MS, self._check)
+        self.truth.forget(self.loop.now)
+        if not self.controller.deaf:
+            check_counts(self.controller)
+
+    # -- what it sees
+
+    def _decided(self, op: Op, result: dict[str, Any], now: int) -> None:
+        """The ledger applied an operation."""
+        self.note("ledger", now, op, result)
+        if op["op"] != "admit" or result.get("repeated"):
+            return
+        self.truth.denied += result["decision"] == "deny"
+        for one in result["reservations"]:
+            self.truth.granted(one["id"], self._grant(op, result))
+
+    def _grant(self, op: Op, result: dict[str, Any]) -> Grant:
+        claim_ms = self._claim_within(op) + self.parameters.policy["launch_within_ms"]
+        late_ms = 0 if self.scenario.clock == "steady" else LATE_MS
+        age_ms = result["snapshot"]["age_ms"] + self.parameters.lag_ms
+        now = self.loop.now
+        return Grant(
+            channel=result["channel"],
+            at=now,
+            claim_by=now + claim_ms + late_ms,
+            photo_after=now - age_ms,
+        )
+
+    def _claim_within(self, op: Op) -> int:
+        drawn = self.parameters
+        return drawn.slow_claim_ms if op.get("application") == SLOW_APPLICATION else drawn.claim_ms
+
+    # -- launches
+
+    def launch(self, call: Call) -> None:
+        """Start it now: the platform takes its port soon, or at the last moment."""
+        grant = self.truth.grants[call.id]
+        self.truth.launches += 1
+        longest = self._claim_within(call.op)
+        claim_ms = longest if self._random.random() < 0.2 else self._random.randint(0, longest)
+        if self.loop.now + longest > grant.claim_by:
+            raise LateLaunchError(
+                f"{call.id} was launched {self.loop.now - grant.at} ms after its grant"
+            )
+        call.session = self.loop.platform().launch(
+            ZONE,
+            campaign=call.op["campaign"],
+            mpp=call.mpp,
+            channels=(call.channel,),
+            timing=self.parameters.timing(claim_ms),
+        )
+        self._calls[call.session] = call
+        self.note("launch", call.id, call.session, "claims in", claim_ms)
+
+    def hang_up(self, call: Call) -> None:
+        """End it now, if it is not over."""
+        self.loop.platform().hang_up(call.session)
+
+    def _platform_says(self, event: CallEvent) -> None:
+        call = self._calls[event.session]
+        self.note("platform", event.step.value, event.outcome, call.id, event.mpp)
+        if event.step is Progress.PORT_TAKEN:
+            call.taken = True
+            self.truth.claimed(call.id)
+        if event.step is Progress.ENDED:
+            call.over = True
+            # Its port may be free a little later.
+            self.loop.after(self.parameters.release_ms, self.truth.over, call.id)
+            del self._calls[event.session]
+            if event.outcome is Outcome.NO_RESOURCE:
+                self._found_no_port(call)
+        call.dialer.heard(call, event)
+
+    def _found_no_port(self, call: Call) -> None:
+        if self.portal.zones[ZONE].free[call.channel]:
+            self.truth.mpp_misses += 1
+        elif self.truth.grants[call.id].photo_after <= self.troubles.mpp_lost_at:
+            self.truth.excused += 1
+        else:
+            self.truth.over_launches += 1
+            if self.scenario.asserted:
+                raise OverLaunchError(f"{call.id} found no port at {self.loop.now}")

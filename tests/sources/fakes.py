@@ -1,0 +1,168 @@
+"""A clock that tests move, a ledger that only knows leases, a source that answers as told."""
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from admission.errors import SourceError, Unavailable
+from admission.model import IngestAnswer, Lease, Snapshot, SnapshotGroup
+from admission.sources.health import SourceState
+from admission.sources.pace import ZonePoll
+from admission.sources.poller import Poller
+
+ZONE_TIME = 1_700_000_000_000  # zone time when the test's clock reads 0
+SNAPSHOT = Snapshot(groups=(SnapshotGroup(total=10, unused={"channel:sip": 4}),))
+MakePoller = Callable[..., Poller]
+
+
+class ManualClock:
+    """Stands still until `advance`."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = 0
+
+    def now_ms(self) -> int:
+        return self._now
+
+    async def sleep(self, ms: int, woken_by: asyncio.Event | None = None) -> None:
+        self._order += 1
+        alarm = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + ms, self._order, alarm))
+        waiting = {alarm}
+        if woken_by is not None:
+            waiting.add(asyncio.ensure_future(woken_by.wait()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    async def advance(self, ms: int) -> None:
+        """Let everything happen that is due within `ms`, in order."""
+        until = self._now + ms
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            self._now, _, alarm = heapq.heappop(self._sleepers)
+            if not alarm.done():
+                alarm.set_result(None)
+                await settle()
+        self._now = until
+
+
+async def settle() -> None:
+    """Let every task run until it waits for the clock; nothing here does real I/O."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+class FakeLedger:
+    """Leases as lua/lease.lua gives them, in the time of the test's clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.down = False
+        self.ingest_down = False
+        self.wanted: set[str] = set()
+        self.idle_ms = 0
+        self.refuse: str | None = None
+        self.holders: dict[str, tuple[str, int]] = {}
+        self.tokens: dict[str, int] = defaultdict(int)
+        self.lease_calls: list[tuple[str, str, int]] = []
+        self.ingested: list[tuple[str, int, int | None, str | None]] = []
+        self.released: list[tuple[str, str]] = []
+
+    @property
+    def now(self) -> int:
+        return ZONE_TIME + self._clock.now_ms()
+
+    async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
+        self._answer()
+        self.lease_calls.append((zone, holder, ttl_ms))
+        held_by, until = self.holders.get(zone, ("", 0))
+        mine = held_by == holder or self.now > until
+        if mine:
+            self.tokens[zone] += held_by != holder or self.now > until
+            until = self.now + ttl_ms
+            self.holders[zone] = holder, until
+        return Lease(
+            now=self.now,
+            token=self.tokens[zone] if mine else None,
+            until=until,
+            wanted=zone in self.wanted,
+            idle_ms=self.idle_ms,
+            newest_t0=0,
+        )
+
+    async def release_lease(self, zone: str, holder: str) -> None:
+        self._answer()
+        self.released.append((zone, holder))
+        if self.holders.get(zone, ("", 0))[0] == holder:
+            self.holders[zone] = "", 0
+
+    async def ingest(
+        self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
+    ) -> IngestAnswer:
+        self._answer()
+        if self.ingest_down:
+            raise Unavailable("no ledger to ingest")
+        reason = "deposed" if token != self.tokens[zone] else self.refuse
+        self.ingested.append((zone, t0 - ZONE_TIME, token, reason))
+        self.wanted.discard(zone)
+        pool = "channel:sip" if reason else None
+        refused = {"channel:sip": reason} if reason else {}
+        return IngestAnswer(
+            now=self.now, accepted=not reason, reason=reason, pool=pool, refused=refused
+        )
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unavailable("no ledger")
+
+
+class FakeSource:
+    """Answers at once unless told otherwise; remembers when it was asked."""
+
+    def __init__(
+        self, clock: ManualClock, name: str = "epm", *, min_interval_ms: int = 0, takes_ms: int = 0
+    ) -> None:
+        self._clock = clock
+        self.name = name
+        self.min_interval_ms = min_interval_ms
+        self.timeout_ms = 3_000
+        self.takes_ms = takes_ms
+        self.error: Exception | None = None
+        self.asked: list[tuple[int, str]] = []
+
+    @property
+    def asked_at(self) -> list[int]:
+        return [at for at, _ in self.asked]
+
+    def fail(self, reason: str) -> None:
+        self.error = SourceError(reason)
+
+    async def query(self, source_zone: str, channels: Sequence[str]) -> Snapshot:
+        self.asked.append((self._clock.now_ms(), source_zone))
+        if self.takes_ms:
+            await self._clock.sleep(self.takes_ms)
+        if self.error:
+            raise self.error
+        return SNAPSHOT
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+def zone(*sources: FakeSource, **said: object) -> ZonePoll:
+    return ZonePoll(sources=sources, channels=("sip",), **said)  # type: ignore[arg-type]
+
+
+def state(poller: Poller, name: str = "East") -> SourceState:
+    return poller.health(name)[0].state
+
+
+def gaps(times: list[int]) -> list[int]:
+    return [after - before for before, after in pairwise(times)]

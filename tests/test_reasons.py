@@ -1,0 +1,48 @@
+"""One list of reasons: in the script, in Python, in the API's description, in the pages."""
+
+import re
+from pathlib import Path
+
+from admission.http.app import create_app
+from admission.http.keys import DESCRIPTION
+from admission.ledger.scripts import folder
+from admission.model import Reason
+from tests.http.house import FakeDecider
+
+REASONS = [reason.value for reason in Reason]
+PAGE = Path(__file__).parents[1] / "docs" / "reasons.md"
+
+
+def lua_reasons() -> list[str]:
+    prelude = (folder() / "prelude.lua").read_text(encoding="utf-8")
+    found = re.search(r"local REASONS = \{(.*?)\}", prelude, re.DOTALL)
+    assert found
+    return re.findall(r"'(\w+)'", found[1])
+
+
+def test_the_script_checks_them_in_this_order() -> None:
+    assert lua_reasons() == REASONS
+
+
+def test_the_script_has_a_check_for_each() -> None:
+    checks = (folder() / "checks.lua").read_text(encoding="utf-8")
+    defined = re.findall(r"^(?:function )?checks\.(\w+)\b(?:\(| =)", checks, re.MULTILINE)
+    assert sorted(set(defined) - {"run"}) == sorted(REASONS)
+
+
+def test_the_script_gives_no_other() -> None:
+    texts = [(folder() / f"{name}.lua").read_text("utf-8") for name in ("checks", "admit")]
+    given = {one for text in texts for one in re.findall(r"\breason = '(\w+)'", text)}
+    assert given <= set(REASONS)
+
+
+def test_the_description_of_the_api_has_the_same() -> None:
+    schemas = create_app(FakeDecider())[DESCRIPTION].document["components"]["schemas"]
+    assert schemas["Reason"]["enum"] == REASONS
+
+
+def test_each_has_a_line_that_says_what_to_do() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|(.+)\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert [reason for reason, _ in rows] == REASONS
+    for reason, cells in rows:
+        assert [bool(cell.strip()) for cell in cells.split("|")] == [True] * 3, reason

@@ -1,0 +1,386 @@
+"""Waiting in one process: when it asks again, and for whom. The ledger is a fake."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from admission.errors import NotFound, Unavailable
+from admission.model import Answer
+from admission.waiting import Waiting
+
+Op = dict[str, Any]
+LONG_MS = 30_000
+SHORT_MS = 100  # more than opening takes
+
+
+class FakeLedger:
+    """Grants while `free`, to the first in its queue; every call is noted."""
+
+    def __init__(self) -> None:
+        self.free = 0
+        self.asked: list[str] = []
+        self.ops: list[Op] = []
+        self.withdrawn: list[Op] = []
+        self.queue: list[str] = []
+        self.granted: set[str] = set()
+        self.again_ms: int | None = None
+        self.fault: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.beaten = asyncio.Event()
+
+    async def admit(self, zone: str, op: Op) -> Answer:
+        self.asked.append(op["request_id"])
+        self.ops.append(op)
+        await self.gate.wait()
+        await asyncio.sleep(0)
+        if self.fault:
+            raise self.fault
+        return self._decide(op["request_id"], op.get("waits"), op["campaign"])
+
+    def _decide(self, request: str, waits: int | None, campaign: str) -> Answer:
+        if request in self.granted:
+            return {"decision": "grant", "now": 1, "repeated": True}
+        first = self.queue[0] if self.queue else request
+        if request in self.queue and (not waits or (self.free and first == request)):
+            self.queue.remove(request)
+        if self.free and first == request:
+            self.free -= 1
+            self.granted.add(request)
+            return {"decision": "grant", "now": 1}
+        deny: Answer = {"decision": "deny", "now": 1}
+        if waits:
+            self.queue += [] if request in self.queue else [request]
+            deny["waiting"] = {"group": campaign} | (
+                {"again_ms": self.again_ms} if self.again_ms else {}
+            )
+        return deny
+
+    async def withdraw(self, zone: str, op: Op) -> str | None:
+        self.withdrawn.append(op)
+        if "replica" in op and op["request_id"] in self.queue:
+            self.queue.remove(op["request_id"])
+        return str(op["campaign"])
+
+    async def beat(self, zone: str, replica: str) -> None:
+        self.beaten.set()
+
+
+@pytest.fixture
+def ledger() -> FakeLedger:
+    return FakeLedger()
+
+
+@pytest.fixture
+async def waiting(ledger: FakeLedger) -> AsyncIterator[Waiting]:
+    waiting = Waiting(ledger, replica="A", limit=10)
+    yield waiting
+    ledger.gate.set()
+    await waiting.stop()
+
+
+def ask(request: str, wait_ms: int = LONG_MS, **more: Any) -> Op:
+    op = {"id": f"id-{request}", "request_id": request, "campaign": "c", "wait_ms": wait_ms}
+    return op | more
+
+
+async def settle() -> None:
+    """Let everybody run who can, without time passing."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def opened(waiting: Waiting, *ops: Op) -> list[asyncio.Task[Answer]]:
+    tasks = [asyncio.create_task(waiting.admit("East", op)) for op in ops]
+    await settle()
+    return tasks
+
+
+async def soon(task: asyncio.Task[Answer]) -> str:
+    async with asyncio.timeout(5):
+        return str((await task)["decision"])
+
+
+async def test_room_at_once_is_answered_at_once(ledger: FakeLedger, waiting: Waiting) -> None:
+    ledger.free = 1
+    assert await waiting.admit("East", ask("a")) == {"decision": "grant", "now": 1}
+    assert ledger.ops[0] == {
+        "id": "id-a", "request_id": "a", "campaign": "c", "replica": "A", "waits": LONG_MS,
+    }  # fmt: skip
+    assert waiting.open == 0
+
+
+@pytest.mark.parametrize("op", [ask("a", 0), ask("a", dry_run=True)])
+async def test_who_does_not_wait_is_asked_for_plainly(
+    ledger: FakeLedger, waiting: Waiting, op: Op
+) -> None:
+    assert (await waiting.admit("East", op))["decision"] == "deny"
+    assert not {"replica", "waits", "wait_ms"} & set(ledger.ops[0])
+
+
+async def test_nothing_is_asked_while_nothing_happens(ledger: FakeLedger, waiting: Waiting) -> None:
+    await opened(waiting, *(ask(str(n)) for n in range(10)))
+    ledger.asked.clear()
+    await settle()
+    assert ledger.asked == []
+
+
+async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_grant(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    tasks = await opened(waiting, ask("a"), ask("b"), ask("c"), ask("d", campaign="d"))
+    ledger.asked.clear()
+    ledger.free = 1
+    waiting.hear("room East")
+    await settle()
+    assert ledger.asked == ["a", "d", "b"]
+    assert await soon(tasks[0]) == "grant"
+    assert [task.done() for task in tasks] == [True, False, False, False]
+
+
+async def test_a_later_try_says_when_the_request_was_first_seen(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    await opened(waiting, ask("a"))
+    waiting.hear("room East")
+    await settle()
+    assert ledger.ops[-1]["seen"] == 1
+    assert 0 < ledger.ops[-1]["waits"] <= LONG_MS
+
+
+async def test_a_ring_during_a_try_asks_once_more(ledger: FakeLedger, waiting: Waiting) -> None:
+    [task] = await opened(waiting, ask("a"))
+    ledger.gate.clear()
+    waiting.hear("room East")
+    await settle()
+    waiting.hear("room East")
+    waiting.hear("room East")
+    ledger.asked.clear()
+    ledger.gate.set()
+    await settle()
+    assert ledger.asked == ["a"]
+    assert not task.done()
+
+
+@pytest.mark.parametrize("text", ["poll East", "room West"])
+async def test_other_rings_ask_for_nothing(ledger: FakeLedger, waiting: Waiting, text: str) -> None:
+    await opened(waiting, ask("a"))
+    waiting.hear(text)
+    await settle()
+    assert ledger.asked == ["a"]
+
+
+async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    for ring in (waiting.lost, lambda: waiting.hear("room East")):
+        ledger.asked.clear()
+        ledger.gate.clear()
+        [task] = await opened(waiting, ask("a"))
+        ring()
+        ledger.gate.set()
+        await settle()
+        assert ledger.asked == ["a", "a"]
+        task.cancel()
+        await settle()
+
+
+async def test_after_a_lost_connection_all_lines_ask(ledger: FakeLedger, waiting: Waiting) -> None:
+    await opened(waiting, ask("a"), ask("b", campaign="d"))
+    ledger.asked.clear()
+    waiting.lost()
+    await settle()
+    assert ledger.asked == ["a", "b"]
+
+
+async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: Waiting) -> None:
+    [task] = await opened(waiting, ask("a"))
+    ledger.free = 1
+    waiting.hear("room East 1")
+    await settle()
+    assert await soon(task) == "grant"
+
+
+async def test_what_time_ends_is_asked_again_in_time(ledger: FakeLedger, waiting: Waiting) -> None:
+    ledger.again_ms = 1
+    [task] = await opened(waiting, ask("a"))
+    ledger.free = 1
+    assert await soon(task) == "grant"
+
+
+async def test_when_its_time_is_up_the_last_try_answers_and_gives_the_place_up(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    [task] = await opened(waiting, ask("a", SHORT_MS))
+    assert await soon(task) == "deny"
+    assert ledger.ops[-1] | {"replica": "A", "waits": 0, "seen": 1} == ledger.ops[-1]
+    assert ledger.queue == []
+    assert "waiting" not in task.result()
+
+
+async def test_the_next_one_is_asked_for_when_the_first_gave_up(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    first, _ = await opened(waiting, ask("a", SHORT_MS), ask("b"))
+    await soon(first)
+    await settle()
+    assert ledger.asked[-2:] == ["a", "b"]
+
+
+async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_asked_for(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    first, _ = await opened(waiting, ask("a"), ask("b"))
+    ledger.asked.clear()
+    first.cancel()
+    await settle()
+    told = {"campaign": "c", "request_id": "a", "id": "id-a", "replica": "A"}
+    assert (ledger.withdrawn, ledger.queue, ledger.asked) == ([told], ["b"], ["b"])
+    assert waiting.open == 1
+
+
+@pytest.mark.parametrize("wait_ms", [0, LONG_MS])
+async def test_a_client_that_hangs_up_during_its_first_try_is_withdrawn(
+    ledger: FakeLedger, waiting: Waiting, wait_ms: int
+) -> None:
+    ledger.gate.clear()
+    [task] = await opened(waiting, ask("a", wait_ms))
+    task.cancel()
+    await settle()
+    assert [op["id"] for op in ledger.withdrawn] == ["id-a"]
+
+
+async def test_a_grant_for_a_client_that_is_gone_is_withdrawn_after_it(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    [task] = await opened(waiting, ask("a"))
+    ledger.free = 1
+    ledger.gate.clear()
+    waiting.hear("room East")
+    await settle()
+    task.cancel()
+    ledger.gate.set()
+    await settle()
+    assert task.cancelled()
+    assert [op["id"] for op in ledger.withdrawn] == ["id-a"]
+
+
+async def test_a_repeat_joins_its_first_and_both_get_the_grant(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    first, second = await opened(waiting, ask("a"), ask("a", id="again"))
+    assert ledger.queue == ["a"]
+    ledger.free = 1
+    waiting.hear("room East")
+    assert [await soon(first), await soon(second)] == ["grant", "grant"]
+    assert [op["id"] for op in ledger.ops[-2:]] == ["id-a", "again"]
+    assert second.result()["repeated"] is True
+
+
+async def test_a_repeat_keeps_the_place_of_a_first_that_hung_up(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    first, second, other = await opened(waiting, ask("a"), ask("a", id="again"), ask("b"))
+    first.cancel()
+    await settle()
+    assert "replica" not in ledger.withdrawn[0]
+    assert ledger.queue == ["a", "b"]
+    ledger.free = 1
+    waiting.hear("room East")
+    assert await soon(second) == "grant"
+    assert not other.done()
+
+
+async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
+    waiting = Waiting(ledger, replica="A", limit=2)
+    *waiters, third = await opened(waiting, ask("a"), ask("b"), ask("c"))
+    assert await soon(third) == "deny"
+    assert waiting.open == 2
+    waiters[0].cancel()
+    [fourth] = await opened(waiting, ask("d"))
+    assert not fourth.done()
+    await waiting.stop()
+
+
+async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: Waiting) -> None:
+    [task] = await opened(waiting, ask("a"))
+    ledger.fault = Unavailable("away")
+    waiting.hear("room East")
+    await settle()
+    ledger.fault, ledger.free = None, 1
+    waiting.lost()
+    assert await soon(task) == "grant"
+
+
+async def test_an_outage_that_lasts_is_said_and_is_no_denial(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    [task] = await opened(waiting, ask("a", SHORT_MS))
+    ledger.fault = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await soon(task)
+
+
+async def test_an_outage_at_first_is_said_at_once(ledger: FakeLedger, waiting: Waiting) -> None:
+    ledger.fault = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await waiting.admit("East", ask("a"))
+    await settle()
+    assert [op["id"] for op in ledger.withdrawn] == ["id-a"]  # its reply may have been lost
+
+
+async def test_a_fault_of_the_caller_ends_the_wait(ledger: FakeLedger, waiting: Waiting) -> None:
+    first, second = await opened(waiting, ask("a"), ask("b"))
+    ledger.fault = NotFound("campaign c is gone")
+    waiting.hear("room East")
+    for task in (first, second):
+        with pytest.raises(NotFound):
+            await soon(task)
+
+
+async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    tasks = await opened(waiting, ask("a"), ask("b", campaign="d"))
+    await waiting.stop()
+    assert [await soon(task) for task in tasks] == ["deny", "deny"]
+    assert ledger.queue == []
+    assert (await waiting.admit("East", ask("c")))["decision"] == "deny"
+    assert "waits" not in ledger.ops[-1]
+
+
+async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    ledger.gate.clear()
+    [task] = await opened(waiting, ask("a"))
+    stopping = asyncio.create_task(waiting.stop())
+    await settle()
+    ledger.gate.set()
+    await stopping
+    assert await soon(task) == "deny"
+    await settle()
+    assert ledger.queue == []
+
+
+async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
+    ledger: FakeLedger,
+) -> None:
+    waiting = Waiting(ledger, replica="A", limit=10, beat_s=0.001)
+    [task] = await opened(waiting, ask("a"))
+    ledger.free = 1
+    async with asyncio.timeout(5):
+        await ledger.beaten.wait()
+    assert await soon(task) == "grant"
+    await waiting.stop()
+
+
+async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
+    waiting = Waiting(ledger, replica="A", limit=10, beat_s=0.001)
+    [task] = await opened(waiting, ask("a"))
+    task.cancel()
+    await asyncio.gather(*waiting._beats.values())
+    assert waiting._beats == {}
+    await waiting.stop()
