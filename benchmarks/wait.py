@@ -1,0 +1,168 @@
+"""How fast a freed port reaches who waits for it, and what waiting costs Redis.
+
+Two replicas of the service in this process (real HTTP on loopback, one real Redis server of its
+own). A port's `end` is posted to one of them; measured is the time from then until a waiter's
+grant is read, on the same replica or on the other. Then 500 requests wait while nothing happens,
+and Redis counts its commands. Takes about half a minute.
+
+    python -m benchmarks.wait
+"""
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+
+from tests.http.replicas import Replica, calls, replicas, waiting
+from tests.redis_server import RedisServer
+
+ROUNDS = 400
+ROUNDS_WARM_UP = 20
+IDLE_WAITERS = 500
+IDLE_S = 5.0
+WAIT_MS = 30_000
+RESULTS = Path(__file__).parent / "results"
+
+
+async def wakes(url: str, on: Replica, ending: Replica, name: str) -> list[float]:
+    """Seconds from an `end` on one replica to the grant of who waits on another, each round."""
+    seconds = []
+    held = await ending.ask(f"{name}-first")
+    for n in range(ROUNDS_WARM_UP + ROUNDS):
+        waiter = asyncio.create_task(on.ask(f"{name}-{n}", WAIT_MS))
+        await waiting(url, 1)
+        started = time.perf_counter()
+        ended = asyncio.create_task(ending.end(held))
+        granted = await waiter
+        seconds.append(time.perf_counter() - started)
+        await ended
+        assert granted["decision"] == "grant", granted
+        held = granted
+    await ending.end(held)
+    return seconds[ROUNDS_WARM_UP:]
+
+
+async def idle(url: str, both: list[Replica], campaigns: int) -> dict[str, float]:
+    """Commands a second while 500 wait in so many groups, on two replicas, and nothing happens."""
+    held = await both[0].ask(f"idle-{campaigns}")
+    waiters = [
+        asyncio.create_task(
+            both[n % 2].ask(f"i{campaigns}-{n}", WAIT_MS, campaign=f"c{n % campaigns}")
+        )
+        for n in range(IDLE_WAITERS)
+    ]
+    await waiting(url, IDLE_WAITERS)
+    async with redis.asyncio.Redis.from_url(url) as client:
+        await client.config_resetstat()
+        started = time.perf_counter()
+        await asyncio.sleep(IDLE_S)
+        took = time.perf_counter() - started
+        stats = await client.info("commandstats")
+        scripts = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
+        commands = await calls(client)
+        cpu_us = sum(one["usec"] for one in stats.values())
+    for one in waiters:
+        one.cancel()
+    await asyncio.gather(*waiters, return_exceptions=True)
+    await waiting(url, 0)
+    await both[0].end(held)
+    found = {"scripts_per_s": scripts / took, "commands_per_s": commands / took}
+    return found | {"redis_cpu_percent": 100 * cpu_us / 1e6 / took}
+
+
+@asynccontextmanager
+async def _house() -> AsyncIterator[tuple[str, list[Replica]]]:
+    with RedisServer() as server:
+        async with replicas(server.url, capacity={"sip": 1}) as both:
+            yield server.url, both
+
+
+async def measure() -> dict[str, Any]:
+    async with _house() as (url, (a, b)):
+        async with redis.asyncio.Redis.from_url(url) as client:
+            version = (await client.info("server"))["redis_version"]
+        return {
+            "machine": machine() | {"redis": version},
+            "rounds": ROUNDS,
+            "wake_ms": {
+                "same replica": summary(await wakes(url, a, a, "same")),
+                "another replica": summary(await wakes(url, b, a, "other")),
+            },
+            "idle": {
+                f"{IDLE_WAITERS} waiters of {n} campaign{'s' * (n > 1)}": {
+                    name: round(value, 2) for name, value in (await idle(url, [a, b], n)).items()
+                }
+                for n in (1, 50)
+            },
+        }
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
+    cuts = statistics.quantiles(seconds, n=100)
+    named = {"median": statistics.median(seconds), "p99": cuts[98], "max": max(seconds)}
+    return {name: round(1000 * value, 2) for name, value in named.items()}
+
+
+def machine() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), model)
+    return {
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load_1m": round(os.getloadavg()[0], 2),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    m = found["machine"]
+    lines = [
+        "# Waiting for room",
+        "",
+        f"{m['cpus']} x {m['cpu']}, {m['system']}, Python {m['python']}, Redis {m['redis']}, "
+        f"load {m['load_1m']}. Clients, two replicas and Redis share this machine.",
+        "",
+        f"From `end` of a port, posted, to the waiter's grant, read ({found['rounds']} rounds):",
+        "",
+        "| the waiter is on | median ms | p99 ms | max ms |",
+        "|---|---|---|---|",
+        *(
+            f"| {where} | {one['median']} | {one['p99']} | {one['max']} |"
+            for where, one in found["wake_ms"].items()
+        ),
+        "",
+        f"While {IDLE_WAITERS} wait on two replicas and nothing happens:",
+        "",
+        "| | script calls/s | commands/s, inside scripts too | Redis CPU % |",
+        "|---|---|---|---|",
+        *(
+            f"| {what} | {one['scripts_per_s']} | {one['commands_per_s']} "
+            f"| {one['redis_cpu_percent']} |"
+            for what, one in found["idle"].items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    found = asyncio.run(measure())
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "wait.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / "wait.md").write_text(table(found))
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
