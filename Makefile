@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check clean
+.PHONY: help run demo test lint check faults faults-table clean
 
 help: ## list what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.run ## install and serve on PORT (default 8080)
 	ADMISSION__SERVER__PORT=$(PORT) $(BIN)/admission serve $(ARGS)
@@ -28,6 +28,12 @@ lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
+	$(BIN)/pytest -m faults -n 2 tests/faults $(ARGS)
+
+faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
+	$(BIN)/python -m tests.faults.table
 
 check: lint test ## what must pass before a change goes in
 
