@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults faults-table clean
+.PHONY: help run demo test lint check faults faults-table docs clean
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table
 
 check: lint test ## what must pass before a change goes in
+
+docs: $(VENV)/.dev ## write the pages that are made from the code
+	$(BIN)/python docs/generate.py
 
 clean: ## remove what make made; never the data
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from admission.http.examples import EXAMPLES
+from admission.http.meanings import explained
 from admission.http.route import Route
 from admission.http.schemas import Problem
 from admission.model import ANY_POOL, RESERVATION_ID
@@ -175,4 +176,4 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
         [(model, "validation") for model in sorted(taken | given, key=lambda one: one.__name__)],
         ref_template=_REF,
     )
-    return dict(sorted(schema["$defs"].items()))
+    return explained(dict(sorted(schema["$defs"].items())))

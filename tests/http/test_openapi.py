@@ -116,3 +116,30 @@ def test_what_an_ask_may_be_is_what_is_read(spec: dict[str, Any]) -> None:
     assert ask["additionalProperties"] is False
     assert set(ASK) < set(ask["properties"])
     assert ask["required"] == ["campaign"]
+
+
+def test_every_field_that_is_taken_says_what_it_means(spec: dict[str, Any]) -> None:
+    schemas = spec["components"]["schemas"]
+    missing = [
+        f"{name}.{field}"
+        for name in _taken(spec)
+        for field, one in schemas[name].get("properties", {}).items()
+        if not one.get("description")
+    ]
+    assert missing == []
+
+
+def _taken(spec: dict[str, Any]) -> set[str]:
+    """Every object of a body, but a policy's: its settings have a page of their own."""
+    operations = [one for methods in spec["paths"].values() for one in methods.values()]
+    bodies = [one["requestBody"]["content"] for one in operations if "requestBody" in one]
+    found, waiting = set(), _named(bodies) - {"ZonePolicy"}
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(_named(spec["components"]["schemas"][one]) for one in waiting))
+        waiting -= found
+    return found
+
+
+def _named(schema: Any) -> set[str]:
+    return set(re.findall(r"#/components/schemas/(\w+)", repr(schema)))

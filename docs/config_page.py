@@ -1,0 +1,186 @@
+"""The configuration reference: what the models say, with the words of settings.toml."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from admission.config_environ import variable
+from admission.config_tables import SERVICE_TABLES
+from admission.explain import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, SHA256
+from admission.model import NAME, POOL
+from admission.policy import ZonePolicy
+from admission.policy_parts import (
+    ApplicationPolicy,
+    BreakerPolicy,
+    CampaignPolicy,
+    MppPolicy,
+    PoolPolicy,
+)
+from admission.settings import TokenSettings
+from admission.settings_sources import SOURCE_TYPES, AgentSettings
+
+MEANINGS = Path(__file__).with_name("settings.toml")
+NOBODY = "null"
+WORDS = {
+    NAME: "name",
+    POOL: "pool",
+    POOL_PATTERN: "pool or kind",
+    CAMPAIGN_KEY: 'name or `"*"`',
+    PRIORITY: "class 0 to 9",
+    SHA256: "64 hexadecimal digits",
+}
+TOP = """\
+# Configuration
+
+One TOML file, checked whole at start. `admission check FILE` does only that, and explains every
+error with its place in the file. The demo's own file is a good start:
+[admission/demo.toml](../admission/demo.toml).
+
+Durations are whole milliseconds (`_ms`). A *name* has letters, digits, `.`, `_`, `-`, at most 64, a
+letter or digit first. A *pool* is `kind:name`. A *secret* is never in the file:
+`{ env = "NAME" }` or `{ file = "path" }`. **required** stands where there is no default;
+*absent* where leaving it out means something.
+
+`[server]`, `[redis]`, `[log]` and `[limits]` can be overridden by the environment:
+`ADMISSION__SERVER__PORT=9090`.
+
+The zone part is the policy: it lives in Redis, versioned. Starting, or SIGHUP, applies a file only
+if that very content was never applied to the zone before, so that a replica that restarts with
+yesterday's file does not undo a later change. `admission apply FILE` shows the difference and then
+applies always. SIGHUP also reloads tokens and certificates.
+
+This page is generated (`make docs`): types, bounds and defaults come from the models that read the
+file, the words from [settings.toml](settings.toml).
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of the file.
+
+    Args:
+        title: as the file writes it.
+        model: what reads it.
+        words: tables of settings.toml with its meanings; the first is its own.
+    """
+
+    title: str
+    model: type[BaseModel]
+    words: tuple[str, ...]
+
+
+def tables() -> Iterator[Table]:
+    """All of them, in the order of the page."""
+    for name, model in SERVICE_TABLES.items():
+        yield Table(title=f"[{name}]", model=model, words=(name,))
+    yield Table(title="[[auth.tokens]]", model=TokenSettings, words=("token",))
+    for kind, source in SOURCE_TYPES.items():
+        title = f'[sources.NAME] with type = "{kind}"'
+        yield Table(title=title, model=source, words=(f"source.{kind}", "source"))
+    yield Table(title="agents = [{ … }]", model=AgentSettings, words=("source.agent",))
+    yield Table(title="[zones.NAME]", model=ZonePolicy, words=("zone",))
+    yield Table(title="[zones.NAME.mpps.NAME]", model=MppPolicy, words=("mpp",))
+    application = "[zones.NAME.applications.NAME]"
+    yield Table(title=application, model=ApplicationPolicy, words=("application",))
+    campaign = "[zones.NAME.campaigns.NAME]"
+    yield Table(title=campaign, model=CampaignPolicy, words=("campaign", "counted"))
+    yield Table(title="[zones.NAME.pools.NAME]", model=PoolPolicy, words=("pool", "counted"))
+    yield Table(title="breaker = { … }", model=BreakerPolicy, words=("breaker",))
+
+
+def page() -> str:
+    """The page. Raises `LookupError` for a setting without a meaning, or a meaning without one."""
+    meanings = _flat(tomllib.loads(MEANINGS.read_text("utf-8")))
+    used: set[str] = set()
+    parts = [TOP, *("\n".join(_table(one, meanings, used)) + "\n" for one in tables())]
+    if unused := sorted(meanings.keys() - used):
+        raise LookupError(f"settings.toml explains what is no setting: {', '.join(unused)}")
+    return "\n".join(parts)
+
+
+def _flat(meanings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """`zone.headroom` -> its meaning."""
+    found: dict[str, str] = {}
+    for key, one in meanings.items():
+        place = f"{prefix}{key}"
+        found |= _flat(one, f"{place}.") if isinstance(one, dict) else {place: one}
+    return found
+
+
+def _table(table: Table, meanings: Mapping[str, str], used: set[str]) -> Iterator[str]:
+    def meaning(key: str) -> str:
+        places = [f"{words}.{key}" for words in table.words]
+        for place in places:
+            if place in meanings:
+                used.add(place)
+                return meanings[place]
+        raise LookupError(f"docs/settings.toml has no meaning of {places[0]} ({table.title})")
+
+    schema = table.model.model_json_schema()
+    required = schema.get("required", ())
+    yield f"## `{table.title}`\n\n{meaning('_')}\n"
+    yield "| key | value | default | |\n|---|---|---|---|"
+    for key, one in schema["properties"].items():
+        default = "**required**" if key in required else _default(one)
+        yield f"| `{key}` | {_value(one)} | {default} | {meaning(key)} |"
+    if table.title == "[server]":
+        yield f"\nIn the environment: `{variable(('server', 'port'))}`, and so on."
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    default = schema.get("default")
+    if "const" in schema:
+        return "**required**"
+    if default is None or default in ([], {}):
+        return "*absent*"
+    return f"`{json.dumps(default)}`"
+
+
+def _value(schema: Mapping[str, Any]) -> str:
+    """What may be written, in words."""
+    if "anyOf" in schema:
+        kinds = [one for one in schema["anyOf"] if one.get("type") != NOBODY]
+        return " or ".join(dict.fromkeys(map(_value, kinds)))
+    if "$ref" in schema:
+        return "table"
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{json.dumps(one)}`" for one in schema.get("enum") or [schema["const"]])
+    return _KINDS[schema["type"]](schema)
+
+
+def _number(schema: Mapping[str, Any]) -> str:
+    word = "whole number" if schema["type"] == "integer" else "number"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None or high is None:
+        return word
+    return f"{low} to {high}" if schema["type"] == "integer" else f"{word}, {low} to {high}"
+
+
+def _text(schema: Mapping[str, Any]) -> str:
+    known = {"password": "secret", "path": "path", "date": "date"}
+    return known.get(schema.get("format", "")) or WORDS.get(schema.get("pattern", ""), "text")
+
+
+def _list(schema: Mapping[str, Any]) -> str:
+    return f"list of {_value(schema['items'])}"
+
+
+def _object(schema: Mapping[str, Any]) -> str:
+    """A table with free keys: what its keys and its values are."""
+    ((pattern, inside),) = schema["patternProperties"].items()
+    return f"table: {WORDS[pattern]} → {_value(inside)}"
+
+
+_KINDS = {
+    "integer": _number,
+    "number": _number,
+    "string": _text,
+    "boolean": lambda _: "`true`, `false`",
+    "array": _list,
+    "object": _object,
+}

@@ -1,0 +1,40 @@
+"""Writes the pages that are made from the code: `python docs/generate.py [--check]`.
+
+With --check nothing is written: exit code 1, and their names, when some are stale.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import api_page
+import config_page
+
+FOLDER: Final = Path(__file__).parent
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "api.md": api_page.page,
+    "configuration.md": config_page.page,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check."""
+    made = {FOLDER / name: make().rstrip() + "\n" for name, make in PAGES.items()}
+    stale = [path for path, text in made.items() if not _is(path, text)]
+    if arguments == ["--check"]:
+        for path in stale:
+            print(f"{path.name} is not what the code says: run `make docs`", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(made[path], "utf-8")
+        print(f"wrote docs/{path.name}")
+    return 0
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
