@@ -78,6 +78,7 @@ async def _listen(
         telemetry=telemetry,
         default_zone=server.default_zone,
         metrics_public=server.metrics_public,
+        event_clients=settings.limits.event_clients,
     )
 
     background: list[asyncio.Task[None]] = []

@@ -6,6 +6,7 @@ from admission import __version__
 from admission.http.auth import Credentials
 from admission.http.bodies import BODY_BYTES_MAX
 from admission.http.description import Description
+from admission.http.feed import Feed
 from admission.http.front import front
 from admission.http.keys import (
     CREDENTIALS,
@@ -13,6 +14,7 @@ from admission.http.keys import (
     DEFAULT_ZONE,
     DESCRIPTION,
     DOORS,
+    FEED,
     LIFECYCLE,
     TELEMETRY,
     Lifecycle,
@@ -30,6 +32,7 @@ def create_app(
     telemetry: Telemetry | None = None,
     default_zone: str | None = None,
     metrics_public: bool = False,
+    event_clients: int = 100,
 ) -> web.Application:
     """The HTTP side of the service, to be run with `admission.http.server.serve_app`.
 
@@ -41,6 +44,7 @@ def create_app(
         telemetry: shared with the pollers; one of its own by default.
         default_zone: the zone of an ask that names none; None: it must name one.
         metrics_public: /metrics needs no credentials.
+        event_clients: how many may follow /v1/events at once.
     """
     app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
     served = routes(metrics_public=metrics_public)
@@ -50,7 +54,8 @@ def create_app(
     app[TELEMETRY] = telemetry or Telemetry()
     app[LIFECYCLE] = Lifecycle()
     app[DEFAULT_ZONE] = default_zone
-    app.on_shutdown.append(_stop_waiting)
+    app[FEED] = Feed(decider.status, clients_max=event_clients)
+    app.on_shutdown.extend((_stop_waiting, _end_events))
     app[DOORS] = doors(served)
     app[DESCRIPTION] = Description(lambda: describe(served, __version__))
     return app
@@ -58,3 +63,7 @@ def create_app(
 
 async def _stop_waiting(app: web.Application) -> None:
     await app[DECIDER].stop_waiting()
+
+
+async def _end_events(app: web.Application) -> None:
+    await app[FEED].close()

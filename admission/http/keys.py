@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from admission.http.auth import Caller, Credentials, Role
 from admission.http.description import Description
+from admission.http.feed import Feed
 from admission.http.port import Decider
 from admission.telemetry import Telemetry
 
@@ -38,6 +39,7 @@ LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 DOORS: web.AppKey[Doors] = web.AppKey("doors")
 DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
 DESCRIPTION = web.AppKey("description", Description)
+FEED = web.AppKey("feed", Feed)
 
 CALLER = web.RequestKey("caller", Caller)
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -1,7 +1,7 @@
 """Every route: who may call it, what it takes and gives. The router and the description read this.
 
-Not served yet, though api.md has them: reports by `report_url`, agents' sessions, events and the
-dashboard. Each is one more row here.
+Not served yet, though api.md has them: reports by `report_url`, agents' sessions, the dashboard.
+Each is one more row here.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http import admissions, health, reports, reservations, schemas, zones
+from admission.http import admissions, events, health, reports, reservations, schemas, zones
 from admission.http.auth import Role
 from admission.http.keys import Door
 from admission.http.operation_routes import OPERATIONS
@@ -147,6 +147,17 @@ _ZONES: Final = (
         answer=schemas.PushAnswer,
         body=PushedSnapshot,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path="/v1/events",
+        handler=events.events,
+        roles=VIEWER,
+        room="Zones",
+        summary="Server-sent events: the status of zones as it changes",
+        answer=events.MEDIA_TYPE,
+        query=events.EventQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
     ),
 )
 

@@ -29,6 +29,7 @@ WHO: Final[dict[tuple[str, str], set[str | None]]] = {
     ("GET", "/v1/zones/{zone}"): {"viewer"},
     ("GET", "/v1/zones/{zone}/time"): {"dialer", "source", "viewer"},
     ("PUT", "/v1/zones/{zone}/snapshot"): {"source"},
+    ("GET", "/v1/events"): {"viewer"},
     ("POST", "/v1/zones/{zone}/pause"): set(),
     ("POST", "/v1/zones/{zone}/resume"): set(),
     ("POST", "/v1/zones/{zone}/pools/{pool}/pause"): set(),

@@ -1,0 +1,86 @@
+"""`GET /v1/events`: server-sent events.
+
+event      data
+zone       a zone's status as `GET /v1/zones/{zone}` gives it, when it changed, and `decisions`:
+           grants, and denies by reason, of the last `over_ms`
+problem    a zone that cannot be read now, and why
+history    first of all, once the zone is known: its ports over the last quarter of an hour
+
+A comment comes when there was nothing else for a few seconds. Credentials are looked at again then:
+whose token was taken away does not go on watching.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict
+
+from admission.http.bodies import validate
+from admission.http.feed import Stream
+from admission.http.front import SERVER_NAME, X_REQUEST_ID
+from admission.http.hangup import cancelled_on_hangup
+from admission.http.keys import CALLER, CREDENTIALS, DECIDER, FEED, REQUEST_ID
+from admission.http.problems import Unauthorized
+from admission.http.scope import known_zone
+from admission.model import Name
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S: Final = 5.0
+SLOW_S: Final = 10.0  # a client that takes nothing for so long is dropped
+MEDIA_TYPE: Final = "text/event-stream"
+_HEARTBEAT: Final = b": alive\n\n"
+_HEADERS: Final = {
+    hdrs.CONTENT_TYPE: MEDIA_TYPE,
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Accel-Buffering": "no",  # nginx would wait until it has a bufferful
+    hdrs.SERVER: SERVER_NAME,
+}
+
+
+class EventQuery(BaseModel):
+    """The query of `GET /v1/events`. `zone` None: all zones that the caller may see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zone: Name | None = None
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """`GET /v1/events`."""
+    query = validate(EventQuery, dict(request.query))
+    zones = _visible(request) if query.zone is None else [known_zone(request, query.zone)]
+    with request.app[FEED].follow(zones) as stream, cancelled_on_hangup(request):
+        response = web.StreamResponse(headers=_HEADERS)
+        response.headers[X_REQUEST_ID] = request[REQUEST_ID]
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await _send(request, response, stream)
+    return response
+
+
+def _visible(request: web.Request) -> list[str]:
+    return [zone for zone in request.app[DECIDER].zones() if request[CALLER].may_see_zone(zone)]
+
+
+async def _send(request: web.Request, response: web.StreamResponse, stream: Stream) -> None:
+    try:
+        # The first byte says that the stream is there, whatever the zones do.
+        found = _HEARTBEAT
+        while not stream.closed:
+            async with asyncio.timeout(SLOW_S):
+                await response.write(found)
+            found = await stream.next(HEARTBEAT_S)
+            if not found:
+                request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+                found = _HEARTBEAT
+    except TimeoutError:
+        log.info("events: %s is too slow and was dropped", request[CALLER].name)
+        if request.transport is not None:
+            request.transport.abort()
+    except Unauthorized:
+        log.info("events: the token of %s is no longer good", request[CALLER].name)
+    except ConnectionError:
+        pass  # it is gone
