@@ -6,40 +6,23 @@ exception is HTTP's own: the server refused the first with a 401, to tell how Di
 
 import asyncio
 import base64
-import ssl
 from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
 
-from admission.errors import ConfigError, SourceError
+from admission.errors import SourceError
 from admission.settings_portal import ExperiencePortalSettings
 from admission.sources.base import one_line
 from admission.sources.soap import Envelope, SoapFault, Value, read_response, write_request
+from admission.sources.transport import BODY_BYTES_MAX, KEEP_ALIVE_S, read_body, tls_of, trouble
 
-# The largest good answer has eleven short fields; a fault may carry a Java stack trace.
-BODY_BYTES_MAX: Final = 256 * 1024
 CONNECTIONS_MAX: Final = 4
-# Shorter than the 5 s after which common web servers drop an idle connection. Reusing one that is
-# being dropped loses the call, and a POST must not be repeated.
-KEEP_ALIVE_S: Final = 4.0
 
 _STATUS: Final[Mapping[int, str]] = {
     403: "this user may not (403): it needs the Web Services role",
     404: "there is no such service (404): check the url",
 }
-# The first that fits counts: a subclass stands before its base.
-_TROUBLES: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
-    (aiohttp.ClientSSLError, "TLS could not be agreed on"),
-    (aiohttp.ClientConnectorDNSError, "its name is not known"),
-    (aiohttp.ClientConnectorError, "cannot connect"),
-    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
-    (aiohttp.ClientOSError, "the connection broke"),
-    (aiohttp.ClientConnectionError, "the connection broke"),
-    (OSError, "the connection broke"),
-)
 
 
 class SoapClient:
@@ -58,7 +41,7 @@ class SoapClient:
         self._settings = settings
         self._dialect = settings.dialect
         self._connections_max = connections_max
-        self._tls = _tls(settings)
+        self._tls = tls_of(settings)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -87,7 +70,7 @@ class SoapClient:
             raise self._placed(operation, late) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # no `from error`: its repr would show the Authorization header to whoever logs it
-            raise self._placed(operation, SourceError(_trouble(error))) from None
+            raise self._placed(operation, SourceError(trouble(error))) from None
 
     async def close(self) -> None:
         """Close the connections; calls under way fail. Closing again does nothing."""
@@ -113,7 +96,7 @@ class SoapClient:
         )
         async with post as response:
             _check_head(response, self._dialect.auth)
-            body = await _read_body(response)
+            body = await read_body(response)
             return _read(response, body, operation)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -158,17 +141,6 @@ class SoapClient:
         return SoapFault(detail, return_code=error.return_code, description=description)
 
 
-def _tls(settings: ExperiencePortalSettings) -> ssl.SSLContext | bool:
-    if not settings.verify_tls:
-        return False
-    if settings.ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:  # SSLError is one
-        raise ConfigError(f"ca_file {settings.ca_file}: {one_line(str(error))}") from None
-
-
 def _check_head(response: aiohttp.ClientResponse, auth: str) -> None:
     status = response.status
     if status == 401:
@@ -188,19 +160,6 @@ def _asked_for(response: aiohttp.ClientResponse, auth: str) -> str:
     return f"the platform asks for {schemes or 'nothing known'}, auth is {auth}"
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """The body, given up as soon as it is too long."""
-    body = bytearray()
-    too_long = (response.content_length or 0) > BODY_BYTES_MAX
-    while not too_long and (chunk := await response.content.readany()):
-        body += chunk
-        too_long = len(body) > BODY_BYTES_MAX
-    if too_long:
-        response.close()  # do not wait for the rest to be sent
-        raise SourceError(f"the answer is longer than {BODY_BYTES_MAX // 1024} KiB")
-    return bytes(body)
-
-
 def _read(response: aiohttp.ClientResponse, body: bytes, operation: str) -> dict[str, str]:
     """A fault comes with status 500 (SOAP 1.1) or 400 (1.2): read the body before the status."""
     try:
@@ -214,19 +173,3 @@ def _read(response: aiohttp.ClientResponse, body: bytes, operation: str) -> dict
     if response.status >= 300:
         raise SourceError(f"failed with HTTP status {response.status}")
     return fields
-
-
-def _trouble(error: Exception) -> str:
-    """What happened to a connection, in the operator's words."""
-    words = next((words for kind, words in _TROUBLES if isinstance(error, kind)), None)
-    if words is None:
-        return f"does not speak proper HTTP ({type(error).__name__})"
-    reason = _reason(error)
-    return f"{words}: {reason}" if reason else words
-
-
-def _reason(error: Exception) -> str:
-    """Why, as the system says it; never an exception's whole text, which may quote headers."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return str(getattr(error.certificate_error, "verify_message", ""))
-    return str(getattr(error, "strerror", None) or "")
