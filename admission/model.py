@@ -229,12 +229,14 @@ class Snapshot:
     Args:
         groups: what it counted.
         absent: pools of which it said that it has no number (Huawei's 4294967295).
-        notes: facts for the zone's status only (licence end, signed-in agents).
+        notes: facts for the zone's status only (licence end, signed-in agents). No secrets.
+        warnings: what the operator should look at though there are counts, a line each.
     """
 
     groups: tuple[SnapshotGroup, ...]
     absent: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

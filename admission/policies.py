@@ -111,6 +111,7 @@ def _poll(policy: ZonePolicy, sources: tuple[Source, ...]) -> ZonePoll:
         poll_interval_ms=policy.poll_interval_ms,
         poll_min_ms=policy.poll_min_ms,
         max_age_ms=policy.max_age_ms,
+        pools={name: pool.limit for name, pool in policy.pools.items()},
     )
 
 

@@ -1,7 +1,8 @@
 """What the tables of the configuration share: strictness, addresses, paths."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -10,7 +11,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
+
+from admission.explain import Problem, refuse
 
 INTERVAL_MS_MAX: Final = 3_600_000
 
@@ -54,3 +58,19 @@ class SourceSection(Section):
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 0
     ca_file: FilePath | None = None
     verify_tls: bool = True
+
+    @property
+    def place(self) -> str:
+        """Host and port, for logs."""
+        return urlsplit(self.url).netloc
+
+    @model_validator(mode="after")
+    def _trust_fits(self) -> Self:
+        refuse("source", self._trust_problems())
+        return self
+
+    def _trust_problems(self) -> Iterator[Problem]:
+        if self.ca_file and not self.url.startswith("https:"):
+            yield Problem(place=("ca_file",), message="needs TLS: a url that starts with https://")
+        if self.ca_file and not self.verify_tls:
+            yield Problem(place=("ca_file",), message="is of no use with verify_tls = false")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import StringConstraints, model_validator
 
@@ -90,26 +89,14 @@ class ExperiencePortalSettings(SourceSection):
         )
 
     @property
-    def place(self) -> str:
-        """Host and port, for logs."""
-        return urlsplit(self.url).netloc
-
-    @property
     def secret(self) -> str:
         """The password in the clear, empty if there is none."""
         return self.password.get_secret_value() if self.password else ""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse("source", self._problems())
+        refuse("source", self._credentials())
         return self
-
-    def _problems(self) -> Iterator[Problem]:
-        yield from self._credentials()
-        if self.ca_file and not self.url.startswith("https:"):
-            yield Problem(place=("ca_file",), message="needs TLS: a url that starts with https://")
-        if self.ca_file and not self.verify_tls:
-            yield Problem(place=("ca_file",), message="is of no use with verify_tls = false")
 
     def _credentials(self) -> Iterator[Problem]:
         auth = self.dialect.auth

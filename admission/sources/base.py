@@ -11,7 +11,8 @@ Neither is ever an object here: `is_polled` tells them from the names of connect
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from admission.model import Snapshot
@@ -21,6 +22,24 @@ STATIC: Final = "static"
 UNPOLLED: Final = frozenset({PUSH, STATIC})
 
 LINE_CHARS_MAX: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolledZone:
+    """What a platform that counts more than channels needs to know of the zone it is asked about.
+
+    Args:
+        name: ours, not the platform's.
+        pools: named pools of its policy (`agent:1001`, `agent:*`) -> limit, None without one.
+        max_age_ms: the zone is asked about more often than this, as long as it is polled here.
+    """
+
+    name: str = ""
+    pools: Mapping[str, int | None] = field(default_factory=dict)
+    max_age_ms: int = 10_000
+
+
+ANY_ZONE: Final = PolledZone()
 
 
 class Source(Protocol):
@@ -45,12 +64,15 @@ class Source(Protocol):
     def timeout_ms(self) -> int:
         """Longest time in ms that a query takes."""
 
-    async def query(self, source_zone: str, channels: Sequence[str]) -> Snapshot:
+    async def query(
+        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
+    ) -> Snapshot:
         """Ask the platform for the counts of one zone.
 
         Args:
             source_zone: the platform's own name or id of the zone; empty: its default zone.
             channels: the channels that the zone's policy lists.
+            zone: what else its policy says.
 
         Returns: its numbers as they are: the ledger refuses and counts what cannot be.
         Errors: SourceError, and nothing else, whose detail is one line without secrets.

@@ -6,9 +6,11 @@ from typing import Any, Final
 from admission.errors import ConfigError
 from admission.sources.base import Source
 from admission.sources.experience_portal import ExperiencePortalSource
+from admission.sources.huawei_cms import HuaweiCmsSource
 
 _BUILDERS: Final[dict[str, Callable[[str, Any], Source]]] = {
     "experience_portal": ExperiencePortalSource,
+    "huawei_cms": HuaweiCmsSource,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from admission.errors import SourceError
 from admission.model import Snapshot, SnapshotGroup
 from admission.settings_portal import ExperiencePortalSettings
+from admission.sources.base import ANY_ZONE, PolledZone
 from admission.sources.soap import Value, integer
 from admission.sources.soap_client import SoapClient
 
@@ -44,7 +45,9 @@ class ExperiencePortalSource:
         """Longest time in ms that a query takes."""
         return self.settings.timeout_ms
 
-    async def query(self, source_zone: str, channels: Sequence[str]) -> Snapshot:
+    async def query(
+        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
+    ) -> Snapshot:
         """Ask for the counts of one zone (`Source.query`).
 
         The legacy flavor has no field for the zone: what it answers is the default zone, whatever
@@ -54,6 +57,7 @@ class ExperiencePortalSource:
             source_zone: the platform's name of the zone; empty: its default zone.
             channels: those of the zone's policy. A protocol not among them is in the total only;
                 the ledger's check that unused is not more than total is then weaker.
+            zone: is not looked at.
 
         Errors: SourceError.
         """

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class SourceHealth:
         polls: queries begun, ever.
         failures: of them without a usable answer.
         refused: reason -> snapshots that the ledger refused.
+        notes: what the platform said beside its counts, with its newest usable answer.
+        warnings: what the operator should look at though there are counts.
     """
 
     source: str
@@ -49,6 +51,8 @@ class SourceHealth:
     polls: int = 0
     failures: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,8 @@ class HealthRecord:
         self._refused: Counter[str] = Counter()
         # What the log was told last: of the source, and of the ledger. Empty: that all is well.
         self._told = self._told_of_store = ""
+        self._notes: Mapping[str, Any] = {}
+        self._warnings: tuple[str, ...] = ()
 
     def seen(self) -> SourceHealth:
         """The health now."""
@@ -104,6 +110,8 @@ class HealthRecord:
             polls=self._polls,
             failures=self._failures,
             refused=dict(self._refused),
+            notes=dict(self._notes),
+            warnings=self._warnings,
         )
 
     def began(self) -> None:
@@ -118,6 +126,16 @@ class HealthRecord:
         if self._told:
             log.info("zone %s: source %s is ok again", self._zone, self._source)
         self._told = ""
+
+    def noted(self, notes: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
+        """What came with the counts. Each warning is logged when it is new, not per poll."""
+        known = {_gist(warning) for warning in self._warnings}
+        for warning in warnings:
+            if _gist(warning) not in known:
+                log.warning("zone %s: source %s: %s", self._zone, self._source, warning)
+        if self._warnings and not warnings:
+            log.info("zone %s: source %s: nothing to warn of any more", self._zone, self._source)
+        self._notes, self._warnings = notes, warnings
 
     def failed(self, reason: str, defect: Exception | None = None) -> None:
         """The platform gave none. `reason`: one line; `defect`: ours, logged with its trace."""

@@ -10,14 +10,15 @@ A poller whose source fails does not wait for that, see `zone_loop`.
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random_exponential
 
 from admission.model import Lease
-from admission.sources.base import Source
+from admission.sources.base import PolledZone, Source
 
 IDLE_AFTER_MS: Final = 60_000
 IDLE_SLOWER: Final = 5
@@ -45,6 +46,7 @@ class ZonePoll:
         poll_interval_ms: between the starts of two polls of a source.
         poll_min_ms: the same, when somebody was denied for capacity.
         max_age_ms: after which a snapshot is stale.
+        pools: the named pools of its policy -> limit, None without one.
     """
 
     sources: tuple[Source, ...]
@@ -53,6 +55,11 @@ class ZonePoll:
     poll_interval_ms: int = 1_000
     poll_min_ms: int = 200
     max_age_ms: int = 10_000
+    pools: Mapping[str, int | None] = field(default_factory=dict)
+
+    def told(self, zone: str) -> PolledZone:
+        """What a source is told of the zone of that name."""
+        return PolledZone(name=zone, pools=self.pools, max_age_ms=self.max_age_ms)
 
 
 class Clock(Protocol):

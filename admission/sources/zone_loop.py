@@ -172,10 +172,12 @@ class ZoneLoop:
         self._idle_ms = lease.idle_ms
         self.record.began()
         poll = self._state.poll
-        snapshot = await self.source.query(poll.source_zone, poll.channels)
+        told = poll.told(self._state.zone)
+        snapshot = await self.source.query(poll.source_zone, poll.channels, told)
         took_ms = self._clock.now_ms() - self._started_at
         answer = await self._ledger.ingest(self._state.zone, lease.now, snapshot, lease.token)
         self._took(answer, took_ms)
+        self.record.noted(snapshot.notes, snapshot.warnings)
 
     async def _renew(self) -> Lease:
         state = self._state

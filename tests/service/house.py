@@ -13,6 +13,7 @@ from admission.http.app import create_app
 from admission.model import Snapshot, SnapshotGroup
 from admission.service import Service, open_service
 from admission.settings import Settings
+from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry import Telemetry
 from tests.http.house import serving
 
@@ -49,7 +50,9 @@ class FakeSource:
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def query(self, source_zone: str, channels: Sequence[str]) -> Snapshot:
+    async def query(
+        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
+    ) -> Snapshot:
         self.asked.append((source_zone, tuple(channels)))
         self.called.set()
         unused = {f"channel:{channel}": 1 for channel in channels}

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from admission.errors import SourceError, Unavailable
 from admission.model import IngestAnswer, Lease, Snapshot, SnapshotGroup
+from admission.sources.base import ANY_ZONE, PolledZone
 from admission.sources.health import SourceState
 from admission.sources.pace import ZonePoll
 from admission.sources.poller import Poller
@@ -144,7 +145,9 @@ class FakeSource:
     def fail(self, reason: str) -> None:
         self.error = SourceError(reason)
 
-    async def query(self, source_zone: str, channels: Sequence[str]) -> Snapshot:
+    async def query(
+        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
+    ) -> Snapshot:
         self.asked.append((self._clock.now_ms(), source_zone))
         if self.takes_ms:
             await self._clock.sleep(self.takes_ms)
