@@ -40,12 +40,15 @@ class PolicyEditor:
         """The live policy with its version and digest."""
         return await self._answer(zone, await self._ledger.policy(zone))
 
-    async def put(self, zone: str, document: Any, versions: frozenset[int] | None) -> Answer:
+    async def put(
+        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Replace the policy.
 
         Args:
             document: the new one, as decoded from JSON.
             versions: those that it may replace; None: any.
+            by: who does it, for the audit.
 
         Raises:
             Invalid: every wrong field.
@@ -53,22 +56,25 @@ class PolicyEditor:
             Conflict: others change it all the time.
         """
         policy = self._checked(_object(document))
-        return await self._change(zone, lambda _: policy, versions)
+        return await self._change(zone, lambda _: policy, versions, by)
 
-    async def patch(self, zone: str, patch: Any, versions: frozenset[int] | None) -> Answer:
+    async def patch(
+        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Apply a JSON merge patch to the policy; arguments and errors as in `put`."""
         _object(patch)
 
         def edit(live: StoredPolicy) -> ZonePolicy:
             return self._checked(merged(json.loads(live.source), patch))
 
-        return await self._change(zone, edit, versions)
+        return await self._change(zone, edit, versions, by)
 
     async def _change(
         self,
         zone: str,
         edit: Edit,
         versions: frozenset[int] | None,
+        by: str | None,
     ) -> Answer:
         for _ in range(EDIT_TRIES):
             live = await self._ledger.policy(zone)
@@ -77,7 +83,7 @@ class PolicyEditor:
                 return await self._answer(zone, live) | {"changed": False}
             with suppress(Conflict):
                 version, _ = await self._ledger.store_policy(
-                    zone, wanted, "put", expected=live.version
+                    zone, wanted, "put", expected=live.version, by=by
                 )
                 # Nothing came between, so the pauses are those that were read.
                 now_live = replace(wanted, version=version, paused=live.paused)

@@ -79,6 +79,7 @@ async def _listen(
         default_zone=server.default_zone,
         metrics_public=server.metrics_public,
         event_clients=settings.limits.event_clients,
+        public_url=server.public_url,
     )
 
     background: list[asyncio.Task[None]] = []

@@ -133,31 +133,49 @@ class Service:
         snapshot = Snapshot(groups=tuple(groups))
         return await self._ledger.ingest(self._known(zone), taken_at, snapshot)
 
-    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
-        """Stop or resume grants, of one pool or of the zone."""
-        answer = await self._ledger.pause(self._known(zone), pool, on)
+    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
+        """Stop or resume grants, of one pool or of the zone. `by`: who does it, for the audit."""
+        answer = await self._ledger.pause(self._known(zone), pool, on, by)
         if answer["changed"]:
             done = "paused" if on else "resumed"
             log.warning("zone %s: %s %s", zone, pool or "the whole zone", done)
         return answer
 
     async def set_limit(
-        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+        self,
+        zone: str,
+        pool: str,
+        limit: int,
+        ttl_ms: int,
+        scope: Sequence[str] | None,
+        by: str | None = None,
     ) -> Answer:
         """Limit a pool for a while."""
-        return await self._ledger.set_limit(self._known(zone), pool, limit, ttl_ms, scope)
+        return await self._ledger.set_limit(self._known(zone), pool, limit, ttl_ms, scope, by)
 
     async def policy(self, zone: str) -> Answer:
         """The live policy."""
         return await self._editor.read(self._known(zone))
 
-    async def put_policy(self, zone: str, document: Any, versions: frozenset[int] | None) -> Answer:
+    async def put_policy(
+        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Replace the live policy."""
-        return await self._editor.put(self._known(zone), document, versions)
+        return await self._editor.put(self._known(zone), document, versions, by)
 
-    async def patch_policy(self, zone: str, patch: Any, versions: frozenset[int] | None) -> Answer:
+    async def patch_policy(
+        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Change the live policy by a JSON merge patch."""
-        return await self._editor.patch(self._known(zone), patch, versions)
+        return await self._editor.patch(self._known(zone), patch, versions, by)
+
+    async def audit(self, zone: str, limit: int, before: str | None) -> Answer:
+        """What was done by hand, newest first."""
+        return await self._ledger.audit(self._known(zone), limit, before)
+
+    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
+        """What all replicas sign the zone's `report_url`s with."""
+        return await self._ledger.secret(self._known(zone), anew=anew)
 
     async def reload(self, zones: Mapping[str, ZonePolicy]) -> None:
         """The file was read again: what it says anew becomes live.
@@ -188,7 +206,7 @@ class Service:
 
     async def _store(self, zone: str) -> None:
         policy = stored_policy(self._policies.of_file(zone))
-        version, applied = await self._ledger.store_policy(zone, policy, "file")
+        version, applied = await self._ledger.store_policy(zone, policy, "file", by="the file")
         what = "applied" if applied else "known: the live one stays"
         log.info("zone %s: policy of the file %s (version %d)", zone, what, version)
 

@@ -42,7 +42,8 @@ local VERBS = {
   launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
   beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
   get = { 'read', 'get' }, list = { 'read', 'list' }, status = { 'read', 'status' },
-  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'limit' }, policy_get = { 'policy', 'get' }, time = { 'time' },
+  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'limit' }, policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
+  audit = { 'audit', 'read' }, time = { 'time' },
 }
 modules.time = function()
   return function() return {} end -- the call's now is the answer
@@ -75,6 +76,7 @@ local function main(ops)
   end
   meta = got[2] and decode(got[2]) or born()
   tick()
+  if not got[2] then need('audit').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   notice_loss()
   if need('wake').is_wanted() then need('queue').sweep() end
   need('due')()

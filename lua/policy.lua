@@ -6,16 +6,17 @@
 --   apply    applies always
 --   put      applies if the live version is the expected one
 --   restore  applies if it is newer than what is stored, under its own version: state was lost
---   restore also brings back paused (pool -> since, zone time in ms, JSON text) and applied (digests)
+--   restore also brings back paused (pool -> since, zone time in ms, JSON text), applied (digests), secret
 --   -> {version, applied, digest} or fault conflict, lost (known is newer than what is stored)
--- policy_get:  -> {version, digest, source, fields, paused (JSON text), applied}
--- pause:       pool? (none: the zone), on, known?
+-- policy_get:  -> {version, digest, source, fields, paused (JSON text), applied, secret?}
+-- secret:      offer -> {secret}: what all replicas sign with; the first offer stays
+-- pause:       pool? (none: the zone), on, known?, by?
 --   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
-local pools, share, hunger = need('pool'), need('share'), need('hunger')
+local pools, share, hunger, audit = need('pool'), need('share'), need('hunger'), need('audit')
 local policy = {}
 
 -- Members of the policy hash that are not a pool's, campaign's, application's or the zone's rules.
-local NOT_RULES = set_of({ 'version', 'digest', 'source', 'applied', 'paused' })
+local NOT_RULES = set_of({ 'version', 'digest', 'source', 'applied', 'paused', 'secret' })
 local APPLIED_MAX = 100 -- digests remembered of policies that were applied
 local PAUSED_MAX = 1000 -- pools paused at once: every decision reads them
 
@@ -37,7 +38,9 @@ local function replace(op, version, applied)
   while #applied > APPLIED_MAX do table.remove(applied, 1) end
   op.fields.zone.version = version
   local paused = op.paused or call('HGET', POLICY, 'paused') or '{}'
+  local secret = op.secret or call('HGET', POLICY, 'secret')
   call('DEL', POLICY)
+  if secret then call('HSET', POLICY, 'secret', secret) end
   for name, rules in pairs(op.fields) do call('HSET', POLICY, name, encode(rules)) end
   call('HSET', POLICY, 'version', version, 'digest', op.digest, 'source', op.source, 'applied', encode(applied), 'paused', paused)
 end
@@ -105,6 +108,7 @@ function policy.store(op)
   weigh_anew()
   ring()
   count('policy')
+  audit.note(op, 'policy', 'zone', { mode = op.mode, version = version, digest = op.digest })
   return { version = version, applied = true, digest = op.digest }
 end
 
@@ -125,8 +129,14 @@ function policy.pause(op)
     local rules = decode(call('HGET', POLICY, 'zone'))
     rules.version = zone.version
     call('HSET', POLICY, 'paused', encode(zone.paused), 'version', zone.version, 'zone', encode(rules))
+    audit.note(op, op.on and 'pause' or 'resume', name, { version = zone.version })
   end
   return { pool = name, paused = op.on, changed = changed, version = zone.version }
+end
+
+function policy.secret(op)
+  call('HSETNX', POLICY, 'secret', op.offer)
+  return { secret = call('HGET', POLICY, 'secret') }
 end
 
 function policy.get()

@@ -20,18 +20,19 @@
 --   KEYS[3] req    hash  campaign/request_id -> what was granted (admit.lua)
 --   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua)
 --   KEYS[5] pools  hash  pool -> in_use and snapshot state (pool.lua)
---   KEYS[6] policy hash  compiled policy, and version, digest, source, applied (policy.lua)
+--   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, secret (policy.lua)
 --   KEYS[7] stats  hash  counters
 --   KEYS[8] shares hash  "pool campaign" -> live reservations (share.lua)
 --   KEYS[9] hungry prefix of what hunger.lua keeps
 --   KEYS[10] pend  prefix; pend..pool = zset of reservations that the pool's newest snapshot may
 --                        not contain yet: id, score = visible_by
 --   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: who waits (queue.lua)
+--   KEYS[14] audit stream  what was done by hand, and by whom (audit.lua)
 
 local SCHEMA = 1
 local ZONE, RES, REQ, DUE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local POOLS, POLICY, STATS, SHARES, HUNGRY, PEND = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local QUEUE, WAITERS, ARRIVED = KEYS[11], KEYS[12], KEYS[13]
+local QUEUE, WAITERS, ARRIVED, AUDIT = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local BELL = ARGV[2]
 
 local call, encode, decode = redis.call, cjson.encode, cjson.decode

@@ -1,7 +1,7 @@
 -- report.lua: what dialers say of a reservation: launched, renew, end; and the effect of its end.
 --
 -- op: id, scope? (campaigns that the caller may touch), adopt?, and
---   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms)
+--   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
 -- -> {id, state, repeated, renew_within_ms?, adopted?} or a fault
 local record, pools = need('record'), need('pool')
 local report = {}
@@ -177,6 +177,7 @@ report['end'] = function(op)
   end
   if not record.is_live(r) then return answer(r, record.public_state(r) == 'ended') end
   if op.outcome == 'unknown' then return give_up(r) end
+  if op.by then need('audit').note(op, 'end', op.id, { outcome = op.outcome, campaign = r.campaign }) end
   r.outcome, r.reported_at = op.outcome, now
   r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
   count('end:' .. op.outcome)

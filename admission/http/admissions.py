@@ -17,8 +17,9 @@ from aiohttp import web
 from admission.http.auth import Caller
 from admission.http.batch import answer_each
 from admission.http.bodies import load, parse, read_body, validate
+from admission.http.capability import signing_secret
 from admission.http.hangup import cancelled_on_hangup, has_hung_up
-from admission.http.keys import CALLER, DECIDER, TELEMETRY
+from admission.http.keys import CALLER, CAPABILITIES, DECIDER, TELEMETRY
 from admission.http.render import admission_answer, json_response
 from admission.http.scope import asked_zone
 from admission.model import Answer, Ask, AskBatch
@@ -69,6 +70,7 @@ async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
     app, caller = request.app, request[CALLER]
     zone = asked_zone(request, ask.zone)
     caller.require_campaign(ask.campaign)
+    secret = await signing_secret(request, zone)
     started = perf_counter()
     op = ask_to_op(ask, caller)
     answer = await app[DECIDER].admit(zone, op)
@@ -76,7 +78,9 @@ async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
         granted.append((zone, op))
     # A wait for room says nothing of how fast decisions are.
     app[TELEMETRY].decided(zone, answer, None if ask.wait_ms else perf_counter() - started)
-    return admission_answer(answer, zone, ask.campaign)
+    shown = admission_answer(answer, zone, ask.campaign)
+    app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
+    return shown
 
 
 def ask_to_op(

@@ -5,10 +5,12 @@ from aiohttp import web
 from admission import __version__
 from admission.http.auth import Credentials
 from admission.http.bodies import BODY_BYTES_MAX
+from admission.http.capability import Capabilities
 from admission.http.description import Description
 from admission.http.feed import Feed
 from admission.http.front import front
 from admission.http.keys import (
+    CAPABILITIES,
     CREDENTIALS,
     DECIDER,
     DEFAULT_ZONE,
@@ -33,6 +35,7 @@ def create_app(
     default_zone: str | None = None,
     metrics_public: bool = False,
     event_clients: int = 100,
+    public_url: str = "",
 ) -> web.Application:
     """The HTTP side of the service, to be run with `admission.http.server.serve_app`.
 
@@ -45,6 +48,7 @@ def create_app(
         default_zone: the zone of an ask that names none; None: it must name one.
         metrics_public: /metrics needs no credentials.
         event_clients: how many may follow /v1/events at once.
+        public_url: what a `report_url` begins with; empty: as each request was addressed.
     """
     app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
     served = routes(metrics_public=metrics_public)
@@ -57,6 +61,7 @@ def create_app(
     app[FEED] = Feed(decider.status, clients_max=event_clients)
     app.on_shutdown.extend((_stop_waiting, _end_events))
     app[DOORS] = doors(served)
+    app[CAPABILITIES] = Capabilities(decider, public_url)
     app[DESCRIPTION] = Description(lambda: describe(served, __version__))
     return app
 

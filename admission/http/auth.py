@@ -42,6 +42,11 @@ class Caller:
         """The campaigns this caller is limited to, as the ledger takes them."""
         return None if self.campaigns is None else sorted(self.campaigns)
 
+    @property
+    def by_hand(self) -> str | None:
+        """Who this is in the audit: operators work by hand, the others do what they are for."""
+        return self.name if self.role is Role.OPERATOR else None
+
     def may_see_zone(self, zone: str) -> bool:
         """Is this zone within the caller's list?"""
         return self.zones is None or zone in self.zones

@@ -23,10 +23,10 @@ async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)
     """The body, empty if there is none.
 
     Args:
-        media_types: as which it may be sent; all of them are JSON.
+        media_types: as which it may be sent.
 
     Raises:
-        BadRequest: it never came whole. UnsupportedMediaType: it is not sent as plain JSON.
+        BadRequest: it never came whole. UnsupportedMediaType: it is sent as something else.
         HTTPRequestEntityTooLarge: more than 1 MiB.
     """
     if not request.body_exists:
@@ -40,7 +40,7 @@ async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)
     except (web.RequestPayloadError, HttpProcessingError):
         raise BadRequest("The body is broken off or badly framed.") from None
     if body:
-        _require_json(request, media_types)
+        _require_plain(request, media_types)
     return body
 
 
@@ -51,14 +51,14 @@ async def _whole(request: web.Request) -> bytes:
         return await request.read()
 
 
-def _require_json(request: web.Request, media_types: Collection[str]) -> None:
+def _require_plain(request: web.Request, media_types: Collection[str]) -> None:
     # Also what keeps pages in a browser from posting here: they may send forms and text to any
-    # address unasked, but not JSON.
+    # address unasked, but not JSON; only a secret path takes forms.
     if request.content_type not in media_types:
         wanted = " or ".join(media_types)
         raise UnsupportedMediaType(f"Send the header: Content-Type: {wanted}.")
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise UnsupportedMediaType("JSON is sent as UTF-8.")
+        raise UnsupportedMediaType("Send the body as UTF-8.")
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.")
 

@@ -17,7 +17,16 @@ _GRANT: Final = {
     **_ASK,
     "granted": 1,
     "launch_within_ms": 1000,
-    "reservations": [{"id": _ID, "mpp": "mpp1", "channel": "sip", "renew_within_ms": 150000}],
+    "reservations": [
+        {
+            "id": _ID,
+            "mpp": "mpp1",
+            "channel": "sip",
+            "renew_within_ms": 150000,
+            "report_url": "https://admission.example.com/r/u5pQ0YqGvRk1Yl3m9cXwTg"
+            f".{_ID}~collections",
+        }
+    ],
     "room": 36,
     "snapshot": {"age_ms": 412, "total": 200, "unused": 64},
 }

@@ -1,8 +1,10 @@
 """What handlers find on the application and on a request, by typed keys."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -12,6 +14,9 @@ from admission.http.description import Description
 from admission.http.feed import Feed
 from admission.http.port import Decider
 from admission.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from admission.http.capability import Capabilities
 
 
 @dataclass(slots=True)
@@ -37,6 +42,7 @@ CREDENTIALS = web.AppKey("credentials", Credentials)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 DOORS: web.AppKey[Doors] = web.AppKey("doors")
+CAPABILITIES: web.AppKey[Capabilities] = web.AppKey("capabilities")
 DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
 DESCRIPTION = web.AppKey("description", Description)
 FEED = web.AppKey("feed", Feed)

@@ -40,6 +40,8 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
     "Launched": _LAUNCHED,
     "Renew": _RENEW,
     "End": _END,
+    "LaunchedForm": {name: text for name, text in _LAUNCHED.items() if name != "reservation"},
+    "EndForm": _END,
     "LaunchedItem": {**_LAUNCHED, "op": _OP, "id": _ID},
     "RenewItem": {**_RENEW, "op": _OP, "id": _ID},
     "EndItem": {**_END, "op": _OP, "id": _ID},

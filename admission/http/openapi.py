@@ -1,7 +1,7 @@
 """The description of the API (OpenAPI 3.1), made from the routes and their models."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from admission.http.examples import EXAMPLES
+from admission.http.forms import FORM
 from admission.http.meanings import explained
 from admission.http.route import Route
 from admission.http.schemas import Problem
@@ -19,6 +20,7 @@ _IN_PATH: Final = re.compile(r"{(\w+)}")
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "pattern": RESERVATION_ID, "description": "Id of a reservation."},
     "zone": {"type": "string", "description": "Name of a zone."},
+    "token": {"type": "string", "description": "The secret part of a `report_url`."},
     "pool": {
         "type": "string",
         "pattern": ANY_POOL,
@@ -86,9 +88,17 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.body_required,
-            "content": {media_type: _content(route.body) for media_type in route.body_types},
+            "content": {media_type: _content(body) for media_type, body in _bodies(route)},
         }
     return operation
+
+
+def _bodies(route: Route) -> Iterator[tuple[str, type[BaseModel]]]:
+    for media_type in route.body_types if route.body is not None else ():
+        assert route.body is not None
+        yield media_type, route.body
+    if route.form is not None:
+        yield FORM, route.form
 
 
 def _operation_id(route: Route) -> str:
@@ -169,7 +179,7 @@ def _request_id_header() -> dict[str, Any]:
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
-    taken = {route.body for route in routes if route.body is not None}
+    taken = {body for route in routes for _, body in _bodies(route)}
     given = {route.answer for route in routes if not isinstance(route.answer, str)} | {Problem}
     # What is taken is described as it is read, what is given as it is written.
     _, schema = models_json_schema(

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http import operations, schemas_operations
+from admission.http import audit, operations, schemas_operations
 from admission.http.bodies import JSON
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.model import SetLimit
@@ -66,6 +66,17 @@ OPERATIONS: Final = (
         answer=schemas_operations.LimitAnswer,
         body=SetLimit,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path=f"{_ZONE}/audit",
+        handler=audit.page,
+        roles=OPERATOR,
+        room="Operations",
+        summary="What was done by hand, and by whom; the newest first",
+        answer=audit.AuditPage,
+        query=audit.AuditQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
     ),
     _policy("GET", operations.get_policy, "The live policy", None),
     _policy("PUT", operations.put_policy, "Replace the live policy", ZonePolicy),

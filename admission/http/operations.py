@@ -27,7 +27,7 @@ def pause_zone(on: bool) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         zone = zone_in_path(request)
-        return json_response(await request.app[DECIDER].pause(zone, None, on))
+        return json_response(await request.app[DECIDER].pause(zone, None, on, _by(request)))
 
     return handler
 
@@ -37,7 +37,7 @@ def pause_pool(on: bool) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         zone, pool = zone_in_path(request), _pool_in_path(request)
-        return json_response(await request.app[DECIDER].pause(zone, pool, on))
+        return json_response(await request.app[DECIDER].pause(zone, pool, on, _by(request)))
 
     return handler
 
@@ -48,7 +48,9 @@ async def limit(request: web.Request) -> web.Response:
     scope = _limitable(request[CALLER], pool)
     asked = parse(SetLimit, await read_body(request))
     decider = request.app[DECIDER]
-    return json_response(await decider.set_limit(zone, pool, asked.limit, asked.ttl_ms, scope))
+    return json_response(
+        await decider.set_limit(zone, pool, asked.limit, asked.ttl_ms, scope, _by(request))
+    )
 
 
 async def get_policy(request: web.Request) -> web.Response:
@@ -60,14 +62,20 @@ async def put_policy(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/policy`."""
     zone, versions = zone_in_path(request), _if_match(request)
     document = load(await read_body(request))
-    return _policy_response(await request.app[DECIDER].put_policy(zone, document, versions))
+    decider = request.app[DECIDER]
+    return _policy_response(await decider.put_policy(zone, document, versions, _by(request)))
 
 
 async def patch_policy(request: web.Request) -> web.Response:
     """`PATCH /v1/zones/{zone}/policy`."""
     zone, versions = zone_in_path(request), _if_match(request)
     patch = load(await read_body(request, PATCH_TYPES))
-    return _policy_response(await request.app[DECIDER].patch_policy(zone, patch, versions))
+    decider = request.app[DECIDER]
+    return _policy_response(await decider.patch_policy(zone, patch, versions, _by(request)))
+
+
+def _by(request: web.Request) -> str | None:
+    return request[CALLER].by_hand
 
 
 def _pool_in_path(request: web.Request) -> str:

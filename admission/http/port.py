@@ -76,8 +76,11 @@ class Decider(Protocol):
         """Everything of a zone; `pools` is a list of objects, each with its `pool` name."""
         ...
 
-    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
+    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         """Stop (`on`) or resume grants: of a pool, or of the whole zone.
+
+        Args:
+            by: who does it, for the audit; None: not audited. So in all that changes by hand.
 
         Raises:
             NotFound: an unknown pool. Conflict: too many pools are paused.
@@ -85,7 +88,13 @@ class Decider(Protocol):
         ...
 
     async def set_limit(
-        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+        self,
+        zone: str,
+        pool: str,
+        limit: int,
+        ttl_ms: int,
+        scope: Sequence[str] | None,
+        by: str | None = None,
     ) -> Answer:
         """Limit a pool for `ttl_ms`. `scope`: campaigns whose pools the caller may limit, or all.
 
@@ -98,7 +107,9 @@ class Decider(Protocol):
         """The live policy: `now`, `version`, `digest`, `policy` (as it was written), `paused`."""
         ...
 
-    async def put_policy(self, zone: str, document: Any, versions: frozenset[int] | None) -> Answer:
+    async def put_policy(
+        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Replace the live policy. `versions`: those that it may replace; None: any.
 
         Raises:
@@ -106,8 +117,18 @@ class Decider(Protocol):
         """
         ...
 
-    async def patch_policy(self, zone: str, patch: Any, versions: frozenset[int] | None) -> Answer:
+    async def patch_policy(
+        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
         """Change the live policy by a JSON merge patch; otherwise as `put_policy`."""
+        ...
+
+    async def audit(self, zone: str, limit: int, before: str | None) -> Answer:
+        """What was done by hand, newest first. `before`: the id of an entry, only older ones."""
+        ...
+
+    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
+        """What all replicas sign the zone's `report_url`s with. `anew`: not from memory."""
         ...
 
     async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:

@@ -6,8 +6,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from admission.errors import FieldError, Invalid, NotFound
+from admission.http.auth import ANONYMOUS
 from admission.http.batch import answer_each
-from admission.http.bodies import load, parse, read_body, validate
+from admission.http.bodies import JSON, load, parse, read_body, validate
+from admission.http.capability import opened
+from admission.http.forms import FORM, parse_form
 from admission.http.keys import CALLER, DECIDER, TELEMETRY
 from admission.http.render import json_response, report_answer
 from admission.http.scope import zone_of_id
@@ -28,6 +31,21 @@ def report_one(verb: ReportVerb) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         report: Report = parse(model, await read_body(request) or b"{}")
         return json_response(await _apply(request, verb, request.match_info["id"], report))
+
+    return handler
+
+
+def report_by_url(verb: ReportVerb) -> Handler:
+    """The handler of `POST /r/{token}/<verb>`: the path says which reservation, and is secret."""
+    model = _MODELS[verb]
+
+    async def handler(request: web.Request) -> web.Response:
+        held = await opened(request)
+        request[CALLER] = held.caller
+        body = await read_body(request, (JSON, FORM))
+        is_form = bool(body) and request.content_type == FORM
+        report: Report = parse_form(model, body) if is_form else parse(model, body or b"{}")
+        return json_response(await _apply(request, verb, held.reservation_id, report))
 
     return handler
 
@@ -64,8 +82,11 @@ async def _apply(request: web.Request, verb: str, reservation_id: str, report: R
 
 def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
     """The operation's own fields (lua/README.md); what was not reported is left out."""
-    fields: dict[str, Any] = {"scope": request[CALLER].scope}
+    caller = request[CALLER]
+    fields: dict[str, Any] = {"scope": caller.scope}
     if isinstance(report, End):
+        # A dialer's end is its work, an operator's is by force. Without tokens nobody can tell.
+        fields["by"] = None if caller is ANONYMOUS else caller.by_hand
         fields |= {"outcome": report.decided_outcome().value, "ended_at": report.ended_at}
     else:
         if isinstance(report, Launched):

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from admission.errors import FieldError, Invalid
 from admission.http.bodies import validate
 from admission.http.keys import CALLER, DECIDER
+from admission.http.query import once_each
 from admission.http.render import json_response, report_answer
 from admission.http.scope import asked_zone, zone_of_id
 from admission.model import Name, Text
@@ -42,7 +42,7 @@ async def one(request: web.Request) -> web.Response:
 
 async def page(request: web.Request) -> web.Response:
     """`GET /v1/reservations`: a page may hold less than `limit`, even none, and not be the last."""
-    query = validate(ReservationQuery, _once_each(request))
+    query = validate(ReservationQuery, once_each(request))
     zone = asked_zone(request, query.zone)
     if query.campaign is not None:
         request[CALLER].require_campaign(query.campaign)
@@ -50,13 +50,6 @@ async def page(request: web.Request) -> web.Response:
     if (scope := request[CALLER].scope) is not None:
         filters["scope"] = scope
     return json_response(_page(zone, await request.app[DECIDER].reservations(zone, **filters)))
-
-
-def _once_each(request: web.Request) -> dict[str, str]:
-    named = dict(request.query)
-    if len(named) != len(request.query):
-        raise Invalid(FieldError(field="query", message="A parameter is given twice"))
-    return named
 
 
 def _page(zone: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Route:
         answer: model of the 200, or its media type where it is not JSON.
         body_required: False: no body means `{}`.
         body_types: media types as which the body may be sent.
+        form: the body as a form, where that is taken too.
         etag: the answer has one; with a body, the request may have If-Match.
         faults: statuses of the problems it may answer.
     """
@@ -45,6 +46,7 @@ class Route:
     body: type[BaseModel] | None = None
     body_required: bool = True
     body_types: tuple[str, ...] = (JSON,)
+    form: type[BaseModel] | None = None
     etag: bool = False
     query: type[BaseModel] | None = None
     faults: tuple[int, ...] = CALLER_FAULTS

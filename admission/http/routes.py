@@ -1,7 +1,6 @@
 """Every route: who may call it, what it takes and gives. The router and the description read this.
 
-Not served yet, though api.md has them: reports by `report_url`, agents' sessions, the dashboard.
-Each is one more row here.
+Not served yet, though api.md has them: agents' sessions, the dashboard. Each is one more row here.
 """
 
 from collections.abc import Iterable
@@ -11,8 +10,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http import admissions, events, health, reports, reservations, schemas, zones
+from admission.http import (
+    admissions,
+    capability,
+    events,
+    health,
+    reports,
+    reservations,
+    schemas,
+    zones,
+)
 from admission.http.auth import Role
+from admission.http.forms import FORMS
 from admission.http.keys import Door
 from admission.http.operation_routes import OPERATIONS
 from admission.http.route import (
@@ -41,6 +50,22 @@ def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
         body=body,
         body_required=False,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    )
+
+
+def _by_url(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"{capability.PATH}/{verb}",
+        handler=reports.report_by_url(verb),
+        roles=EVERYBODY,
+        room="Reports",
+        summary=summary,
+        answer=schemas.ReportAnswer,
+        body=body,
+        body_required=False,
+        form=FORMS[body],
+        faults=(*BODY_FAULTS, 403, 404, 429, 503),
     )
 
 
@@ -83,6 +108,9 @@ _REPORTS: Final = (
         body=schemas.ReportList,
         faults=(*CALLER_FAULTS, *BODY_FAULTS),
     ),
+    _by_url("launched", Launched, "By report_url: launched, or has its port"),
+    _by_url("renew", Renew, "By report_url: still up"),
+    _by_url("end", End, "By report_url: ended, or never launched"),
 )
 _RESERVATIONS: Final = (
     Route(

@@ -12,6 +12,7 @@ from admission.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    Unavailable,
 )
 from admission.ledger.memory import PolicyLost, StoredPolicy
 from admission.model import Answer, IngestAnswer, Lease
@@ -160,7 +161,24 @@ def stored_policy(result: dict[str, Any]) -> StoredPolicy:
         source=result["source"],
         paused=json.loads(result["paused"]),
         applied=tuple(result["applied"]),
+        secret=result.get("secret", ""),
     )
+
+
+def audited(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """What was done by hand, newest first. `on` null: the whole zone."""
+    return {
+        "now": now,
+        "zone": zone,
+        "entries": [_audited(zone, one) for one in result["entries"] or ()],
+    }
+
+
+def _audited(zone: str, one: dict[str, Any]) -> Answer:
+    named = {"zone": None}.get(one["on"], one["on"])
+    on = public_id(zone, named) if one["did"] == "end" else named
+    told = {name: one[name] for name in ("id", "at", "by", "did")}
+    return told | {"on": on, "detail": one["detail"] or {}}
 
 
 _BEYOND_SCOPE: Final = {
@@ -189,6 +207,13 @@ _FAULTS: Final[dict[str, Callable[[str, str, Any], CallerError]]] = {
 
 def _wrong(field: str, message: str) -> Invalid:
     return Invalid(FieldError(field=field, message=message))
+
+
+def unusable(zone: str, error: str) -> AdmissionError:
+    """The exception for a call that did nothing at all."""
+    if error == "no_policy":
+        return Unavailable(f"zone {zone} has no policy yet")
+    return Unavailable(f"zone {zone} was written by another version of this service: {error}")
 
 
 def exception(zone: str, result: dict[str, Any]) -> AdmissionError:

@@ -4,7 +4,7 @@ from typing import Final
 
 _NAMES: Final = (
     "zone", "res", "req", "due", "pools", "policy", "stats", "shares", "hungry:", "pend:",
-    "queue", "waiters", "arrived",
+    "queue", "waiters", "arrived", "audit",
 )  # fmt: skip
 
 

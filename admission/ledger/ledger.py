@@ -7,6 +7,7 @@ its faults become exceptions.
 import json
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,18 +16,19 @@ from typing import Any, Final
 from redis.exceptions import NoScriptError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from admission.errors import AdmissionError, Unavailable
-from admission.ledger import answers, scripts
+from admission.errors import Unavailable
+from admission.ledger import answers, operations, scripts
 from admission.ledger.connection import RedisConnection
 from admission.ledger.faults import translate
 from admission.ledger.group import GroupCommit, Operation
 from admission.ledger.keys import bell, zone_keys
 from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
-from admission.model import Answer, IngestAnswer, Lease, Snapshot, SnapshotGroup
+from admission.model import Answer, IngestAnswer, Lease, Snapshot
 
 log = logging.getLogger(__name__)
 
 JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
+SECRET_BYTES: Final = 32
 CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
 
 
@@ -106,7 +108,7 @@ class Ledger:
             t0: zone time in ms, asked for before the platform was.
             token: of the poller's lease; None for a snapshot that somebody pushed.
         """
-        groups = [_group(group) for group in snapshot.groups]
+        groups = operations.groups(snapshot)
         op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
         return answers.ingested(now, result)
@@ -145,29 +147,59 @@ class Ledger:
         now, result = await self._perform(zone, {"op": "status"})
         return answers.status(zone, now, result)
 
-    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
+    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
+
+        Args:
+            by: who does it, for the audit; None: not audited.
 
         Raises:
             NotFound: no such pool. Conflict: too many pools are paused.
         """
-        now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on})
+        now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on, "by": by})
         return answers.paused(zone, now, result)
 
     async def set_limit(
-        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+        self,
+        zone: str,
+        pool: str,
+        limit: int,
+        ttl_ms: int,
+        scope: Sequence[str] | None,
+        by: str | None = None,
     ) -> Answer:
         """Limit a pool for a while; of this and policy's limit the smaller counts.
 
         Args:
             scope: the campaigns whose pools the caller may limit; None: any pool.
+            by: who does it, for the audit; None: not audited.
 
         Raises:
             NotFound: no such pool. Forbidden: beyond the scope.
         """
         op = {"op": "limit", "pool": pool, "limit": limit, "ttl_ms": ttl_ms, "scope": scope}
-        now, result = await self._perform(zone, op)
+        now, result = await self._perform(zone, op | {"by": by})
         return answers.limited(zone, now, result)
+
+    async def audit(self, zone: str, limit: int, before: str | None = None) -> Answer:
+        """What was done by hand, newest first; `before`: the id of an entry, only older ones."""
+        now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
+        return answers.audited(zone, now, result)
+
+    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
+        """What all replicas sign the zone's `report_url`s with; made by whoever needs it first.
+
+        Args:
+            anew: ask Redis, though this replica remembers one: another may have made its own after
+                a loss of both.
+        """
+        remembered = self._memory.newest(zone)
+        if remembered and remembered.secret and not anew:
+            return remembered.secret.encode()
+        offer = secrets.token_urlsafe(SECRET_BYTES)
+        _, result = await self._perform(zone, {"op": "secret", "offer": offer})
+        self._memory.keep_secret(zone, result["secret"])
+        return str(result["secret"]).encode()
 
     async def policy(self, zone: str) -> StoredPolicy:
         """The live policy."""
@@ -175,13 +207,19 @@ class Ledger:
         return answers.stored_policy(result)
 
     async def store_policy(
-        self, zone: str, policy: StoredPolicy, mode: str, expected: int | None = None
+        self,
+        zone: str,
+        policy: StoredPolicy,
+        mode: str,
+        expected: int | None = None,
+        by: str | None = None,
     ) -> tuple[int, bool]:
         """Replace the zone's policy.
 
         Args:
             mode: `file`, `apply`, `put` or `restore` (lua/policy.lua).
             expected: for `put`: the version that it replaces.
+            by: who does it, for the audit; None: not audited.
 
         Returns:
             The live version, and whether this call changed it.
@@ -189,7 +227,7 @@ class Ledger:
         Raises:
             Conflict: the live version is another.
         """
-        op = _policy_op(policy, mode) | {"expected": expected}
+        op = operations.policy(policy, mode) | {"expected": expected, "by": by}
         _, result = await self._change(zone, op)
         return int(result["version"]), bool(result["applied"])
 
@@ -227,7 +265,7 @@ class Ledger:
             await self._restore(zone, remembered)
             reply = await self._call(zone, ops)
         if "error" in reply:
-            raise _unusable(zone, reply["error"])
+            raise answers.unusable(zone, reply["error"])
         if remembered and reply["policy"] < remembered.version:
             await self._restore(zone, remembered)
         else:
@@ -237,11 +275,7 @@ class Ledger:
     async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
         """Redis lost the policy, or has an older one than this replica saw."""
         log.warning("zone %s: policy version %d restored", zone, remembered.version)
-        op = _policy_op(remembered, "restore") | {
-            "paused": json.dumps(dict(remembered.paused)),
-            "applied": list(remembered.applied) or None,
-        }
-        await self._call(zone, [_without_nulls(op)])
+        await self._call(zone, [_without_nulls(operations.restore(remembered))])
 
     async def _call(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
         keys = zone_keys(self._prefix, zone)
@@ -263,27 +297,6 @@ class Ledger:
         except NoScriptError:
             # A restarted or failed-over server: EVAL brings the script along.
             return await self._redis.eval(self._script.source, keys, *arguments)
-
-
-def _unusable(zone: str, error: str) -> AdmissionError:
-    if error == "no_policy":
-        return Unavailable(f"zone {zone} has no policy yet")
-    return Unavailable(f"zone {zone} was written by another version of this service: {error}")
-
-
-def _group(group: SnapshotGroup) -> dict[str, Any]:
-    return {"total": group.total, "unused": group.unused}
-
-
-def _policy_op(policy: StoredPolicy, mode: str) -> Operation:
-    return {
-        "op": "policy",
-        "mode": mode,
-        "version": policy.version or None,
-        "digest": policy.digest,
-        "fields": policy.fields,
-        "source": policy.source,
-    }
 
 
 def _without_nulls(op: Operation) -> Operation:

@@ -9,7 +9,7 @@ replicas the one that saw the highest version wins.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from admission.errors import AdmissionError, Unavailable
@@ -30,6 +30,7 @@ class StoredPolicy:
         source: JSON text of the policy.
         paused: pool, or `zone` for all of it -> since when it is paused, zone time in ms.
         applied: digests of the contents that were live before, oldest first, the newest of them.
+        secret: what all replicas sign with; empty when none was needed yet.
     """
 
     version: int = 0
@@ -38,6 +39,7 @@ class StoredPolicy:
     source: str
     paused: Mapping[str, int] = field(default_factory=dict)
     applied: tuple[str, ...] = ()
+    secret: str = field(default="", repr=False)
 
 
 class PolicyLost(Unavailable):
@@ -80,6 +82,11 @@ class PolicyMemory:
         if policy.version > self.version(zone):
             self._newest[zone] = policy
             self._on_policy(zone, policy)
+
+    def keep_secret(self, zone: str, secret: str) -> None:
+        """Remember what the zone's answers are signed with, so that it outlives Redis too."""
+        if remembered := self._newest.get(zone):
+            self._newest[zone] = replace(remembered, secret=secret)
 
     def saw(self, zone: str, version: int) -> None:
         """An answer named this version: fetch it if it is new, without waiting."""

@@ -43,6 +43,8 @@ class FakeDecider:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     withdrawn: list[str] = field(default_factory=list)
     stopped: bool = False
+    by: str | None = None
+    secrets_asked: list[bool] = field(default_factory=list)
 
     def zones(self) -> list[str]:
         return ["East", "West"]
@@ -82,14 +84,22 @@ class FakeDecider:
         await self._took("status", zone)
         return {"now": NOW, "recovering": zone == "West", "pools": POOLS, "stats": {}}
 
-    async def pause(self, zone: str, pool: str | None, on: bool) -> Answer:
+    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
+        self.by = by
         await self._took("pause", zone, pool, on)
         told = {"paused": on, "changed": True, "version": 8}
         return {"now": NOW, "zone": zone, "pool": pool, **told}
 
     async def set_limit(
-        self, zone: str, pool: str, limit: int, ttl_ms: int, scope: Sequence[str] | None
+        self,
+        zone: str,
+        pool: str,
+        limit: int,
+        ttl_ms: int,
+        scope: Sequence[str] | None,
+        by: str | None = None,
     ) -> Answer:
+        self.by = by
         await self._took("set_limit", zone, pool, limit, ttl_ms, scope)
         told = {"limit": limit, "set_limit": limit, "until": NOW + ttl_ms}
         return {"now": NOW, "zone": zone, "pool": pool, **told}
@@ -98,13 +108,27 @@ class FakeDecider:
         await self._took("policy", zone)
         return {**LIVE, "zone": zone}
 
-    async def put_policy(self, zone: str, document: Any, versions: frozenset[int] | None) -> Answer:
+    async def put_policy(
+        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        self.by = by
         await self._took("put_policy", zone, document, versions)
         return {**LIVE, "zone": zone, "policy": document, "changed": True}
 
-    async def patch_policy(self, zone: str, patch: Any, versions: frozenset[int] | None) -> Answer:
+    async def patch_policy(
+        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        self.by = by
         await self._took("patch_policy", zone, patch, versions)
         return {**LIVE, "zone": zone, "changed": True}
+
+    async def audit(self, zone: str, limit: int, before: str | None) -> Answer:
+        await self._took("audit", zone, limit, before)
+        return {"now": NOW, "zone": zone, "entries": []}
+
+    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
+        self.secrets_asked.append(anew)
+        return f"secret of {zone}".encode()
 
     async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         await self._took("push", zone, taken_at, groups)

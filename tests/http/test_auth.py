@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from admission.errors import ConfigError, Forbidden
 from admission.http.app import create_app
 from admission.http.auth import ANONYMOUS, Caller, Credentials, Role, Token
+from admission.http.capability import token_for
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
 from tests.http.house import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
@@ -36,9 +37,13 @@ WHO: Final[dict[tuple[str, str], set[str | None]]] = {
     ("POST", "/v1/zones/{zone}/pools/{pool}/resume"): set(),
     # A dialer only for a campaign that its token lists.
     ("PUT", "/v1/zones/{zone}/pools/{pool}/limit"): {"limited"},
+    ("GET", "/v1/zones/{zone}/audit"): set(),
     ("GET", "/v1/zones/{zone}/policy"): set(),
     ("PUT", "/v1/zones/{zone}/policy"): set(),
     ("PATCH", "/v1/zones/{zone}/policy"): set(),
+    ("POST", "/r/{token}/launched"): {"dialer", "source", "viewer", None},
+    ("POST", "/r/{token}/renew"): {"dialer", "source", "viewer", None},
+    ("POST", "/r/{token}/end"): {"dialer", "source", "viewer", None},
     ("GET", "/healthz"): {"dialer", "source", "viewer", None},
     ("GET", "/readyz"): {"dialer", "source", "viewer", None},
     ("GET", "/metrics"): {"viewer"},
@@ -55,6 +60,7 @@ BODIES: Final[dict[str, Any]] = {
 }
 
 
+TOKEN: Final = token_for(b"secret of East", ID, "collections")
 LIMIT: Final = BODIES["/v1/zones/{zone}/pools/{pool}/limit"]
 
 
@@ -82,7 +88,7 @@ async def test_every_role_at_every_route(guarded: Server) -> None:
     wrong = []
     for method, path in EVERY_ROUTE:
         for role in [*Role, None]:
-            url = path.format(id=ID, zone="East", pool="campaign:collections")
+            url = path.format(id=ID, zone="East", pool="campaign:collections", token=TOKEN)
             body = BODIES.get(path) if method != "GET" else None
             async with guarded.http.request(method, url, json=body, headers=bearer(role)) as answer:
                 may = role in WHO[method, path] | {"operator"}
