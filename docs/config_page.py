@@ -22,7 +22,8 @@ from admission.policy_parts import (
     PoolPolicy,
 )
 from admission.settings import TokenSettings
-from admission.settings_sources import SOURCE_TYPES, AgentSettings
+from admission.settings_huawei import AgentSettings
+from admission.settings_sources import SOURCE_TYPES
 
 MEANINGS = Path(__file__).with_name("settings.toml")
 NOBODY = "null"
