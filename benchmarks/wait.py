@@ -5,38 +5,36 @@ own). A port's `end` is posted to one of them; measured is the time from then un
 grant is read, on the same replica or on the other. Then 500 requests wait while nothing happens,
 and Redis counts its commands. Takes about half a minute.
 
-    python -m benchmarks.wait
+    python -m benchmarks wait
 """
 
 import asyncio
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio
 
+from benchmarks.report import Report, machine, machine_line
 from tests.http.replicas import Replica, calls, replicas, waiting
 from tests.redis_server import RedisServer
 
 ROUNDS = 400
+ROUNDS_QUICK = 40
 ROUNDS_WARM_UP = 20
 IDLE_WAITERS = 500
 IDLE_S = 5.0
+IDLE_QUICK_S = 1.0
 WAIT_MS = 30_000
-RESULTS = Path(__file__).parent / "results"
 
 
-async def wakes(url: str, on: Replica, ending: Replica, name: str) -> list[float]:
+async def wakes(url: str, on: Replica, ending: Replica, name: str, rounds: int) -> list[float]:
     """Seconds from an `end` on one replica to the grant of who waits on another, each round."""
     seconds = []
     held = await ending.ask(f"{name}-first")
-    for n in range(ROUNDS_WARM_UP + ROUNDS):
+    for n in range(ROUNDS_WARM_UP + rounds):
         waiter = asyncio.create_task(on.ask(f"{name}-{n}", WAIT_MS))
         await waiting(url, 1)
         started = time.perf_counter()
@@ -50,7 +48,7 @@ async def wakes(url: str, on: Replica, ending: Replica, name: str) -> list[float
     return seconds[ROUNDS_WARM_UP:]
 
 
-async def idle(url: str, both: list[Replica], campaigns: int) -> dict[str, float]:
+async def idle(url: str, both: list[Replica], campaigns: int, idle_s: float) -> dict[str, float]:
     """Commands a second while 500 wait in so many groups, on two replicas, and nothing happens."""
     held = await both[0].ask(f"idle-{campaigns}")
     waiters = [
@@ -63,7 +61,7 @@ async def idle(url: str, both: list[Replica], campaigns: int) -> dict[str, float
     async with redis.asyncio.Redis.from_url(url) as client:
         await client.config_resetstat()
         started = time.perf_counter()
-        await asyncio.sleep(IDLE_S)
+        await asyncio.sleep(idle_s)
         took = time.perf_counter() - started
         stats = await client.info("commandstats")
         scripts = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
@@ -85,20 +83,22 @@ async def _house() -> AsyncIterator[tuple[str, list[Replica]]]:
             yield server.url, both
 
 
-async def measure() -> dict[str, Any]:
+async def measure(*, quick: bool) -> dict[str, Any]:
+    rounds, idle_s = (ROUNDS_QUICK, IDLE_QUICK_S) if quick else (ROUNDS, IDLE_S)
     async with _house() as (url, (a, b)):
         async with redis.asyncio.Redis.from_url(url) as client:
             version = (await client.info("server"))["redis_version"]
         return {
             "machine": machine() | {"redis": version},
-            "rounds": ROUNDS,
+            "rounds": rounds,
             "wake_ms": {
-                "same replica": summary(await wakes(url, a, a, "same")),
-                "another replica": summary(await wakes(url, b, a, "other")),
+                "same replica": summary(await wakes(url, a, a, "same", rounds)),
+                "another replica": summary(await wakes(url, b, a, "other", rounds)),
             },
             "idle": {
                 f"{IDLE_WAITERS} waiters of {n} campaign{'s' * (n > 1)}": {
-                    name: round(value, 2) for name, value in (await idle(url, [a, b], n)).items()
+                    name: round(value, 2)
+                    for name, value in (await idle(url, [a, b], n, idle_s)).items()
                 }
                 for n in (1, 50)
             },
@@ -111,28 +111,11 @@ def summary(seconds: list[float]) -> dict[str, float]:
     return {name: round(1000 * value, 2) for name, value in named.items()}
 
 
-def machine() -> dict[str, Any]:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((x.partition(": ")[2] for x in lines if x.startswith("model name")), model)
-    return {
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load_1m": round(os.getloadavg()[0], 2),
-    }
-
-
 def table(found: dict[str, Any]) -> str:
-    m = found["machine"]
     lines = [
         "# Waiting for room",
         "",
-        f"{m['cpus']} x {m['cpu']}, {m['system']}, Python {m['python']}, Redis {m['redis']}, "
-        f"load {m['load_1m']}. Clients, two replicas and Redis share this machine.",
+        f"{machine_line(found['machine'])} Clients, two replicas and Redis share it.",
         "",
         f"From `end` of a port, posted, to the waiter's grant, read ({found['rounds']} rounds):",
         "",
@@ -156,13 +139,6 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    found = asyncio.run(measure())
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "wait.json").write_text(json.dumps(found, indent=1) + "\n")
-    (RESULTS / "wait.md").write_text(table(found))
-    print(table(found))
-
-
-if __name__ == "__main__":
-    main()
+def run(*, quick: bool) -> Report:
+    found = asyncio.run(measure(quick=quick))
+    return Report(data=found, markdown=table(found))
