@@ -1,0 +1,42 @@
+"""The client of dialers: `async with client.admission(...) as grant:`, or the same without async.
+
+Nothing here knows how a decision is made; it speaks api.md. `admission.client.portal` launches on
+Experience Portal what was granted here.
+"""
+
+from admission.client.answers import (
+    Denied,
+    Granted,
+    Listed,
+    Reported,
+    Reservation,
+    Snapshot,
+    Verdict,
+)
+from admission.client.blocking import BlockingClient, BlockingGrant
+from admission.client.client import AdmissionClient, AskOptions
+from admission.client.faults import NotAdmitted
+from admission.client.grant import Grant
+from admission.errors import AdmissionError, CallerError, Unavailable
+from admission.model import Outcome, Reason
+
+__all__ = [
+    "AdmissionClient",
+    "AdmissionError",
+    "AskOptions",
+    "BlockingClient",
+    "BlockingGrant",
+    "CallerError",
+    "Denied",
+    "Grant",
+    "Granted",
+    "Listed",
+    "NotAdmitted",
+    "Outcome",
+    "Reason",
+    "Reported",
+    "Reservation",
+    "Snapshot",
+    "Unavailable",
+    "Verdict",
+]
