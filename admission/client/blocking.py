@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -99,12 +99,13 @@ class BlockingClient:
 
     def __init__(self, url: str, **settings: Any) -> None:
         self._client = AdmissionClient(url, **settings)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="admission client", daemon=True
         )
-
-    def __enter__(self) -> Self:
         self._thread.start()
         self.run(self._client.__aenter__())
         return self
@@ -115,12 +116,14 @@ class BlockingClient:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        loop = self._running()
         try:
             self.run(self._client.__aexit__(kind, exc, trace))
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+            loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
-            self._loop.close()
+            loop.close()
 
     @contextmanager
     def admission(
@@ -152,16 +155,22 @@ class BlockingClient:
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop and wait for it."""
-        if not self._thread.is_alive():
+        try:
+            task = asyncio.run_coroutine_threadsafe(what, self._running())
+        except Unavailable:
             what.close()
-            raise Unavailable("this client is not open: use it in a `with`")
-        task = asyncio.run_coroutine_threadsafe(what, self._loop)
+            raise
         try:
             return task.result()
         except BaseException:
             task.cancel()  # whoever waited was interrupted: so is what it waited for
             raise
 
-    def soon(self, what: Any) -> None:
+    def soon(self, what: Callable[[], None]) -> None:
         """Run something on the loop without waiting."""
-        self._loop.call_soon_threadsafe(what)
+        self._running().call_soon_threadsafe(what)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise Unavailable("this client is not open: use it in a `with`")
+        return self._loop

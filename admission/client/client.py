@@ -18,10 +18,8 @@ from admission.client.grant import Grant
 from admission.client.wire import Call, Reply, Wire
 from admission.model import WAIT_MS_MAX, Outcome
 
-PATIENCE_S: Final = 10.0  # for an answer, whatever it is
 ASKS_AT_ONCE_MAX: Final = 1000  # one that waits for room keeps its connection
 REPORTS_AT_ONCE_MAX: Final = 50
-CLOSE_S: Final = 5.0
 NO_OPERATOR_S: Final = 5.0  # where the service cannot say when it is worth asking again
 PAGE: Final = 500
 
@@ -56,6 +54,8 @@ class AdmissionClient:
         token: of a dialer; empty: none is needed.
         owner: which dialer process this is, to list its reservations after a restart.
         timeout_s: of one try, beside the time that an ask waits for room.
+        patience_s: for an answer, whatever it is: so long a request is repeated.
+        close_s: how long closing waits for reports that are on their way.
         tls: for https; None: the system's authorities.
         stopwatch: monotonic seconds.
 
@@ -70,6 +70,8 @@ class AdmissionClient:
         token: str = "",
         owner: str | None = None,
         timeout_s: float = 5.0,
+        patience_s: float = 10.0,
+        close_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
         stopwatch: Stopwatch = time.monotonic,
     ) -> None:
@@ -80,6 +82,8 @@ class AdmissionClient:
 
         self._owner = owner
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._close_s = close_s
         self._stopwatch = stopwatch
         # Connections of their own: asks that wait for room must not hold up a report.
         self._asks, self._reports = wire(ASKS_AT_ONCE_MAX), wire(REPORTS_AT_ONCE_MAX)
@@ -90,7 +94,7 @@ class AdmissionClient:
         await self._stack.enter_async_context(self._asks)
         await self._stack.enter_async_context(self._reports)
         self._desk.open()
-        self._stack.push_async_callback(self._desk.close, CLOSE_S)
+        self._stack.push_async_callback(self._desk.close, self._close_s)
         return self
 
     async def __aexit__(
@@ -136,7 +140,7 @@ class AdmissionClient:
             method="POST",
             path="/v1/admissions",
             timeout_s=self._timeout_s + body.get("wait_ms", 0) / 1000,
-            patience_s=PATIENCE_S,
+            patience_s=self._patience_s,
             body=body | ({"pools": pools} if pools else {}),
         )
         return self._desk.decision(await self._asks.call(call), pools)
@@ -185,7 +189,7 @@ class AdmissionClient:
             method="PUT",
             path=f"/v1/zones/{zone}/pools/{pool}/limit",
             timeout_s=self._timeout_s,
-            patience_s=min(PATIENCE_S, ttl_ms / 1000),
+            patience_s=min(self._patience_s, ttl_ms / 1000),
             body={"limit": limit, "ttl_ms": ttl_ms},
         )
         return int((await self._asks.call(call)).body["limit"])
@@ -195,7 +199,7 @@ class AdmissionClient:
             method="GET",
             path=path,
             timeout_s=self._timeout_s,
-            patience_s=PATIENCE_S,
+            patience_s=self._patience_s,
             params=params,
         )
         return await self._asks.call(call)

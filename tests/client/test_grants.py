@@ -1,0 +1,249 @@
+"""A dialer's calls through the client, against the real service: they end whatever happens."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from admission.client import (
+    AdmissionClient,
+    Denied,
+    Granted,
+    NotAdmitted,
+    Outcome,
+    Reason,
+    Unavailable,
+)
+from admission.errors import Conflict, NotFound
+from tests.client.house import found, in_use, losing, until_is
+from tests.http.replicas import waiting
+from tests.service.house import House
+
+
+async def test_a_call_is_asked_for_launched_and_ended(house: House, client: AdmissionClient):
+    async with client.admission("collections", channel="sip") as grant:
+        assert grant.launch_within_s() > 0
+        assert await in_use(house) == 1
+        grant.launched(port_taken=True, session_id="s-1", mpp="mpp1")
+        assert (await grant.settled()).state == "live"
+        up = await found(house, grant.id)
+        assert (up["session"], up["mpp"], up["owner"]) == ("s-1", "mpp1", "dialer-1")
+    over = await found(house, grant.id)
+    assert (over["state"], over["outcome"]) == ("ended", "completed")
+    assert over["granted_at"] <= over["ended_at"] <= over["released_at"]
+    assert await in_use(house) == 0
+
+
+async def test_a_block_that_raises_leaves_its_call_to_the_next_photograph(
+    house: House, client: AdmissionClient
+):
+    ids = []
+
+    async def call() -> None:
+        async with client.admission("collections") as grant:
+            ids.append(grant.id)
+            grant.launched()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await call()
+    over = await found(house, ids[0])
+    assert (over["state"], over["outcome"], over.get("ended_at")) == ("live", "unknown", None)
+
+
+async def test_a_dialer_that_is_cancelled_reports_too(house: House, client: AdmissionClient):
+    held = asyncio.Event()
+    ids = []
+
+    async def call() -> None:
+        async with client.admission("collections") as grant:
+            ids.append(grant.id)
+            held.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await held.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_is(house, ids[0], outcome="unknown")
+
+
+async def test_what_the_dialer_says_of_the_end_is_what_is_reported_once(
+    house: House, client: AdmissionClient
+):
+    async with client.admission("collections") as grant:
+        grant.ended(Outcome.BUSY)
+        grant.ended("failed")
+        assert (await grant.settled()).state == "ended"
+    over = await found(house, grant.id)
+    assert over["outcome"] == "busy"
+    with pytest.raises(ValueError, match="exploded"):
+        grant.ended("exploded")
+
+
+async def test_the_end_is_said_in_the_zones_time_and_never_too_late(
+    house: House, client: AdmissionClient
+):
+    async with client.admission("collections") as grant:
+        before = (await house.get("/v1/zones/East/time"))["now"]
+        noted = grant.zone_now()
+        after = (await house.get("/v1/zones/East/time"))["now"]
+        assert noted <= after
+        grant.ended(ended_at=noted)
+    assert (await found(house, grant.id))["ended_at"] == noted
+    assert noted <= before + (after - before)
+
+
+async def test_a_denial_is_a_value_and_raised_only_where_a_grant_is_needed(
+    house: House, client: AdmissionClient
+):
+    granted = await client.ask("collections", count=10, channel="sip")
+    assert isinstance(granted, Granted)
+    assert (granted.granted, len(granted.grants), granted.reason) == (8, 8, Reason.CAMPAIGN_LIMIT)
+    denied = await client.ask("collections", channel="sip")
+    assert isinstance(denied, Denied)
+    assert (denied.pool, denied.limit) == ("campaign:collections", 8)
+    with pytest.raises(NotAdmitted, match="campaign_limit") as refused:
+        async with client.admission("collections"):
+            raise AssertionError("it was denied")
+    assert refused.value.answer.in_use == 8
+    for grant in granted.grants:
+        async with grant:
+            grant.ended("not_launched")
+    assert await in_use(house) == 0
+
+
+async def test_patience_waits_for_room(house: House, client: AdmissionClient, redis_url: str):
+    first = await client.ask("collections", count=8, channel="sip")
+
+    async def call() -> str:
+        async with client.admission("collections", channel="sip", patience_s=60) as grant:
+            return grant.id
+
+    asking = asyncio.create_task(call())
+    await waiting(redis_url, 1)
+    first.grants[0].ended()
+    async with asyncio.timeout(30):
+        assert await asking
+
+
+async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(house: House):
+    now, answers = [0.0], []
+
+    class Slow(AdmissionClient):
+        async def ask(self, campaign: str, **options: Any) -> Granted | Denied:
+            answers.append(await super().ask(campaign, **options))
+            now[0] += 20.0 if len(answers) == 1 else 0.0
+            return answers[-1]
+
+    async with (
+        Slow(house.url, stopwatch=lambda: now[0]) as slow,
+        slow.admission("collections", channel="sip") as grant,
+    ):
+        assert grant.launch_within_s() == 20.0
+        [late], [held] = answers[0].grants, answers[1].grants
+        assert held is grant
+        await late.settled()
+        assert (await found(house, late.id))["outcome"] == "not_launched"
+        assert await in_use(house) == 1
+
+
+async def test_a_lost_answer_is_asked_for_again_and_granted_once(house: House):
+    async with losing(house.url) as wire, AdmissionClient(wire.url) as client:
+        wire.answers_to_lose = 2
+        async with client.admission("collections", channel="sip") as grant:
+            assert wire.lost == 2
+            assert await in_use(house) == 1
+            wire.answers_to_lose = 1
+            grant.launched(session_id="s-9")
+            await grant.settled()
+            assert (await found(house, grant.id))["session"] == "s-9"
+            wire.answers_to_lose = 1
+    await until_is(house, grant.id, state="ended")
+    assert await in_use(house) == 0
+    assert wire.lost == 4
+
+
+async def test_an_outage_is_never_a_denial_and_never_a_grant():
+    async with AdmissionClient("http://127.0.0.1:1", patience_s=0) as client:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await client.ask("collections")
+
+
+async def test_leaving_does_not_wait_for_a_service_that_is_gone(house: House):
+    """The report stays behind in the background, so the call's own task goes on."""
+    async with losing(house.url) as wire, AdmissionClient(wire.url, close_s=0) as client:
+        answer = await client.ask("collections")
+        [grant] = answer.grants
+        wire.answers_to_lose = 10_000
+        grant.ended()
+        assert await grant.settled(0.01) is None
+
+
+async def test_faults_are_typed(house: House, client: AdmissionClient):
+    with pytest.raises(NotFound, match="no such zone"):
+        await client.ask("collections", zone="Nowhere")
+    await client.ask("collections", request_id="r-1")
+    with pytest.raises(Conflict):
+        await client.ask("collections", request_id="r-1", channel="h323")
+    with pytest.raises(ValueError, match="use ask"):
+        async with client.admission("collections", count=2):
+            raise AssertionError("it takes one")
+
+
+async def test_a_repeat_of_a_request_is_the_same_grant(house: House, client: AdmissionClient):
+    first = await client.ask("collections", request_id="r-1")
+    again = await client.ask("collections", request_id="r-1")
+    assert again.repeated
+    assert [one.id for one in again.grants] == [one.id for one in first.grants]
+
+
+async def test_a_dry_run_takes_nothing_and_explains(house: House, client: AdmissionClient):
+    answer = await client.ask("collections", dry_run=True, explain=True, channel="sip")
+    assert (answer.admitted, answer.grants, answer.dry_run) == (True, (), True)
+    assert {one.pool: one.verdict for one in answer.verdicts}["channel:sip"] == "ok"
+    assert await in_use(house) == 0
+
+
+async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
+    house: House, client: AdmissionClient
+):
+    answer = await client.ask("collections", count=2, channel="sip", pools=["trunk:carrier-a"])
+    answer.grants[0].launched(port_taken=True, session_id="s-1")
+    await answer.grants[0].settled()
+    async with AdmissionClient(house.url, owner="dialer-1") as restarted:
+        listed = [one async for one in restarted.reservations("East", owner="dialer-1")]
+        assert {one.id for one in listed} == {one.id for one in answer.grants}
+        for one in listed:
+            grant = restarted.take_up(one)
+            assert grant.late
+            assert grant.restated()["pools"] == ["trunk:carrier-a"]
+            grant.ended("completed" if one.session else "not_launched")
+            await grant.settled()
+    assert await in_use(house) == 0
+
+
+async def test_a_dialer_paces_its_campaign_by_its_free_agents(
+    house: House, client: AdmissionClient
+):
+    assert await client.limit("East", "campaign:collections", 1, ttl_ms=60_000) == 1
+    await client.ask("collections")
+    assert (await client.ask("collections")).reason is Reason.CAMPAIGN_LIMIT
+
+
+async def test_what_is_handed_over_is_not_ended_here(house: House, client: AdmissionClient):
+    async with client.admission("collections") as grant:
+        grant.launched(session_id="s-1")
+        grant.handed_over()
+    assert (await found(house, grant.id))["state"] == "live"
+
+
+async def test_many_calls_share_the_client(house: House, client: AdmissionClient):
+    async def call(n: int) -> bool:
+        async with client.admission(f"c{n % 3}", channel="sip", patience_s=60) as grant:
+            grant.launched(port_taken=True)
+        return grant.answered is not None
+
+    assert all(await asyncio.gather(*(call(n) for n in range(50))))
+    assert await in_use(house) == 0
