@@ -1,0 +1,149 @@
+"""What deploy/ ships is sound by its own rules, and fits the service."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from admission.config import load_settings
+from tests.tools import tool
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+CONFIG = DEPLOY / "admission.toml"
+SECRETS = {"REDIS_PASSWORD": "r", "EPM_PASSWORD": "e"}
+MANIFESTS = [
+    document
+    for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text("utf-8"))
+]
+EXPOSURE_MAX = 20  # tenths, by `systemd-analyze security`: 0 is a locked box, 100 the usual unit
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text("utf-8")))
+
+
+def workloads() -> dict[str, dict[str, Any]]:
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]
+        for one in MANIFESTS
+        if one["kind"] in ("Deployment", "StatefulSet")
+    }
+
+
+def test_the_first_configuration_is_sound() -> None:
+    settings = load_settings(CONFIG, SECRETS)
+    assert settings.zones["East"].shadow
+
+
+def test_the_systemd_unit_is_sound(tmp_path: Path) -> None:
+    unit = tmp_path / "admission.service"
+    text = (DEPLOY / "systemd" / "admission.service").read_text("utf-8")
+    # The command must exist where the unit is verified.
+    unit.write_text(text.replace("/opt/admission/bin/admission", sys.executable), "utf-8")
+    analyze = tool("systemd-analyze")
+    assert run(analyze, "verify", unit) == ""
+    run(analyze, "security", "--offline=yes", f"--threshold={EXPOSURE_MAX}", unit)
+
+
+def test_the_systemd_unit_waits_longer_than_the_service_takes_to_end() -> None:
+    text = (DEPLOY / "systemd" / "admission.service").read_text("utf-8")
+    found = re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    assert found
+    assert int(found[1]) * 1000 > shutdown_ms()
+
+
+def shutdown_ms() -> int:
+    server = load_settings(CONFIG, SECRETS).server
+    return server.shutdown_delay_ms + server.shutdown_grace_ms
+
+
+def test_the_compose_file_follows_the_specification() -> None:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    run(sys.executable, "-m", "check_jsonschema", *schema, DEPLOY / "docker" / "compose.yaml")
+
+
+def test_what_the_compose_file_mounts_is_there() -> None:
+    mounted = [
+        volume.partition(":")[0]
+        for service in compose()["services"].values()
+        for volume in service.get("volumes", ())
+        if volume.startswith(".")
+    ]
+    assert mounted
+    assert [one for one in mounted if not (DEPLOY / "docker" / one).is_file()] == []
+
+
+def test_the_image_has_all_that_it_copies_and_runs_as_nobody() -> None:
+    text = (DEPLOY / "docker" / "Dockerfile").read_text("utf-8")
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    sources = [one for line in copies for one in line.split()]
+    assert sources
+    assert [one for one in sources if not (ROOT / one).exists()] == []
+    kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert set(sources) <= set(kept)
+    users = re.findall(r"^USER (\d+)", text, re.MULTILINE)
+    assert [int(user) > 0 for user in users] == [True]
+
+
+@pytest.mark.parametrize("manifest", sorted((DEPLOY / "kubernetes").glob("*.yaml")), ids=str)
+def test_the_manifests_follow_the_schema_of_kubernetes(manifest: Path) -> None:
+    run(sys.executable, "-m", "kubernetes_validate", "--strict", manifest)
+
+
+def test_every_selector_finds_the_pods_that_it_means() -> None:
+    labels = [template["metadata"]["labels"] for template in workloads().values()]
+    selectors = [selector for one in MANIFESTS for selector in selectors_of(one)]
+    assert len(selectors) >= len(MANIFESTS) - 1
+    assert [one for one in selectors if one not in labels] == []
+
+
+def selectors_of(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    spec = manifest["spec"]
+    found = spec.get("selector") or spec.get("podSelector") or {}
+    return [found.get("matchLabels", found)]
+
+
+def test_the_pods_end_later_than_the_service_takes_to_end() -> None:
+    pod = workloads()["admission"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] * 1000 > shutdown_ms()
+    grace = compose()["services"]["admission-1"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) * 1000 > shutdown_ms()
+
+
+def test_every_container_has_probes_and_no_rights() -> None:
+    for name, template in workloads().items():
+        (container,) = template["spec"]["containers"]
+        probes = {"startupProbe", "livenessProbe", "readinessProbe"}
+        assert probes <= container.keys(), name
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True
+        rights = container["securityContext"]
+        assert (rights["allowPrivilegeEscalation"], rights["readOnlyRootFilesystem"]) == (
+            False,
+            True,
+        )
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("where", ["compose", "kubernetes"])
+def test_what_the_environment_overrides_is_a_setting(where: str) -> None:
+    (container,) = workloads()["admission"]["spec"]["containers"]
+    environ = {
+        "compose": compose()["services"]["admission-1"]["environment"],
+        "kubernetes": {one["name"]: one.get("value", "secret") for one in container["env"]},
+    }[where]
+    settings = load_settings(CONFIG, environ)
+    assert settings.redis.url.startswith("redis://")
+    assert "127.0.0.1" not in settings.redis.url

@@ -1,0 +1,158 @@
+"""Two replicas behind the HAProxy that deploy/ configures: what dialers see when one dies."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.test_serve import Running
+from tests.tools import tool
+
+CONFIG = Path(__file__).parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
+REACHED_S = 30
+TRIES = 5
+ZONE = """
+[redis]
+url = "{redis}"
+[zones.East]
+source = "static"
+channels = ["sip"]
+capacity = {{ sip = 2 }}
+launch_within_ms = 100
+claim_within_ms = 0
+[zones.East.campaigns."*"]
+"""
+
+
+class Balanced:
+    """Two replicas, and what one sees of them through the balancer."""
+
+    def __init__(self, replicas: list[Running]) -> None:
+        self.replicas = replicas
+        first, second = (replica.url.removeprefix("http://") for replica in replicas)
+        # The socket is bound here and handed over, so that its port is ours for certain.
+        listener = socket.create_server(("127.0.0.1", 0))
+        stats = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        places = {
+            "ADMISSION_BIND": f"fd@{listener.fileno()}",
+            "ADMISSION_STATS": f"fd@{stats.fileno()}",
+            "ADMISSION_1": first,
+            "ADMISSION_2": second,
+        }
+        self._process = subprocess.Popen(
+            [tool("haproxy"), "-db", "-f", str(CONFIG)],
+            env={**os.environ, **places},
+            pass_fds=(listener.fileno(), stats.fileno()),
+            stderr=subprocess.DEVNULL,
+        )
+        for one in (listener, stats):
+            one.close()
+
+    def call(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and answer; None: the balancer's own, or (0) nobody's."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(self.url + path, data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, None
+        except OSError:
+            return 0, None
+
+    def ask(self, **more: Any) -> dict[str, Any]:
+        """As a dialer asks: who loses an answer repeats, with the same request_id."""
+        body = {"campaign": "collections", "request_id": f"r-{time.monotonic_ns()}", **more}
+        answers = (self.call("/v1/admissions", body) for _ in range(TRIES))
+        return dict(next(answer for status, answer in answers if status == 200))
+
+    def end(self, granted: dict[str, Any]) -> None:
+        for one in granted["reservations"]:
+            status, _ = self.call(f"/v1/reservations/{one['id']}/end", {})
+            assert status == 200
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=REACHED_S)
+
+    def until_reached(self) -> None:
+        deadline = time.monotonic() + REACHED_S
+        while self.call("/readyz")[0] != 200:
+            assert self._process.poll() is None, "haproxy ended"
+            assert time.monotonic() < deadline, "nothing answers behind the balancer"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def balanced(tmp_path: Path) -> Iterator[Balanced]:
+    tool("haproxy")
+    with ExitStack() as stack:
+        server = stack.enter_context(RedisServer())
+        file = tmp_path / "admission.toml"
+        file.write_text(ZONE.format(redis=server.url), "utf-8")
+        behind = Balanced([stack.enter_context(running(file)) for _ in range(2)])
+        stack.callback(behind.stop)
+        behind.until_reached()
+        yield behind
+
+
+@contextmanager
+def running(file: Path) -> Iterator[Running]:
+    """A replica, which the test may kill."""
+    replica = Running(file.parent, str(file))
+    yield replica
+    if replica.process.poll() is None:
+        replica.stop()
+
+
+def decisions(replica: Running) -> int:
+    """How many asks this replica decided."""
+    with urllib.request.urlopen(f"{replica.url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line for line in lines if line.startswith("admission_decisions_total{")]
+    return sum(int(float(line.rpartition(" ")[2])) for line in found)
+
+
+def test_dialers_do_not_notice_which_replica_answers_nor_that_one_died(balanced: Balanced) -> None:
+    for granted in [balanced.ask() for _ in range(2)]:
+        balanced.end(granted)
+    assert all(decisions(replica) > 0 for replica in balanced.replicas)
+
+    kept = balanced.ask()
+    victim = balanced.replicas[0].process
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    for _ in range(6):
+        granted = balanced.ask()
+        assert granted["decision"] == "grant"
+        balanced.end(granted)
+    balanced.end(kept)
+
+
+def test_who_waits_at_one_replica_gets_what_is_freed_at_the_other(balanced: Balanced) -> None:
+    taken = [balanced.ask() for _ in range(2)]
+    assert balanced.ask()["reason"] == "no_capacity"
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(balanced.ask, wait_ms=30_000) for _ in range(2)]
+        for one in taken:
+            balanced.end(one)
+        assert [one.result()["decision"] for one in waiting] == ["grant", "grant"]
+
+
+def test_numbers_of_one_replica_are_not_shown_through_the_balancer(balanced: Balanced) -> None:
+    assert balanced.call("/metrics")[0] == 404

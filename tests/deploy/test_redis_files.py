@@ -1,0 +1,106 @@
+"""A real server starts with each Redis configuration of deploy/, and suits the service."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from admission.ledger.connection import open_connection
+from admission.settings import RedisSettings
+from tests.redis_server import server_binary
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "redis"
+START_S = 30
+
+
+@contextmanager
+def started(name: str, folder: Path, *more: str) -> Iterator[redis.Redis]:
+    """A server with this configuration, but for its places: a socket and a folder of the test's."""
+    config = folder / name
+    text = (FOLDER / name).read_text("utf-8")
+    config.write_text(text.replace("redis-1.example.com", "127.0.0.1"), "utf-8")
+    # Short: the path of a unix socket may have 107 bytes.
+    socket = Path(f"/tmp/adm-{folder.stat().st_ino}.s")
+    places = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    with (folder / "log").open("wb") as log:
+        command = [server_binary(), config, *more, *places]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        client = redis.Redis(unix_socket_path=str(socket))
+        deadline = time.monotonic() + START_S
+        while not answers(client):
+            assert process.poll() is None, (folder / "log").read_text("utf-8")
+            assert time.monotonic() < deadline, "it does not answer"
+            time.sleep(0.01)
+        yield client
+        client.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=START_S)
+        socket.unlink(missing_ok=True)
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def value(name: str, key: str) -> str:
+    found = re.search(rf"^{key} (.+)$", (FOLDER / name).read_text("utf-8"), re.MULTILINE)
+    assert found, f"{name} says nothing of {key}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ["single.conf", "replicated.conf", "cluster.conf"])
+def test_it_keeps_what_it_is_told(name: str, tmp_path: Path) -> None:
+    with started(name, tmp_path) as client:
+        said = client.config_get("maxmemory-policy", "appendonly", "appendfsync")
+    assert said == {
+        "maxmemory-policy": "noeviction",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+    }
+
+
+@pytest.mark.parametrize("name", ["single.conf", "replicated.conf"])
+async def test_the_service_takes_it_without_a_warning(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with started(name, tmp_path) as client:
+        path = client.connection_pool.connection_kwargs["path"]
+        connection = await open_connection(RedisSettings(url=f"unix://{path}"))
+        await connection.check()
+        await connection.close()
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == []
+
+
+def test_a_primary_without_replicas_takes_no_write_of_a_script(tmp_path: Path) -> None:
+    with (
+        started("replicated.conf", tmp_path) as client,
+        pytest.raises(redis.ResponseError, match="NOREPLICAS"),
+    ):
+        client.eval("return redis.call('SET', KEYS[1], 'value')", 1, "key")
+
+
+def test_the_primaries_of_a_cluster_want_a_replica_too() -> None:
+    assert value("cluster.conf", "min-replicas-to-write") == "1"
+
+
+def test_sentinel_starts_and_watches_the_primary(tmp_path: Path) -> None:
+    with started("sentinel.conf", tmp_path, "--sentinel") as client:
+        (watched,) = client.sentinel_masters().values()
+    assert (watched["name"], watched["quorum"]) == ("admission", 2)
+
+
+def test_an_old_primary_stops_before_there_is_a_new_one() -> None:
+    stops_ms = 1000 * int(value("replicated.conf", "min-replicas-max-lag"))
+    assert stops_ms < int(value("sentinel.conf", "sentinel down-after-milliseconds admission"))
+    stops_ms = 1000 * int(value("cluster.conf", "min-replicas-max-lag"))
+    assert stops_ms < int(value("cluster.conf", "cluster-node-timeout"))
