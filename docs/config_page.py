@@ -22,7 +22,7 @@ from admission.policy_parts import (
     PoolPolicy,
 )
 from admission.settings import TokenSettings
-from admission.settings_huawei import AgentSettings
+from admission.settings_huawei import AgentSettings, SignInSettings
 from admission.settings_sources import SOURCE_TYPES
 
 MEANINGS = Path(__file__).with_name("settings.toml")
@@ -84,6 +84,7 @@ def tables() -> Iterator[Table]:
         title = f'[sources.NAME] with type = "{kind}"'
         yield Table(title=title, model=source, words=(f"source.{kind}", "source"))
     yield Table(title="agents = [{ … }]", model=AgentSettings, words=("source.agent",))
+    yield Table(title="sign_in = { … }", model=SignInSettings, words=("source.sign_in",))
     yield Table(title="[zones.NAME]", model=ZonePolicy, words=("zone",))
     yield Table(title="[zones.NAME.mpps.NAME]", model=MppPolicy, words=("mpp",))
     application = "[zones.NAME.applications.NAME]"
@@ -95,13 +96,37 @@ def tables() -> Iterator[Table]:
 
 
 def page() -> str:
-    """The page. Raises `LookupError` for a setting without a meaning, or a meaning without one."""
-    meanings = _flat(tomllib.loads(MEANINGS.read_text("utf-8")))
-    used: set[str] = set()
-    parts = [TOP, *("\n".join(_table(one, meanings, used)) + "\n" for one in tables())]
-    if unused := sorted(meanings.keys() - used):
-        raise LookupError(f"settings.toml explains what is no setting: {', '.join(unused)}")
+    """The page. Raises `LookupError` for settings without a meaning, or meanings without one."""
+    meanings = Meanings(_flat(tomllib.loads(MEANINGS.read_text("utf-8"))))
+    parts = [TOP, *("\n".join(_table(one, meanings)) + "\n" for one in tables())]
+    meanings.check()
     return "\n".join(parts)
+
+
+class Meanings:
+    """The words of settings.toml, and whether they fit the settings."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._words = words
+        self._used: set[str] = set()
+        self._missing: list[str] = []
+
+    def of(self, table: Table, key: str) -> str:
+        """What this key of the table means."""
+        places = [f"{words}.{key}" for words in table.words]
+        known = [place for place in places if place in self._words]
+        if not known:
+            self._missing.append(places[0])
+            return ""
+        self._used.add(known[0])
+        return self._words[known[0]]
+
+    def check(self) -> None:
+        """Raises `LookupError` with all that does not fit."""
+        if self._missing:
+            raise LookupError(f"docs/settings.toml lacks the meaning of {', '.join(self._missing)}")
+        if unused := sorted(self._words.keys() - self._used):
+            raise LookupError(f"docs/settings.toml explains no setting: {', '.join(unused)}")
 
 
 def _flat(meanings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -113,22 +138,14 @@ def _flat(meanings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _table(table: Table, meanings: Mapping[str, str], used: set[str]) -> Iterator[str]:
-    def meaning(key: str) -> str:
-        places = [f"{words}.{key}" for words in table.words]
-        for place in places:
-            if place in meanings:
-                used.add(place)
-                return meanings[place]
-        raise LookupError(f"docs/settings.toml has no meaning of {places[0]} ({table.title})")
-
+def _table(table: Table, meanings: Meanings) -> Iterator[str]:
     schema = table.model.model_json_schema()
     required = schema.get("required", ())
-    yield f"## `{table.title}`\n\n{meaning('_')}\n"
+    yield f"## `{table.title}`\n\n{meanings.of(table, '_')}\n"
     yield "| key | value | default | |\n|---|---|---|---|"
     for key, one in schema["properties"].items():
         default = "**required**" if key in required else _default(one)
-        yield f"| `{key}` | {_value(one)} | {default} | {meaning(key)} |"
+        yield f"| `{key}` | {_value(one)} | {default} | {meanings.of(table, key)} |"
     if table.title == "[server]":
         yield f"\nIn the environment: `{variable(('server', 'port'))}`, and so on."
 
@@ -137,7 +154,7 @@ def _default(schema: Mapping[str, Any]) -> str:
     default = schema.get("default")
     if "const" in schema:
         return "**required**"
-    if default is None or default in ([], {}):
+    if default is None or default == [] or isinstance(default, dict):
         return "*absent*"
     return f"`{json.dumps(default)}`"
 

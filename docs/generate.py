@@ -20,7 +20,11 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 def main(arguments: list[str]) -> int:
     """Write, or check."""
-    made = {FOLDER / name: make().rstrip() + "\n" for name, make in PAGES.items()}
+    try:
+        made = {FOLDER / name: make().rstrip() + "\n" for name, make in PAGES.items()}
+    except LookupError as fault:
+        print(fault, file=sys.stderr)
+        return 1
     stale = [path for path, text in made.items() if not _is(path, text)]
     if arguments == ["--check"]:
         for path in stale:
