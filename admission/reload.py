@@ -1,6 +1,7 @@
 """SIGHUP: the configuration file is read again, and what can change while serving changes.
 
-Tokens and zones can: tokens are replaced, a zone's policy becomes live if that content never was.
+Tokens, zones and certificates can: tokens are replaced, a zone's policy becomes live if that
+content never was, the files of the certificates are read again under their old names.
 For everything else the log says that a restart is needed. A broken file changes nothing.
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 from admission.config import InvalidSettings, load_settings
 from admission.errors import AdmissionError, ConfigError
 from admission.http.auth import Credentials, Role, Token
+from admission.http.tls import Certificates
 from admission.policy import ZonePolicy
 from admission.service import Service
 from admission.settings import Settings
@@ -32,7 +34,7 @@ class Reloader:
         path: the file; None: the built-in demo, which has none.
         environ: overrides and secrets.
         started: the settings that the service was started with.
-        service, credentials: what changes.
+        service, credentials, certificates: what changes.
     """
 
     def __init__(
@@ -42,18 +44,21 @@ class Reloader:
         started: Settings,
         service: Service,
         credentials: Credentials,
+        certificates: Certificates | None = None,
     ) -> None:
         self._path = path
         self._environ = environ
         self._started = started
         self._service = service
         self._credentials = credentials
+        self._certificates = certificates
 
     async def reload(self) -> bool:
         """Read the file and take over what can be. Returns: whether all of that went well.
 
         Raises nothing: what goes wrong is logged.
         """
+        renewed = self._renew_certificates()
         if self._path is None:
             log.warning("SIGHUP: the demo has no file to read again")
             return False
@@ -66,7 +71,18 @@ class Reloader:
             return False
         for what in _needs_restart(self._started, settings):
             log.warning("SIGHUP: %s: restart the service for that", what)
-        return await self._take(dict(_servable(self._started, settings)))
+        return await self._take(dict(_servable(self._started, settings))) and renewed
+
+    def _renew_certificates(self) -> bool:
+        if self._certificates is None:
+            return True
+        try:
+            self._certificates.reload()
+        except ConfigError as fault:
+            log.error("SIGHUP: the certificates stay as they are: %s", fault.detail)
+            return False
+        log.info("SIGHUP: certificates read again")
+        return True
 
     async def _take(self, zones: dict[str, ZonePolicy]) -> bool:
         try:

@@ -13,10 +13,12 @@ from admission.config import load_settings, with_platform_url
 from admission.errors import ConfigError, Unavailable
 from admission.http.app import create_app
 from admission.http.auth import Credentials
+from admission.http.connections import allow_many_files
 from admission.http.server import serve_app
+from admission.http.tls import Certificates
 from admission.reload import Reloader, reread_on_hangup, tokens_of
 from admission.service import Service, open_service
-from admission.settings import Settings
+from admission.settings import ServerSettings, Settings
 from admission.sim.demo_platform import platform_for
 from admission.sim.portal_app import serving
 from admission.sim.portal_contract import CURRENT_PATH
@@ -49,9 +51,12 @@ async def serve(path: Path | None, environ: dict[str, str], *, announce: bool = 
             telemetry = Telemetry()
             service = await stack.enter_async_context(open_service(settings, telemetry))
             credentials = Credentials(tokens_of(settings))
-            reloader = Reloader(path, environ, settings, service, credentials)
+            certificates = certificates_of(settings.server)
+            reloader = Reloader(path, environ, settings, service, credentials, certificates)
             await stack.enter_async_context(reread_on_hangup(reloader.reload))
-            await _listen(settings, service, telemetry, credentials, stop, announce=announce)
+            await _listen(
+                settings, service, telemetry, credentials, certificates, stop, announce=announce
+            )
 
 
 @asynccontextmanager
@@ -67,6 +72,7 @@ async def _listen(
     service: Service,
     telemetry: Telemetry,
     credentials: Credentials,
+    certificates: Certificates | None,
     stop: asyncio.Event,
     *,
     announce: bool,
@@ -80,6 +86,7 @@ async def _listen(
         metrics_public=server.metrics_public,
         event_clients=settings.limits.event_clients,
         public_url=server.public_url,
+        requests_per_s=settings.limits.requests_per_s_per_caller,
     )
 
     background: list[asyncio.Task[None]] = []
@@ -96,6 +103,8 @@ async def _listen(
             stop=stop,
             grace_ms=server.shutdown_grace_ms,
             delay_ms=server.shutdown_delay_ms,
+            certificates=certificates,
+            connections_max=allow_many_files(),
             without_credentials=server.allow_anonymous,
             on_listening=listening,
         )
@@ -105,6 +114,13 @@ async def _listen(
     finally:
         for task in background:
             task.cancel()
+
+
+def certificates_of(server: ServerSettings) -> Certificates | None:
+    """What TLS needs, None without it; raises `ConfigError`."""
+    if server.tls_cert is None or server.tls_key is None:
+        return None
+    return Certificates(server.tls_cert, server.tls_key, server.client_ca)
 
 
 async def _announce(settings: Settings, service: Service, port: int) -> None:

@@ -18,11 +18,13 @@ from admission.http.keys import (
     DOORS,
     FEED,
     LIFECYCLE,
+    RATE,
     TELEMETRY,
     Lifecycle,
 )
 from admission.http.openapi import describe
 from admission.http.port import Decider
+from admission.http.rate import RequestRate
 from admission.http.routes import add_routes, doors, routes
 from admission.telemetry import Telemetry
 
@@ -36,6 +38,7 @@ def create_app(
     metrics_public: bool = False,
     event_clients: int = 100,
     public_url: str = "",
+    requests_per_s: float = 0,
 ) -> web.Application:
     """The HTTP side of the service, to be run with `admission.http.server.serve_app`.
 
@@ -48,6 +51,7 @@ def create_app(
         default_zone: the zone of an ask that names none; None: it must name one.
         metrics_public: /metrics needs no credentials.
         event_clients: how many may follow /v1/events at once.
+        requests_per_s: of one caller, in this process; 0: no limit.
         public_url: what a `report_url` begins with; empty: as each request was addressed.
     """
     app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
@@ -57,6 +61,7 @@ def create_app(
     app[CREDENTIALS] = credentials or Credentials()
     app[TELEMETRY] = telemetry or Telemetry()
     app[LIFECYCLE] = Lifecycle()
+    app[RATE] = RequestRate(requests_per_s)
     app[DEFAULT_ZONE] = default_zone
     app[FEED] = Feed(decider.status, clients_max=event_clients)
     app.on_shutdown.extend((_stop_waiting, _end_events))

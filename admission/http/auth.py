@@ -17,6 +17,7 @@ from admission.errors import ConfigError, Forbidden
 from admission.http.problems import Unauthorized
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
+_NOBODYS: Final = bytes(32)  # no token is known that has this digest
 
 
 class Role(StrEnum):
@@ -118,7 +119,7 @@ class Credentials:
         self, tokens: Iterable[Token] = (), *, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        self._known: tuple[_Known, ...] = tuple(map(_known, tokens))
+        self._known = _by_digest(tokens)
 
     @property
     def configured(self) -> bool:
@@ -137,7 +138,7 @@ class Credentials:
             ConfigError: a digest is malformed, or the last token would go: that would open the
                 door to everybody. Nothing changes then.
         """
-        known = tuple(map(_known, tokens))
+        known = _by_digest(tokens)
         if self._known and not known:
             raise ConfigError("auth.tokens: the last token cannot be removed while serving")
         self._known = known
@@ -158,12 +159,16 @@ class Credentials:
 
     def _find(self, token: str) -> _Known | None:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        found = None
-        # Every digest is compared, also after a hit: the time says nothing of which one it was.
-        for known in self._known:
-            if hmac.compare_digest(known.digest, digest):
-                found = known
-        return found
+        # Which bucket it falls into says nothing: nobody can choose what a digest is, and the
+        # table is salted. What is in the bucket is compared in constant time, a miss as well.
+        found = self._known.get(digest)
+        is_it = hmac.compare_digest(found.digest if found else _NOBODYS, digest)
+        return found if is_it else None
+
+
+def _by_digest(tokens: Iterable[Token]) -> dict[bytes, _Known]:
+    known = map(_known, tokens)
+    return {one.digest: one for one in known}
 
 
 def _known(token: Token) -> _Known:

@@ -8,17 +8,18 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from admission.http.auth import Role
+from admission.http.auth import ANONYMOUS, Caller
 from admission.http.keys import (
     CALLER,
     CREDENTIALS,
     DOORS,
     LIFECYCLE,
+    RATE,
     REQUEST_ID,
     TELEMETRY,
     Door,
 )
-from admission.http.problems import problem_of, problem_response
+from admission.http.problems import Unauthorized, problem_of, problem_response
 
 X_REQUEST_ID: Final = "X-Request-ID"
 SERVER_NAME: Final = "admission"
@@ -52,8 +53,7 @@ async def _answer(
     request: web.Request, handler: Handler, door: Door, request_id: str
 ) -> web.StreamResponse:
     try:
-        if door.roles is not None:
-            _let_in(request, door.roles)
+        _let_in(request, door)
         return await handler(request)
     except asyncio.CancelledError:
         raise
@@ -61,10 +61,30 @@ async def _answer(
         return problem_response(problem_of(error, request_id), error)
 
 
-def _let_in(request: web.Request, roles: frozenset[Role]) -> None:
-    caller = request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
-    caller.require_role(roles)
+def _let_in(request: web.Request, door: Door) -> None:
+    """Check who it is, whether it may, and whether it asks too fast.
+
+    Who shows no token, or a wrong one, is counted by its address: so is guessing.
+    """
+    if door.roles is None:
+        if door.is_limited:
+            _count(request, None)
+        return
+    try:
+        caller = request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+    except Unauthorized:
+        _count(request, None)
+        raise
+    _count(request, caller)
+    caller.require_role(door.roles)
     request[CALLER] = caller
+
+
+def _count(request: web.Request, caller: Caller | None) -> None:
+    rate = request.app[RATE]
+    if rate.is_limited:
+        is_known = caller is not None and caller is not ANONYMOUS
+        rate.take(f"token {caller.name}" if caller and is_known else f"address {request.remote}")
 
 
 def request_id_of(request: web.BaseRequest) -> str:

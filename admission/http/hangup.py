@@ -7,9 +7,11 @@ so the server's own cancellation of every handler stays off.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
+from admission.http.connections import Patience
 from admission.http.front import SERVER_NAME, X_REQUEST_ID, request_id_of
 from admission.http.problems import malformed_request
 
@@ -17,14 +19,36 @@ from admission.http.problems import malformed_request
 class HangupProtocol(web.RequestHandler):
     """One connection, which tells a handler that its client is gone."""
 
-    __slots__ = ("on_hangup",)
+    __slots__ = ("_connections_max", "_left_bytes", "_stuck_since", "_wire", "on_hangup")
 
     on_hangup: Callable[[], object] | None
+
+    def __init__(
+        self, manager: web.Server, *, connections_max: int = 1 << 20, **options: Any
+    ) -> None:
+        super().__init__(manager, **options)
+        self._connections_max = connections_max
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client came."""
         self.on_hangup = None
+        self._wire = cast(asyncio.Transport, transport)
+        self._left_bytes, self._stuck_since = 0, self._loop.time()
         super().connection_made(transport)
+        if self._manager is not None and len(self._manager.connections) > self._connections_max:
+            self._wire.abort()
+
+    def look(self, now: float, patience: Patience) -> None:
+        """End the connection, if its client is too slow to ask or to read."""
+        left, before = self._wire.get_write_buffer_size(), self._left_bytes
+        self._left_bytes = left
+        if self._request_count == 0 and not left:  # since it was opened
+            if now - self._stuck_since > patience.first_request_s:
+                self._wire.abort()
+        elif not left or left < before:
+            self._stuck_since = now
+        elif now - self._stuck_since > patience.reading_s:
+            self._wire.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""

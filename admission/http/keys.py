@@ -13,6 +13,7 @@ from admission.http.auth import Caller, Credentials, Role
 from admission.http.description import Description
 from admission.http.feed import Feed
 from admission.http.port import Decider
+from admission.http.rate import RequestRate
 from admission.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Who may call a route, and its name in metrics. `roles` None: everybody, no credentials."""
+    """Who may call a route, and its name in metrics. `roles` None: everybody, no credentials.
+
+    `is_limited`: who has no credentials to be known by is held to the rate by its address.
+    """
 
     path: str
     roles: frozenset[Role] | None
+    is_limited: bool = False
 
 
 Doors: TypeAlias = Mapping[Handler, Door]
@@ -44,6 +49,7 @@ LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 DOORS: web.AppKey[Doors] = web.AppKey("doors")
 CAPABILITIES: web.AppKey[Capabilities] = web.AppKey("capabilities")
 DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
+RATE = web.AppKey("rate", RequestRate)
 DESCRIPTION = web.AppKey("description", Description)
 FEED = web.AppKey("feed", Feed)
 

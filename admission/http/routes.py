@@ -219,7 +219,11 @@ def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
 
 def doors(served: Iterable[Route]) -> dict[Handler, Door]:
     """What the front needs to know of each handler."""
-    return {route.handler: Door(path=route.path, roles=route.roles) for route in served}
+    return {route.handler: _door(route) for route in served}
+
+
+def _door(route: Route) -> Door:
+    return Door(path=route.path, roles=route.roles, is_limited=429 in route.faults)
 
 
 def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:

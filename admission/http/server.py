@@ -8,18 +8,21 @@ stop is set -> not ready (/readyz 503), still serving for delay_ms, so that bala
 
 import asyncio
 import ipaddress
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from aiohttp import web
 
 from admission.errors import ConfigError
+from admission.http.connections import Patience, watched
 from admission.http.hangup import HangupProtocol
 from admission.http.keys import CREDENTIALS, LIFECYCLE
+from admission.http.tls import Certificates
 
-_BACKLOG = 1024
-_KEEPALIVE_S = 75.0
-_LET_IN_TURNS = 10
+_BACKLOG: Final = 1024
+_KEEPALIVE_S: Final = 75.0
+_HANDSHAKE_S: Final = 10.0
+_LET_IN_TURNS: Final = 10
 
 
 async def serve_app(
@@ -31,8 +34,10 @@ async def serve_app(
     grace_ms: int = 5000,
     delay_ms: int = 0,
     reuse_port: bool = False,
-    ssl_context: ssl.SSLContext | None = None,
+    certificates: Certificates | None = None,
     without_credentials: bool = False,
+    patience: Patience | None = None,
+    connections_max: int = 1 << 20,
     on_listening: Callable[[int], object] | None = None,
 ) -> None:
     """Serve until `stop` is set, then leave in order.
@@ -43,6 +48,9 @@ async def serve_app(
         grace_ms: how long requests under way may take to finish.
         delay_ms: how long to go on serving, not ready, before no longer listening.
         reuse_port: share the port with other processes.
+        certificates: for TLS; when they change, who connects from then on sees the new ones.
+        patience: with slow clients.
+        connections_max: more of them are closed at once.
         without_credentials: listen on another address than loopback though no token is configured.
 
     Raises:
@@ -55,13 +63,23 @@ async def serve_app(
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=grace_ms / 1000)
     await runner.setup()
     try:
-        server = await _listen(runner, host, port, reuse_port, ssl_context)
+        server = await _listen(
+            runner,
+            host,
+            port,
+            reuse_port=reuse_port,
+            connections_max=connections_max,
+            certificates=certificates,
+        )
+        manager = runner.server
+        assert manager is not None, "the runner is set up"
         try:
-            if on_listening is not None:
-                on_listening(server.sockets[0].getsockname()[1])
-            await stop.wait()
-            app[LIFECYCLE].stopping = True
-            await asyncio.sleep(delay_ms / 1000)
+            async with watched(_Connections(manager), patience or Patience()):
+                if on_listening is not None:
+                    on_listening(server.sockets[0].getsockname()[1])
+                await stop.wait()
+                app[LIFECYCLE].stopping = True
+                await asyncio.sleep(delay_ms / 1000)
         finally:
             server.close()
             # Whom the system let in just before takes some turns of the loop to appear here.
@@ -75,9 +93,32 @@ async def _listen(
     runner: web.AppRunner,
     host: str,
     port: int,
+    *,
     reuse_port: bool,
-    ssl_context: ssl.SSLContext | None,
+    connections_max: int,
+    certificates: Certificates | None,
 ) -> asyncio.Server:
+    loop, options = asyncio.get_running_loop(), dict[str, Any](backlog=_BACKLOG)
+    if reuse_port:
+        options["reuse_port"] = True
+    if certificates is not None:
+        options |= {"ssl": certificates.context, "ssl_handshake_timeout": _HANDSHAKE_S}
+    return await loop.create_server(_protocols(runner, connections_max), host, port, **options)
+
+
+class _Connections:
+    """All that are open now, as a thing that can be walked through again and again."""
+
+    def __init__(self, manager: web.Server) -> None:
+        self._manager = manager
+
+    def __iter__(self) -> Iterator[HangupProtocol]:
+        for one in self._manager.connections:
+            if isinstance(one, HangupProtocol):
+                yield one
+
+
+def _protocols(runner: web.AppRunner, connections_max: int) -> Callable[[], HangupProtocol]:
     loop, manager = asyncio.get_running_loop(), runner.server
     assert manager is not None, "the runner is set up"
 
@@ -85,13 +126,12 @@ async def _listen(
         return HangupProtocol(
             manager,
             loop=loop,
+            connections_max=connections_max,
             keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,  # type: ignore[arg-type]  # none at all: metrics count the answers
+            access_log=None,  # none at all: metrics count the answers
         )
 
-    return await loop.create_server(
-        connection, host, port, backlog=_BACKLOG, reuse_port=reuse_port or None, ssl=ssl_context
-    )
+    return connection
 
 
 def is_loopback(host: str) -> bool:
