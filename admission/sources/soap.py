@@ -37,6 +37,10 @@ _XML_SPACE: Final = " \t\r\n"
 _HTML: Final = (b"<html", b"<!doctype html")
 
 
+class NotTaken(SourceError):
+    """The platform never took the request, so what was asked for has not happened and will not."""
+
+
 class SoapFault(SourceError):
     """The platform answered with a fault.
 
@@ -77,7 +81,7 @@ def write_request(
         soap_action: the action's URI; `{operation}` in it becomes the operation.
         version: of SOAP.
 
-    Errors: SourceError where a text has characters that XML cannot carry.
+    Errors: NotTaken where a text has characters that XML cannot carry.
     """
     written = "".join(f"<a:{name}>{_text(name, one)}</a:{name}>" for name, one in fields.items())
     body = (
@@ -128,7 +132,7 @@ def _headers(action: str, version: SoapVersion) -> dict[str, str]:
 def _text(name: str, value: Value) -> str:
     text = str(value)
     if _NOT_XML.search(text):
-        raise SourceError(f"{name} has a character that XML cannot carry")
+        raise NotTaken(f"{name} has a character that XML cannot carry")
     return escape(text)
 
 

@@ -14,7 +14,14 @@ import aiohttp
 from admission.errors import SourceError
 from admission.settings_portal import ExperiencePortalSettings
 from admission.sources.base import one_line
-from admission.sources.soap import Envelope, SoapFault, Value, read_response, write_request
+from admission.sources.soap import (
+    Envelope,
+    NotTaken,
+    SoapFault,
+    Value,
+    read_response,
+    write_request,
+)
 from admission.sources.transport import BODY_BYTES_MAX, KEEP_ALIVE_S, read_body, tls_of, trouble
 
 CONNECTIONS_MAX: Final = 4
@@ -57,7 +64,8 @@ class SoapClient:
                 through ringing). After it the outcome is unknown.
 
         Returns: the fields of the response by local name, as they were written.
-        Errors: SoapFault for a fault, SourceError for everything else.
+        Errors: SoapFault for a fault; NotTaken where the request was not delivered or was refused
+            before it was read; SourceError for everything else: nobody knows what became of it.
         """
         limit_ms = timeout_ms or self._settings.timeout_ms
         try:
@@ -68,6 +76,8 @@ class SoapClient:
         except TimeoutError:
             late = SourceError(f"no answer within {limit_ms} ms")
             raise self._placed(operation, late) from None
+        except aiohttp.ClientConnectorError as error:
+            raise self._placed(operation, NotTaken(trouble(error))) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # no `from error`: its repr would show the Authorization header to whoever logs it
             raise self._placed(operation, SourceError(trouble(error))) from None
@@ -102,7 +112,7 @@ class SoapClient:
     def _open(self) -> aiohttp.ClientSession:
         """The one session, made late because it belongs to the event loop that runs."""
         if self._closed:
-            raise SourceError("this connection is closed")
+            raise NotTaken("this connection is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -136,7 +146,7 @@ class SoapClient:
         said = one_line(error.detail, secret=secret)
         detail = f"{operation} at {self._settings.place}: {said}"
         if not isinstance(error, SoapFault):
-            return SourceError(detail)
+            return type(error)(detail)
         description = one_line(error.description, secret=secret)
         return SoapFault(detail, return_code=error.return_code, description=description)
 
@@ -144,11 +154,11 @@ class SoapClient:
 def _check_head(response: aiohttp.ClientResponse, auth: str) -> None:
     status = response.status
     if status == 401:
-        raise SourceError(f"the credentials are refused (401), {_asked_for(response, auth)}")
+        raise NotTaken(f"the credentials are refused (401), {_asked_for(response, auth)}")
     if status in _STATUS:
-        raise SourceError(_STATUS[status])
+        raise NotTaken(_STATUS[status])
     if 300 <= status < 400:
-        raise SourceError(f"sends elsewhere ({status}): set url to the final address")
+        raise NotTaken(f"sends elsewhere ({status}): set url to the final address")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise SourceError("the answer is compressed, which was not asked for")
 
