@@ -1,9 +1,10 @@
-"""The command line: `admission serve | demo | check | simulate | apply | set | pause | ...`.
+"""The command line: `admission serve | demo | check | simulate | apply | ask | top | ...`.
 
-Exit codes: 0 ok, 1 failed check, 2 usage or configuration, 3 unreachable.
+Exit codes: 0 granted or ok, 1 denied or failed check, 2 usage or configuration, 3 unreachable.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Coroutine, Sequence
@@ -12,8 +13,9 @@ from typing import Any
 
 import uvloop
 
-from admission import __version__, cli_policy
-from admission.config import describe_errors, load_settings
+from admission import __version__, cli_dialer, cli_policy, cli_token, cli_top
+from admission.cli_help import EXIT_CODES, add_command
+from admission.config import describe_errors, listed_errors, load_settings
 from admission.errors import AdmissionError, ConfigError, Unavailable
 
 OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -41,19 +43,26 @@ def _complain(what: object, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="admission", description="May I launch? Asked before an outbound call is placed."
+        prog="admission",
+        description="May I launch? Asked before an outbound call is placed.",
+        epilog=f"{EXIT_CODES}. Help with examples: admission COMMAND --help",
     )
     parser.add_argument("--version", action="version", version=f"admission {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_demo, _add_check, _add_simulate, *cli_policy.ADD_COMMANDS):
-        add(commands)
+    here = (_add_serve, _add_demo, _add_check, _add_simulate, cli_token.add_token)
+    for room in (here, *(one.ADD_COMMANDS for one in (cli_dialer, cli_top, cli_policy))):
+        for add in room:
+            add(commands)
     return parser
 
 
 def _add_serve(commands: Any) -> None:
-    serve = commands.add_parser(
-        "serve", help="run the service", description="Run the service until Ctrl-C."
-    )
+    serve = add_command(
+        commands, "serve", "run the service until Ctrl-C",
+        "admission serve                    # the demo: embedded Redis, simulated platform",
+        "admission serve my.toml",
+        "ADMISSION__SERVER__PORT=9090 admission serve my.toml",
+    )  # fmt: skip
     serve.add_argument(
         "file",
         nargs="?",
@@ -65,7 +74,11 @@ def _add_serve(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     text = "greedy dialers against a simulated platform, live in the terminal"
-    demo = commands.add_parser("demo", help=text, description=f"{text}. Ctrl-C ends it.")
+    demo = add_command(
+        commands, "demo", text,
+        "admission demo                     # guarded by the controller",
+        "admission demo --unguarded         # the same dialers, looking for themselves",
+    )  # fmt: skip
     demo.add_argument(
         "--unguarded",
         action="store_true",
@@ -77,14 +90,17 @@ def _add_demo(commands: Any) -> None:
 
 def _add_check(commands: Any) -> None:
     text = "check a configuration file and explain every error"
-    check = commands.add_parser("check", help=text, description=text)
+    check = add_command(commands, "check", text, "admission check my.toml")
     check.add_argument("file", type=Path)
+    check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(run=_check)
 
 
 def _add_simulate(commands: Any) -> None:
     text = "run a simulated platform alone"
-    simulate = commands.add_parser("simulate", help=text, description=text)
+    simulate = add_command(
+        commands, "simulate", text, "admission simulate experience-portal --port 9080"
+    )
     simulate.add_argument("platform", choices=["experience-portal"])
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=int, default=9080)
@@ -110,9 +126,16 @@ def _check(chosen: argparse.Namespace) -> int:
     try:
         load_settings(chosen.file, os.environ)
     except ConfigError as fault:
-        return _complain(describe_errors(fault), FAILED)
-    print(f"{chosen.file}: ok")
+        if not chosen.json:
+            return _complain(describe_errors(fault), FAILED)
+        print(json.dumps(_checked(chosen.file, listed_errors(fault)), indent=2))
+        return FAILED
+    print(json.dumps(_checked(chosen.file, []), indent=2) if chosen.json else f"{chosen.file}: ok")
     return OK
+
+
+def _checked(file: Path, errors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"file": str(file), "ok": not errors, "errors": errors}
 
 
 def _simulate(chosen: argparse.Namespace) -> int:

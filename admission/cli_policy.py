@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from admission.assignments import merge_patch
+from admission.cli_help import add_command
 from admission.cli_http import Api, Place, path_of
 from admission.errors import ConfigError
 
@@ -26,7 +27,11 @@ T = TypeVar("T")
 def add_set(commands: Any) -> None:
     """`admission set ZONE path=value ...`."""
     text = "change a zone's live policy"
-    parser = _command(commands, "set", text, _set)
+    parser = command(
+        commands, "set", text, _set,
+        "admission set East campaigns.collections.limit=50",
+        'admission set East headroom=5% campaigns."*".weight=2 pools.trunk:old=',
+    )  # fmt: skip
     parser.add_argument("zone")
     parser.add_argument(
         "assignments",
@@ -38,19 +43,28 @@ def add_set(commands: Any) -> None:
 
 def add_pause(commands: Any) -> None:
     """`admission pause ZONE [POOL]`."""
-    parser = _command(commands, "pause", "stop grants of a zone or a pool", _pause)
+    parser = command(
+        commands, "pause", "stop grants of a zone or a pool", _pause,
+        "admission pause East", "admission pause East mpp:mpp1",
+    )  # fmt: skip
     _zone_and_pool(parser)
 
 
 def add_resume(commands: Any) -> None:
     """`admission resume ZONE [POOL]`."""
-    parser = _command(commands, "resume", "grant again in a zone or a pool", _pause)
+    parser = command(
+        commands, "resume", "grant again in a zone or a pool", _pause,
+        "admission resume East", "admission resume East campaign:collections",
+    )  # fmt: skip
     _zone_and_pool(parser)
 
 
 def add_status(commands: Any) -> None:
     """`admission status [ZONE]`."""
-    parser = _command(commands, "status", "show all zones, or every pool of one", _status)
+    parser = command(
+        commands, "status", "show all zones, or every pool of one", _status,
+        "admission status", "admission status East --json",
+    )  # fmt: skip
     parser.add_argument("zone", nargs="?")
 
 
@@ -92,10 +106,15 @@ def show(chosen: argparse.Namespace, found: Any, text: str) -> None:
     print(json.dumps(found, indent=2) if chosen.json else text)
 
 
-def _command(
-    commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], int]
+def command(
+    commands: Any,
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+    *examples: str,
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    """A command that talks to a service, with examples at the end of its help."""
+    parser = add_command(commands, name, text, *examples)
     parser.set_defaults(run=run, command=name)
     add_remote(parser)
     return parser
@@ -141,7 +160,10 @@ def _status(chosen: argparse.Namespace) -> int:
 def add_apply(commands: Any) -> None:
     """`admission apply FILE`."""
     text = "make a file's policies live, after showing what differs"
-    parser = _command(commands, "apply", text, _apply)
+    parser = command(
+        commands, "apply", text, _apply,
+        "admission apply my.toml", "admission apply my.toml --dry-run",
+    )  # fmt: skip
     parser.add_argument("file", type=Path)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", action="store_true", help="only show what differs")

@@ -9,7 +9,7 @@ An error says where it stands: the dotted key, the line of the file, or the vari
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -141,6 +141,13 @@ def describe_errors(error: ConfigError) -> str:
     count = len(error.errors)
     head = f"{error.source}: {count} error{'s' if count > 1 else ''}"
     return "\n".join([head, *(f"  {one}" for one in error.errors)])
+
+
+def listed_errors(error: ConfigError) -> list[dict[str, Any]]:
+    """The same for programs."""
+    if not isinstance(error, InvalidSettings):
+        return [{"place": "", "message": error.detail, "line": None}]
+    return [asdict(one) for one in error.errors]
 
 
 def _text(path: Path) -> str:

@@ -22,9 +22,10 @@ from admission.settings import Settings
 from admission.sim.demo_calls import CallFeed
 from admission.sim.demo_house import SEED, House, open_house, tuned
 from admission.sim.demo_meter import LastWarning, Meter
-from admission.sim.demo_screen import Screen, is_terminal, screen
+from admission.sim.demo_screen import Screen, screen
 from admission.sim.demo_table import summary
 from admission.sim.dialer import CALLS_MAX, SOUND, Dialer, Habits, Phone
+from admission.terminal import is_terminal
 
 DIALERS_PER_ZONE: Final = 3  # of each campaign
 SECONDS_MAX: Final = 7 * 24 * 3600.0

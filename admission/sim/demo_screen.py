@@ -1,20 +1,12 @@
 """Where the demo's numbers go: a table that stays in place, or now and then a line."""
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final, Protocol, TextIO
+from contextlib import contextmanager
+from typing import Protocol, TextIO
 
-from admission.sim.demo_table import Numbers, coloured, one_line, plain, table
-
-# ANSI/xterm: the other screen buffer, no cursor, no wrapping; and all of it back.
-ENTER: Final = "\x1b[?1049h\x1b[H\x1b[2J\x1b[?25l\x1b[?7lstarting ..."
-LEAVE: Final = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-HOME: Final = "\x1b[H"
-CLEAR_LINE: Final = "\x1b[K"
-CLEAR_BELOW: Final = "\x1b[J"
+from admission.sim.demo_table import Numbers, one_line, table
+from admission.terminal import Canvas, canvas, is_terminal
 
 
 class Screen(Protocol):
@@ -27,21 +19,16 @@ class Screen(Protocol):
 
 
 class Table:
-    """Redraws one table in place, without ever clearing the screen: so it does not flicker."""
+    """One table, in place."""
 
     every_s = 0.25
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._paint = plain if "NO_COLOR" in os.environ else coloured
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
 
     def show(self, numbers: Numbers) -> None:
-        """Draw as many lines as the window has."""
-        rows = shutil.get_terminal_size().lines
-        lines = table(numbers, self._paint)[:rows]
-        text = f"{CLEAR_LINE}\r\n".join(lines)
-        self._out.write(f"{HOME}{text}{CLEAR_LINE}{CLEAR_BELOW}")
-        self._out.flush()
+        """Draw it."""
+        self._canvas.draw(table(numbers, self._canvas.paint))
 
 
 class Lines:
@@ -60,21 +47,9 @@ class Lines:
 
 @contextmanager
 def screen() -> Iterator[Screen]:
-    """The table if standard output is a terminal that can; it is given back as it was."""
-    out = sys.stdout
+    """The table if standard output is a terminal that can."""
     if not is_terminal():
-        yield Lines(out)
+        yield Lines(sys.stdout)
         return
-    try:
-        out.write(ENTER)
-        out.flush()
-        yield Table(out)
-    finally:
-        with suppress(OSError):  # the terminal may be gone
-            out.write(LEAVE)
-            out.flush()
-
-
-def is_terminal() -> bool:
-    """Whether somebody watches who can see a table stay in place."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    with canvas() as drawn:
+        yield Table(drawn)

@@ -1,16 +1,14 @@
 """The demo's numbers as text: pure, from a frozen moment to lines of at most 79 columns."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final
+
+from admission.terminal import Paint, bar, plain
 
 # One less than the terminal: where a line ends in the last column, clearing to its end clears that.
 WIDTH: Final = 79
-BAR: Final = 20
 LEGEND: Final = "An over-launch is a launch that found no free port: the simulator's own count."
-Style: TypeAlias = Literal["head", "good", "bad", "dim"]
-Paint: TypeAlias = Callable[[Style, str], str]
-_SGR: Final[Mapping[Style, str]] = {"head": "1", "good": "32", "bad": "1;31", "dim": "2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +75,6 @@ class Numbers:
     note: str = ""
 
 
-def plain(_style: Style, text: str) -> str:
-    """No colour."""
-    return text
-
-
-def coloured(style: Style, text: str) -> str:
-    """ANSI colour, which changes no width."""
-    return f"\x1b[{_SGR[style]}m{text}\x1b[0m"
-
-
 def table(numbers: Numbers, paint: Paint = plain) -> list[str]:
     """The whole screen: at most 24 lines for two zones and five campaigns."""
     return [
@@ -128,12 +116,6 @@ def summary(numbers: Numbers) -> list[str]:
 def percent(part: int, whole: int) -> str:
     """Such as `0.3%`."""
     return f"{100 * part / max(1, whole):.1f}%"
-
-
-def bar(part: int, whole: int) -> str:
-    """Such as `[###.......]`: never full before all of it is."""
-    filled = min(BAR, BAR * part // max(1, whole))
-    return f"[{'#' * filled}{'.' * (BAR - filled)}]"
 
 
 def reasons(denies: Mapping[str, int], room: int) -> str:

@@ -1,11 +1,36 @@
 """What the tests of the whole service stand on."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import admission.service
+from admission.cli import main
 from tests.service.house import EAST, FakeSource, House, house_of, settings_of
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in a thread of its own. Returns: exit code, what it printed, its errors."""
+    for name in ("ADMISSION_URL", "ADMISSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(_exit_code, arguments)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def _exit_code(arguments: tuple[str, ...]) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 @pytest.fixture

@@ -2,41 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from admission.cli import main
 from admission.http.app import create_app
 from admission.http.auth import Credentials, Role
 from tests.http.house import FakeDecider, serving
 from tests.http.test_auth import token
+from tests.service.conftest import Run
 from tests.service.house import EAST, House
-
-Run = Callable[..., Awaitable[tuple[int, str, str]]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command in a thread of its own. Returns: exit code, what it printed, its errors."""
-    for name in ("ADMISSION_URL", "ADMISSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = await asyncio.to_thread(_exit_code, arguments)
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def _exit_code(arguments: tuple[str, ...]) -> int:
-    try:
-        return main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import io
 
 import pytest
 
-from admission.sim.demo_screen import CLEAR_LINE, ENTER, HOME, LEAVE, Table, screen
+from admission.sim.demo_screen import Table, screen
 from admission.sim.demo_table import Numbers
+from admission.terminal import CLEAR_LINE, ENTER, HOME, LEAVE, Canvas
 
 NUMBERS = Numbers(place="", seconds=1, zones=(), campaigns=())
 
@@ -40,7 +41,7 @@ def test_a_terminal_is_given_back_even_after_a_failure(
 
 
 def test_the_table_is_drawn_over_itself_without_clearing_the_screen(terminal: Terminal) -> None:
-    Table(terminal).show(NUMBERS)
+    Table(Canvas(terminal)).show(NUMBERS)
     drawn = terminal.getvalue()
     assert drawn.startswith(HOME)
     assert "\x1b[2J" not in drawn
@@ -51,7 +52,7 @@ def test_the_table_has_no_more_lines_than_the_window(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LINES", "5")
-    Table(terminal).show(NUMBERS)
+    Table(Canvas(terminal)).show(NUMBERS)
     assert terminal.getvalue().count("\n") == 4
 
 
@@ -59,7 +60,7 @@ def test_no_colour_where_none_is_wanted(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    Table(terminal).show(NUMBERS)
+    Table(Canvas(terminal)).show(NUMBERS)
     assert "m" not in terminal.getvalue().partition("admission")[0]
     assert "\x1b[1m" not in terminal.getvalue()
 

@@ -6,19 +6,17 @@ from dataclasses import replace
 import pytest
 
 from admission.sim.demo_table import (
-    BAR,
     WIDTH,
     CampaignNumbers,
     Numbers,
     ZoneNumbers,
-    bar,
-    coloured,
     one_line,
     percent,
     reasons,
     summary,
     table,
 )
+from admission.terminal import BAR, bar, coloured
 
 SGR = re.compile("\x1b\\[[0-9;]*m")
 
