@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
+from admission import redis_url
 from admission.config_environ import Overrides, overrides, variable
 from admission.config_tables import TableReader
 from admission.errors import ConfigError
@@ -224,7 +224,7 @@ def _secrets_in_urls(document: dict[str, Any]) -> list[Problem]:
 
 def _has_password(url: str) -> bool:
     try:
-        return urlsplit(url).password is not None
+        return redis_url.has_password(url)
     except ValueError:
         return False
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from admission import redis_url
 from admission.explain import SHA256, Problem, refuse
 from admission.model import Name, Text
 from admission.policy import ZonePolicy
@@ -19,19 +20,13 @@ from admission.secret_refs import Secret
 from admission.settings_base import FilePath, OptionalHttpUrl, Section
 from admission.settings_sources import SourceSettings
 
-REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 SHUTDOWN_MS_MAX: Final = 600_000
 SCOPE_MAX: Final = 5_000
 
 
 def _redis_url(url: str) -> str:
-    try:
-        known = not url or ("://" in url and urlsplit(url).scheme in REDIS_SCHEMES)
-    except ValueError:
-        known = False
-    if not known:
-        starts = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
-        raise ValueError(f"must be empty (embedded) or start with one of {starts}")
+    if url:
+        redis_url.check(url)
     return url
 
 
@@ -113,8 +108,7 @@ class RedisSettings(Section):
         """Where it is, in words fit for a log: without credentials and options."""
         if not self.url:
             return f"embedded in {self.data_dir}"
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        return redis_url.shown(self.url)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -129,9 +123,10 @@ class RedisSettings(Section):
                 message = "needs a url: the embedded server has no users"
                 yield Problem(place=(key,), message=message)
         if self.ca_file and self.scheme in ("", "unix", "redis"):
-            message = "needs TLS: a url that starts with rediss://"
+            message = "needs TLS: a url that starts with rediss://, or of sentinels or a cluster"
             yield Problem(place=("ca_file",), message=message)
-        if self.password and urlsplit(self.url).password:
+        of_one = self.scheme not in redis_url.OF_MANY  # there each host may have its own
+        if self.password and of_one and redis_url.has_password(self.url):
             yield Problem(place=("password",), message="is given twice: here and in url")
 
 

@@ -1,4 +1,7 @@
-"""A real Redis server for tests: on a unix socket, without persistence, ready in about 25 ms."""
+"""A real Redis server for tests: on a unix socket, without persistence, ready in about 25 ms.
+
+Several together, as replicas, sentinels or a cluster: redis_sets.py.
+"""
 
 import os
 import shutil
@@ -28,7 +31,10 @@ class RedisServer:
     Use as a context manager, or `start` and `stop`. `kill` and `start` again to see a crash.
     """
 
-    def __init__(self, **options: str) -> None:
+    arguments: tuple[str, ...] = ()
+
+    def __init__(self, *, binary: Path | str | None = None, **options: str) -> None:
+        self._binary = binary
         # /tmp and not TMPDIR: the path of a unix socket may have 107 bytes
         self.folder = Path(tempfile.mkdtemp(prefix="adm-", dir="/tmp"))
         self.socket = self.folder / "s"
@@ -42,19 +48,27 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> Self:
+        config = self.folder / "redis.conf"
+        if not config.exists():  # a sentinel writes to its own
+            config.write_text(self._config())
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [server_binary(), "-"], stdin=subprocess.PIPE, stdout=log, stderr=log
+                [self._binary or server_binary(), config, *self.arguments], stdout=log, stderr=log
             )
-        assert self._process.stdin is not None
-        with self._process.stdin as config:
-            config.write(self._config().encode())
         self._wait_ready(self._process)
         return self
 
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Let it stand still: connections open, nothing answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it and remove its folder."""
@@ -80,7 +94,7 @@ class RedisServer:
             "hz": "100",
             **self._options,
         }
-        return "".join(f"{name} {value}\n" for name, value in options.items())
+        return "".join(f"{name} {value}\n" for name, value in options.items() if value)
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
         """Ask until it answers; the server process is the event."""
@@ -99,13 +113,15 @@ class RedisServer:
             try:
                 client.connect(str(self.socket))
                 client.sendall(b"PING\r\n")
-                return client.recv(64).startswith(b"+PONG")
+                # Where everybody needs a password, -NOAUTH is a sign of life too.
+                return client.recv(64).startswith((b"+PONG", b"-NOAUTH"))
             except OSError:
                 return False
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
+        self._process.send_signal(signal.SIGCONT)
         self._process.send_signal(how)
         try:
             self._process.wait(timeout=5.0)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from admission.ledger import keys
+from admission.ledger.connection import Client
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Bell:
         key_prefix: the `redis.key_prefix` of the configuration.
     """
 
-    def __init__(self, client: Redis, key_prefix: str) -> None:
+    def __init__(self, client: Client, key_prefix: str) -> None:
         self.channel = keys.bell(key_prefix)
         self._client = client
         self._listeners: dict[object, Callable[[str], None]] = {}

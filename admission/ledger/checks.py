@@ -16,25 +16,28 @@ _REFUSALS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
 log = logging.getLogger(__name__)
 
 
-async def check_server(client: Redis) -> None:
+async def check_server(client: Redis, *, in_cluster: bool = False) -> None:
     """Refuse a server that the ledger cannot rely on; warn of one that may lose writes.
 
+    Args:
+        in_cluster: it is meant to be a node of a cluster.
+
     Raises:
-        ConfigError: older than 6.2, a replica, a cluster node, an evicting `maxmemory-policy`,
-            wrong credentials, or an ACL user without INFO.
-        redis.exceptions.RedisError: it did not answer; see `faults.translate`.
+        ConfigError: older than 6.2, a replica, not `in_cluster` as meant, an evicting
+            `maxmemory-policy`.
+        redis.exceptions.RedisError: it did not answer, or refuses who asks; see `is_refusal`.
     """
-    try:
-        info: dict[str, Any] = await client.info()
-        policy = await _maxmemory_policy(client, info)
-    except exceptions.RedisError as exc:
-        if isinstance(root(exc), _REFUSALS):
-            raise ConfigError(f"redis: the server refuses redis.username: {exc}") from exc
-        raise
+    info: dict[str, Any] = await client.info()
+    policy = await _maxmemory_policy(client, info)
     _check_version(info)
-    _check_role(info)
+    _check_role(info, in_cluster)
     _check_policy(policy)
     _warn_of_split_brain(info)
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Whether the server refuses these credentials, or its user may not ask this."""
+    return isinstance(root(exc), _REFUSALS)
 
 
 async def _maxmemory_policy(client: Redis, info: dict[str, Any]) -> str:
@@ -53,8 +56,11 @@ def _check_version(info: dict[str, Any]) -> None:
         raise ConfigError(f"redis: the server is version {version}; {least} or newer is needed")
 
 
-def _check_role(info: dict[str, Any]) -> None:
-    if info.get("redis_mode") == "cluster":
+def _check_role(info: dict[str, Any], in_cluster: bool) -> None:
+    is_node = info.get("redis_mode") == "cluster"
+    if in_cluster and not is_node:
+        raise ConfigError("redis: the server is not a node of a cluster; use redis:// for it")
+    if is_node and not in_cluster:
         raise ConfigError("redis: the server is a node of a cluster; use redis+cluster:// for it")
     if info.get("role") != "master":
         raise ConfigError("redis: the server is a replica; redis.url must name the primary")

@@ -1,37 +1,56 @@
-"""The one way to Redis: from settings to a bounded, checked client.
+"""The one way to Redis: from settings to a bounded, checked connection.
 
-Every wait is bounded: `timeout_ms` for a connection, for a reply and for a free connection. A
-command whose connection broke or whose reply is late is sent once more at once. That is safe
-because every operation is idempotent, and it hides a restarted server or a dropped idle connection.
-Against a server that accepts and never answers a command takes at most three timeouts.
+Every wait is bounded: in node.py for one command, here for a whole script call: a request answers
+within DEADLINE_PART x `timeout_ms` (0.9 s by default) whatever Redis does.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from admission.errors import AdmissionError, ConfigError, Unavailable
-from admission.ledger.checks import check_server
+from admission.ledger.checks import check_server, is_refusal
+from admission.ledger.cluster import ClusterClient
 from admission.ledger.embedded import EmbeddedRedis
-from admission.ledger.faults import translate
+from admission.ledger.faults import is_deposed, translate
+from admission.ledger.node import client_of_socket, client_of_url
+from admission.ledger.scripts import Script
+from admission.ledger.sentinel import client_of_sentinels
 from admission.settings import RedisSettings
 
-__all__ = ["RedisConnection", "connect", "open_connection", "translate"]
+__all__ = ["Client", "RedisConnection", "connect", "open_connection", "translate"]
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_MAX = 64  # one script call per zone at a time, and one for the bell
-RETRIES = 1
-HEALTH_CHECK_S = 30  # a connection idle for longer is probed before it is used
+DEADLINE_PART: Final = 1.8  # of timeout_ms: a reply that is late and most of a second try
+
+
+class Client(Protocol):
+    """What the ledger needs of Redis: `redis.asyncio.Redis` is one, `ClusterClient` another."""
+
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any]:
+        """Run a script that the server knows."""
+
+    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any]:
+        """Run a script."""
+
+    def ping(self) -> Awaitable[Any]:
+        """Give a sign of life."""
+
+    def pubsub(self) -> PubSub:
+        """A subscription."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
 
 
 class RedisConnection:
-    """A pool of connections to the ledger's Redis, and the embedded server if there is one.
+    """Connections to the ledger's Redis, and the embedded server if there is one.
 
     Args:
         settings: as configured.
@@ -40,17 +59,42 @@ class RedisConnection:
     """
 
     def __init__(
-        self, settings: RedisSettings, client: Redis, server: EmbeddedRedis | None = None
+        self, settings: RedisSettings, client: Client, server: EmbeddedRedis | None = None
     ) -> None:
         self.settings = settings
         self.client = client
         self.server = server
+        self._deadline_s = DEADLINE_PART * settings.timeout_ms / 1000
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether zones may live on different servers, so that one may be away alone."""
+        return isinstance(self.client, ClusterClient)
 
     async def ping(self) -> None:
-        """Ask for a sign of life. Raises: Unavailable: none within the timeouts."""
+        """Ask for a sign of life. Raises: Unavailable: none in time."""
         try:
-            await self.client.ping()
+            async with asyncio.timeout(self._deadline_s):
+                await self.client.ping()
         except Exception as exc:
+            raise translate(exc) from exc
+
+    async def evaluate(self, script: Script, keys: Sequence[str], *arguments: str) -> Any:
+        """Run a script; EVAL brings it along to a server that does not know it.
+
+        Raises:
+            Unavailable: no answer in time, or one that passes or an operator mends.
+            AdmissionError: an error inside the script.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                try:
+                    return await self.client.evalsha(script.sha, len(keys), *keys, *arguments)
+                except exceptions.NoScriptError:  # a restarted or failed-over server
+                    return await self.client.eval(script.source, len(keys), *keys, *arguments)
+        except Exception as exc:
+            if is_deposed(exc):
+                await self._drop_idle()
             raise translate(exc) from exc
 
     async def check(self) -> None:
@@ -59,10 +103,16 @@ class RedisConnection:
         Raises: ConfigError: it must not be used. Unavailable: it did not answer.
         """
         try:
-            await check_server(self.client)
+            if isinstance(self.client, ClusterClient):
+                for primary in await self.client.primaries():
+                    await check_server(primary, in_cluster=True)
+            elif isinstance(self.client, Redis):
+                await check_server(self.client)
         except AdmissionError:
             raise
         except Exception as exc:
+            if is_refusal(exc):
+                raise ConfigError(f"redis: the server refuses redis.username: {exc}") from exc
             fault = translate(exc)
             reason = f"{fault.detail}: {self.settings.place}: {exc}"
             raise (Unavailable if isinstance(fault, Unavailable) else ConfigError)(reason) from exc
@@ -71,10 +121,18 @@ class RedisConnection:
         """Close all connections and end the embedded server. Safe to call twice."""
         try:
             await self.client.aclose()
-            await self.client.connection_pool.disconnect()
+            if isinstance(self.client, Redis):
+                await self.client.connection_pool.disconnect()
         finally:
             if self.server:
                 await self.server.stop()
+
+    async def _drop_idle(self) -> None:
+        """The server was deposed: whoever is the primary now is found by connecting anew."""
+        if isinstance(self.client, ClusterClient):
+            await self.client.drop_idle()
+        elif isinstance(self.client, Redis):
+            await self.client.connection_pool.disconnect(inuse_connections=False)
 
 
 async def connect(settings: RedisSettings) -> RedisConnection:
@@ -97,62 +155,20 @@ async def open_connection(settings: RedisSettings) -> RedisConnection:
 
     Raises: ConfigError: the settings do not work, or the embedded server does not start.
     """
-    return await _OPENERS[settings.scheme](settings)
+    if not settings.url:
+        return await _open_embedded(settings)
+    return RedisConnection(settings, _CLIENTS[settings.scheme](settings))
 
 
 async def _open_embedded(settings: RedisSettings) -> RedisConnection:
     server = EmbeddedRedis(settings.data_dir, settings.durability)
-    return RedisConnection(settings, _client(settings, await server.start()), server)
+    return RedisConnection(settings, client_of_socket(settings, await server.start()), server)
 
 
-async def _open_single(settings: RedisSettings) -> RedisConnection:
-    return RedisConnection(settings, _client(settings, settings.url))
-
-
-async def _open_tls(settings: RedisSettings) -> RedisConnection:
-    if settings.ca_file and not settings.ca_file.is_file():
-        raise ConfigError(f"redis.ca_file: there is no file {settings.ca_file}")
-    tls = {
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
-        "ssl_ca_certs": str(settings.ca_file) if settings.ca_file else None,
-    }
-    return RedisConnection(settings, _client(settings, settings.url, **tls))
-
-
-async def _open_later(settings: RedisSettings) -> RedisConnection:
-    raise ConfigError(f"redis.url: {settings.scheme}:// comes in a later version")
-
-
-_OPENERS: dict[str, Callable[[RedisSettings], Awaitable[RedisConnection]]] = {
-    "": _open_embedded,
-    "redis": _open_single,
-    "unix": _open_single,
-    "rediss": _open_tls,
-    "redis+sentinel": _open_later,
-    "redis+cluster": _open_later,
+_CLIENTS: dict[str, Callable[[RedisSettings], Client]] = {
+    "redis": client_of_url,
+    "unix": client_of_url,
+    "rediss": client_of_url,
+    "redis+sentinel": client_of_sentinels,
+    "redis+cluster": ClusterClient,
 }
-
-
-def _client(settings: RedisSettings, url: str, **more: Any) -> Redis:
-    timeout_s = settings.timeout_ms / 1000
-    password = settings.password.get_secret_value() if settings.password else None
-    credentials = {"username": settings.username, "password": password}
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=HEALTH_CHECK_S,
-            retry=Retry(
-                NoBackoff(), RETRIES, (exceptions.ConnectionError, exceptions.TimeoutError)
-            ),
-            decode_responses=False,
-            protocol=2,  # the answers of scripts are the same on every version, and no HELLO
-            **{name: value for name, value in (credentials | more).items() if value is not None},
-        )
-    except ValueError as exc:
-        raise ConfigError(f"redis.url: {exc}") from exc
-    return Redis(connection_pool=pool)

@@ -6,6 +6,11 @@ from redis import exceptions
 
 from admission.errors import AdmissionError, Unavailable
 
+
+class OutOfReach(Unavailable):
+    """Redis did not answer at all, or not in time."""
+
+
 OPERATOR_S = 5.0  # how often to ask again where only an operator helps
 
 # Redis' own error codes. Inside a script they stand anywhere in the text: 6.2 writes "ERR Error
@@ -64,10 +69,15 @@ def translate(exc: BaseException) -> AdmissionError:
         detail, retry_after_s = _CODES[code]
         return Unavailable(detail, retry_after_s=retry_after_s)
     if isinstance(exc, _LATE):
-        return Unavailable("The ledger's Redis did not answer in time")
+        return OutOfReach("The ledger's Redis did not answer in time")
     if isinstance(exc, _AWAY):
-        return Unavailable("The ledger's Redis is out of reach")
+        return OutOfReach("The ledger's Redis is out of reach")
     return AdmissionError("The ledger failed")
+
+
+def is_deposed(exc: BaseException) -> bool:
+    """Whether the server that answered is, or may be, a primary no more."""
+    return _code(root(exc)) in ("READONLY", "NOREPLICAS", "MASTERDOWN")
 
 
 def root(exc: BaseException) -> BaseException:

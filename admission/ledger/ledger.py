@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import NoScriptError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from admission.errors import Unavailable
+from admission.errors import AdmissionError, Unavailable
 from admission.ledger import answers, operations, scripts
+from admission.ledger.circuit import Circuit, Circuits
 from admission.ledger.connection import RedisConnection
-from admission.ledger.faults import translate
+from admission.ledger.faults import OutOfReach
 from admission.ledger.group import GroupCommit, Operation
 from admission.ledger.keys import bell, zone_keys
 from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
 SECRET_BYTES: Final = 32
+EVERY_ZONE: Final = "the ledger's Redis"  # the circuit's name where one server has all zones
 CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
 
 
@@ -61,7 +62,8 @@ class Ledger:
         script: scripts.Script | None = None,
         on_policy: OnPolicy = ignore,
     ) -> None:
-        self._redis = connection.client
+        self._redis = connection
+        self._circuits = Circuits(self._probe)
         self._prefix = connection.settings.key_prefix
         self._script = script or scripts.load()
         self._statistics = statistics or Statistics()
@@ -235,6 +237,7 @@ class Ledger:
         """Wait for what is under way."""
         await self._memory.close()
         await self._group.close()
+        await self._circuits.close()
 
     async def _change(self, zone: str, op: Operation) -> tuple[int, Any]:
         """A change of what Redis may lose: once it is answered, this replica remembers it."""
@@ -259,6 +262,7 @@ class Ledger:
         return now, result
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
+        self._circuit(zone).check()
         reply = await self._call(zone, ops)
         remembered = self._memory.newest(zone)
         if reply.get("error") == "no_policy" and remembered:
@@ -278,25 +282,32 @@ class Ledger:
         await self._call(zone, [_without_nulls(operations.restore(remembered))])
 
     async def _call(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
-        keys = zone_keys(self._prefix, zone)
-        arguments = (*keys, json.dumps(ops, separators=(",", ":")), self._bell)
         started = time.perf_counter()
         try:
-            raw = await self._evaluate(len(keys), arguments)
-        except Exception as exc:
-            error = translate(exc)
-            if not isinstance(error, Unavailable):
-                log.exception("ledger %s: the script failed", zone)
-            raise error from exc
+            raw = await self._evaluate(zone, ops)
+        except OutOfReach as fault:
+            self._circuit(zone).open(fault)
+            raise
+        except Unavailable:
+            raise
+        except AdmissionError:
+            log.exception("ledger %s: the script failed", zone)
+            raise
         self._statistics.on_call(time.perf_counter() - started)
         return dict(json.loads(raw))
 
-    async def _evaluate(self, keys: int, arguments: tuple[str, ...]) -> Any:
-        try:
-            return await self._redis.evalsha(self._script.sha, keys, *arguments)
-        except NoScriptError:
-            # A restarted or failed-over server: EVAL brings the script along.
-            return await self._redis.eval(self._script.source, keys, *arguments)
+    async def _evaluate(self, zone: str, ops: list[Operation]) -> bytes:
+        keys, text = zone_keys(self._prefix, zone), json.dumps(ops, separators=(",", ":"))
+        return bytes(await self._redis.evaluate(self._script, keys, text, self._bell))
+
+    def _circuit(self, zone: str) -> Circuit:
+        return self._circuits.of(zone if self._redis.is_spread else EVERY_ZONE)
+
+    async def _probe(self, name: str) -> None:
+        if name == EVERY_ZONE:
+            await self._redis.ping()
+        else:
+            await self._evaluate(name, [{"op": "time"}])
 
 
 def _without_nulls(op: Operation) -> Operation:

@@ -28,6 +28,8 @@ from tests.redis_server import RedisServer
     [
         {"url": "localhost:6379"},
         {"url": "http://localhost"},
+        {"url": "redis+sentinel://localhost"},
+        {"url": "redis+cluster://localhost/0"},
         {"url": "unix:///s", "embedded": True},
         {"password": "x"},
         {"url": "redis://localhost", "ca_file": "ca.pem"},
@@ -69,12 +71,6 @@ async def test_an_empty_url_starts_and_ends_the_embedded_server(tmp_path: Path) 
     await connection.ping()
     await connection.close()
     assert connection.server.pid is None
-
-
-@pytest.mark.parametrize("url", ["redis+sentinel://h:1/main", "redis+cluster://h:1"])
-async def test_schemes_of_later_versions_say_so(url: str) -> None:
-    with pytest.raises(ConfigError, match="later"):
-        await connect(RedisSettings(url=url))
 
 
 async def test_nobody_listening_is_unavailable_and_names_the_place(tmp_path: Path) -> None:
@@ -159,7 +155,7 @@ class _Says:
     [
         ({"redis_version": "6.0.16"}, "6.0.16"),
         ({"redis_version": "unknown"}, "unknown"),
-        ({"redis_mode": "cluster"}, "cluster"),
+        ({"redis_mode": "cluster"}, r"redis\+cluster"),
     ],
 )
 async def test_servers_that_cannot_serve_are_refused(info: dict[str, object], why: str) -> None:

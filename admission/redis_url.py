@@ -1,0 +1,134 @@
+"""Reading `redis.url`: hosts, their credentials, the name of a primary, TLS. Plain values, no I/O.
+
+    redis://  rediss://  unix://                  as redis-py reads them
+    redis+sentinel://h1:p1,h2:p2/PRIMARY?OPTIONS  the sentinels, and the name that they watch
+    redis+cluster://h1:p1,h2:p2?OPTIONS           some nodes; the others are found through them
+
+`user:password@` before a host is that host's, and of those after it until another stands there:
+of sentinels in the first form, of cluster nodes in the second. OPTIONS: `tls=true`, and
+`ssl_certfile`, `ssl_keyfile` (paths) of a client certificate.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+OF_MANY: Final = ("redis+sentinel", "redis+cluster")
+_PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
+_OPTIONS: Final = ("tls", "ssl_certfile", "ssl_keyfile")
+_SWITCH: Final = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A server of a URL, and who we are there; None: as `redis.username` and `.password` say."""
+
+    name: str
+    port: int
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManyHosts:
+    """A `redis+sentinel://` or `redis+cluster://` URL.
+
+    Args:
+        primary: the name under which the sentinels know it; empty for a cluster.
+        client_cert, client_key: paths of PEM files, if the servers ask for a certificate.
+    """
+
+    hosts: tuple[Host, ...]
+    primary: str
+    tls: bool
+    client_cert: str | None
+    client_key: str | None
+
+
+def check(url: str) -> None:
+    """Raises: ValueError: it cannot be read; the text repeats no part of it that may be secret."""
+    scheme = _split(url).scheme
+    if "://" not in url or scheme not in SCHEMES:
+        starts = ", ".join(f"{one}://" for one in SCHEMES)
+        raise ValueError(f"must be empty (embedded) or start with one of {starts}")
+    if scheme in OF_MANY:
+        many_hosts(url)
+
+
+def many_hosts(url: str) -> ManyHosts:
+    """Read a URL of several servers. Raises: ValueError: see `check`."""
+    parts = _split(url)
+    primary = parts.path.strip("/")
+    if parts.scheme == "redis+sentinel" and (not primary or "/" in primary):
+        raise ValueError("must end with the name that the sentinels watch: .../main")
+    if parts.scheme == "redis+cluster" and primary:
+        raise ValueError("must end after the last host: a cluster has no path")
+    options = _options(parts.query)
+    return ManyHosts(
+        hosts=_hosts(parts.netloc, _PORTS[parts.scheme]),
+        primary=unquote(primary),
+        tls=_SWITCH[options.get("tls", "false")],
+        client_cert=options.get("ssl_certfile"),
+        client_key=options.get("ssl_keyfile"),
+    )
+
+
+def has_password(url: str) -> bool:
+    """Whether any part of it is a password."""
+    return any(":" in one.rpartition("@")[0] for one in _places(_split(url)))
+
+
+def shown(url: str) -> str:
+    """The URL without credentials and options, fit for a log."""
+    parts = _split(url)
+    netloc = ",".join(one.rpartition("@")[2] for one in _places(parts))
+    return f"{parts.scheme}://{netloc}{parts.path}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+
+
+def _places(parts: SplitResult) -> list[str]:
+    """Each host with its login; only URLs of many are parted at commas."""
+    return parts.netloc.split(",") if parts.scheme in OF_MANY else [parts.netloc]
+
+
+def _hosts(netloc: str, port: int) -> tuple[Host, ...]:
+    found: list[Host] = []
+    login = ""
+    for one in netloc.split(","):
+        own, at, place = one.rpartition("@")
+        login = own if at else login
+        found.append(_host(place, port, login))
+    return tuple(found)
+
+
+def _host(place: str, port: int, login: str) -> Host:
+    parts = _split(f"//{place}")
+    try:
+        found = parts.port or port
+    except ValueError:
+        raise ValueError("has a host whose port is not a port") from None
+    if not parts.hostname:
+        raise ValueError("must name a host before and after each comma")
+    username, _, password = login.partition(":")
+    return Host(
+        name=parts.hostname,
+        port=found,
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+    )
+
+
+def _options(query: str) -> dict[str, str]:
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    if unknown := sorted(set(options) - set(_OPTIONS)):
+        raise ValueError(f"has an unknown option {unknown[0]}; there are {', '.join(_OPTIONS)}")
+    if options.get("tls", "false") not in _SWITCH:
+        raise ValueError("must have tls=true or tls=false")
+    return options

@@ -1,0 +1,85 @@
+"""The circuit: one call pays for an outage, the others fail at once, and it closes by itself."""
+
+import asyncio
+
+import pytest
+
+from admission.errors import Unavailable
+from admission.ledger.circuit import Circuit, Circuits
+from admission.ledger.faults import OutOfReach
+
+AWAY = OutOfReach("nobody answers", retry_after_s=2.0)
+
+
+class Redis:
+    """What a probe meets: nobody, for so many probes; then a fault of its own, or an answer."""
+
+    def __init__(self, away: int = 0, says: Exception | None = None) -> None:
+        self.away, self.says = away, says
+        self.probed: list[str] = []
+
+    async def probe(self, name: str = "") -> None:
+        self.probed.append(name)
+        if self.away > 0:
+            self.away -= 1
+            raise AWAY
+        if self.says:
+            raise self.says
+
+
+async def closed(circuit: Circuit) -> None:
+    async with asyncio.timeout(10):
+        while circuit.is_open:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.001)
+
+
+async def test_while_nobody_answers_a_call_is_refused_with_what_was_found() -> None:
+    circuit = Circuit("redis", Redis(away=1000).probe)
+    circuit.check()
+
+    circuit.open(AWAY)
+
+    with pytest.raises(Unavailable, match="nobody answers") as caught:
+        circuit.check()
+    assert caught.value.retry_after_s == 2.0
+    await circuit.close()
+
+
+@pytest.mark.parametrize("says", [None, Unavailable("loading")])
+async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> None:
+    redis = Redis(away=2, says=says)
+    circuit = Circuit("redis", redis.probe)
+
+    circuit.open(AWAY)
+    circuit.open(AWAY)
+    await closed(circuit)
+
+    circuit.check()
+    assert len(redis.probed) == 3
+    await circuit.close()
+
+
+async def test_it_opens_and_closes_as_often_as_it_must() -> None:
+    redis = Redis()
+    circuit = Circuit("redis", redis.probe)
+    for _ in range(3):
+        circuit.open(AWAY)
+        assert circuit.is_open
+        await closed(circuit)
+    assert len(redis.probed) == 3
+    await circuit.close()
+
+
+async def test_circuits_of_different_names_fail_apart() -> None:
+    redis = Redis(away=1000)
+    circuits = Circuits(redis.probe)
+
+    circuits.of("a").open(AWAY)
+
+    circuits.of("b").check()
+    assert circuits.of("a") is circuits.of("a")
+    async with asyncio.timeout(10):
+        while not redis.probed:  # noqa: ASYNC110  the probe is the event
+            await asyncio.sleep(0.001)
+    assert set(redis.probed) == {"a"}
+    await circuits.close()
