@@ -4,24 +4,19 @@ The decision is made in Lua (lua/README.md). Here its answers get the names and 
 its faults become exceptions.
 """
 
-import json
 import logging
 import random
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from admission.errors import AdmissionError, Unavailable
 from admission.ledger import answers, operations, scripts
-from admission.ledger.circuit import Circuit, Circuits
+from admission.ledger.calls import ScriptCalls
 from admission.ledger.connection import RedisConnection
-from admission.ledger.faults import OutOfReach
 from admission.ledger.group import GroupCommit, Operation
-from admission.ledger.keys import bell, zone_keys
 from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
 from admission.model import Answer, IngestAnswer, Lease, Snapshot
 
@@ -29,7 +24,6 @@ log = logging.getLogger(__name__)
 
 JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
 SECRET_BYTES: Final = 32
-EVERY_ZONE: Final = "the ledger's Redis"  # the circuit's name where one server has all zones
 CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
 
 
@@ -62,13 +56,9 @@ class Ledger:
         script: scripts.Script | None = None,
         on_policy: OnPolicy = ignore,
     ) -> None:
-        self._redis = connection
-        self._circuits = Circuits(self._probe)
-        self._prefix = connection.settings.key_prefix
-        self._script = script or scripts.load()
-        self._statistics = statistics or Statistics()
-        self._group = GroupCommit(self._send, self._statistics.on_batch)
-        self._bell = bell(self._prefix)
+        told = statistics or Statistics()
+        self._calls = ScriptCalls(connection, script or scripts.load(), told.on_call)
+        self._group = GroupCommit(self._send, told.on_batch)
         self._memory = PolicyMemory(self.policy, on_policy)
 
     async def admit(self, zone: str, op: Operation) -> Answer:
@@ -237,7 +227,7 @@ class Ledger:
         """Wait for what is under way."""
         await self._memory.close()
         await self._group.close()
-        await self._circuits.close()
+        await self._calls.close()
 
     async def _change(self, zone: str, op: Operation) -> tuple[int, Any]:
         """A change of what Redis may lose: once it is answered, this replica remembers it."""
@@ -262,12 +252,12 @@ class Ledger:
         return now, result
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
-        self._circuit(zone).check()
-        reply = await self._call(zone, ops)
+        self._calls.check(zone)
+        reply = await self._calls.apply(zone, ops)
         remembered = self._memory.newest(zone)
         if reply.get("error") == "no_policy" and remembered:
             await self._restore(zone, remembered)
-            reply = await self._call(zone, ops)
+            reply = await self._calls.apply(zone, ops)
         if "error" in reply:
             raise answers.unusable(zone, reply["error"])
         if remembered and reply["policy"] < remembered.version:
@@ -279,35 +269,7 @@ class Ledger:
     async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
         """Redis lost the policy, or has an older one than this replica saw."""
         log.warning("zone %s: policy version %d restored", zone, remembered.version)
-        await self._call(zone, [_without_nulls(operations.restore(remembered))])
-
-    async def _call(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
-        started = time.perf_counter()
-        try:
-            raw = await self._evaluate(zone, ops)
-        except OutOfReach as fault:
-            self._circuit(zone).open(fault)
-            raise
-        except Unavailable:
-            raise
-        except AdmissionError:
-            log.exception("ledger %s: the script failed", zone)
-            raise
-        self._statistics.on_call(time.perf_counter() - started)
-        return dict(json.loads(raw))
-
-    async def _evaluate(self, zone: str, ops: list[Operation]) -> bytes:
-        keys, text = zone_keys(self._prefix, zone), json.dumps(ops, separators=(",", ":"))
-        return bytes(await self._redis.evaluate(self._script, keys, text, self._bell))
-
-    def _circuit(self, zone: str) -> Circuit:
-        return self._circuits.of(zone if self._redis.is_spread else EVERY_ZONE)
-
-    async def _probe(self, name: str) -> None:
-        if name == EVERY_ZONE:
-            await self._redis.ping()
-        else:
-            await self._evaluate(name, [{"op": "time"}])
+        await self._calls.apply(zone, [_without_nulls(operations.restore(remembered))])
 
 
 def _without_nulls(op: Operation) -> Operation:

@@ -177,8 +177,8 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
 ) -> None:
     """The script grants; before its reply arrives the client is gone."""
     async with replicas(redis_url, n=1) as (a,):
-        ledger = a.service._ledger
-        evaluate, granted, gate = ledger._evaluate, asyncio.Event(), asyncio.Event()
+        calls = a.service._ledger._calls
+        evaluate, granted, gate = calls.evaluate, asyncio.Event(), asyncio.Event()
 
         async def slow(*arguments: Any) -> Any:
             raw = await evaluate(*arguments)
@@ -187,7 +187,7 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
                 await gate.wait()
             return raw
 
-        monkeypatch.setattr(ledger, "_evaluate", slow)
+        monkeypatch.setattr(calls, "evaluate", slow)
         hang_up = await hang_up_after(a, {"campaign": "c", "wait_ms": wait_ms})
         await granted.wait()
         cancelled = asyncio.Event()
@@ -260,7 +260,7 @@ async def test_a_dead_replica_s_waiters_block_nobody_for_long(
         async def nothing(*_: Any) -> Any:
             raise Unavailable("dead")
 
-        monkeypatch.setattr(b.service._ledger, "_evaluate", nothing)
+        monkeypatch.setattr(b.service._ledger._calls, "evaluate", nothing)
         waiter = started(a.ask("v", LONG_MS))
         await waiting(redis_url, 2)
         await a.end(x)

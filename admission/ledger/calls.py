@@ -1,0 +1,78 @@
+"""Script calls: operations in, the reply out, and nobody asks in vain during an outage."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from admission.errors import AdmissionError, Unavailable
+from admission.ledger.circuit import Circuit, Circuits
+from admission.ledger.connection import RedisConnection
+from admission.ledger.faults import OutOfReach
+from admission.ledger.keys import bell, zone_keys
+from admission.ledger.scripts import Script
+
+log = logging.getLogger(__name__)
+
+EVERY_ZONE: Final = "the ledger's Redis"  # the circuit's name where one server has all zones
+
+Operation = dict[str, Any]
+
+
+class ScriptCalls:
+    """Calls of the script, each with the keys of one zone.
+
+    Args:
+        connection: the Redis that holds the zones.
+        script: what is called.
+        on_call: told the seconds that each call took, for metrics.
+    """
+
+    def __init__(
+        self, connection: RedisConnection, script: Script, on_call: Callable[[float], None]
+    ) -> None:
+        self._connection = connection
+        self._script = script
+        self._on_call = on_call
+        self._prefix = connection.settings.key_prefix
+        self._bell = bell(self._prefix)
+        self._circuits = Circuits(self._probe)
+
+    def check(self, zone: str) -> None:
+        """Return if that zone's Redis is worth a call. Raises: Unavailable: it is out of reach."""
+        self._circuit(zone).check()
+
+    async def apply(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
+        """Apply operations to a zone. Raises: Unavailable; AdmissionError: the script failed."""
+        started = time.perf_counter()
+        try:
+            raw = await self.evaluate(zone, ops)
+        except OutOfReach as fault:
+            self._circuit(zone).open(fault)
+            raise
+        except Unavailable:
+            raise
+        except AdmissionError:
+            log.exception("ledger %s: the script failed", zone)
+            raise
+        self._on_call(time.perf_counter() - started)
+        return dict(json.loads(raw))
+
+    async def evaluate(self, zone: str, ops: list[Operation]) -> bytes:
+        """One call, whatever the circuit says; the reply is JSON."""
+        keys, text = zone_keys(self._prefix, zone), json.dumps(ops, separators=(",", ":"))
+        return bytes(await self._connection.evaluate(self._script, keys, text, self._bell))
+
+    async def close(self) -> None:
+        """Stop probing."""
+        await self._circuits.close()
+
+    def _circuit(self, zone: str) -> Circuit:
+        return self._circuits.of(zone if self._connection.is_spread else EVERY_ZONE)
+
+    async def _probe(self, name: str) -> None:
+        if name == EVERY_ZONE:
+            await self._connection.ping()
+        else:
+            await self.evaluate(name, [{"op": "time"}])
