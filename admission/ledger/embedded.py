@@ -192,10 +192,13 @@ async def _ready(process: asyncio.subprocess.Process, folder: Folder, offset_byt
         await _end(process)
         raise ConfigError(f"redis: the server did not answer within {START_S:.0f} s:\n{said}")
     if "Bad file format reading the append only file" in said:
+        damaged = folder.damaged_file(said)
+        # Redis 7 and newer keep several files and a list of them, which go together.
+        what = "it" if damaged.parent == folder.path else f"the whole of {damaged.parent}"
         raise ConfigError(
-            f"redis.data_dir: {folder.damaged_file(said)} is damaged. Move it away: every zone "
-            "then recovers by itself within seconds, without its reservations. Or repair a copy "
-            "of it with redis-check-aof --fix"
+            f"redis.data_dir: {damaged} is damaged. Move {what} away: every zone then recovers by "
+            "itself within seconds, without its reservations. Or repair a copy of it with "
+            "redis-check-aof --fix"
         )
     raise ConfigError(f"redis: the server ended with {process.returncode}:\n{said}")
 
