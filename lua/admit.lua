@@ -136,7 +136,10 @@ local function deny(ask, c, limiting, hungry)
   local a = answer('deny', op, c, limiting)
   a.channel, a.granted, a.reservations = ask.channel, 0, {}
   a.waiting, a.again_ms = waiting, nil
-  if not (op.dry_run or waiting) then count('deny:' .. a.reason) end
+  if not (op.dry_run or waiting) then
+    count('deny:' .. a.reason)
+    need('denied').note(op.campaign, a)
+  end
   return a
 end
 
@@ -156,6 +159,7 @@ end
 -- Shadow mode: the true decision is counted, and answered as a grant; what it holds is counted too.
 local function pretend(ask, c, limiting)
   count('deny:' .. limiting.reason)
+  need('denied').note(ask.op.campaign, limiting)
   count('shadow', ask.count)
   local a = grant(ask, c, ask.count, limiting, false)
   a.shadow = true

@@ -85,6 +85,7 @@ local function main(ops)
   need('pool').flush()
   need('wake').flush()
   if loaded.share then loaded.share.flush() end
+  if loaded.denied then loaded.denied.flush() end
   call('HSET', ZONE, 'meta', encode(meta))
   flush_counts()
   return { now = now, policy = zone.version, results = results }

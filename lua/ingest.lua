@@ -113,19 +113,35 @@ local function estimate_foreign(t0, group)
   if meta.foreign < before then need('wake').better() end
 end
 
+-- Channels that the platform counts together, and what of their ports neither is free nor held by us:
+-- somebody else's. Less than none: we count calls that the platform does not show. For who looks.
+local function note_foreign(group, names)
+  local foreign, channels = group.total, {}
+  for i, name in ipairs(names) do
+    foreign = foreign - pools.get(name).ceiling
+    channels[i] = string.sub(name, 9)
+  end
+  local together = table.concat(channels, '+')
+  for _, name in ipairs(names) do
+    local p = pools.get(name)
+    p.foreign, p.group = foreign, together
+  end
+end
+
 local function take_group(op, group, names)
   for _, name in ipairs(names) do
     take(pools.get(name), op.t0, group.total, group.unused[name])
   end
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
+  note_foreign(group, names)
   if #zone.mpps > 0 then estimate_foreign(op.t0, group) end
 end
 
 -- The platform has no number for it: no ceiling, but the question was answered.
 local function take_absent(op, p)
   photograph(p, op.t0)
-  p.total, p.unused, p.ceiling, p.best = nil, nil, nil, nil
+  for _, field in ipairs({ 'total', 'unused', 'ceiling', 'best', 'foreign', 'group' }) do p[field] = nil end
 end
 
 -- What concerns the whole answer.

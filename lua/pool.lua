@@ -5,6 +5,7 @@
 --   t0, t1, w0, total, unused   its newest snapshot
 --   ceiling   the most reservations that may hold it, by that snapshot
 --   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
+--   foreign, group   of a channel: ports that others used then; the channels that are counted together
 --   best, best_t1   dedicated ports: the ceiling that is kept, and its snapshot's t1
 --   hold      mean time in ms that a reservation holds it, learned from ends
 --   hungry    digits: priority classes that have campaigns hungry for it (hunger.lua)
@@ -15,7 +16,7 @@
 local pools = {}
 local cache, dirty = {}, {}
 
-local SNAPSHOT = { 't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1' }
+local SNAPSHOT = { 't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'foreign', 'group' }
 local REST = { 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
 local RETRY_MS_MAX = 30000

@@ -3,7 +3,7 @@
 -- get:    id, scope?                                              -> the record, or a fault
 -- list:   cursor, limit, state?, campaign?, owner?, scope?        -> {cursor, reservations}
 -- status: -                                                       -> {policy, paused, shadow,
---         recovering, ..., pools, stats, lease}
+--         recovering, ..., pools, stats, denied, lease}
 local record, pools = need('record'), need('pool')
 local read = {}
 
@@ -55,7 +55,10 @@ end
 local function pool_view(p)
   local limit, snapshot = pools.limit(p), nil
   if p.t0 then
-    snapshot = { t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0 }
+    snapshot = {
+      t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0,
+      foreign = p.foreign, group = p.group,
+    }
   end
   local pending = p.fed and pools.pending(p, p.w0) or nil
   return {
@@ -92,24 +95,31 @@ local function all_names()
   return list
 end
 
+-- -> the counters, and the last denies, newest first (denied.lua)
 local function stats()
-  local flat, named = call('HGETALL', STATS), {}
+  local flat, named, denied = call('HGETALL', STATS), {}, {}
   for i = 1, #flat, 2 do
-    if flat[i] ~= '' then named[flat[i]] = tonumber(flat[i + 1]) end
+    if string.sub(flat[i], 1, 7) == 'denied:' then
+      denied[#denied + 1] = decode(flat[i + 1])
+    elseif flat[i] ~= '' then
+      named[flat[i]] = tonumber(flat[i + 1])
+    end
   end
-  return named
+  table.sort(denied, function(a, b) return a.at > b.at end)
+  return named, denied
 end
 
 function read.status()
   pools.flush() -- what this call changed is listed too
   local list = {}
   for i, name in ipairs(all_names()) do list[i] = pool_view(pools.get(name)) end
+  local counters, denied = stats()
   return {
     policy_version = zone.version, schema = SCHEMA,
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
-    recover_until = meta.recover_until, pools = list, stats = stats(), foreign = meta.foreign,
+    recover_until = meta.recover_until, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
     waiters = need('queue').count(), longest_wait_ms = need('queue').longest_ms(),
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
   }

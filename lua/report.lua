@@ -36,7 +36,18 @@ local function judge(r)
   for _, name in ipairs(r.pools) do need('breaker').judge(pools.get(name), r) end
 end
 
+-- How long it kept how many ports from others; campaigns that policy does not name count together.
+local function count_port_time(r)
+  local p, ports = pools.get('campaign:' .. r.campaign), 0
+  for _, name in ipairs(r.pools) do
+    if kind_of(name) == 'channel' then ports = ports + 1 end
+  end
+  local named = p.known and not p.wildcard
+  count('port_ms:' .. (named and r.campaign or '*'), ports * (now - r.granted_at))
+end
+
 local function close(r, state, credit)
+  count_port_time(r)
   leave_all(r, credit, state == 'expired')
   r.state, r.released_at = state, now
   record.write(r, now + zone.retention)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 MODULES: Final = (
     "clock", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks", "admit",
     "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
-    "audit",
+    "audit", "denied",
 )  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
         zone.snapshots[pool] = compiled(zone, pool, t0, w0, total, n)
     if total is not None and any(kind(pool) == "channel" for pool in unused):
         zone.wanted = False
+        note_foreign(zone, w0, total, unused)
         estimate_foreign(zone, t0, w0, total - sum(n or 0 for n in unused.values()))
 
 
@@ -128,6 +129,15 @@ def with_best(zone: Zone, pool: str, last: Snapshot | None, new: Snapshot) -> Sn
     if last and trusted and last.total == new.total and (last.best or 0) > (new.ceiling or 0):
         return replace(new, best=last.best, best_t1=last.best_t1)
     return replace(new, best=new.ceiling, best_t1=new.t1)
+
+
+def note_foreign(zone: Zone, w0: int, total: int, unused: Counts) -> None:
+    """What neither is free nor held by us, of channels that are counted together."""
+    held = [count_held(zone, pool, w0, zone.snapshots[pool].known_at) for pool in unused]
+    foreign = total - sum(n or 0 for n in unused.values()) - sum(held)
+    group = "+".join(pool.partition(":")[2] for pool in sorted(unused))
+    for pool in unused:
+        zone.snapshots[pool] = replace(zone.snapshots[pool], foreign=foreign, group=group)
 
 
 def estimate_foreign(zone: Zone, t0: int, w0: int, used: int) -> None:

@@ -85,6 +85,8 @@ class Snapshot:
     total: int | None = None
     unused: int | None = None
     ceiling: int | None = None
+    foreign: int | None = None
+    group: str | None = None
     best: int | None = None
     best_t1: int | None = None
     known_at: int | None = None

@@ -92,6 +92,8 @@ def pool_status(zone: Zone, pool: str) -> Answer:
             "total": newest.total,
             "unused": newest.unused,
             "age_ms": zone.now - newest.t0,
+            "foreign": newest.foreign,
+            "group": newest.group,
         }
     return told
 
