@@ -119,7 +119,7 @@ function read.status()
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
-    recover_until = meta.recover_until, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
+    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
     waiters = need('queue').count(), longest_wait_ms = need('queue').longest_ms(),
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
   }

@@ -1,10 +1,11 @@
 """`GET /v1/events`: server-sent events.
 
 event      data
+hello      first of all: who watches (`name`, `role`), the `zones` that follow, the `version`
 zone       a zone's status as `GET /v1/zones/{zone}` gives it, when it changed, and `decisions`:
            grants, and denies by reason, of the last `over_ms`
 problem    a zone that cannot be read now, and why
-history    first of all, once the zone is known: its ports over the last quarter of an hour
+history    before the first, once the zone is known: its ports over the last quarter of an hour
 
 A comment comes when there was nothing else for a few seconds. Credentials are looked at again then:
 whose token was taken away does not go on watching.
@@ -17,8 +18,9 @@ from typing import Final
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict
 
+from admission import __version__
 from admission.http.bodies import validate
-from admission.http.feed import Stream
+from admission.http.feed import Stream, sse
 from admission.http.front import SERVER_NAME, X_REQUEST_ID
 from admission.http.hangup import cancelled_on_hangup
 from admission.http.keys import CALLER, CREDENTIALS, DECIDER, FEED, REQUEST_ID
@@ -57,7 +59,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await _send(request, response, stream)
+            await _send(request, response, stream, _hello(request, zones))
     return response
 
 
@@ -65,10 +67,16 @@ def _visible(request: web.Request) -> list[str]:
     return [zone for zone in request.app[DECIDER].zones() if request[CALLER].may_see_zone(zone)]
 
 
-async def _send(request: web.Request, response: web.StreamResponse, stream: Stream) -> None:
+def _hello(request: web.Request, zones: list[str]) -> bytes:
+    caller = request[CALLER]
+    told = {"name": caller.name, "role": caller.role, "zones": zones, "version": __version__}
+    return sse("hello", told)
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, stream: Stream, found: bytes
+) -> None:
     try:
-        # The first byte says that the stream is there, whatever the zones do.
-        found = _HEARTBEAT
         while not stream.closed:
             async with asyncio.timeout(SLOW_S):
                 await response.write(found)

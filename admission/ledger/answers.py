@@ -129,11 +129,8 @@ def lease(now: int, result: dict[str, Any]) -> Lease:
 def status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool has every field, null where there is nothing to say."""
     pools = [_pool(one) for one in result["pools"]]
-    return {"zone": zone, "now": now} | result | {
-        "pools": pools,
-        "stats": result["stats"] or {},
-        "denied": result["denied"] or [],
-    }
+    lists = {"pools": pools, "stats": result["stats"] or {}, "denied": result["denied"] or []}
+    return {"zone": zone, "now": now} | result | lists
 
 
 def _pool(one: dict[str, Any]) -> dict[str, Any]:

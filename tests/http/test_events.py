@@ -42,11 +42,18 @@ async def block(answer: ClientResponse) -> list[str]:
 
 
 async def event(answer: ClientResponse) -> tuple[str, Any]:
-    """The next event's name and data; comments are passed over."""
+    """The name and data of the next event; comments are passed over."""
     while (lines := await block(answer))[0].startswith(":"):
         pass
     name, data = lines[0], lines[1]
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+async def news(answer: ClientResponse) -> tuple[str, Any]:
+    """The next event that is no greeting."""
+    while (found := await event(answer))[0] == "hello":
+        pass
+    return found
 
 
 async def until(answer: ClientResponse, name: str, **fields: Any) -> Any:
@@ -68,13 +75,18 @@ async def test_every_zone_is_told_at_once(server: Server) -> None:
         assert answer.content_type == "text/event-stream"
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Request-ID"]
-        told = dict([await event(answer), await event(answer)])
-    assert told["zone"]["now"] == NOW
+        hello, *told = [await event(answer) for _ in range(3)]
+    assert hello[0] == "hello"
+    assert (hello[1]["role"], hello[1]["zones"]) == ("operator", ["East", "West"])
+    assert sorted((name, data["zone"]) for name, data in told) == [
+        ("zone", "East"),
+        ("zone", "West"),
+    ]
 
 
 async def test_one_zone_may_be_asked_for(server: Server) -> None:
     async with server.http.get("/v1/events?zone=West") as answer:
-        name, data = await event(answer)
+        name, data = await news(answer)
     assert (name, data["zone"], data["recovering"]) == ("zone", "West", True)
     assert data["decisions"] == {"over_ms": 0, "granted": 0, "denied": {}}
 
@@ -129,7 +141,7 @@ async def test_a_zone_is_read_once_for_all_clients(app: web.Application) -> None
         url = "/v1/events?zone=East"
         async with server.http.get(url) as one, server.http.get(url) as two:
             gate.set()
-            assert await event(one) == await event(two)
+            assert await news(one) == await news(two)
     assert read == ["East"]
 
 
@@ -158,8 +170,8 @@ async def test_a_later_client_has_the_history_first(server: Server) -> None:
     async with server.http.get("/v1/events?zone=East") as one:
         await until(one, "zone")
         async with server.http.get("/v1/events?zone=East") as two:
-            name, data = await event(two)
-            assert (await event(two))[0] == "zone"
+            name, data = await news(two)
+            assert (await news(two))[0] == "zone"
     assert (name, data["zone"], data["fields"][0]) == ("history", "East", "total")
     assert data["points"] == [[NOW, {"sip": [200, 0, 7, 69]}]]
 
@@ -169,12 +181,12 @@ async def test_a_zone_that_cannot_be_read_is_a_problem_once_and_then_a_zone_agai
 ) -> None:
     decider.fault = Unavailable("The store does not answer.")
     async with server.http.get("/v1/events?zone=East") as answer:
-        name, data = await event(answer)
+        name, data = await news(answer)
         assert (name, data["zone"], data["problem"]["status"]) == ("problem", "East", 503)
         read = len(decider.calls)
         await eventually(lambda: len(decider.calls) >= read + 3)
         decider.fault = None
-        assert (await event(answer))[0] == "zone"
+        assert (await news(answer))[0] == "zone"
 
 
 async def test_what_nobody_foresaw_ends_no_stream_and_is_logged_once(
@@ -182,7 +194,7 @@ async def test_what_nobody_foresaw_ends_no_stream_and_is_logged_once(
 ) -> None:
     decider.fault = RuntimeError("the secret is 42")
     async with server.http.get("/v1/events?zone=East") as answer:
-        _, data = await event(answer)
+        _, data = await news(answer)
         assert (data["problem"]["status"], "42" in str(data)) == (500, False)
         read = len(decider.calls)
         await eventually(lambda: len(decider.calls) >= read + 3)
@@ -195,8 +207,8 @@ async def test_more_clients_than_may_be_are_told_to_come_later(
     server: Server, app: web.Application
 ) -> None:
     async with server.http.get("/v1/events") as one, server.http.get("/v1/events") as two:
-        await event(one)
-        await event(two)
+        await news(one)
+        await news(two)
         async with server.http.get("/v1/events") as three:
             assert (three.status, three.headers["Retry-After"]) == (503, "5")
     await eventually(lambda: app[FEED].clients == 0)  # whoever leaves makes room
@@ -221,14 +233,14 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_are_served(
     async with server.http.get("/v1/events?zone=East", read_bufsize=2**21) as answer:
         async with asyncio.timeout(PATIENCE_S):
             while readings < 3 or app[FEED].clients > 1:
-                await event(answer)
+                await news(answer)
     writer.close()
 
 
 async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
     async with server.http.get("/v1/events?zone=East") as answer:
-        found = [(await block(answer))[0] for _ in range(4)]
+        found = [(await block(answer))[0] for _ in range(6)]
     assert found.count(": alive") >= 3
 
 
@@ -251,7 +263,7 @@ async def test_a_viewer_of_one_zone_hears_of_no_other(decider: FakeDecider) -> N
     credentials = Credentials([token("w", Role.VIEWER, zones=["West"])])
     async with serving(create_app(decider, credentials=credentials)) as server:
         async with server.http.get("/v1/events", headers=bearer("w")) as answer:
-            assert (await event(answer))[1]["zone"] == "West"
+            assert (await news(answer))[1]["zone"] == "West"
         async with server.http.get("/v1/events?zone=East", headers=bearer("w")) as answer:
             assert answer.status == 403
     assert {call[1] for call in decider.calls} == {"West"}
@@ -259,7 +271,7 @@ async def test_a_viewer_of_one_zone_hears_of_no_other(decider: FakeDecider) -> N
 
 async def test_who_leaves_is_forgotten_at_once(server: Server, app: web.Application) -> None:
     async with server.http.get("/v1/events") as answer:
-        await event(answer)
+        await news(answer)
         assert app[FEED].clients == 1
         answer.close()
         await eventually(lambda: app[FEED].clients == 0)
@@ -267,7 +279,7 @@ async def test_who_leaves_is_forgotten_at_once(server: Server, app: web.Applicat
 
 async def test_a_server_that_leaves_ends_its_streams(app: web.Application) -> None:
     async with serving(app, grace_ms=60_000) as server, server.http.get("/v1/events") as answer:
-        await event(answer)
+        await news(answer)
         server.stop.set()
         async with asyncio.timeout(PATIENCE_S):
             await answer.content.read()
