@@ -1,8 +1,8 @@
-"""The simulated platform in real time: one timer of the event loop moves it, however many calls."""
+"""A simulated platform in real time: one timer of the event loop moves it, however many calls."""
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from admission.sim.portal import Listener, Portal
 from admission.sim.portal_values import SystemSettings
@@ -10,16 +10,29 @@ from admission.sim.portal_values import SystemSettings
 Result = TypeVar("Result")
 
 
-class LivePortal:
-    """A `Portal` whose time is the event loop's.
+class Driven(Protocol):
+    """A platform in a time that its caller moves."""
+
+    @property
+    def next_at(self) -> int | None:
+        """When the next thing happens (simulated ms), None if nothing will."""
+
+    def advance(self, now: int) -> None:
+        """Let everything happen that is due until `now` (simulated ms)."""
+
+
+Platform = TypeVar("Platform", bound=Driven)
+
+
+class Live(Generic[Platform]):
+    """A platform whose time is the event loop's.
 
     Args:
-        settings, seed: of the `Portal`.
-        listener: told each step of each outbound call; must not raise.
+        platform: touched by nobody else. Its listener must not raise.
     """
 
-    def __init__(self, settings: SystemSettings, *, seed: int, listener: Listener) -> None:
-        self._portal = Portal(settings, seed=seed, listener=listener)
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
         self._loop: asyncio.AbstractEventLoop | None = None
         self._zero_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -36,21 +49,21 @@ class LivePortal:
         if self._timer:
             self._timer.cancel()
 
-    def act(self, deed: Callable[[Portal], Result]) -> Result:
+    def act(self, deed: Callable[[Platform], Result]) -> Result:
         """Bring the platform up to this moment, do something with it, and set the timer anew."""
         self._catch_up()
-        result = deed(self._portal)
+        result = deed(self._platform)
         self._arm()
         return result
 
     def _catch_up(self) -> None:
         if self._loop:
-            self._portal.advance(int((self._loop.time() - self._zero_s) * 1000))
+            self._platform.advance(int((self._loop.time() - self._zero_s) * 1000))
 
     def _arm(self) -> None:
         if self._timer:
             self._timer.cancel()
-        due = self._portal.next_at
+        due = self._platform.next_at
         if self._loop and due is not None:
             # One ms late rather than early: an early timer finds nothing to do and spins.
             self._timer = self._loop.call_at(self._zero_s + (due + 1) / 1000, self._tick)
@@ -58,3 +71,15 @@ class LivePortal:
     def _tick(self) -> None:
         self._catch_up()
         self._arm()
+
+
+class LivePortal(Live[Portal]):
+    """A live Experience Portal.
+
+    Args:
+        settings, seed: of the `Portal`.
+        listener: told each step of each outbound call; must not raise.
+    """
+
+    def __init__(self, settings: SystemSettings, *, seed: int, listener: Listener) -> None:
+        super().__init__(Portal(settings, seed=seed, listener=listener))
