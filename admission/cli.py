@@ -99,11 +99,11 @@ def _add_check(commands: Any) -> None:
 def _add_simulate(commands: Any) -> None:
     text = "run a simulated platform alone"
     simulate = add_command(
-        commands, "simulate", text, "admission simulate experience-portal --port 9080"
+        commands, "simulate", text, "admission simulate huawei --port 9081"
     )
-    simulate.add_argument("platform", choices=["experience-portal"])
+    simulate.add_argument("platform", choices=["experience-portal", "huawei"])
     simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, default=9080)
+    simulate.add_argument("--port", type=int, help="default: 9080, huawei 9081")
     simulate.add_argument("--seed", type=int, default=0)
     simulate.set_defaults(run=_simulate)
 
@@ -139,10 +139,16 @@ def _checked(file: Path, errors: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _simulate(chosen: argparse.Namespace) -> int:
-    from admission.sim.portal_app import run_portal
+    from admission.sim import huawei_app, portal_app
+    from admission.sim.huawei_config import HuaweiSettings
     from admission.sim.portal_config import PortalSettings
 
-    run_portal(PortalSettings(seed=chosen.seed), host=chosen.host, port=chosen.port)
+    if chosen.platform == "huawei":
+        port = chosen.port or huawei_app.DEFAULT_PORT
+        huawei_app.run_huawei(HuaweiSettings(seed=chosen.seed), host=chosen.host, port=port)
+    else:
+        port = chosen.port or portal_app.DEFAULT_PORT
+        portal_app.run_portal(PortalSettings(seed=chosen.seed), host=chosen.host, port=port)
     return OK
 
 

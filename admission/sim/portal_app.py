@@ -14,13 +14,14 @@ from aiohttp import web
 from admission.sim.portal_config import PortalSettings
 from admission.sim.portal_contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.portal_control import Control
-from admission.sim.portal_faults import FaultBox
+from admission.sim.portal_faults import Fault, FaultBox
 from admission.sim.portal_live import LivePortal
 from admission.sim.portal_operations import Operations, report_url
 from admission.sim.portal_reports import Reporter
 from admission.sim.portal_sessions import SessionLog
 from admission.sim.portal_values import CallEvent
 from admission.sim.portal_wire import Endpoint
+from admission.sim.serving import serving_app
 
 BODY_BYTES_MAX: Final = 64 * 1024
 DEFAULT_PORT: Final = 9080
@@ -56,7 +57,7 @@ class _Simulator:
 def portal_app(settings: PortalSettings) -> web.Application:
     """The application: SOAP on both paths, and the control interface below `/sim`."""
     simulator = _Simulator(settings)
-    faults = FaultBox(Random(f"{settings.seed} faults"))
+    faults: FaultBox[Fault] = FaultBox(Random(f"{settings.seed} faults"))
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     legacy = Endpoint("axis1", settings, simulator.run, faults)
     current = Endpoint("axis2", settings, simulator.run, faults)
@@ -85,16 +86,8 @@ async def serving(
 
     Returns: the base URL.
     """
-    runner = web.AppRunner(portal_app(settings), access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        bound = runner.addresses[0]
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"http://{shown}:{bound[1]}"
-    finally:
-        await runner.cleanup()
+    async with serving_app(portal_app(settings), host=host, port=port) as url:
+        yield url
 
 
 def run_portal(

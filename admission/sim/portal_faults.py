@@ -1,7 +1,8 @@
 """How the simulated platform misbehaves when told to: the ways that were seen or are feared."""
 
+from collections.abc import Iterable
 from random import Random
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -30,22 +31,29 @@ FaultKind: TypeAlias = Literal[
 ]
 
 
-class Fault(Strict):
-    """One misbehaviour.
+class Misbehaviour(Strict):
+    """When a platform misbehaves.
 
     Args:
-        kind: what happens.
-        operations: to which operations; empty: to all.
+        operations: at which operations; empty: at all.
         probability: how often.
         times: so many times, then no more; null: until it is taken away.
         delay_ms: of `slow`.
     """
 
-    kind: FaultKind
     operations: Annotated[tuple[str, ...], Field(max_length=len(OPERATIONS), strict=False)] = ()
     probability: Annotated[float, Field(ge=0, le=1, strict=False)] = 1.0
     times: Annotated[int, Field(ge=0)] | None = None
     delay_ms: Annotated[int, Field(ge=0, le=600_000)] = 2_000
+
+
+class Fault(Misbehaviour):
+    """One misbehaviour. Args: kind: what happens."""
+
+    kind: FaultKind
+
+
+Bad = TypeVar("Bad", bound=Misbehaviour)
 
 
 class Faults(Strict):
@@ -54,22 +62,22 @@ class Faults(Strict):
     faults: Annotated[list[Fault], Field(max_length=FAULTS_MAX)]
 
 
-class FaultBox:
+class FaultBox(Generic[Bad]):
     """The misbehaviours now switched on. Args: random: for their probabilities."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._faults: list[tuple[Fault, int | None]] = []
+        self._faults: list[tuple[Bad, int | None]] = []
 
-    def replace(self, faults: Faults) -> None:
+    def replace(self, faults: Iterable[Bad]) -> None:
         """Switch these on and all others off."""
-        self._faults = [(one, one.times) for one in faults.faults]
+        self._faults = [(one, one.times) for one in faults]
 
     def told(self) -> list[dict[str, object]]:
         """What is switched on; `times` is what is left."""
         return [{**one.model_dump(), "times": left} for one, left in self._faults]
 
-    def pick(self, operation: str) -> Fault | None:
+    def pick(self, operation: str) -> Bad | None:
         """What happens to this request: the first misbehaviour that fits and whose dice fall so."""
         for index, (fault, left) in enumerate(self._faults):
             fits = not fault.operations or operation in fault.operations

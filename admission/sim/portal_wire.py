@@ -40,7 +40,11 @@ class Endpoint:
     """
 
     def __init__(
-        self, dialect: Dialect, settings: PortalSettings, run: Operations, faults: FaultBox
+        self,
+        dialect: Dialect,
+        settings: PortalSettings,
+        run: Operations,
+        faults: FaultBox[Fault],
     ) -> None:
         self._dialect = dialect
         self._settings = settings
