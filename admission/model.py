@@ -25,6 +25,7 @@ ANY_POOL: Final = (
 )
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,64}$"
 RESERVATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}~[A-Za-z0-9_-]{11}(\.[1-9][0-9]{0,2})?$"
+GUID: Final = r"^(JSESSIONID=)?[A-Za-z0-9._~+/-]{8,180}$"
 # Prefixes of pools that are not the caller's to name: they follow from the request.
 BUILT_IN_POOLS: Final = ("channel", "mpp", "campaign", "zone", "application")
 
@@ -202,6 +203,20 @@ class PushedSnapshot(Strict):
             unused = {prefix + channel: n for channel, n in self.unused.items()}
             found.insert(0, SnapshotGroup(total=self.total, unused=unused))
         return found
+
+
+class HandedGuid(Strict):
+    """The body of `PUT /v1/zones/{zone}/agents/{id}/guid`: a signed-in agent's session (Huawei).
+
+    With or without the `JSESSIONID=` in front that the platform's `Set-GUID` has.
+    """
+
+    guid: Annotated[str, StringConstraints(pattern=GUID), Field(repr=False)]
+
+    @property
+    def ticket(self) -> str:
+        """The Guid alone."""
+        return self.guid.removeprefix("JSESSIONID=")
 
 
 class SetLimit(Strict):

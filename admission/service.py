@@ -16,8 +16,10 @@ from uuid import uuid4
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from admission.errors import NotFound, Unavailable
+from admission.handover import Handover
 from admission.ledger.bell import LOST, Bell
 from admission.ledger.connection import RedisConnection, open_connection
+from admission.ledger.guids import HandedGuids
 from admission.ledger.ledger import Ledger, Statistics
 from admission.model import Answer, IngestAnswer, Snapshot, SnapshotGroup
 from admission.policies import Policies, polling, source_types, stored_policy
@@ -41,6 +43,7 @@ class Service:
     Args:
         policies: of the configuration, and live; `editor` changes the latter.
         connection, ledger, poller, waiting: open; their owner is `open_service`.
+        handover: takes agents' sessions.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Service:
         ledger: Ledger,
         poller: Poller,
         waiting: Waiting,
+        handover: Handover,
     ) -> None:
         self._policies = policies
         self._editor = editor
@@ -58,6 +62,7 @@ class Service:
         self._ledger = ledger
         self._poller = poller
         self._waiting = waiting
+        self._handover = handover
         self._unprepared = "starting"
 
     def zones(self) -> list[str]:
@@ -132,6 +137,14 @@ class Service:
         """Take a snapshot that somebody pushed."""
         snapshot = Snapshot(groups=tuple(groups))
         return await self._ledger.ingest(self._known(zone), taken_at, snapshot)
+
+    async def hand_over(self, zone: str, agent: int, guid: str) -> Answer:
+        """Take an agent's session, to count its calls with."""
+        policy = self._policies.live(self._known(zone))
+        pool = await self._handover.take(zone, policy, agent, guid)
+        now = await self._ledger.now(zone)
+        self._poller.poke(zone)
+        return {"now": now, "zone": zone, "agent": agent, "pool": pool}
 
     async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         """Stop or resume grants, of one pool or of the zone. `by`: who does it, for the audit."""
@@ -241,7 +254,8 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             on_event=_counting(telemetry),
         )
         editor = PolicyEditor(ledger, source_types(settings.sources))
-        service = Service(policies, editor, connection, ledger, poller, waiting)
+        handover = Handover(HandedGuids(connection), sources)
+        service = Service(policies, editor, connection, ledger, poller, waiting, handover)
         async with (
             _prepared(service),
             _rung(connection, poller, waiting),

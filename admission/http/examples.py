@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from admission.http import schemas, schemas_operations
-from admission.model import Ask, End, Launched, PushedSnapshot, Renew, SetLimit
+from admission.model import Ask, End, HandedGuid, Launched, PushedSnapshot, Renew, SetLimit
 from admission.policy import ZonePolicy
 
 _ID: Final = "East~x7Yk2mPq0aZ"
@@ -111,6 +111,10 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "pool": "channel:sip",
             "refused": {"channel:sip": "out_of_order"},
         },
+    },
+    HandedGuid: {"a session": {"guid": "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"}},
+    schemas.HandOverAnswer: {
+        "taken": {"now": 1790000000123, "zone": "East", "agent": 1001, "pool": "agent:1001"}
     },
     schemas.Time: {"now": {"now": 1790000000123}},
     SetLimit: {"42 for 15 s": {"limit": 42, "ttl_ms": 15000}},

@@ -61,6 +61,9 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "pools": "Named pools, each with its own counts.",
     },
     "PushedPool": {"total": "Units in all.", "unused": "Units free."},
+    "HandedGuid": {
+        "guid": "As the platform's `Set-GUID` said it; hand over each new one. It is shown nowhere."
+    },
     "SetLimit": {
         "limit": "Calls at a time; policy's own limit still counts.",
         "ttl_ms": "It lapses after this, unless it is set again.",

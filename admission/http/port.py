@@ -131,6 +131,14 @@ class Decider(Protocol):
         """What all replicas sign the zone's `report_url`s with. `anew`: not from memory."""
         ...
 
+    async def hand_over(self, zone: str, agent: int, guid: str) -> Answer:
+        """Take the session of an agent who is signed in.
+
+        Raises:
+            NotFound: the zone counts no agents, or not that one. Conflict: too many agents.
+        """
+        ...
+
     async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         """Ingest a pushed snapshot; `taken_at` is zone time in ms. A refusal is an answer."""
         ...

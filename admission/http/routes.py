@@ -1,6 +1,6 @@
 """Every route: who may call it, what it takes and gives. The router and the description read this.
 
-Not served yet, though api.md has them: agents' sessions, the dashboard. Each is one more row here.
+Not served yet, though api.md has it: the dashboard, which is one more row here.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from admission.http import (
     admissions,
+    agents,
     capability,
     events,
     health,
@@ -35,7 +36,7 @@ from admission.http.route import (
     VIEWER,
     Route,
 )
-from admission.model import Ask, End, Launched, PushedSnapshot, Renew, ReportVerb
+from admission.model import Ask, End, HandedGuid, Launched, PushedSnapshot, Renew, ReportVerb
 
 
 def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
@@ -175,6 +176,17 @@ _ZONES: Final = (
         answer=schemas.PushAnswer,
         body=PushedSnapshot,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/zones/{zone}/agents/{id}/guid",
+        handler=agents.hand_over,
+        roles=SOURCE,
+        room="Zones",
+        summary="Hand over a signed-in agent's session, to count its calls with",
+        answer=schemas.HandOverAnswer,
+        body=HandedGuid,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
     ),
     Route(
         method="GET",

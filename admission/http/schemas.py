@@ -202,6 +202,15 @@ class PushAnswer(BaseModel):
     refused: dict[str, str] | None = Field(None, description="Pool to reason.")
 
 
+class HandOverAnswer(BaseModel):
+    """An agent's session was taken."""
+
+    now: ZoneTime
+    zone: str
+    agent: int
+    pool: str = Field(description="The pool that its calls are counted in.")
+
+
 class Health(BaseModel):
     """How the service is."""
 

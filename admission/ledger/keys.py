@@ -20,6 +20,11 @@ def zone_keys(prefix: str, zone: str) -> list[str]:
     return [f"{prefix}:{{{zone}}}:{name}" for name in _NAMES]
 
 
+def guids(prefix: str, zone: str) -> str:
+    """The key of the agents' sessions that were handed over in a zone (guids.py)."""
+    return f"{prefix}:{{{zone}}}:guids"
+
+
 def bell(prefix: str) -> str:
     """The channel on which the script rings for a replica (`poll East`)."""
     return f"{prefix}:bell"

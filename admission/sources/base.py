@@ -13,7 +13,7 @@ Neither is ever an object here: `is_polled` tells them from the names of connect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from admission.model import Snapshot
 
@@ -80,6 +80,24 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of its connections; a query under way fails. Closing again does nothing."""
+
+
+class GuidStore(Protocol):
+    """Keeps agents' sessions that were handed over. Any method may raise AdmissionError."""
+
+    async def of(self, zone: str) -> Mapping[int, str]:
+        """Agent -> the Guid of its session."""
+
+    async def drop(self, zone: str, agent: int, guid: str) -> None:
+        """That one is valid no more; a newer one stays."""
+
+
+@runtime_checkable
+class TakesGuids(Protocol):
+    """A source that counts with the sessions of agents who are signed in by somebody else."""
+
+    def take_guids_from(self, store: GuidStore) -> None:
+        """From now on, look there."""
 
 
 def is_polled(source_name: str) -> bool:

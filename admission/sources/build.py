@@ -6,11 +6,13 @@ from typing import Any, Final
 from admission.errors import ConfigError
 from admission.sources.base import Source
 from admission.sources.experience_portal import ExperiencePortalSource
+from admission.sources.huawei_agent_gateway import HuaweiAgentGatewaySource
 from admission.sources.huawei_cms import HuaweiCmsSource
 
 _BUILDERS: Final[dict[str, Callable[[str, Any], Source]]] = {
     "experience_portal": ExperiencePortalSource,
     "huawei_cms": HuaweiCmsSource,
+    "huawei_agent_gateway": HuaweiAgentGatewaySource,
 }
 
 

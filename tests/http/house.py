@@ -130,6 +130,10 @@ class FakeDecider:
         self.secrets_asked.append(anew)
         return f"secret of {zone}".encode()
 
+    async def hand_over(self, zone: str, agent: int, guid: str) -> Answer:
+        await self._took("hand_over", zone, agent, guid)
+        return {"now": NOW, "zone": zone, "agent": agent, "pool": f"agent:{agent}"}
+
     async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         await self._took("push", zone, taken_at, groups)
         return IngestAnswer(now=NOW, accepted=True)

@@ -1,0 +1,24 @@
+"""Agents' sessions that are handed over by who signed the agents in."""
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from admission.errors import NotFound
+from admission.http.bodies import parse, read_body
+from admission.http.keys import DECIDER
+from admission.http.render import json_response
+from admission.http.scope import zone_in_path
+from admission.model import HandedGuid
+
+_AGENT: Final = re.compile(r"[1-9][0-9]{2,5}")
+
+
+async def hand_over(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/agents/{id}/guid`: the Guid is in no answer and in no log."""
+    zone, agent = zone_in_path(request), request.match_info["id"]
+    if not _AGENT.fullmatch(agent):
+        raise NotFound("There is no such agent.")
+    handed = parse(HandedGuid, await read_body(request))
+    return json_response(await request.app[DECIDER].hand_over(zone, int(agent), handed.ticket))
