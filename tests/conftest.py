@@ -3,6 +3,7 @@
 A missing server is an error and not a skip: the ledger without Redis is untested.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import fakeredis
@@ -11,6 +12,27 @@ import redis
 import redis.asyncio
 
 from tests.redis_server import RedisServer
+from tests.secrets import WATCH
+
+
+@pytest.fixture(scope="session", autouse=True)
+def everything_is_logged() -> Iterator[None]:
+    """All that anybody logs in this run is looked at, down to debug."""
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(WATCH)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.setLevel(level)
+    root.removeHandler(WATCH)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(everything_is_logged: None) -> Iterator[None]:
+    """A test in which a secret was logged fails, whatever else it shows."""
+    yield
+    leaks = WATCH.taken()
+    assert not leaks, f"a secret was logged: {leaks}"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@
     POST /sim/occupy                       calls of others, all at once: `Wave`
     PUT  /sim/licences/{channel}           the licence allows another number: `LicenceChange`
     POST /sim/agents/{agent}/rotate        its Guid changes now
+    POST /sim/agents/{agent}/retire        only its newest Guid is valid
     POST /sim/agents/{agent}/expire        its Guids are valid no more
     POST /sim/agents/{agent}/sign-out      it is signed out
     POST /sim/switch-over                  another gateway issues the next Guids
@@ -163,6 +164,7 @@ class HuaweiControl:
     async def _agent(self, request: web.Request) -> web.Response:
         deeds = {
             "rotate": self._desk.rotate,
+            "retire": self._desk.retire,
             "expire": self._desk.expire,
             "sign-out": self._desk.forget,
         }

@@ -96,12 +96,14 @@ class Desk:
         session.seen_at = self._clock()
         return session
 
-    async def event(self, session: Session) -> str | None:
-        """What an event poll learns: a new Guid, or nothing after a while."""
+    async def event(self, agent: int, session: Session) -> str | None:
+        """What an event poll learns: a new Guid, or nothing after a while. Errors: Refusal."""
         if not self._due(session) and not session.news.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience_s(session)):
                     await session.news.wait()
+        if self._sessions.get(agent) is not session:
+            raise Refusal(NOT_SIGNED_IN)
         session.seen_at = self._clock()
         if self.closed or not (session.news.is_set() or self._due(session)):
             return None
@@ -112,6 +114,11 @@ class Desk:
     def rotate(self, agent: int) -> None:
         """The Guid changes now. Errors: KeyError: the agent is not signed in."""
         self._sessions[agent].news.set()
+
+    def retire(self, agent: int) -> None:
+        """Only the newest Guid is valid from now on. Errors: KeyError: it is not signed in."""
+        session = self._sessions[agent]
+        session.guids = session.guids[-1:]
 
     def expire(self, agent: int) -> None:
         """No Guid of the agent is valid any more. Errors: KeyError: it is not signed in."""

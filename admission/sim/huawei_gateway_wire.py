@@ -95,7 +95,7 @@ class GatewayWire:
 
     async def _event(self, request: web.Request) -> web.Response:
         async def good() -> web.Response:
-            guid = await self._desk.event(self._session(request))
+            guid = await self._desk.event(_agent(request), self._session(request))
             answer = _good(event=None)
             if guid:
                 answer.headers["Set-GUID"] = f"JSESSIONID={guid}"

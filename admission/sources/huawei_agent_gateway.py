@@ -26,6 +26,7 @@ EVERY_AGENT: Final = "agent:*"
 SHOWN_AGENTS: Final = 3
 REASONS_MAX: Final = 5
 LEAVE_S_MAX: Final = 3.0
+ROUND_PART: Final = 0.95  # of the time-out; the rest is for what is done with the counts
 # A zone that was not asked about for so many times its max_age is polled elsewhere now.
 IDLE_AGES: Final = 2
 _NO_SESSION: Final = "no Guid was handed over"
@@ -120,9 +121,13 @@ class HuaweiAgentGatewaySource:
             except AdmissionError as error:
                 faults[agent] = error.detail
 
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.timeout_ms / 1000 * 0.95):
+        try:
+            async with asyncio.timeout(self.timeout_ms / 1000 * ROUND_PART):
                 await _each(self._in_turn(agents), self.settings.queries_at_once, count)
+        except TimeoutError:
+            pass  # who was not reached is told below
+        finally:
+            self._expect_again(zone)
         faults |= {agent: _LATE for agent in agents if agent not in calls | faults}
         return self._snapshot(zone, agents, calls, faults)
 
@@ -151,9 +156,6 @@ class HuaweiAgentGatewaySource:
         self._wanted[zone.name] = agents
         if timer := self._timers.pop(zone.name, None):
             timer.cancel()
-        idle_s = IDLE_AGES * zone.max_age_ms / 1000
-        loop = asyncio.get_running_loop()
-        self._timers[zone.name] = loop.call_later(idle_s, self._forget, zone.name)
         for agent in agents - self._sessions.keys():
             self._sessions[agent] = OwnSession(
                 self._client,
@@ -169,6 +171,13 @@ class HuaweiAgentGatewaySource:
         """Whose Guid was handed over is signed in by somebody else: not to be signed out by us."""
         for agent in self._sessions.keys() & guids.keys():
             self._end(self._sessions.pop(agent).abandon())
+
+    def _expect_again(self, zone: PolledZone) -> None:
+        """Unless somebody asks about the zone again in time, its sessions end."""
+        if not self._closed:
+            idle_s = IDLE_AGES * zone.max_age_ms / 1000
+            loop = asyncio.get_running_loop()
+            self._timers[zone.name] = loop.call_later(idle_s, self._forget, zone.name)
 
     def _forget(self, zone: str) -> None:
         """Nobody asks about the zone any more: its sessions are not for us to keep."""
