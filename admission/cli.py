@@ -98,9 +98,7 @@ def _add_check(commands: Any) -> None:
 
 def _add_simulate(commands: Any) -> None:
     text = "run a simulated platform alone"
-    simulate = add_command(
-        commands, "simulate", text, "admission simulate huawei --port 9081"
-    )
+    simulate = add_command(commands, "simulate", text, "admission simulate huawei --port 9081")
     simulate.add_argument("platform", choices=["experience-portal", "huawei"])
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=int, help="default: 9080, huawei 9081")
