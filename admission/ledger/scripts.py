@@ -1,4 +1,4 @@
-"""The Lua script, put together from lua/: in a checkout, or from inside the wheel."""
+"""The Lua scripts: the whole, put together from lua/: in a checkout, or from inside the wheel."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -45,7 +45,16 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
     """
     files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
     wrapped = [f"modules.{name} = function()\n{_read(file)}end\n" for name, file in files.items()]
-    source = "\n".join((_read("prelude"), *wrapped, _read("apply")))
+    return _script("\n".join((_read("prelude"), *wrapped, _read("apply"))))
+
+
+@cache
+def load_alone(name: str) -> Script:
+    """A script that is one file and no part of the whole."""
+    return _script(_read(name))
+
+
+def _script(source: str) -> Script:
     return Script(source=source, sha=sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -1,0 +1,62 @@
+"""Agents' sessions that were handed over, on a real Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+
+from admission.errors import Conflict
+from admission.ledger import guids as module
+from admission.ledger.connection import connect
+from admission.ledger.guids import LIFE_MS, HandedGuids
+from admission.ledger.keys import guids as key_of
+from admission.settings import RedisSettings
+
+FIRST, SECOND = "first.AgentGateway1", "second.AgentGateway1"
+
+
+@pytest.fixture
+async def guids(redis_url: str) -> AsyncIterator[HandedGuids]:
+    connection = await connect(RedisSettings(url=redis_url))
+    yield HandedGuids(connection)
+    await connection.close()
+
+
+async def test_the_newest_guid_of_each_agent_is_kept_by_zone(guids: HandedGuids) -> None:
+    await guids.keep("East", 1001, FIRST)
+    await guids.keep("East", 1001, SECOND)
+    await guids.keep("East", 1002, FIRST)
+
+    assert await guids.of("East") == {1001: SECOND, 1002: FIRST}
+    assert await guids.of("West") == {}
+
+
+async def test_only_the_guid_that_was_refused_is_dropped(guids: HandedGuids) -> None:
+    await guids.keep("East", 1001, SECOND)
+    await guids.drop("East", 1001, FIRST)
+    assert await guids.of("East") == {1001: SECOND}
+
+    await guids.drop("East", 1001, SECOND)
+    await guids.drop("East", 1009, SECOND)
+    assert await guids.of("East") == {}
+
+
+async def test_they_lapse_when_none_is_handed_over_for_a_day(
+    guids: HandedGuids, redis_sync: redis.Redis
+) -> None:
+    await guids.keep("East", 1001, FIRST)
+
+    assert LIFE_MS - 60_000 < redis_sync.pttl(key_of("adm", "East")) <= LIFE_MS
+
+
+async def test_a_zone_has_so_many_agents_and_no_more(
+    guids: HandedGuids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGENTS_MAX", 2)
+    await guids.keep("East", 1001, FIRST)
+    await guids.keep("East", 1002, FIRST)
+
+    with pytest.raises(Conflict):
+        await guids.keep("East", 1003, FIRST)
+    await guids.keep("East", 1002, SECOND)
+    assert await guids.of("East") == {1001: FIRST, 1002: SECOND}
