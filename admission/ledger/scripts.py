@@ -1,4 +1,4 @@
-"""The Lua scripts: the whole, put together from lua/: in a checkout, or from inside the wheel."""
+"""The Lua scripts, from lua/ in a checkout or from inside the wheel: the whole, and small ones."""
 
 from dataclasses import dataclass
 from functools import cache
