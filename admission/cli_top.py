@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from admission.cli_http import Api, path_of
@@ -42,7 +43,8 @@ def _top(chosen: argparse.Namespace) -> int:
     if chosen.json or not is_terminal():
         talk(chosen, lambda api: _watch(api, chosen, _printing(chosen)))
         return OK
-    with canvas() as drawn:
+    # Ctrl-C is how it ends, and no failure.
+    with suppress(KeyboardInterrupt), canvas() as drawn:
 
         def draw(look: Look) -> None:
             drawn.draw(top_lines(look, drawn.rows, drawn.paint))

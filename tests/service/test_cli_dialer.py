@@ -13,7 +13,7 @@ from tests.service.house import House
 
 COMMANDS = (
     "serve", "demo", "check", "simulate", "token", "ask", "reservations", "end", "top", "apply",
-    "set", "pause", "resume", "status",
+    "set", "pause", "resume", "status", "measure",
 )  # fmt: skip
 
 
