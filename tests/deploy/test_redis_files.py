@@ -3,12 +3,13 @@
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
+import yaml
 
 from admission.ledger.connection import open_connection
 from admission.settings import RedisSettings
@@ -19,7 +20,9 @@ START_S = 30
 
 
 @contextmanager
-def started(name: str, folder: Path, *more: str) -> Iterator[redis.Redis]:
+def started(
+    name: str, folder: Path, *more: str, password: str | None = None
+) -> Iterator[redis.Redis]:
     """A server with this configuration, but for its places: a socket and a folder of the test's."""
     config = folder / name
     text = (FOLDER / name).read_text("utf-8")
@@ -31,7 +34,7 @@ def started(name: str, folder: Path, *more: str) -> Iterator[redis.Redis]:
         command = [server_binary(), config, *more, *places]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        client = redis.Redis(unix_socket_path=str(socket))
+        client = redis.Redis(unix_socket_path=str(socket), password=password)
         deadline = time.monotonic() + START_S
         while not answers(client):
             assert process.poll() is None, (folder / "log").read_text("utf-8")
@@ -104,3 +107,30 @@ def test_an_old_primary_stops_before_there_is_a_new_one() -> None:
     assert stops_ms < int(value("sentinel.conf", "sentinel down-after-milliseconds admission"))
     stops_ms = 1000 * int(value("cluster.conf", "min-replicas-max-lag"))
     assert stops_ms < int(value("cluster.conf", "cluster-node-timeout"))
+
+
+def in_compose() -> list[str]:
+    text = (FOLDER.parent / "docker" / "compose.yaml").read_text("utf-8")
+    return list(yaml.safe_load(text)["services"]["redis"]["command"])
+
+
+def in_kubernetes() -> list[str]:
+    text = (FOLDER.parent / "kubernetes" / "redis.yaml").read_text("utf-8")
+    pods = next(one for one in yaml.safe_load_all(text) if one["kind"] == "StatefulSet")
+    (container,) = pods["spec"]["template"]["spec"]["containers"]
+    return [*container["command"], *container["args"]]
+
+
+@pytest.mark.parametrize("command", [in_compose, in_kubernetes])
+def test_containers_start_it_with_a_password(
+    command: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    program, file, *arguments = (str(tmp_path) if one == "/data" else one for one in command())
+    assert (program, file) == ("redis-server", "/etc/redis/single.conf")
+    password = arguments[arguments.index("--requirepass") + 1]
+    with started("single.conf", tmp_path, *arguments, password=password) as client:
+        assert client.ping()
+        stranger = redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs["path"])
+        with pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        stranger.close()
