@@ -23,7 +23,7 @@ OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned."""
-    chosen = _parser().parse_args(arguments)
+    chosen = command_line().parse_args(arguments)
     try:
         return int(chosen.run(chosen))
     except Unavailable as fault:
@@ -41,7 +41,8 @@ def _complain(what: object, code: int) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Every command, with its arguments and examples."""
     parser = argparse.ArgumentParser(
         prog="admission",
         description="May I launch? Asked before an outbound call is placed.",

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Final
 
 import api_page
+import commands_page
 import config_page
 
 FOLDER: Final = Path(__file__).parent
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "api.md": api_page.page,
+    "commands.md": commands_page.page,
     "configuration.md": config_page.page,
 }
 

@@ -54,7 +54,11 @@ class Block:
 
 def blocks(page: Path) -> Iterator[Block]:
     """All blocks of a page, in order."""
-    text = (ROOT / page).read_text("utf-8")
+    return read((ROOT / page).read_text("utf-8"), page)
+
+
+def read(text: str, page: Path) -> Iterator[Block]:
+    """All blocks of a text, in order."""
     for found in _BLOCK.finditer(text):
         runs = found["how"] != "not run"
         yield Block(

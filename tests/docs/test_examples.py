@@ -47,23 +47,28 @@ def test_the_examples_of(page: Path, request: pytest.FixtureRequest, tmp_path: P
     for name in ("admission", "examples", "deploy"):
         if (ROOT / name).is_dir():
             (tmp_path / name).symlink_to(ROOT / name)
-    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     url = ""
     if any(block.how == "service" for block in of_page):
         url = request.getfixturevalue("service").url
     for block in of_page:
-        done = subprocess.run(
-            command_of(block, url),
-            cwd=tmp_path,
-            env=environ | {"ADMISSION_URL": url},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=EXAMPLE_S,
-        )
-        said = f"{block.place}\n{block.text}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == 0, said
-        assert not re.search(r'"status": *[45]\d\d', done.stdout), said
+        run(block, url, tmp_path, path)
+
+
+def run(block: Block, url: str, folder: Path, environ: dict[str, str]) -> None:
+    """One example; it must end well, and show no problem of the service."""
+    done = subprocess.run(
+        command_of(block, url),
+        cwd=folder,
+        env=os.environ | environ | {"ADMISSION_URL": url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=EXAMPLE_S,
+    )
+    said = f"{block.place}\n{block.text}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, said
+    assert not re.search(r'"status": *[45]\d\d', done.stdout), said
 
 
 def test_what_is_not_run_says_why() -> None:
