@@ -146,10 +146,10 @@ def _simulate(chosen: argparse.Namespace) -> int:
     from admission.sim.portal_config import PortalSettings
 
     if chosen.platform == "huawei":
-        port = chosen.port or huawei_app.DEFAULT_PORT
+        port = huawei_app.DEFAULT_PORT if chosen.port is None else chosen.port
         huawei_app.run_huawei(HuaweiSettings(seed=chosen.seed), host=chosen.host, port=port)
     else:
-        port = chosen.port or portal_app.DEFAULT_PORT
+        port = portal_app.DEFAULT_PORT if chosen.port is None else chosen.port
         portal_app.run_portal(PortalSettings(seed=chosen.seed), host=chosen.host, port=port)
     return OK
 

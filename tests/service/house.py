@@ -102,8 +102,10 @@ class House:
             pass
 
 
-def settings_of(text: str, redis_url: str) -> Settings:
-    return parse_settings(f'[redis]\nurl = "{redis_url}"\n{text}', {}, source="test.toml")
+def settings_of(text: str, redis_url: str, environ: dict[str, str] | None = None) -> Settings:
+    return parse_settings(
+        f'[redis]\nurl = "{redis_url}"\n{text}', environ or {}, source="test.toml"
+    )
 
 
 @asynccontextmanager
