@@ -206,7 +206,7 @@ class PushedSnapshot(Strict):
 
 
 class HandedGuid(Strict):
-    """The body of `PUT /v1/zones/{zone}/agents/{id}/guid`: a signed-in agent's session (Huawei).
+    """The body of `PUT /v1/zones/{zone}/agents/{agent}/guid`: a signed-in agent's session (Huawei).
 
     With or without the `JSESSIONID=` in front that the platform's `Set-GUID` has.
     """

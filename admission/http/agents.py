@@ -16,8 +16,8 @@ _AGENT: Final = re.compile(r"[1-9][0-9]{2,5}")
 
 
 async def hand_over(request: web.Request) -> web.Response:
-    """`PUT /v1/zones/{zone}/agents/{id}/guid`: the Guid is in no answer and in no log."""
-    zone, agent = zone_in_path(request), request.match_info["id"]
+    """`PUT /v1/zones/{zone}/agents/{agent}/guid`: the Guid is in no answer and in no log."""
+    zone, agent = zone_in_path(request), request.match_info["agent"]
     if not _AGENT.fullmatch(agent):
         raise NotFound("There is no such agent.")
     handed = parse(HandedGuid, await read_body(request))

@@ -179,7 +179,7 @@ _ZONES: Final = (
     ),
     Route(
         method="PUT",
-        path="/v1/zones/{zone}/agents/{id}/guid",
+        path="/v1/zones/{zone}/agents/{agent}/guid",
         handler=agents.hand_over,
         roles=SOURCE,
         room="Zones",

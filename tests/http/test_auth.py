@@ -30,6 +30,7 @@ WHO: Final[dict[tuple[str, str], set[str | None]]] = {
     ("GET", "/v1/zones/{zone}"): {"viewer"},
     ("GET", "/v1/zones/{zone}/time"): {"dialer", "source", "viewer"},
     ("PUT", "/v1/zones/{zone}/snapshot"): {"source"},
+    ("PUT", "/v1/zones/{zone}/agents/{agent}/guid"): {"source"},
     ("GET", "/v1/events"): {"viewer"},
     ("POST", "/v1/zones/{zone}/pause"): set(),
     ("POST", "/v1/zones/{zone}/resume"): set(),
@@ -54,6 +55,7 @@ BODIES: Final[dict[str, Any]] = {
     "/v1/admissions": ASK,
     "/v1/admissions/batch": {"requests": []},
     "/v1/reservations/batch": {"reports": []},
+    "/v1/zones/{zone}/agents/{agent}/guid": {"guid": "4e2c0c76.AgentGateway1"},
     "/v1/zones/{zone}/snapshot": {"taken_at": NOW, "total": 1, "unused": {"sip": 1}},
     "/v1/zones/{zone}/pools/{pool}/limit": {"limit": 5, "ttl_ms": 1000},
     "/v1/zones/{zone}/policy": POLICY,
@@ -88,7 +90,9 @@ async def test_every_role_at_every_route(guarded: Server) -> None:
     wrong = []
     for method, path in EVERY_ROUTE:
         for role in [*Role, None]:
-            url = path.format(id=ID, zone="East", pool="campaign:collections", token=TOKEN)
+            url = path.format(
+                id=ID, zone="East", pool="campaign:collections", token=TOKEN, agent=1001
+            )
             body = BODIES.get(path) if method != "GET" else None
             async with guarded.http.request(method, url, json=body, headers=bearer(role)) as answer:
                 may = role in WHO[method, path] | {"operator"}
