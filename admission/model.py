@@ -25,6 +25,7 @@ ANY_POOL: Final = (
 )
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,64}$"
 RESERVATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}~[A-Za-z0-9_-]{11}(\.[1-9][0-9]{0,2})?$"
+AGENT_ID: Final = r"^[1-9][0-9]{2,5}$"
 GUID: Final = r"^(JSESSIONID=)?[A-Za-z0-9._~+/-]{8,180}$"
 # Prefixes of pools that are not the caller's to name: they follow from the request.
 BUILT_IN_POOLS: Final = ("channel", "mpp", "campaign", "zone", "application")

@@ -10,9 +10,9 @@ from admission.http.bodies import parse, read_body
 from admission.http.keys import DECIDER
 from admission.http.render import json_response
 from admission.http.scope import zone_in_path
-from admission.model import HandedGuid
+from admission.model import AGENT_ID, HandedGuid
 
-_AGENT: Final = re.compile(r"[1-9][0-9]{2,5}")
+_AGENT: Final = re.compile(AGENT_ID)
 
 
 async def hand_over(request: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ from admission.http.forms import FORM
 from admission.http.meanings import explained
 from admission.http.route import Route
 from admission.http.schemas import Problem
-from admission.model import ANY_POOL, RESERVATION_ID
+from admission.model import AGENT_ID, ANY_POOL, RESERVATION_ID
 
 _REF: Final = "#/components/schemas/{model}"
 _IN_PATH: Final = re.compile(r"{(\w+)}")
@@ -21,6 +21,7 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "pattern": RESERVATION_ID, "description": "Id of a reservation."},
     "zone": {"type": "string", "description": "Name of a zone."},
     "token": {"type": "string", "description": "The secret part of a `report_url`."},
+    "agent": {"type": "string", "pattern": AGENT_ID, "description": "Id of an agent."},
     "pool": {
         "type": "string",
         "pattern": ANY_POOL,
@@ -38,7 +39,7 @@ _FAULTS: Final = {
     400: "The body is not JSON.",
     401: "No credentials, or none that are known.",
     403: "Not this campaign, zone or role.",
-    404: "Unknown zone, pool, reservation or campaign.",
+    404: "Unknown zone, pool, agent, reservation or campaign.",
     409: "The same request_id with another body; or what is changed is being changed by others.",
     412: "It is of another version than If-Match says.",
     413: "The body has more than 1 MiB.",
