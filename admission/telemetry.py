@@ -11,6 +11,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from admission.model import IngestAnswer
@@ -37,13 +38,19 @@ class Telemetry:
     Args:
         registry: where they live; a new one by default, so that two services in one process (tests)
             do not meet.
+        shared: folder in which several processes count together; each then tells the sums of all,
+            also of those that died, and nothing of its own memory and files.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, shared: str | None = None
+    ) -> None:
         self.registry = registry or CollectorRegistry()
+        self._shared = shared
         self._count_calls()
         self._count_sources()
-        ProcessCollector(registry=self.registry)
+        if shared is None:
+            ProcessCollector(registry=self.registry)
 
     def _count_calls(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
@@ -117,7 +124,14 @@ class Telemetry:
         """
         zones = CollectorRegistry()
         zones.register(_Zones(statuses))
-        return generate_latest(self.registry) + generate_latest(zones)
+        return generate_latest(self._counted()) + generate_latest(zones)
+
+    def _counted(self) -> CollectorRegistry:
+        if self._shared is None:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together, self._shared)  # type: ignore[no-untyped-call]
+        return together
 
 
 def _decision(answer: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ while the connection is down rings are lost, and after it came back `LOST` is ru
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -24,6 +23,7 @@ TEXT_BYTES_MAX = 512
 LISTENERS_MAX = 1000
 IDLE_S = 10.0  # after so much silence the connection is probed
 REPLY_S = 2.0
+CANCEL_AGAIN_S = 0.1
 BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 2.0
 
@@ -67,10 +67,10 @@ class Bell:
     async def stop(self) -> None:
         """Hang up. Safe to call twice."""
         task, self._task = self._task, None
-        if task:
+        while task and not task.done():
+            # The client swallows a cancellation that meets it in the middle of connecting.
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
 
     async def subscribed(self) -> None:
         """Wait until rings are heard."""

@@ -112,3 +112,14 @@ async def test_a_listener_that_left_hears_nothing(redis_url: str) -> None:
     assert heard == []
     await bell.stop()
     await connection.close()
+
+
+async def test_it_can_be_stopped_while_it_connects(redis_url: str) -> None:
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        for turns in range(30):  # each stops it at another point
+            bell = Bell(client, "adm")
+            await bell.start()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                await bell.stop()

@@ -1,0 +1,51 @@
+"""One worker process of several: `python -m admission.worker`, started by `admission.crew` alone.
+
+It lives no longer than its parent: its standard input ends when the parent does.
+"""
+
+import asyncio
+import os
+import sys
+
+import uvloop
+
+from admission.config import describe_errors, load_settings
+from admission.crew_plan import LISTENING, METRICS_FOLDER, USAGE, Plan
+from admission.errors import ConfigError
+from admission.serve import configure_logging, stopped_by_signals
+from admission.serve_one import serve_one
+from admission.telemetry import Telemetry
+
+
+async def work(plan: Plan) -> None:
+    """Serve until a signal, or until the parent is gone."""
+    environ, stop = dict(os.environ), asyncio.Event()
+    settings = load_settings(plan.file, environ)
+    configure_logging(settings)
+    with stopped_by_signals(stop):
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+        await serve_one(
+            plan.file,
+            environ,
+            settings,
+            plan.applied_to(settings),
+            stop,
+            announce=plan.announces,
+            on_listening=lambda _port: print(LISTENING, flush=True),
+            telemetry=Telemetry(shared=environ.get(METRICS_FOLDER)),
+        )
+
+
+def main() -> int:
+    """Read the plan and work; the exit code is returned."""
+    plan = Plan.decode(sys.stdin.readline())
+    try:
+        uvloop.run(work(plan))
+    except ConfigError as fault:
+        print(f"admission: {describe_errors(fault)}", file=sys.stderr)
+        return USAGE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
