@@ -3,11 +3,8 @@
 -- op: id, request_id, campaign, channel?, count, min_count, application?, mpp?, pools?, owner, body,
 --     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: wait.lua)
 -- -> a grant, a deny or a fault, as lua/README.md has them
---
--- req hash, campaign/request_id -> JSON: body, id, granted, remain (records not yet forgotten),
--- replayed (a repeat was answered), granted_at, launch_within, channel, mpp, answer_within. Its first answer again is made of it.
 
-local record, pools = need('record'), need('pool')
+local record, pools, asked = need('record'), need('pool'), need('asked')
 local request, checks = need('request'), need('checks')
 local hunger, rate, breaker = need('hunger'), need('rate'), need('breaker')
 local wake = need('wake')
@@ -63,9 +60,9 @@ local function explain(ask, c)
   for _, p in ipairs(c.pools) do
     if p.name ~= ON_KNOWN_MPP then
       local one = { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
-      local k, why = checks.run(one, {
+      local k, why = checks.run(one, request.sort({
         channel = c.channel, mpp = p.kind == 'mpp' and c.mpp or nil, pools = { p }, rated = {},
-      })
+      }))
       local limit = pools.limit(p)
       list[#list + 1] = {
         pool = p.name, limit = limit, in_use = p.in_use, headroom = pools.headroom(p, limit),
@@ -78,29 +75,28 @@ end
 
 -- What shadow mode only pretends to grant does not use up rates: else all that follows were denied.
 local function reserve(ask, c, k, is_true)
-  local op, names = ask.op, {}
-  for i, p in ipairs(c.pools) do names[i] = p.name end
+  local op = ask.op
   for _, p in ipairs(is_true and c.rated or {}) do rate.consume(p, k) end
-  for _, p in ipairs(c.pools) do
-    if p.rules.breaker and breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
+  for _, p in ipairs(c.broken) do
+    if breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
   end
-  local answer_within, max_call = request.within(ask, c, 'answer_within'), request.within(ask, c, 'max_call')
+  local r = {
+    id = op.id, granted_at = now, state = 'live', campaign = op.campaign,
+    visible_by = now + zone.launch_within + ask.placement.claim_within,
+    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = op.owner, pools = c.names,
+    request_id = op.request_id, answer_within = c.answer_within, max_call = c.max_call,
+  }
   local list = {}
   for i = 1, k do
-    local r = {
-      id = nth_id(op.id, i), granted_at = now, state = 'live', campaign = op.campaign,
-      visible_by = now + zone.launch_within + ask.placement.claim_within,
-      deadline = now + answer_within, channel = c.channel, mpp = c.mpp, owner = op.owner, pools = names,
-      request_id = op.request_id, answer_within = answer_within, max_call = max_call,
-    }
+    r.id = nth_id(op.id, i)
     record.write(r, r.deadline)
     for _, p in ipairs(c.pools) do pools.join(p, r) end
-    list[i] = { id = r.id, mpp = c.mpp, channel = c.channel, renew_within_ms = answer_within }
+    list[i] = { id = r.id, mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
   end
-  call('HSET', REQ, op.campaign .. '/' .. op.request_id, encode({
+  asked.write(op.campaign .. '/' .. op.request_id, {
     body = op.body, id = op.id, granted = k, remain = k, granted_at = now, channel = c.channel,
-    mpp = c.mpp, launch_within = zone.launch_within, answer_within = answer_within,
-  }))
+    mpp = c.mpp, launch_within = zone.launch_within, answer_within = c.answer_within,
+  })
   return list
 end
 
@@ -109,7 +105,7 @@ local function replay(op, q)
   if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end
   if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
     q.replayed = true
-    call('HSET', REQ, op.campaign .. '/' .. op.request_id, encode(q))
+    asked.write(op.campaign .. '/' .. op.request_id, q)
   end
   if wake.is_wanted() then need('wait').fetched(op) end
   local list, live, c = {}, false, { channel = q.channel, pools = {} }
@@ -183,8 +179,8 @@ end
 
 return function(op)
   meta.asked = now
-  local text = not op.dry_run and call('HGET', REQ, op.campaign .. '/' .. op.request_id)
-  if text then return replay(op, decode(text)) end
+  local granted = not op.dry_run and asked.read(op.campaign .. '/' .. op.request_id)
+  if granted then return replay(op, granted) end
   local ask, wrong = request.read(op)
   if not ask then return wrong end
   local waited = wake.is_wanted() and not op.dry_run and need('wait')

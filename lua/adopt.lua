@@ -28,10 +28,8 @@ local function shape(op, known, ask)
   local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
   if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
   local c = request.candidate(ask, op.adopt.channel, mpp_of(op))
-  local names = {}
-  for i, p in ipairs(c.pools) do names[i] = p.name end
-  r.channel, r.mpp, r.pools = c.channel, c.mpp, names
-  r.answer_within, r.max_call = request.within(ask, c, 'answer_within'), request.within(ask, c, 'max_call')
+  r.channel, r.mpp, r.pools = c.channel, c.mpp, c.names
+  r.answer_within, r.max_call = c.answer_within, c.max_call
   r.state, r.reported_at, r.adopted = 'live', now, true
   if op.op == 'launched' then r.launched_at = now end
   return r, c

@@ -19,6 +19,7 @@ function checks.zone_paused(_, _, k)
 end
 
 function checks.pool_paused(_, c, k)
+  if next(zone.paused) == nil then return k end
   for _, p in ipairs(c.pools) do
     if zone.paused[p.name] then return no('pool_paused', p, false) end
   end
@@ -29,9 +30,9 @@ end
 -- Half open: as many as the request needs at least may try.
 function checks.breaker_open(ask, c, k)
   local why
-  for _, p in ipairs(c.pools) do
-    if p.rules.breaker and breaker.is_open(p) then return no('breaker_open', p, breaker.wait(p)) end
-    if p.rules.breaker and breaker.is_half_open(p) and k > ask.min_count then
+  for _, p in ipairs(c.broken) do
+    if breaker.is_open(p) then return no('breaker_open', p, breaker.wait(p)) end
+    if breaker.is_half_open(p) and k > ask.min_count then
       k, why = ask.min_count, { reason = 'breaker_open', pool = p.name, retry_after_ms = zone.poll_interval }
     end
   end
@@ -51,20 +52,19 @@ function checks.rate_limited(ask, c, k)
 end
 
 function checks.recovering(_, c, k)
-  local wait = max(meta.recover_until - now, zone.poll_interval)
-  if now < meta.recover_until then return no('recovering', nil, wait) end
-  for _, p in ipairs(c.pools) do
+  local until_then = meta.recover_until
+  local wait = max(until_then - now, zone.poll_interval)
+  if now < until_then then return no('recovering', nil, wait) end
+  for _, p in ipairs(c.watched) do
     -- By the next photograph every lost reservation is in it, or dead.
-    if p.fed and p.kind ~= 'mpp' and p.t0 and p.w0 <= meta.recover_until and p.name ~= ON_KNOWN_MPP then
-      return no('recovering', p, wait)
-    end
+    if p.fed and p.t0 and p.w0 <= until_then then return no('recovering', p, wait) end
   end
   return k
 end
 
 function checks.no_snapshot(_, c, k)
-  for _, p in ipairs(c.pools) do
-    if p.kind == 'channel' and p.fed and not (p.t0 and (p.ceiling or p.rules.limit)) then
+  for _, p in ipairs(c.channels) do
+    if p.fed and not (p.t0 and (p.ceiling or p.rules.limit)) then
       return no('no_snapshot', p, zone.poll_interval)
     end
   end
@@ -72,21 +72,19 @@ function checks.no_snapshot(_, c, k)
 end
 
 function checks.stale_snapshot(_, c, k)
-  for _, p in ipairs(c.pools) do
-    if p.t0 and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP and now - p.t0 > zone.max_age then
-      return no('stale_snapshot', p, zone.poll_interval)
-    end
+  for _, p in ipairs(c.watched) do
+    if p.t0 and now - p.t0 > zone.max_age then return no('stale_snapshot', p, zone.poll_interval) end
   end
   return k
 end
 
--- A check of room in the pools that is_of(pool) names.
-local function room_check(reason, is_of, room_of)
+-- A check of room in the candidate's pools of that list.
+local function room_check(reason, list)
   return function(ask, c, k)
     local why
-    for _, p in ipairs(c.pools) do
-      local limit = is_of(p) and pools.limit(p)
-      local free = limit and max(0, room_of(p, limit))
+    for _, p in ipairs(c[list]) do
+      local limit = pools.limit(p)
+      local free = limit and max(0, limit - p.in_use)
       if free and free < k then
         k = free
         why = {
@@ -99,13 +97,11 @@ local function room_check(reason, is_of, room_of)
   end
 end
 
-local function all_of(p, limit) return limit - p.in_use end
-local function is_kind(kind) return function(p) return p.kind == kind end end
+checks.no_capacity = room_check('no_capacity', 'channels')
+checks.mpp_full = room_check('mpp_full', 'mpps')
+checks.campaign_limit = room_check('campaign_limit', 'campaigns')
+checks.pool_full = room_check('pool_full', 'named')
 
-checks.no_capacity = room_check('no_capacity', is_kind('channel'), all_of)
-checks.mpp_full = room_check('mpp_full', is_kind('mpp'), all_of)
-checks.campaign_limit = room_check('campaign_limit', is_kind('campaign'), all_of)
-checks.pool_full = room_check('pool_full', function(p) return not BUILT_IN[p.kind] end, all_of)
 -- Units that the campaign's own guarantee covers, on the channel that has guarantees.
 local function guaranteed(ask, c, k)
   for _, p in ipairs(c.pools) do
@@ -129,8 +125,8 @@ end
 
 function checks.reserved(ask, c, k)
   local why
-  for _, p in ipairs(c.pools) do
-    local limit = p.kind == 'channel' and pools.limit(p)
+  for _, p in ipairs(c.channels) do
+    local limit = pools.limit(p)
     local allowed = limit and max(0, unreserved(ask, p, limit, k))
     if allowed and allowed < k then
       k = allowed
@@ -144,11 +140,13 @@ function checks.reserved(ask, c, k)
 end
 
 function checks.fair_share(ask, c, k)
-  local why
-  local own = guaranteed(ask, c, k)
-  for _, p in ipairs(c.pools) do
+  local why, own
+  for _, p in ipairs(c.contended) do
     local allowed, ends
-    if p.hungry and pools.is_contended(p) then allowed, ends = hunger.allowed(p, ask, k, own) end
+    if p.hungry then
+      own = own or guaranteed(ask, c, k)
+      allowed, ends = hunger.allowed(p, ask, k, own)
+    end
     if allowed and allowed < k then
       k = allowed
       why = {
@@ -161,16 +159,16 @@ function checks.fair_share(ask, c, k)
   return k, why
 end
 
+local in_order = {}
+for _, reason in ipairs(REASONS) do in_order[#in_order + 1] = checks[reason] end
+
 -- -> units granted (fewer than min_count: denied), and what limited it
 function checks.run(ask, c)
   local k, limiting = ask.count, nil
-  for _, reason in ipairs(REASONS) do
-    local check = checks[reason]
-    if check then
-      local allowed, why = check(ask, c, k)
-      if allowed < k then k, limiting = allowed, why end
-      if k < ask.min_count then break end
-    end
+  for i = 1, #in_order do
+    local allowed, why = in_order[i](ask, c, k)
+    if allowed < k then k, limiting = allowed, why end
+    if k < ask.min_count then break end
   end
   return k, limiting
 end

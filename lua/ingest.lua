@@ -83,7 +83,7 @@ local function photograph(p, t0)
   if not p.t0 then begin_feed(p) end
   p.t0, p.t1, p.w0, p.fed = t0, now, t0 - zone.visibility_lag, true
   trim(p)
-  pools.touch(p)
+  pools.keep(p)
 end
 
 -- Dedicated ports: nobody else uses them, so a better ceiling of the same total stays true.
@@ -100,6 +100,7 @@ local function take(p, t0, total, unused)
   p.ceiling = unused + pools.held(p, p.w0)
   if zone.dedicated and p.kind == 'channel' then keep_best(p, total) end
   p.total, p.unused = total, unused
+  pools.touch(p)
 end
 
 -- Ports that neither are free nor held by ours on a known MPP: somebody else's, spread over the MPPs.
@@ -110,6 +111,7 @@ local function estimate_foreign(t0, group)
   photograph(p, t0)
   local before = meta.foreign
   meta.foreign = max(0, group.total - unused - pools.held(p, p.w0))
+  pools.each(pools.forget_limit) -- of every MPP
   if meta.foreign < before then need('wake').better() end
 end
 
@@ -142,6 +144,7 @@ end
 local function take_absent(op, p)
   photograph(p, op.t0)
   for _, field in ipairs({ 'total', 'unused', 'ceiling', 'best', 'foreign', 'group' }) do p[field] = nil end
+  pools.touch(p)
 end
 
 -- What concerns the whole answer.

@@ -14,7 +14,10 @@
 --   set_limit, set_until   a limit for a while, from outside
 --   slots, open_until, probe_until   its circuit breaker (breaker.lua)
 local pools = {}
-local cache, dirty = {}, {}
+local cache, dirty, lists = {}, {}, {}
+
+-- What was kept of pools that were read belongs to this generation: a flush begins the next.
+pools.generation = 0
 
 local SNAPSHOT = { 't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'foreign', 'group' }
 local REST = { 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
@@ -75,12 +78,26 @@ end
 
 -- -> the pools that a reservation occupies
 function pools.all(r)
-  local list = {}
+  local list = lists[r.pools]
+  if list then return list end
+  list = {}
   for i, name in ipairs(r.pools) do list[i] = pools.get(name) end
+  lists[r.pools] = list
   return list
 end
 
+-- To be written, and its limit may be another now.
 function pools.touch(p)
+  dirty[p.name], p.limit_now = p, nil
+end
+
+-- What it is worked out from has changed.
+function pools.forget_limit(p)
+  p.limit_now = nil
+end
+
+-- To be written; what may hold it has not changed.
+function pools.keep(p)
   dirty[p.name] = p
 end
 
@@ -100,7 +117,8 @@ function pools.flush()
     local text = saved(p)
     if text then call('HSET', POOLS, name, text) else call('HDEL', POOLS, name) end
   end
-  cache, dirty = {}, {}
+  cache, dirty, lists = {}, {}, {}
+  pools.generation = pools.generation + 1
 end
 
 -- Live reservations that the newest snapshot, seen from w0 on, may not contain yet.
@@ -123,12 +141,15 @@ end
 function pools.join(p, r)
   p.in_use = p.in_use + 1
   if pools.is_contended(p) then need('share').change(p, r.campaign, 1) end
-  if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, r.visible_by, r.id) end
-  pools.touch(p)
+  if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, score(r.visible_by), r.id) end
+  pools.keep(p)
 end
 
 local function lower(p, field, photographed_at, credit)
-  if p[field] and not (credit and credit(photographed_at)) then p[field] = max(0, p[field] - 1) end
+  if p[field] and not (credit and credit(photographed_at)) then
+    p[field] = max(0, p[field] - 1)
+    pools.touch(p)
+  end
 end
 
 -- r leaves p. The snapshot had the last word on a held one: its port may be gone already, so the
@@ -146,7 +167,7 @@ function pools.leave(p, r, credit, expired)
       lower(p, 'best')
     end
   end
-  pools.touch(p)
+  pools.keep(p)
 end
 
 -- Is its snapshot to be believed? (An MPP's lapses: then the estimate stands in for it.)
@@ -168,10 +189,14 @@ local function smaller(a, b)
   return a or b
 end
 
--- -> the most reservations that may hold p now, nil if nothing limits it
+-- -> the most reservations that may hold p now, nil if nothing limits it. Found once for many asks:
+-- whatever changes it touches p.
 function pools.limit(p)
-  local set = p.set_until and now < p.set_until and p.set_limit or nil
-  return smaller(set, pools.lasting_limit(p))
+  if p.limit_now == nil then
+    local set = p.set_until and now < p.set_until and p.set_limit or nil
+    p.limit_now = smaller(set, pools.lasting_limit(p)) or false
+  end
+  return p.limit_now or nil
 end
 
 -- -> the same without what somebody set for a while
@@ -197,7 +222,7 @@ end
 -- A reservation held it for so long.
 function pools.learn(p, held_ms)
   p.hold = p.hold and floor(p.hold + (held_ms - p.hold) / HOLD_PART) or held_ms
-  pools.touch(p)
+  pools.keep(p)
 end
 
 -- -> ms until so many units are likely to be free, from how fast they were freed lately

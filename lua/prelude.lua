@@ -17,7 +17,7 @@
 --                        foreign          estimated foreign use of the MPPs' ports
 --                        waiters, arrivals, beats, held_back   who waits (queue.lua)
 --   KEYS[2] res    hash  id -> record (record.lua)
---   KEYS[3] req    hash  campaign/request_id -> what was granted (admit.lua)
+--   KEYS[3] req    hash  campaign/request_id -> what was granted (asked.lua)
 --   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua)
 --   KEYS[5] pools  hash  pool -> in_use and snapshot state (pool.lua)
 --   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, secret (policy.lua)
@@ -37,6 +37,7 @@ local BELL = ARGV[2]
 
 local call, encode, decode = redis.call, cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
+local format, match, gmatch, sub, concat = string.format, string.match, string.gmatch, string.sub, table.concat
 
 -- Bounds: a call does at most this much besides its operations.
 local DUE_SLICE = 100        -- deadlines served
@@ -73,6 +74,17 @@ local function set_of(list)
   local set = {}
   for _, v in ipairs(list or {}) do set[v] = true end
   return set
+end
+
+-- -> a time as ZADD takes it: Lua's own way with numbers is dear, and many of a call are the same
+local scores = {}
+local function score(ms)
+  local text = scores[ms]
+  if not text then
+    text = format('%d', ms)
+    scores[ms] = text
+  end
+  return text
 end
 
 local function kind_of(pool_name)

@@ -30,7 +30,7 @@ end
 
 function rate.consume(p, units)
   p.tat = string.format('%.0f', now_us + backlog(p) + units * interval(p))
-  pools.touch(p)
+  pools.keep(p)
 end
 
 return rate

@@ -1,15 +1,17 @@
--- record.lua: a reservation in the res hash: a JSON array in the order of FIELDS, false = not known.
---   granted_at, visible_by, deadline   zone time in ms
---   state          live | releasing (told to end, its port not free yet) | ended | expired
---   campaign, channel, mpp, owner, session, request_id   strings
---   pools          every pool that it occupies
---   taken          the platform is known to have given it a port
---   launched_at, reported_at   first launched report, newest report
---   ended_at       when the call ended, as reported
---   released_at    when it left its pools
---   outcome        as reported
---   answer_within, max_call    ms, as policy had them at the grant
---   adopted        restated by its dialer after a loss or an expiry
+-- record.lua: a reservation in the res hash, as text: one line of what is its own, then its free texts.
+--
+--   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
+--   owner_bytes request_id KIN \n owner session
+--   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
+--   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
+--   times    granted_at is zone time in ms, all others are ms after it; empty: not known
+--   KIN      what it has in common with others like it:
+--            campaign channel mpp answer_within max_call (ms, as policy had them at the grant) pools
+--            pools: every pool that it occupies; ours are short: c channel:CHANNEL, m mpp:MPP:CHANNEL,
+--            k mpps, n campaign:CAMPAIGN
+-- A record is what 100,000 calls cost in memory and every report in time: hence no JSON, and KIN is
+-- read and written once for all of a kind in a call.
+local asked = need('asked')
 local record = {}
 
 record.FIELDS = {
@@ -18,21 +20,81 @@ record.FIELDS = {
   'request_id', 'answer_within', 'max_call', 'adopted',
 }
 
+local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
+local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
+local LINE = '%d %d %d %s %s %s %s %s %s %s %d %s %s\n%s%s'
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d+) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d+) (%S*) ([^\n]*)\n(.*)$'
+
+local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
+local read_kin = {} -- text -> what it says
+
+local function short(r)
+  return {
+    ['channel:' .. (r.channel or '')] = 'c', ['mpp:' .. (r.mpp or '') .. ':' .. (r.channel or '')] = 'm',
+    [ON_KNOWN_MPP] = 'k', ['campaign:' .. r.campaign] = 'n',
+  }
+end
+
+local function kin(r)
+  local text = kin_of[r.pools]
+  if not text then
+    local brief, names = short(r), {}
+    for i, name in ipairs(r.pools) do names[i] = brief[name] or name end
+    text = format('%s %s %s %s %s %s', r.campaign, r.channel or '', r.mpp or '',
+      r.answer_within or '', r.max_call or '', concat(names, ' '))
+    kin_of[r.pools] = text
+  end
+  return text
+end
+
+local function parse_kin(text)
+  local campaign, channel, mpp, answer_within, max_call, names = match(text, '^(%S*) (%S*) (%S*) (%d*) (%d*) ?(.*)$')
+  local k = {
+    campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = {},
+    answer_within = tonumber(answer_within), max_call = tonumber(max_call),
+  }
+  local long = {}
+  for name, brief in pairs(short(k)) do long[brief] = name end
+  for name in gmatch(names, '%S+') do k.pools[#k.pools + 1] = long[name] or name end
+  kin_of[k.pools], read_kin[text] = text, k
+  return k
+end
+
+local function after(r, t) return t and format('%d', t - r.granted_at) or '' end
+local function at(r, text) return text ~= '' and r.granted_at + text end
+
+-- -> the record as text
+function record.text(r)
+  local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
+  if r.adopted then marks = marks .. 'a' end
+  return format(LINE, t0, r.visible_by - t0, r.deadline - t0, LETTER[r.state], r.outcome or '', marks,
+    after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
+    #owner, r.request_id or '', kin(r), owner, r.session or '')
+end
+
 -- -> record or nil
 function record.read(id)
   local text = call('HGET', RES, id)
   if not text or text == '' then return nil end
-  local r, values = { id = id }, decode(text)
-  for i, name in ipairs(record.FIELDS) do r[name] = values[i] end
+  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, bytes, request_id,
+    common, free = match(text, PATTERN)
+  local k = read_kin[common] or parse_kin(common)
+  t0, bytes = tonumber(t0), tonumber(bytes)
+  local r = {
+    id = id, granted_at = t0, visible_by = t0 + visible, deadline = t0 + deadline, state = STATE[state],
+    campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
+    answer_within = k.answer_within, max_call = k.max_call,
+    outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
+    request_id = request_id ~= '' and request_id, owner = sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+  }
+  r.launched_at, r.reported_at, r.ended_at, r.released_at = at(r, launched), at(r, reported), at(r, ended), at(r, released)
   return r
 end
 
 -- due_at: when due.lua looks at it next, or nil to leave that as it is
 function record.write(r, due_at)
-  local values = {}
-  for i, name in ipairs(record.FIELDS) do values[i] = r[name] or false end
-  call('HSET', RES, r.id, encode(values))
-  if due_at then call('ZADD', DUE, due_at, r.id) end
+  call('HSET', RES, r.id, record.text(r))
+  if due_at then call('ZADD', DUE, score(due_at), r.id) end
 end
 
 function record.is_live(r)
@@ -55,11 +117,10 @@ function record.forget(r)
   call('ZREM', DUE, r.id)
   if not r.request_id then return end
   local key = r.campaign .. '/' .. r.request_id
-  local text = call('HGET', REQ, key)
-  if not text then return end
-  local q = decode(text)
+  local q = asked.read(key)
+  if not q then return end
   q.remain = q.remain - 1
-  if q.remain <= 0 then call('HDEL', REQ, key) else call('HSET', REQ, key, encode(q)) end
+  if q.remain <= 0 then call('HDEL', REQ, key) else asked.write(key, q) end
 end
 
 return record

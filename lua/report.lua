@@ -29,11 +29,14 @@ end
 
 -- How long it held each pool: what a retry_after is learned from.
 local function learn(r)
-  for _, name in ipairs(r.pools) do pools.learn(pools.get(name), now - r.granted_at) end
+  local held_ms = now - r.granted_at
+  for _, p in ipairs(pools.all(r)) do pools.learn(p, held_ms) end
 end
 
 local function judge(r)
-  for _, name in ipairs(r.pools) do need('breaker').judge(pools.get(name), r) end
+  for _, p in ipairs(pools.all(r)) do
+    if p.rules.breaker then need('breaker').judge(p, r) end
+  end
 end
 
 -- How long it kept how many ports from others; campaigns that policy does not name count together.
@@ -116,7 +119,10 @@ local function move_to(r, mpp)
   names[#names + 1] = to.name
   pools.join(to, r)
   -- Its newest photograph shows the port already, as somebody else's: it is ours.
-  if to.ceiling and pools.holds(to, r) then to.ceiling = to.ceiling + 1 end
+  if to.ceiling and pools.holds(to, r) then
+    to.ceiling = to.ceiling + 1
+    pools.touch(to)
+  end
   r.pools, r.mpp = names, mpp
 end
 
@@ -125,7 +131,7 @@ local function take_port(r)
   r.visible_by = min(r.visible_by, now)
   r.deadline = now + r.max_call
   for _, p in ipairs(pools.all(r)) do
-    if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, 'XX', r.visible_by, r.id) end
+    if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, 'XX', score(r.visible_by), r.id) end
   end
 end
 
@@ -177,7 +183,9 @@ end
 
 local function bury_unknown(op)
   if record.read(op.id) then return end
-  record.write({ id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }, now + zone.retention)
+  local tombstone = { id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }
+  tombstone.granted_at, tombstone.visible_by, tombstone.deadline = now, now, now
+  record.write(tombstone, now + zone.retention)
 end
 
 report['end'] = function(op)

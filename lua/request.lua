@@ -48,8 +48,8 @@ local function placement_of(op)
   return { claim_within = rules.claim_within or zone.claim_within, mpps = mpps, own = mpps ~= zone.mpps }
 end
 
--- -> ask {op, count, min_count, channels, campaign, named, placement}, or nil and a fault
-function request.read(op)
+-- -> what all asks that name the same have in common, or nil and a fault
+local function common_of(op)
   local channel = op.channel or zone.channels[1]
   if channel ~= 'any' and not zone.is_channel[channel] then
     return nil, fault('unknown_channel', 'channel', channel)
@@ -62,9 +62,29 @@ function request.read(op)
   placement, wrong = placement_of(op)
   if not placement then return nil, wrong end
   return {
-    op = op, count = op.count, min_count = op.min_count, channel = channel,
-    channels = channel == 'any' and zone.any or { channel },
-    campaign = campaign, named = named, placement = placement,
+    channel = channel, channels = channel == 'any' and zone.any or { channel },
+    campaign = campaign, named = named, placement = placement, candidates = {},
+  }
+end
+
+-- What is named is looked up once in a call, as long as the pools that were read stay.
+local common, generation = {}, nil
+local function look_up(op)
+  if generation ~= pools.generation then common, generation = {}, pools.generation end
+  local asked = op.pools and #op.pools > 0 and concat(op.pools, ',') or ''
+  local key = concat({ op.campaign, op.channel or '', op.application or '', op.mpp or '', asked }, '/')
+  local wrong
+  if not common[key] then common[key], wrong = common_of(op) end
+  return common[key], wrong
+end
+
+-- -> ask {op, count, min_count, channel, channels, campaign, named, placement}, or nil and a fault
+function request.read(op)
+  local common, wrong = look_up(op)
+  if not common then return nil, wrong end
+  return {
+    op = op, count = op.count, min_count = op.min_count, channel = common.channel, channels = common.channels,
+    campaign = common.campaign, named = common.named, placement = common.placement, candidates = common.candidates,
   }
 end
 
@@ -89,7 +109,7 @@ local function mpp_of(ask, channel)
 end
 
 -- Pools of the candidate that have a rate, among them the zone and the whole MPP.
-local function rated(c)
+local function rated_of(c)
   local list = {}
   local function add(p)
     if rate.is_limited(p) then list[#list + 1] = p end
@@ -102,13 +122,35 @@ local function rated(c)
   return list
 end
 
--- Which pools a call on that channel would take.
--- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
--- -> candidate {channel, mpp, pools}
-function request.candidate(ask, channel, mpp)
-  if mpp == nil then mpp = mpp_of(ask, channel) end
-  local c = { channel = channel, mpp = mpp or nil, pools = {} }
-  local function add(name) c.pools[#c.pools + 1] = pools.get(name) end
+-- The smallest that the campaign or a named pool sets, else the zone's.
+local function within(c, campaign, name)
+  local value = campaign.rules[name]
+  for _, p in ipairs(c.named) do
+    local own = p.rules[name]
+    if own and (not value or own < value) then value = own end
+  end
+  return value or zone[name]
+end
+
+-- Which of its pools which check looks at.
+function request.sort(c)
+  c.channels, c.mpps, c.campaigns, c.named = {}, {}, {}, {}
+  c.broken, c.watched, c.contended = {}, {}, {}
+  local of = { channel = c.channels, mpp = c.mpps, campaign = c.campaigns, [ON_KNOWN_MPP] = {} }
+  for _, p in ipairs(c.pools) do
+    local list = of[p.kind] or c.named
+    list[#list + 1] = p
+    if p.rules.breaker then c.broken[#c.broken + 1] = p end
+    -- An MPP's own snapshot is passed over when it is old.
+    if p.kind ~= 'mpp' and p.kind ~= ON_KNOWN_MPP then c.watched[#c.watched + 1] = p end
+    if pools.is_contended(p) then c.contended[#c.contended + 1] = p end
+  end
+  return c
+end
+
+local function make(ask, channel, mpp)
+  local c = { channel = channel, mpp = mpp or nil, pools = {}, names = {} }
+  local function add(name) c.pools[#c.pools + 1], c.names[#c.names + 1] = pools.get(name), name end
   for _, taken in ipairs(zone.takes[channel] or { channel }) do add('channel:' .. taken) end
   if c.mpp then
     add('mpp:' .. c.mpp .. ':' .. channel)
@@ -116,18 +158,21 @@ function request.candidate(ask, channel, mpp)
   end
   add(ask.campaign.name)
   for _, name in ipairs(ask.named) do add(name) end
-  c.rated = rated(c)
+  request.sort(c)
+  c.rated = rated_of(c)
+  c.answer_within, c.max_call = within(c, ask.campaign, 'answer_within'), within(c, ask.campaign, 'max_call')
   return c
 end
 
--- The smallest that the campaign or a named pool sets, else the zone's.
-function request.within(ask, c, name)
-  local value = ask.campaign.rules[name]
-  for _, p in ipairs(c.pools) do
-    local own = not BUILT_IN[p.kind] and p.rules[name]
-    if own and (not value or own < value) then value = own end
-  end
-  return value or zone[name]
+-- Which pools a call on that channel would take.
+-- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
+-- -> candidate {channel, mpp, pools, names, rated, answer_within, max_call, and what sort makes}; not to be changed
+function request.candidate(ask, channel, mpp)
+  if mpp == nil then mpp = mpp_of(ask, channel) end
+  local key = mpp and channel .. ' ' .. mpp or channel
+  local c = ask.candidates[key] or make(ask, channel, mpp)
+  ask.candidates[key] = c
+  return c
 end
 
 return request

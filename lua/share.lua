@@ -5,14 +5,26 @@ local pools = need('pool')
 local share = {}
 local cache = {}
 
-local function key(p, campaign)
-  return p.name .. ' ' .. campaign
+local function key(pool, campaign)
+  return pool .. ' ' .. campaign
+end
+
+local function entry(p, campaign)
+  local of_pool = cache[p.name]
+  if not of_pool then
+    of_pool = {}
+    cache[p.name] = of_pool
+  end
+  local s = of_pool[campaign]
+  if not s then
+    s = { n = tonumber(call('HGET', SHARES, key(p.name, campaign)) or 0) }
+    of_pool[campaign] = s
+  end
+  return s
 end
 
 function share.of(p, campaign)
-  local k = key(p, campaign)
-  if not cache[k] then cache[k] = { n = tonumber(call('HGET', SHARES, k) or 0) } end
-  return cache[k].n
+  return entry(p, campaign).n
 end
 
 local function guarantee_of(p, campaign)
@@ -21,8 +33,8 @@ local function guarantee_of(p, campaign)
 end
 
 function share.change(p, campaign, by)
-  local before = share.of(p, campaign)
-  local s, guarantee = cache[key(p, campaign)], guarantee_of(p, campaign)
+  local s, guarantee = entry(p, campaign), guarantee_of(p, campaign)
+  local before = s.n
   s.n, s.dirty = before + by, true
   if guarantee > 0 then
     p.unmet = (p.unmet or 0) + max(0, guarantee - s.n) - max(0, guarantee - before)
@@ -31,9 +43,11 @@ function share.change(p, campaign, by)
 end
 
 function share.flush()
-  for k, s in pairs(cache) do
-    if s.dirty and s.n == 0 then call('HDEL', SHARES, k) end
-    if s.dirty and s.n ~= 0 then call('HSET', SHARES, k, s.n) end
+  for pool, of_pool in pairs(cache) do
+    for campaign, s in pairs(of_pool) do
+      if s.dirty and s.n == 0 then call('HDEL', SHARES, key(pool, campaign)) end
+      if s.dirty and s.n ~= 0 then call('HSET', SHARES, key(pool, campaign), s.n) end
+    end
   end
   cache = {}
 end

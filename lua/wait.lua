@@ -123,8 +123,7 @@ end
 
 -- The reservations of a grant that nobody heard of, or an empty list.
 local function unheard(op)
-  local text = call('HGET', REQ, queue.key(op))
-  local q, list = text and text ~= '' and decode(text), {}
+  local q, list = need('asked').read(queue.key(op)), {}
   if not q or q.id ~= op.id or q.replayed then return list end
   for i = 1, q.granted do
     local r = need('record').read(i == 1 and q.id or q.id .. '.' .. i)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 MODULES: Final = (
-    "clock", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks", "admit",
+    "clock", "asked", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks", "admit",
     "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
     "audit", "denied",
 )  # fmt: skip

@@ -24,7 +24,7 @@ Answered: TypeAlias = Callable[[dict[str, Any], int], None]
 EPOCH_MS: Final = 1_700_000_000_000
 COMMIT_MS: Final = 6  # a script call is under way so long; what arrives meanwhile goes in the next
 KEYS: Final = zone_keys("sim", ZONE)
-STATE: Final = 3  # where a stored reservation has its state (lua/record.lua)
+HOLDING: Final = (b"l", b"r")  # states of a stored reservation that holds its pools (lua/record.lua)
 
 
 def ignore(_result: dict[str, Any], _now: int) -> None:
@@ -148,7 +148,7 @@ class Controller:
         if not reservations:
             return 0
         texts = self._client.hmget(KEYS[1], reservations)
-        return sum(json.loads(text)[STATE] in {"live", "releasing"} for text in texts if text)
+        return sum(text.split(b" ", 4)[3] in HOLDING for text in texts if text)
 
     def stored_keys(self) -> list[str]:
         """All keys of the zone that the script wrote."""
