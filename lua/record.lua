@@ -85,7 +85,7 @@ function record.read(id)
     campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
     answer_within = k.answer_within, max_call = k.max_call,
     outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
-    request_id = request_id ~= '' and request_id, owner = sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+    request_id = request_id ~= '' and request_id, owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
   }
   r.launched_at, r.reported_at, r.ended_at, r.released_at = at(r, launched), at(r, reported), at(r, ended), at(r, released)
   return r
