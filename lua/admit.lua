@@ -2,7 +2,7 @@
 --
 -- op: id, request_id, campaign, channel?, count, min_count, application?, mpp?, pools?, owner, body,
 --     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: wait.lua)
--- -> a grant, a deny or a fault, as lua/README.md has them
+-- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 
 local record, pools, asked = need('record'), need('pool'), need('asked')
 local request, checks = need('request'), need('checks')
@@ -24,13 +24,18 @@ local function snapshot_of(channel)
   return { age_ms = now - p.t0, total = p.total, unused = p.unused }
 end
 
+-- Nearly all answers are this one, so it is written as it goes out: a table and its encoding cost as
+-- much as all checks together. What it is made of has no character that JSON would escape.
+local PLAIN = '{"decision":"grant","request_id":"%s","granted":1,"channel":"%s","launch_within_ms":%d,'
+  .. '"room":%s,"snapshot":%s,"reservations":[{"id":"%s","mpp":%s,"channel":"%s","renew_within_ms":%d}]}'
+
 local function smallest_room(c)
-  local smallest
-  for _, p in ipairs(c.pools) do
-    local room = pools.room(p)
-    if room and (not smallest or room < smallest) then smallest = room end
+  local smallest, list = FOREVER, c.pools
+  for i = 1, #list do
+    local room = pools.room(list[i])
+    if room and room < smallest then smallest = room end
   end
-  return smallest and max(0, smallest)
+  return smallest < FOREVER and max(0, smallest) or nil
 end
 
 local function answer(decision, op, c, limiting)
@@ -86,18 +91,30 @@ local function reserve(ask, c, k, is_true)
     deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = op.owner, pools = c.names,
     request_id = op.request_id, answer_within = c.answer_within, max_call = c.max_call,
   }
-  local list = {}
   for i = 1, k do
     r.id = nth_id(op.id, i)
     record.write(r, r.deadline)
-    for _, p in ipairs(c.pools) do pools.join(p, r) end
-    list[i] = { id = r.id, mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
+    for j = 1, #c.pools do pools.join(c.pools[j], r) end
   end
   asked.write(op.campaign .. '/' .. op.request_id, {
     body = op.body, id = op.id, granted = k, remain = k, granted_at = now, channel = c.channel,
     mpp = c.mpp, launch_within = zone.launch_within, answer_within = c.answer_within,
   })
+end
+
+local function reservations(op, c, k)
+  local list = {}
+  for i = 1, k do
+    list[i] = { id = nth_id(op.id, i), mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
+  end
   return list
+end
+
+local function plain_answer(op, c, launch_within)
+  local room, p = smallest_room(c), pools.get('channel:' .. c.channel)
+  if p.shown_as == nil then p.shown_as = encode(snapshot_of(c.channel)) end
+  return format(PLAIN, op.request_id, c.channel, launch_within, room and format('%d', room) or 'null', p.shown_as,
+    op.id, c.mpp and '"' .. c.mpp .. '"' or 'null', c.channel, c.answer_within)
 end
 
 -- The first grant again, for whoever lost it; it never tells anyone to launch too late.
@@ -141,14 +158,16 @@ end
 
 local function grant(ask, c, k, limiting, is_true)
   local op = ask.op
-  local list = op.dry_run and {} or reserve(ask, c, k, is_true)
+  local launch_within = zone.launch_within + now - (op.seen or now)
+  if not op.dry_run then
+    reserve(ask, c, k, is_true)
+    count('grant', k)
+    if wake.is_wanted() then need('wait').granted(op, c) end
+    if k == 1 and not limiting then return plain_answer(op, c, launch_within) end
+  end
   local a = answer('grant', op, c, limiting)
-  a.again_ms = nil
-  a.channel, a.granted, a.reservations = c.channel, k, list
-  a.launch_within_ms = zone.launch_within + now - (op.seen or now)
-  if op.dry_run then return a end
-  count('grant', k)
-  if wake.is_wanted() then need('wait').granted(op, c) end
+  a.channel, a.granted, a.launch_within_ms, a.again_ms = c.channel, k, launch_within, nil
+  a.reservations = op.dry_run and {} or reservations(op, c, k)
   return a
 end
 

@@ -69,9 +69,9 @@ end
 
 local function main(ops)
   local got = call('HMGET', ZONE, 'schema', 'meta')
-  if got[1] and tonumber(got[1]) ~= SCHEMA then return { now = 0, error = 'schema_mismatch' } end
+  if got[1] and tonumber(got[1]) ~= SCHEMA then return encode({ now = 0, error = 'schema_mismatch' }) end
   if not load_policy() then
-    if ops[1].op ~= 'policy' then return { now = 0, error = 'no_policy' } end
+    if ops[1].op ~= 'policy' then return encode({ now = 0, error = 'no_policy' }) end
     need('policy').first(ops[1])
   end
   meta = got[2] and decode(got[2]) or born()
@@ -81,14 +81,17 @@ local function main(ops)
   if need('wake').is_wanted() then need('queue').sweep() end
   need('due')()
   local results = {}
-  for i, op in ipairs(ops) do results[i] = perform(op) end
+  for i, op in ipairs(ops) do
+    local result = perform(op)
+    results[i] = type(result) == 'string' and result or encode(result)
+  end
   need('pool').flush()
   need('wake').flush()
   if loaded.share then loaded.share.flush() end
   if loaded.denied then loaded.denied.flush() end
   call('HSET', ZONE, 'meta', encode(meta))
   flush_counts()
-  return { now = now, policy = zone.version, results = results }
+  return format('{"now":%d,"policy":%d,"results":[%s]}', now, zone.version, concat(results, ','))
 end
 
-return encode(main(decode(ARGV[1])))
+return main(decode(ARGV[1]))

@@ -159,13 +159,27 @@ function checks.fair_share(ask, c, k)
   return k, why
 end
 
-local in_order = {}
-for _, reason in ipairs(REASONS) do in_order[#in_order + 1] = checks[reason] end
+local in_order, first_of_counts = {}, nil
+for i, reason in ipairs(REASONS) do
+  in_order[i] = checks[reason]
+  if reason == 'rate_limited' then first_of_counts = i end
+end
+
+-- The checks before the first of counts look at what no grant and hardly an end changes: a candidate
+-- that passed them needs them again only after such a change.
+local function first_for(c)
+  return c.passed == pools.changes and first_of_counts or 1
+end
+
+local function note_passed(ask, c, k)
+  if k == ask.count and #c.broken == 0 then c.passed = pools.changes end
+end
 
 -- -> units granted (fewer than min_count: denied), and what limited it
 function checks.run(ask, c)
   local k, limiting = ask.count, nil
-  for i = 1, #in_order do
+  for i = first_for(c), #in_order do
+    if i == first_of_counts then note_passed(ask, c, k) end
     local allowed, why = in_order[i](ask, c, k)
     if allowed < k then k, limiting = allowed, why end
     if k < ask.min_count then break end

@@ -80,7 +80,7 @@ local function wanted_pool(ask, c, limiting)
   if limiting.pool == 'zone' then return pools.get('channel:' .. c.channel) end
   local p = pools.get(limiting.pool)
   if pools.is_whole_mpp(p.name) then p = pools.get(p.name .. ':' .. c.channel) end
-  return pools.is_contended(p) and p or nil
+  return p.contended and p or nil
 end
 
 -- waits: ms that the request stays open -> name of the pool, or nil

@@ -125,6 +125,7 @@ function policy.pause(op)
   end
   if changed then
     zone.paused[name] = op.on and now or nil
+    pools.changes = pools.changes + 1
     zone.version = zone.version + 1
     local rules = decode(call('HGET', POLICY, 'zone'))
     rules.version = zone.version

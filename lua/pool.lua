@@ -18,6 +18,8 @@ local cache, dirty, lists = {}, {}, {}
 
 -- What was kept of pools that were read belongs to this generation: a flush begins the next.
 pools.generation = 0
+-- As long as this does not grow, nothing but counts changed.
+pools.changes = 0
 
 local SNAPSHOT = { 't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'foreign', 'group' }
 local REST = { 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
@@ -61,6 +63,9 @@ function pools.get(name)
   local text = call('HGET', POOLS, name)
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or {}, rules ~= nil, wildcard
+  p.pend = PEND .. name
+  -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
+  p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
     for _, field in ipairs(SNAPSHOT) do p[field] = nil end
   else
@@ -86,14 +91,16 @@ function pools.all(r)
   return list
 end
 
--- To be written, and its limit may be another now.
-function pools.touch(p)
-  dirty[p.name], p.limit_now = p, nil
+-- What a decision is worked out from, other than counts, has changed.
+function pools.forget_limit(p)
+  p.limit_now, p.usable_now, p.shown_as = nil, nil, nil
+  pools.changes = pools.changes + 1
 end
 
--- What it is worked out from has changed.
-function pools.forget_limit(p)
-  p.limit_now = nil
+-- To be written, and its limit may be another now.
+function pools.touch(p)
+  dirty[p.name] = p
+  pools.forget_limit(p)
 end
 
 -- To be written; what may hold it has not changed.
@@ -137,11 +144,17 @@ function pools.holds(p, r)
   return p.w0 ~= nil and r.visible_by < p.w0
 end
 
+local shares
+local function share()
+  shares = shares or need('share') -- which needs this module
+  return shares
+end
+
 -- r joins p, unchecked.
 function pools.join(p, r)
   p.in_use = p.in_use + 1
-  if pools.is_contended(p) then need('share').change(p, r.campaign, 1) end
-  if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, score(r.visible_by), r.id) end
+  if p.contended then share().change(p, r.campaign, 1) end
+  if p.fed and not pools.holds(p, r) then call('ZADD', p.pend, score(r.visible_by), r.id) end
   pools.keep(p)
 end
 
@@ -157,15 +170,15 @@ end
 -- expired: nobody said that it ended; a best ceiling of dedicated ports then falls in any case.
 function pools.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
-  if pools.is_contended(p) then need('share').change(p, r.campaign, -1) end
+  if p.contended then share().change(p, r.campaign, -1) end
   if p.fed then
-    call('ZREM', PEND .. p.name, r.id)
     if pools.holds(p, r) then
       lower(p, 'ceiling', p.t1, credit)
       lower(p, 'best', p.best_t1, credit)
     elseif expired then
       lower(p, 'best')
     end
+    call('ZREM', p.pend, r.id)
   end
   pools.keep(p)
 end
@@ -214,11 +227,6 @@ function pools.headroom(p, limit)
   return zone.headroom + ceil(limit * zone.headroom_percent / 100)
 end
 
--- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
-function pools.is_contended(p)
-  return p.kind ~= 'campaign' and p.kind ~= ON_KNOWN_MPP and p.kind ~= 'zone'
-end
-
 -- A reservation held it for so long.
 function pools.learn(p, held_ms)
   p.hold = p.hold and floor(p.hold + (held_ms - p.hold) / HOLD_PART) or held_ms
@@ -233,8 +241,11 @@ end
 
 -- -> free units, nil if nothing limits it
 function pools.room(p)
-  local limit = pools.limit(p)
-  return limit and limit - pools.headroom(p, limit) - p.in_use
+  if p.usable_now == nil then
+    local limit = pools.limit(p)
+    p.usable_now = limit and limit - pools.headroom(p, limit) or false
+  end
+  return p.usable_now and p.usable_now - p.in_use or nil
 end
 
 return pools

@@ -2,7 +2,7 @@
 --
 -- op: id, scope? (campaigns that the caller may touch), adopt?, and
 --   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
--- -> {id, state, repeated, renew_within_ms?, adopted?} or a fault
+-- -> {id, state, repeated, renew_within_ms?, adopted?}, maybe as JSON text, or a fault
 local record, pools = need('record'), need('pool')
 local report = {}
 
@@ -86,12 +86,13 @@ function report.finish(r)
   close(r, 'ended', credit_of(r))
 end
 
+-- As JSON text: every call has one, and its id, which we made, needs no escaping.
 local function answer(r, repeated)
   local state = record.public_state(r)
-  return {
-    id = r.id, state = state, repeated = repeated,
-    renew_within_ms = state == 'live' and max(0, r.deadline - now) or nil,
-  }
+  local again = repeated and 'true' or 'false'
+  if state ~= 'live' then return format('{"id":"%s","state":"%s","repeated":%s}', r.id, state, again) end
+  local renew_within = max(0, r.deadline - now)
+  return format('{"id":"%s","state":"live","repeated":%s,"renew_within_ms":%d}', r.id, again, renew_within)
 end
 
 -- -> the reservation, or nil and the fault; an overdue one has expired.

@@ -72,7 +72,7 @@ local common, generation = {}, nil
 local function look_up(op)
   if generation ~= pools.generation then common, generation = {}, pools.generation end
   local asked = op.pools and #op.pools > 0 and concat(op.pools, ',') or ''
-  local key = concat({ op.campaign, op.channel or '', op.application or '', op.mpp or '', asked }, '/')
+  local key = op.campaign .. '/' .. (op.channel or '') .. '/' .. (op.application or '') .. '/' .. (op.mpp or '') .. '/' .. asked
   local wrong
   if not common[key] then common[key], wrong = common_of(op) end
   return common[key], wrong
@@ -143,7 +143,7 @@ function request.sort(c)
     if p.rules.breaker then c.broken[#c.broken + 1] = p end
     -- An MPP's own snapshot is passed over when it is old.
     if p.kind ~= 'mpp' and p.kind ~= ON_KNOWN_MPP then c.watched[#c.watched + 1] = p end
-    if pools.is_contended(p) then c.contended[#c.contended + 1] = p end
+    if p.contended then c.contended[#c.contended + 1] = p end
   end
   return c
 end
