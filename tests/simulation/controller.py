@@ -24,7 +24,7 @@ Answered: TypeAlias = Callable[[dict[str, Any], int], None]
 EPOCH_MS: Final = 1_700_000_000_000
 COMMIT_MS: Final = 6  # a script call is under way so long; what arrives meanwhile goes in the next
 KEYS: Final = zone_keys("sim", ZONE)
-HOLDING: Final = (b"l", b"r")  # states of a stored reservation that holds its pools (lua/record.lua)
+HOLDING: Final = (b"l", b"r")  # states that hold their pools, as stored (lua/record.lua)
 
 
 def ignore(_result: dict[str, Any], _now: int) -> None:
