@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 MODULES: Final = (
-    "clock", "asked", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks", "admit",
-    "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
+    "clock", "asked", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks",
+    "admit", "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
     "audit", "denied",
 )  # fmt: skip
 

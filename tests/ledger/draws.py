@@ -67,7 +67,6 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "visibility_lag": LAG_MS,
         "end_notice": draw(st.sampled_from([0, 20])),
         "release_within": draw(st.sampled_from([0, 0, 150])),
-        "poll_min": 20,
         "poll_interval": 100,
         "poll_min": 20,
         "max_age": MAX_AGE_MS,
@@ -84,7 +83,6 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "headroom_percent": draw(st.sampled_from([0, 0, 0, 30])),
         "growth_per_s": draw(st.sampled_from([0, 0, 1.5])),
         "dedicated": draw(st.booleans()),
-        "priority_reserve": {},
         "placement": draw(st.sampled_from(["platform", "controller"])),
         "mpps": mpps,
     }

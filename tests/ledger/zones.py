@@ -20,7 +20,6 @@ def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict
         "visibility_lag": LAG_MS,
         "end_notice": NOTICE_MS,
         "release_within": 0,
-        "poll_min": 20,
         "poll_interval": POLL_MS,
         "max_age": MAX_AGE_MS,
         "answer_within": ANSWER_MS,
@@ -31,7 +30,6 @@ def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict
         "fed": ["sip", "h323"],
         "mpps": [],
         "mpp_total": 0,
-        "priority_reserve": {},
         "placement": "platform",
     }
     named = {name.replace("__", ":"): rules for name, rules in fields.items()}
