@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 MODULES: Final = (
     "clock", "asked", "record", "pool", "share", "hunger", "rate", "breaker", "request", "checks",
-    "admit", "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake", "queue", "wait",
-    "audit", "denied",
+    "admit", "report", "adopt", "due", "ingest", "lease", "read", "policy", "limit", "wake",
+    "queue", "wait", "audit", "denied",
 )  # fmt: skip
 
 
