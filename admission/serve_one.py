@@ -148,6 +148,7 @@ def where(settings: Settings, port: int) -> str:
             f"admission listens at {url} (Ctrl-C ends it)",
             f"  store:  {settings.redis.place}",
             f"  zones:  {', '.join(settings.zones)}",
+            *(f"  source: {name} at {one.url}" for name, one in settings.sources.items()),
             f"  docs:   {url}/docs",
         )
     )

@@ -13,6 +13,7 @@ PACKAGES = {
     "curl": "curl",
     "haproxy": "haproxy",
     "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
     "jq": "jq",
     "promtool": "prometheus",
     "redis-cli": "redis-tools",
@@ -37,7 +38,8 @@ def tool(name: str) -> str:
 
 def missing() -> list[str]:
     """The packages of the programs that are not here."""
-    return [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    wanted = (package for program, package in PACKAGES.items() if not shutil.which(program))
+    return list(dict.fromkeys(wanted))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from admission.client.desk import GrantDesk
 from admission.client.faults import NotAdmitted
 from admission.client.grant import Grant
 from admission.client.wire import Call, Reply, Wire
+from admission.errors import Unavailable
 from admission.model import WAIT_MS_MAX, Outcome
 
 ASKS_AT_ONCE_MAX: Final = 1000  # one that waits for room keeps its connection
 REPORTS_AT_ONCE_MAX: Final = 50
+LATE_MAX: Final = 3  # grants of one admission that may come too late, however little its patience
 NO_OPERATOR_S: Final = 5.0  # where the service cannot say when it is worth asking again
 PAGE: Final = 500
 
@@ -208,23 +210,31 @@ class AdmissionClient:
         """What `admission` holds in its block, for whoever has no block: it is theirs to end."""
         if wrong := {"count", "min_count", "dry_run"} & set(options):
             raise ValueError(f"one launch is one grant: use ask() for {', '.join(sorted(wrong))}")
-        until = self._stopwatch() + patience_s
-        while True:
+        until, late = self._stopwatch() + patience_s, 0
+        while late < LATE_MAX or self._stopwatch() < until:
             left_s = max(0.0, until - self._stopwatch())
             wait_ms = options.get("wait_ms", min(WAIT_MS_MAX, int(left_s * 1000)))
             answer = await self.ask(campaign, **options | {"wait_ms": wait_ms})
             if isinstance(answer, Granted):
-                grant = answer.grants[0]
-                if not grant.late:
+                if grant := _in_time(answer):
                     return grant
-                # The answer took too long; the port is free for whoever asks next.
-                grant.ended(Outcome.NOT_LAUNCHED)
+                late += 1
             elif self._stopwatch() >= until:
                 raise NotAdmitted(answer)
             else:
                 await asyncio.sleep(self._pause_s(answer, until))
+        raise Unavailable(f"{late} grants came too late to be launched")
 
     def _pause_s(self, answer: Denied, until: float) -> float:
         again_ms = answer.retry_after_ms
         told_s = NO_OPERATOR_S if again_ms is None else again_ms / 1000
         return max(0.0, min(told_s, until - self._stopwatch()))
+
+
+def _in_time(answer: Granted) -> Grant | None:
+    """Its grant; None: it came too late, and the port is free for whoever asks next."""
+    if answer.grants and not answer.grants[0].late:
+        return answer.grants[0]
+    for grant in answer.grants:
+        grant.ended(Outcome.NOT_LAUNCHED)
+    return None

@@ -149,6 +149,22 @@ async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(ho
         assert await in_use(house) == 1
 
 
+async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(house: House):
+    now = [0.0]
+
+    class Slow(AdmissionClient):
+        async def ask(self, campaign: str, **options: Any) -> Granted | Denied:
+            answer = await super().ask(campaign, **options)
+            now[0] += 20.0
+            return answer
+
+    async with Slow(house.url, stopwatch=lambda: now[0], close_s=60) as slow:
+        with pytest.raises(Unavailable, match="3 grants came too late"):
+            async with slow.admission("collections", channel="sip"):
+                raise AssertionError("it was too late")
+    assert await in_use(house) == 0
+
+
 async def test_a_lost_answer_is_asked_for_again_and_granted_once(house: House):
     async with losing(house.url) as wire, AdmissionClient(wire.url) as client:
         wire.answers_to_lose = 2

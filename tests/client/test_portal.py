@@ -8,7 +8,7 @@ import pytest
 from admission.client import AdmissionClient, Outcome
 from admission.client.portal import LaunchFailed, PortalLauncher
 from admission.sim.portal_contract import CURRENT_PATH
-from tests.client.house import found, in_use
+from tests.client.house import found, in_use, until_is
 from tests.service.house import House
 from tests.sim.conftest import calling_portal
 from tests.sim.portal_world import Caller
@@ -150,3 +150,16 @@ async def test_nothing_is_launched_too_late_or_on_another_channel(
     for grant in (late, other):
         assert (await found(house, grant.id))["outcome"] == "not_launched"
     assert await sessions(platform) == 0
+
+
+async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_over(
+    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+):
+    async with client.admission("collections", channel="sip") as grant:
+        session = await portal.launch_ccxml(grant, "tel:1", "outcall", page_reports=True)
+        assert grant.over
+    taken = await until_is(house, grant.id, state="live", taken=True)
+    assert taken["session"] == session
+    await platform.control("DELETE", f"/sim/sessions/{session}")
+    over = await until_is(house, grant.id, state="ended")
+    assert over["outcome"] in ("completed", "abandoned")
