@@ -20,6 +20,7 @@ _IN_PATH: Final = re.compile(r"{(\w+)}")
 _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "id": {"type": "string", "pattern": RESERVATION_ID, "description": "Id of a reservation."},
     "zone": {"type": "string", "description": "Name of a zone."},
+    "file": {"type": "string", "description": "Name of a file of the dashboard."},
     "token": {"type": "string", "description": "The secret part of a `report_url`."},
     "agent": {"type": "string", "pattern": AGENT_ID, "description": "Id of an agent."},
     "pool": {

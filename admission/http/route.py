@@ -32,6 +32,7 @@ class Route:
         body_required: False: no body means `{}`.
         body_types: media types as which the body may be sent.
         form: the body as a form, where that is taken too.
+        own_door: the handler looks at the credentials itself.
         etag: the answer has one; with a body, the request may have If-Match.
         faults: statuses of the problems it may answer.
     """
@@ -47,6 +48,7 @@ class Route:
     body_required: bool = True
     body_types: tuple[str, ...] = (JSON,)
     form: type[BaseModel] | None = None
+    own_door: bool = False
     etag: bool = False
     query: type[BaseModel] | None = None
     faults: tuple[int, ...] = CALLER_FAULTS

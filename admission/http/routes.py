@@ -1,7 +1,4 @@
-"""Every route: who may call it, what it takes and gives. The router and the description read this.
-
-Not served yet, though api.md has it: the dashboard, which is one more row here.
-"""
+"""Every route: who may call it, what it takes and gives. Router and description read this."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,6 +11,7 @@ from admission.http import (
     admissions,
     agents,
     capability,
+    dashboard,
     events,
     health,
     reports,
@@ -220,6 +218,18 @@ def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
         get("/metrics", health.metrics, metrics_roles, "Prometheus metrics", plain, closed),
         get("/openapi.json", health.openapi, VIEWER, "This description", "application/json"),
         get("/docs", health.docs, VIEWER, "This description to read", "text/html"),
+        Route(
+            method="GET",
+            path="/",
+            handler=dashboard.page,
+            roles=VIEWER,
+            own_door=True,
+            room="Service",
+            summary="The dashboard; a browser without credentials gets it too, to ask for them",
+            answer="text/html",
+            faults=(401, 403),
+        ),
+        get("/dashboard/{file}", dashboard.one_file, EVERYBODY, "Its files", "*/*", (404,)),
     )
 
 
@@ -235,7 +245,8 @@ def doors(served: Iterable[Route]) -> dict[Handler, Door]:
 
 
 def _door(route: Route) -> Door:
-    return Door(path=route.path, roles=route.roles, is_limited=429 in route.faults)
+    roles = EVERYBODY if route.own_door else route.roles
+    return Door(path=route.path, roles=roles, is_limited=429 in route.faults)
 
 
 def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:

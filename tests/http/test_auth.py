@@ -50,6 +50,8 @@ WHO: Final[dict[tuple[str, str], set[str | None]]] = {
     ("GET", "/metrics"): {"viewer"},
     ("GET", "/openapi.json"): {"viewer"},
     ("GET", "/docs"): {"viewer"},
+    ("GET", "/"): {"viewer"},
+    ("GET", "/dashboard/{file}"): {"dialer", "source", "viewer", None},
 }
 BODIES: Final[dict[str, Any]] = {
     "/v1/admissions": ASK,
@@ -91,7 +93,12 @@ async def test_every_role_at_every_route(guarded: Server) -> None:
     for method, path in EVERY_ROUTE:
         for role in [*Role, None]:
             url = path.format(
-                id=ID, zone="East", pool="campaign:collections", token=TOKEN, agent=1001
+                id=ID,
+                zone="East",
+                pool="campaign:collections",
+                token=TOKEN,
+                agent=1001,
+                file="app.css",
             )
             body = BODIES.get(path) if method != "GET" else None
             async with guarded.http.request(method, url, json=body, headers=bearer(role)) as answer:

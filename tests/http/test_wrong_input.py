@@ -184,7 +184,7 @@ async def test_an_ask_or_snapshot_for_an_unknown_zone(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/admissions/", "/v2/admissions", "/r/x/listen", "/favicon.ico"]
+    "path", ["/v1", "/v1/", "/v1/admissions/", "/v2/admissions", "/r/x/listen", "/favicon.ico"]
 )
 async def test_nothing_at_a_path(http: ClientSession, decider: FakeDecider, path: str) -> None:
     async with http.get(path) as answer:

@@ -1,0 +1,63 @@
+// Numbers, times and names as people read them.
+
+/** Why a launch was denied, in plain words: of a pool that is named, and in general. */
+export const REASONS = {
+  zone_paused: ["The zone is paused by an operator"],
+  pool_paused: ["{pool} is paused by an operator", "Paused by an operator"],
+  breaker_open: ["Too many calls failed on {pool}: it rests", "Too many calls failed"],
+  recovering: ["Recovering: older launches must show first"],
+  no_snapshot: ["The platform has not said how many ports there are"],
+  stale_snapshot: ["The platform's port count is too old"],
+  rate_limited: ["{pool} launches as fast as it may", "Launch rate used up"],
+  no_capacity: ["No free {pool} port", "No free port"],
+  mpp_full: ["No free port on {pool}", "No free port on the MPP"],
+  campaign_limit: ["{pool} is at its limit", "Campaign at its limit"],
+  pool_full: ["{pool} is full", "Trunk, agent or other pool full"],
+  reserved: ["What is free of {pool} is kept for others", "Kept for others"],
+  fair_share: ["Others have less of {pool} for their weight", "Fair share: others have less"],
+};
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+
+export const number = (n) => (n === null || n === undefined ? "–" : whole.format(n));
+
+export function rate(perSecond) {
+  return perSecond >= 100 ? whole.format(perSecond) : tenth.format(perSecond);
+}
+
+/** How long ago, calmly: in whole seconds. */
+export const ago = (ms) => (ms < 1000 ? "now" : duration(Math.floor(Math.max(ms, 0) / 1000) * 1000).replace(".0 s", " s"));
+
+export function duration(ms) {
+  const s = Math.max(0, ms) / 1000;
+  if (s < 10) return `${tenth.format(s)} s`;
+  if (s < 120) return `${whole.format(s)} s`;
+  if (s < 7200) return `${whole.format(Math.floor(s / 60))} min`;
+  return `${whole.format(Math.floor(s / 3600))} h`;
+}
+
+export function clock(ms) {
+  return new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+}
+
+const CHANNELS = { sip: "SIP", h323: "H.323", ivr: "IVR", voice: "Voice", web: "Web" };
+
+export const channelName = (channel) => CHANNELS[channel] ?? channel;
+
+export const groupName = (group) => group.split("+").map(channelName).reverse().join(" + ");
+
+/** "mpp:mpp1:sip" -> "MPP mpp1 (SIP)". */
+export function poolName(pool) {
+  const [kind, name, channel] = pool.split(":");
+  if (name === undefined) return kind === "zone" ? "The zone" : kind;
+  if (kind === "channel") return channelName(name);
+  if (kind === "mpp") return channel ? `MPP ${name} (${channelName(channel)})` : `MPP ${name}`;
+  return `${kind} ${pool.slice(kind.length + 1)}`;
+}
+
+export function reason(code, pool) {
+  const [ofPool, general] = REASONS[code] ?? [code.replaceAll("_", " ")];
+  const words = pool ? ofPool.replace("{pool}", poolName(pool)) : general ?? ofPool;
+  return words[0].toUpperCase() + words.slice(1);
+}
