@@ -212,7 +212,7 @@ return function(op)
   local hungry
   if not op.dry_run then
     want_snapshot(limiting)
-    hungry = hunger.note(ask, c, limiting)
+    hungry = hunger.note(ask, c, k, limiting)
   end
   if behind and k >= ask.min_count then k, limiting = 0, behind end
   local a

@@ -145,7 +145,7 @@ function checks.fair_share(ask, c, k)
     local allowed, ends
     if p.hungry then
       own = own or guaranteed(ask, c, k)
-      allowed, ends = hunger.allowed(p, ask, k, own)
+      allowed, ends = hunger.allowed(p, ask, c, k, own)
     end
     if allowed and allowed < k then
       k = allowed

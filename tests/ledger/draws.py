@@ -83,6 +83,7 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "headroom_percent": draw(st.sampled_from([0, 0, 0, 30])),
         "growth_per_s": draw(st.sampled_from([0, 0, 1.5])),
         "dedicated": draw(st.booleans()),
+        "priority_reserve": {},
         "placement": draw(st.sampled_from(["platform", "controller"])),
         "mpps": mpps,
     }

@@ -30,6 +30,7 @@ def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict
         "fed": ["sip", "h323"],
         "mpps": [],
         "mpp_total": 0,
+        "priority_reserve": {},
         "placement": "platform",
     }
     named = {name.replace("__", ":"): rules for name, rules in fields.items()}

@@ -122,8 +122,12 @@ def fair_share(zone: Zone, wish: Wish, units: int) -> Iterator[Check]:
     """Somebody who has less for its weight was turned away."""
     own = within_guarantee(zone, wish.pools, wish.campaign, units)
     contended = [pool for pool in wish.pools if is_contended(pool)]
+    paced = rated(zone, wish.pools) if wish.rates else []
+    at_least = wish.min_count
     free: dict[str, int | None] = {
-        pool: fair_units(zone, pool, wish.campaign, units=units, at_least=wish.min_count, own=own)
+        pool: fair_units(
+            zone, pool, wish.campaign, units=units, at_least=at_least, own=own, paced=paced
+        )
         for pool in contended
     }
     yield from about_room(zone, wish, "fair_share", free)

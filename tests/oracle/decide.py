@@ -85,7 +85,14 @@ def feel(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
         return
     pool = hungry_for(why.pool, chosen.channel, chosen.mpp)
     if pool and could_ever_give(zone, chosen.pools, op["campaign"], op["min_count"]):
-        grow_hungry(zone, pool, op["campaign"], why.retry_ms or 0)
+        grow_hungry(
+            zone,
+            pool,
+            op["campaign"],
+            units=op["count"] - chosen.gives,
+            told_ms=why.retry_ms or 0,
+            by_rate=why.reason == "rate_limited",
+        )
 
 
 def choose(zone: Zone, op: dict[str, Any]) -> Candidate:

@@ -9,9 +9,11 @@ from math import floor
 
 from tests.oracle.policy import kind
 from tests.oracle.pools import headroom, holders, in_use, limit
-from tests.oracle.state import Zone
+from tests.oracle.rates import may_start
+from tests.oracle.state import Hunger, Zone
 
 HUNGER_MS_MIN = 1000
+BURST_MS = 100
 MAKES_HUNGRY = ("no_capacity", "mpp_full", "pool_full", "fair_share", "rate_limited")
 
 
@@ -67,28 +69,53 @@ def unreserved(zone: Zone, pool: str, campaign: str, units: int) -> int | None:
     return max(0, own, min(units, free - kept_from(zone, pool, campaign)))
 
 
-def rivals(zone: Zone, pool: str, campaign: str) -> list[str]:
+def rivals(zone: Zone, pool: str, campaign: str) -> dict[str, Hunger]:
     """Other campaigns of the same or a higher class that are hungry for a pool."""
-    hungry = [
-        who for (what, who), until in zone.hunger.items() if what == pool and until >= zone.now
-    ]
     mine = zone.policy.priority(campaign)
-    return [who for who in hungry if who != campaign and zone.policy.priority(who) <= mine]
+    return {
+        who: hunger
+        for (what, who), hunger in zone.hunger.items()
+        if what == pool
+        and hunger.until >= zone.now
+        and who != campaign
+        and zone.policy.priority(who) <= mine
+    }
 
 
-def fair_units(zone: Zone, pool: str, campaign: str, *, units: int, at_least: int, own: int) -> int:
-    """Units of a request that a pool may give while others are hungry for it."""
+def fair_units(
+    zone: Zone, pool: str, campaign: str, *, units: int, at_least: int, own: int, paced: list[str]
+) -> int:
+    """Units of a request that a pool may give while others are hungry for it.
+
+    Those that leave the campaign with no more than the hungriest has for its weight, or those that
+    leave enough free for all who would have less than it has then.
+    """
     hungry = rivals(zone, pool, campaign)
     if not hungry:
         return units
-    least = min(ratio(zone, pool, other) for other in hungry)
+    ratios = {who: ratio(zone, pool, who) for who in hungry}
+    least = min(ratios.values())
     has, weight = share(zone, pool, campaign), zone.policy.weight(campaign)
-    if has / weight > least:
-        return own
-    allowed = max(at_least, own)
-    while allowed < units and (has + allowed) / weight <= least:
-        allowed += 1
-    return min(units, allowed)
+    below = [hunger for who, hunger in hungry.items() if ratios[who] <= (has + units) / weight]
+    spare = left_over(zone, pool, below, paced)
+    allowed = own
+    if has / weight <= least:
+        allowed = max(at_least, own)
+        while allowed < units and (has + allowed) / weight <= least:
+            allowed += 1
+    return min(units, max(allowed, spare if spare >= at_least else 0))
+
+
+def left_over(zone: Zone, pool: str, hungry: list[Hunger], paced: list[str]) -> int:
+    """Units that hungry campaigns would leave, of the pool and of the rates that turned them away."""
+    most = limit(zone, pool)
+    left = 10**9
+    if most is not None:
+        free = most - headroom(zone, pool) - in_use(zone, pool)
+        left = free - sum(one.want for one in hungry)
+    launches = sum(one.want for one in hungry if one.by_rate)
+    shared = [one for one in paced if kind(one) != "campaign"] if launches else []
+    return min([left, *(may_start(zone, one) - launches for one in shared)])
 
 
 def hungry_for(pool: str, channel: str, mpp: str | None) -> str | None:
@@ -119,9 +146,20 @@ def most_ever(zone: Zone, pool: str, campaign: str) -> Iterator[int]:
     yield max(usable - kept, min(usable, guarantee(zone, pool, campaign)))
 
 
-def grow_hungry(zone: Zone, pool: str, campaign: str, told_ms: int) -> None:
-    """A campaign was turned away. Its hunger is never cut short."""
+def grow_hungry(
+    zone: Zone, pool: str, campaign: str, *, units: int, told_ms: int, by_rate: bool
+) -> None:
+    """A campaign was turned away for so many units. Its hunger is never cut short."""
     until = zone.now + max(HUNGER_MS_MIN, 2 * told_ms)
-    key = (pool, campaign)
-    still = zone.hunger.get(key, 0)
-    zone.hunger[key] = max(until, still)
+    before = zone.hunger.get((pool, campaign))
+    if before is None or before.until < zone.now:
+        before = Hunger(until=0, want=0, since=0, burst=0, by_rate=False)
+    goes_on = zone.now - before.since <= BURST_MS
+    burst = before.burst + units if goes_on else units
+    zone.hunger[pool, campaign] = Hunger(
+        until=max(until, before.until),
+        want=max(before.want, burst),
+        since=before.since if goes_on else zone.now,
+        burst=burst,
+        by_rate=before.by_rate or by_rate,
+    )

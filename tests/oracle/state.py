@@ -122,6 +122,21 @@ class SetLimit:
     until: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunger:
+    """A campaign was turned away from a pool: until when it counts, how much it wants at once.
+
+    `burst`: units of the last asks that came together, since `since`; `by_rate`: a shared rate
+    turned it away.
+    """
+
+    until: int
+    want: int
+    since: int
+    burst: int
+    by_rate: bool
+
+
 @dataclass(slots=True)
 class Zone:
     """Everything the ledger knows of a zone."""
@@ -145,8 +160,8 @@ class Zone:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     set_limits: dict[str, SetLimit] = field(default_factory=dict)
-    # (pool, campaign) -> when its hunger ends
-    hunger: dict[tuple[str, str], int] = field(default_factory=dict)
+    # (pool, campaign)
+    hunger: dict[tuple[str, str], Hunger] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
     held_for: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # pool, or `zone` -> since when
