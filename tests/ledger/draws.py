@@ -67,6 +67,7 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "visibility_lag": LAG_MS,
         "end_notice": draw(st.sampled_from([0, 20])),
         "release_within": draw(st.sampled_from([0, 0, 150])),
+        "poll_min": 20,
         "poll_interval": 100,
         "poll_min": 20,
         "max_age": MAX_AGE_MS,

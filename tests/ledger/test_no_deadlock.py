@@ -6,11 +6,13 @@ drawn: classes, weights, guarantees above what there is, reserves, headroom, own
 MPPs, trunks.
 
 Who is denied `fair_share` steps back for somebody who may take the ports, or may wait until there
-are enough of them: that takes no longer than calls last and hunger does. Whoever steps back for
-longer than both, while a pool always has enough free for it, steps back for nobody.
+are enough of them: that takes no longer than calls last and hunger does. A campaign that gets
+nothing for longer than both, while a pool (and the zone's rate) always has enough free for it,
+steps back for nobody.
 """
 
 import itertools
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
@@ -22,7 +24,7 @@ import redis
 from tests.ledger.virtual_dialers import compiled
 from tests.ledger.virtual_zone import Answer, Op, VirtualZone
 
-SEEDS = 40
+SEEDS = 40 * int(os.environ.get("ADMISSION_EXAMPLES", "1"))
 TICK_MS = 50
 RUN_MS = 20_000
 CALL_MS_MAX = 800
@@ -50,6 +52,19 @@ class Asker:
 
 
 @dataclass(slots=True)
+class Bucket:
+    """Launches that the zone's rate allows now."""
+
+    per_s: float
+    burst: int
+    launches: float
+
+    def fill(self) -> None:
+        """A tick has passed."""
+        self.launches = min(self.burst, self.launches + self.per_s * TICK_MS / 1000)
+
+
+@dataclass(slots=True)
 class World:
     """The zone, who asks, and since when each of them steps back though there is enough free."""
 
@@ -65,11 +80,14 @@ class World:
     # pool -> the longest that hunger for it lasted
     hunger_ms: dict[str, int] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    rate: Bucket | None = None
 
     def tick(self) -> None:
         """Time passes, calls end, and everybody whose time has come asks."""
         self.now_ms += TICK_MS
         self.zone.advance(TICK_MS)
+        if self.rate:
+            self.rate.fill()
         self.zone.call([self.end(call) for call in self.ends if call[0] <= self.now_ms])
         self.ends = [call for call in self.ends if call[0] > self.now_ms]
         due = [n for n, one in enumerate(self.askers) if one.next_ms <= self.now_ms]
@@ -105,18 +123,30 @@ class World:
             self.step_back(n, answer["pool"])
         else:
             self.stepped_back.pop(n, None)
+        if answer.get("granted"):
+            self.served(asker)
         for one in answer.get("reservations") or []:
             self.take(asker, one)
+
+    def served(self, asker: Asker) -> None:
+        """Its campaign got ports: which of a campaign's asks gets them is luck."""
+        campaign = asker.wish["campaign"]
+        kept = self.stepped_back.items()
+        self.stepped_back = {n: at for n, at in kept if self.askers[n].wish["campaign"] != campaign}
 
     def take(self, asker: Asker, one: Answer) -> None:
         """A call begins."""
         pools = ["channel:sip", f"mpp:{one.get('mpp')}:sip", *asker.wish.get("pools", [])]
         self.used.update(pools)
+        if self.rate:
+            self.rate.launches -= 1
         self.ends.append((self.now_ms + self.rng.randint(100, CALL_MS_MAX), one["id"], pools))
 
     def has_enough(self, n: int, pool: str) -> bool:
-        """Whether what one of them needs at least is free in a pool."""
+        """Whether what one of them needs at least is free in a pool, and of the zone's rate."""
         free = self.limits[pool] - self.used[pool]
+        if self.rate:
+            free = min(free, self.rate.launches)
         return bool(free >= self.askers[n].wish["min_count"])
 
     def step_back(self, n: int, pool: str) -> None:
@@ -185,7 +215,9 @@ def drawn_world(client: redis.Redis, seed: int) -> World:
     zone = VirtualZone(client, fields, f"zone{seed}")
     zone.advance(TICK_MS)
     askers = [drawn_asker(rng) for _ in range(rng.randint(4, 14))]
-    return World(zone, rng, askers, limits_of(fields))
+    per_s, burst = fields["zone"].get("rate_per_s"), fields["zone"].get("burst")
+    rate = Bucket(per_s, burst, burst) if per_s else None
+    return World(zone, rng, askers, limits_of(fields), rate=rate)
 
 
 @pytest.mark.parametrize("part", range(4))

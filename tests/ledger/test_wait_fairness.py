@@ -74,7 +74,7 @@ def test_who_stepped_back_is_rung_for_when_the_hungry_one_got_its_port(
 ) -> None:
     zone = Hand(redis_sync, capacity={"sip": 3})
     zone.call(ask("x", campaign="k"), ask("y1", campaign="m"), ask("y2", campaign="m"))
-    zone.call(wait("w", "A", campaign="k"), wait("v", "B", campaign="d"))
+    zone.call(wait("w", "A", campaign="k"), wait("v", "B", campaign="d"), ask("z", campaign="d"))
     zone.call(end("y1"), end("y2"))
     assert decision(zone.one(wait("w", "A", campaign="k"))) == "fair_share"
     assert decision(zone.one(wait("v", "B", campaign="d"))) == "grant"

@@ -20,6 +20,7 @@ def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict
         "visibility_lag": LAG_MS,
         "end_notice": NOTICE_MS,
         "release_within": 0,
+        "poll_min": 20,
         "poll_interval": POLL_MS,
         "max_age": MAX_AGE_MS,
         "answer_within": ANSWER_MS,

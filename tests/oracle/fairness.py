@@ -107,7 +107,7 @@ def fair_units(
 
 
 def left_over(zone: Zone, pool: str, hungry: list[Hunger], paced: list[str]) -> int:
-    """Units that hungry campaigns would leave, of the pool and of the rates that turned them away."""
+    """Units that the hungry would leave, of the pool and of the rates that turned them away."""
     most = limit(zone, pool)
     left = 10**9
     if most is not None:
