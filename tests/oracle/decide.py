@@ -220,6 +220,7 @@ def deny(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
         "granted": 0,
         "channel": op["channel"],
         "request_id": op["request_id"],
+        "reservations": [],
         **blocked(zone, chosen),
         **state_of(zone, chosen.channel, chosen.pools),
     }

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.zones import LAUNCH_MS, MAX_AGE_MS, RETENTION_MS, OracleZone, policy
+from tests.ledger.zones import LAUNCH_MS, MAX_AGE_MS, RETENTION_MS, RuleZone, policy
+
+pytestmark = pytest.mark.usefixtures("on_both")
 
 
 def test_a_deny_names_pool_room_and_photograph():
-    zone = OracleZone().ready(sip=1, h323=0)
+    zone = RuleZone().ready(sip=1, h323=0)
     zone.grant()
     zone.wait(40)
     assert zone.ask(request_id="again") == {
@@ -16,6 +18,7 @@ def test_a_deny_names_pool_room_and_photograph():
         "granted": 0,
         "channel": "sip",
         "request_id": "again",
+        "reservations": [],
         "reason": "no_capacity",
         "pool": "channel:sip",
         "in_use": 1,
@@ -40,24 +43,24 @@ REASONS: dict[str, Any] = {
 def test_each_pool_that_is_full_has_its_reason(reason):
     rules, asked = REASONS[reason]
     full = {"campaign__full": {"limit": 0}, "trunk__full": {"limit": 0}}
-    zone = OracleZone(policy(rules, **full)).ready(sip=10)
+    zone = RuleZone(policy(rules, **full)).ready(sip=10)
     assert zone.ask(**asked)["reason"] == reason
 
 
 def test_any_takes_the_first_channel_that_has_all():
-    zone = OracleZone().ready(sip=5, h323=2)
+    zone = RuleZone().ready(sip=5, h323=2)
     assert zone.ask(channel="any", count=2)["channel"] == "h323"
     assert zone.ask(channel="any", count=2)["channel"] == "sip"
 
 
 def test_any_takes_the_channel_that_has_most():
-    zone = OracleZone().ready(sip=3, h323=2)
+    zone = RuleZone().ready(sip=3, h323=2)
     answer = zone.ask(channel="any", count=5)
     assert (answer["channel"], answer["granted"], answer["reason"]) == ("sip", 3, "no_capacity")
 
 
 def test_a_partial_grant_is_all_or_nothing_below_min_count():
-    zone = OracleZone().ready(sip=3, h323=0)
+    zone = RuleZone().ready(sip=3, h323=0)
     assert zone.ask(count=5, min_count=4)["granted"] == 0
     answer = zone.ask(count=5, min_count=3)
     assert [one["id"][11:] for one in answer["reservations"]] == ["", ".2", ".3"]
@@ -65,14 +68,14 @@ def test_a_partial_grant_is_all_or_nothing_below_min_count():
 
 
 def test_a_call_that_takes_two_channels_takes_both_or_none():
-    zone = OracleZone(policy({"takes": {"sip": ["sip", "h323"]}})).ready(sip=5, h323=1)
+    zone = RuleZone(policy({"takes": {"sip": ["sip", "h323"]}})).ready(sip=5, h323=1)
     zone.grant()
     assert zone.ask()["pool"] == "channel:h323"
     assert zone.pool()["in_use"] == 1
 
 
 def test_a_repeat_gets_the_first_grant_and_less_time():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     first = zone.ask(request_id="same")
     seen = zone.wait(300).now
     zone.wait(200)
@@ -84,7 +87,7 @@ def test_a_repeat_gets_the_first_grant_and_less_time():
 
 
 def test_a_repeat_after_the_end_does_not_launch():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant(request_id="same")
     zone.end(id_)
     again = zone.ask(request_id="same")
@@ -93,7 +96,7 @@ def test_a_repeat_after_the_end_does_not_launch():
 
 
 def test_a_request_is_new_again_when_its_record_is_gone():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.end(zone.grant(request_id="same"))
     zone.wait(RETENTION_MS).photo(sip=10, h323=0)
     assert zone.ask(request_id="same")["repeated"]
@@ -101,14 +104,14 @@ def test_a_request_is_new_again_when_its_record_is_gone():
 
 
 def test_another_body_under_the_same_key_is_a_conflict():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.grant(request_id="same")
     assert zone.ask(request_id="same", body="other")["error"] == "conflict"
     assert "error" not in zone.ask(request_id="same", body="other", campaign="b")
 
 
 def test_a_dry_run_takes_nothing():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     answer = zone.ask(dry_run=True, explain=True)
     assert (answer["decision"], answer["dry_run"], answer["reservations"]) == ("grant", True, [])
     assert [(one["pool"], one["verdict"]) for one in answer["pools"]] == [
@@ -123,7 +126,7 @@ CAPACITIES = {"mpp__m1__sip": {"limit": 4}, "mpp__m2__sip": {"limit": 4}}
 
 
 def test_a_call_moves_to_the_mpp_where_the_platform_placed_it():
-    zone = OracleZone(policy(MPPS, **CAPACITIES)).ready(sip=10, h323=0)
+    zone = RuleZone(policy(MPPS, **CAPACITIES)).ready(sip=10, h323=0)
     id_ = zone.grant(mpp="m1")
     zone.launched(id_, mpp="m2")
     zone.launched(id_, mpp="nowhere")
@@ -131,18 +134,18 @@ def test_a_call_moves_to_the_mpp_where_the_platform_placed_it():
 
 
 def test_the_controller_places_where_most_is_free():
-    zone = OracleZone(policy(MPPS | {"placement": "controller"}, **CAPACITIES)).ready()
+    zone = RuleZone(policy(MPPS | {"placement": "controller"}, **CAPACITIES)).ready()
     placed = [zone.ask()["reservations"][0]["mpp"] for _ in range(3)]
     assert placed == ["m1", "m2", "m1"]
 
 
 def test_foreign_use_takes_its_part_of_each_mpp():
-    zone = OracleZone(policy(MPPS, **CAPACITIES)).ready(sip=7, h323=0)  # 3 of 10 are in use
+    zone = RuleZone(policy(MPPS, **CAPACITIES)).ready(sip=7, h323=0)  # 3 of 10 are in use
     assert zone.pool("mpp:m1:sip")["limit"] == 2  # 4 - ceil(3 * 4 / 8)
 
 
 def test_an_mpp_s_own_photograph_counts_while_it_is_fresh():
-    zone = OracleZone(policy(MPPS, **CAPACITIES)).ready(sip=7, h323=0)
+    zone = RuleZone(policy(MPPS, **CAPACITIES)).ready(sip=7, h323=0)
     zone.ingest(4, {"mpp:m1:sip": 3})
     assert zone.pool("mpp:m1:sip")["limit"] == 3
     zone.wait(MAX_AGE_MS + 1)

@@ -1,10 +1,12 @@
-"""The oracle's ingest in small examples: what is taken, refused, and what a lease guards."""
+"""Ingest in small examples, on oracle and script: what is taken, refused, what a lease guards."""
 
 from typing import Any
 
 import pytest
 
-from tests.ledger.zones import VISIBLE_MS, OracleZone, policy
+from tests.ledger.zones import VISIBLE_MS, RuleZone, policy
+
+pytestmark = pytest.mark.usefixtures("on_both")
 
 HELD_MS = VISIBLE_MS + 501  # after this a new photograph must show a call that was granted before
 
@@ -19,7 +21,7 @@ REFUSALS: dict[str, Any] = {
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_a_photograph_that_cannot_be_is_refused(reason):
     total, unused, t0 = REFUSALS[reason]
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.wait(10)
     answer = zone.ingest(total, {"channel:sip": unused}, t0=zone.now + t0)
     assert answer["refused"] == {"channel:sip": reason}
@@ -28,13 +30,13 @@ def test_a_photograph_that_cannot_be_is_refused(reason):
 
 @pytest.mark.parametrize("number", [-1, 1.5, 2**31, 2**32 - 1])
 def test_a_number_that_is_no_count_is_never_read_as_room(number):
-    zone = OracleZone().ready().wait(10)
+    zone = RuleZone().ready().wait(10)
     assert zone.ingest(number, {"channel:sip": 1})["reason"] == "inconsistent"
     assert zone.ingest(2**31 - 1, {"channel:sip": number})["reason"] == "inconsistent"
 
 
 def test_a_photograph_that_a_newer_one_overtook_is_refused():
-    zone = OracleZone().ready().wait(10)
+    zone = RuleZone().ready().wait(10)
     zone.photo(sip=3, h323=0)
     late = zone.ingest(10, {"channel:sip": 9}, t0=zone.now - 1)
     assert (late["reason"], late["pool"]) == ("out_of_order", "channel:sip")
@@ -43,7 +45,7 @@ def test_a_photograph_that_a_newer_one_overtook_is_refused():
 
 
 def test_a_channel_the_platform_has_no_number_for_goes_by_its_capacity():
-    zone = OracleZone(policy({"capacity": {"sip": 2}})).ready(sip=9, h323=1).wait(10)
+    zone = RuleZone(policy({"capacity": {"sip": 2}})).ready(sip=9, h323=1).wait(10)
     zone.call({"op": "ingest", "t0": zone.now, "groups": [], "absent": ["channel:sip"]})
     assert zone.pool()["limit"] == 2
     zone.call({"op": "ingest", "t0": zone.now, "groups": [], "absent": ["channel:h323"]})
@@ -51,7 +53,7 @@ def test_a_channel_the_platform_has_no_number_for_goes_by_its_capacity():
 
 
 def test_a_pool_that_becomes_fed_while_in_use_holds_nothing_at_first():
-    zone = OracleZone(policy(trunk__x={})).ready()
+    zone = RuleZone(policy(trunk__x={})).ready()
     zone.grant(pools=["trunk:x"])
     zone.wait(HELD_MS)
     zone.ingest(4, {"trunk:x": 3})
@@ -62,7 +64,7 @@ def test_a_pool_that_becomes_fed_while_in_use_holds_nothing_at_first():
 
 
 def test_a_lease_is_one_holder_s_and_its_token_grows_with_every_change():
-    zone = OracleZone()
+    zone = RuleZone()
 
     def lease(holder: str, **more: Any) -> tuple[bool, int | None]:
         answer = zone.call({"op": "lease", "holder": holder, "ttl_ms": 1000} | more)

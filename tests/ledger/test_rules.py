@@ -1,4 +1,7 @@
-"""The oracle's rules one by one, in small examples: what a snapshot, an end, a deadline does."""
+"""The rules one by one, in small examples: what a snapshot, an end, a deadline does.
+
+Each table is read twice: on the oracle and on the script.
+"""
 
 import pytest
 
@@ -8,17 +11,19 @@ from tests.ledger.zones import (
     MAX_AGE_MS,
     RETENTION_MS,
     VISIBLE_MS,
-    OracleZone,
+    RuleZone,
     policy,
 )
+
+pytestmark = pytest.mark.usefixtures("on_both")
 
 HELD_MS = VISIBLE_MS + 501  # after this a new photograph must show a call that was granted before
 ADOPT = {"campaign": "a", "channel": "sip", "pools": []}
 
 
-def with_held_call() -> tuple[OracleZone, str]:
+def with_held_call() -> tuple[RuleZone, str]:
     """A zone whose newest snapshot must show one call: ceiling 5 = 4 unused + 1 held."""
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     zone.wait(HELD_MS).photo(sip=4, h323=0)
     assert zone.numbers() == (5, 1)
@@ -26,7 +31,7 @@ def with_held_call() -> tuple[OracleZone, str]:
 
 
 def test_a_pending_call_is_not_added_to_the_ceiling():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.grant()
     zone.wait(VISIBLE_MS).photo(sip=4, h323=0)
     pool = zone.pool()
@@ -35,28 +40,28 @@ def test_a_pending_call_is_not_added_to_the_ceiling():
 
 @pytest.mark.parametrize(("later_ms", "held"), [(VISIBLE_MS + 500, 0), (VISIBLE_MS + 501, 1)])
 def test_a_call_is_held_when_its_window_closed_before_the_photograph_s_opened(later_ms, held):
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.grant()
     zone.wait(later_ms).photo(sip=4, h323=0)
     assert zone.pool()["held"] == held
 
 
 def test_a_taken_port_is_held_by_the_next_photograph():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.launched(zone.grant(), port_taken=True)
     zone.wait(501).photo(sip=4, h323=0)
     assert zone.numbers() == (5, 1)
 
 
 def test_a_launch_without_a_port_moves_nothing():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.launched(zone.grant(), port_taken=False)
     zone.wait(501).photo(sip=4, h323=0)
     assert zone.numbers() == (4, 1)
 
 
 def test_a_pending_end_gives_its_port_back_at_once():
-    zone = OracleZone().ready(sip=1, h323=0)
+    zone = RuleZone().ready(sip=1, h323=0)
     id_ = zone.grant()
     assert zone.ask()["reason"] == "no_capacity"
     zone.end(id_, "not_launched")
@@ -116,6 +121,23 @@ def test_a_second_end_changes_nothing():
     assert zone.numbers() == (4, 0)
 
 
+def test_no_credit_for_a_call_from_before_the_clock_stepped_back():
+    zone, id_ = with_held_call()
+    zone.raw_ms -= 1000
+    zone.call({"op": "time"})
+    zone.wait(1000)
+    zone.end(id_, ended_at=zone.now)
+    assert zone.numbers() == (4, 0)
+
+
+def test_a_call_at_the_edge_of_the_window_is_pending_and_gives_its_port_back():
+    zone = RuleZone().ready()
+    id_ = zone.grant()
+    zone.wait(VISIBLE_MS + 500).photo(sip=4, h323=0)
+    zone.end(id_, "failed")
+    assert zone.numbers() == (4, 0)
+
+
 def test_an_expiry_lowers_the_ceiling_of_what_was_held():
     zone, id_ = with_held_call()
     zone.wait(ANSWER_MS)
@@ -124,7 +146,7 @@ def test_an_expiry_lowers_the_ceiling_of_what_was_held():
 
 
 def test_a_call_in_unknown_state_expires_when_a_photograph_must_show_it():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     assert zone.end(id_, "unknown") == {
         "id": id_,
@@ -141,7 +163,7 @@ def test_a_call_in_unknown_state_expires_when_a_photograph_must_show_it():
 
 
 def test_a_call_in_unknown_state_lives_again_when_it_is_heard_of():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     zone.end(id_, "unknown")
     zone.renew(id_)
@@ -150,7 +172,7 @@ def test_a_call_in_unknown_state_lives_again_when_it_is_heard_of():
 
 
 def test_an_end_takes_effect_when_its_port_is_released():
-    zone = OracleZone(policy({"release_within": 400})).ready(sip=1, h323=0)
+    zone = RuleZone(policy({"release_within": 400})).ready(sip=1, h323=0)
     id_ = zone.grant()
     assert zone.end(id_, "failed")["state"] == "ended"
     assert zone.wait(400).ask()["reason"] == "no_capacity"
@@ -158,7 +180,7 @@ def test_an_end_takes_effect_when_its_port_is_released():
 
 
 def test_nothing_is_granted_until_a_photograph_after_the_recovery():
-    zone = OracleZone()
+    zone = RuleZone()
     zone.wait(VISIBLE_MS - 1)
     first = zone.ask()
     assert (first["reason"], first["retry_after_ms"]) == ("recovering", 1000)
@@ -172,19 +194,19 @@ def test_nothing_is_granted_until_a_photograph_after_the_recovery():
 
 @pytest.mark.parametrize("silence_ms", [MAX_AGE_MS, MAX_AGE_MS + 1])
 def test_a_long_silence_is_a_loss(silence_ms):
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     zone.raw_ms += silence_ms
     assert zone.call({"op": "status"})["recovering"] is (silence_ms > MAX_AGE_MS)
 
 
 def test_an_old_photograph_denies():
-    zone = OracleZone().ready().wait(MAX_AGE_MS)
+    zone = RuleZone().ready().wait(MAX_AGE_MS)
     assert zone.ask()["decision"] == "grant"
     assert zone.wait(1).ask()["reason"] == "stale_snapshot"
 
 
 def test_a_clock_that_steps_back_stops_the_zone_s_time():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     before = zone.now
     zone.raw_ms -= 5000
     assert zone.ask()["decision"] == "grant"
@@ -195,28 +217,35 @@ def test_a_clock_that_steps_back_stops_the_zone_s_time():
 
 
 def test_dedicated_ports_keep_the_best_ceiling():
-    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     zone.grant()
     zone.wait(1).photo(sip=8, h323=0)  # ours, not yet held: 8 would be too few
     assert zone.pool()["limit"] == 10
 
 
 def test_an_over_launch_on_dedicated_ports_goes_by_the_newest_photograph():
-    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     id_ = zone.grant()
     zone.wait(1).photo(sip=8, h323=0)
     zone.end(id_, "no_resource")
     assert zone.pool()["limit"] == 8
 
 
+def test_a_recovery_resets_dedicated_ports():
+    zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone.run_id = "second"
+    zone.wait(VISIBLE_MS + 501).photo(sip=6, h323=0)
+    assert zone.pool()["limit"] == 6
+
+
 def test_a_total_that_changed_resets_dedicated_ports():
-    zone = OracleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
+    zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     zone.wait(1).photo(total=6, sip=6, h323=0)
     assert zone.pool()["limit"] == 6
 
 
 def test_foreign_growth_lowers_the_limit_with_the_photograph_s_age():
-    zone = OracleZone(policy({"growth_per_s": 2})).ready(sip=10, h323=0)
+    zone = RuleZone(policy({"growth_per_s": 2})).ready(sip=10, h323=0)
     assert zone.pool()["limit"] == 9  # 0.5 s of lag
     assert zone.wait(501).pool()["limit"] == 7
 
@@ -235,7 +264,7 @@ def test_an_expired_call_is_adopted_and_moves_no_ceiling():
 
 
 def test_an_ended_or_buried_call_is_not_adopted():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     zone.end(id_)
     assert zone.renew(id_, adopt=ADOPT) == {"id": id_, "state": "ended", "repeated": False}
@@ -246,7 +275,7 @@ def test_an_ended_or_buried_call_is_not_adopted():
 
 
 def test_reports_move_the_deadline():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     assert zone.launched(id_)["renew_within_ms"] == ANSWER_MS
     zone.wait(1000)
@@ -256,7 +285,7 @@ def test_reports_move_the_deadline():
 
 
 def test_a_report_beyond_the_deadline_meets_an_expired_call():
-    zone = OracleZone().ready()
+    zone = RuleZone().ready()
     id_ = zone.grant()
     zone.wait(ANSWER_MS)
     assert zone.renew(id_)["state"] == "live"

@@ -1,7 +1,13 @@
 # ruff: noqa: E501 - a rule and its mutation stand side by side
-"""Each rule of the script, broken once: the machine must see it."""
+"""Each rule of the script, broken once: some table of the rules must see it, and the machine too.
 
+A mutation that nothing sees is a rule that nobody tests.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import pytest
 import redis
@@ -9,9 +15,13 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from admission.ledger import scripts
-from tests.ledger import machine
+from tests.ledger import machine, test_rules, test_rules_answers, test_rules_ingest
+from tests.ledger.zones import RuleZone, ScriptLedger
 
 EXAMPLES = 400
+TABLES = (test_rules, test_rules_ingest, test_rules_answers)
+# What the machine meets soon; that it can fail at all is the point.
+SEEN_BY_THE_MACHINE = ("held end keeps the ceiling", "no lag", "partial grants one too many")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,12 @@ class Mutation:
     name: str
     rule: str
     broken: str
+
+    def script(self) -> scripts.Script:
+        """The script with the rule broken."""
+        right = scripts.load("test").source
+        assert self.rule in right, "the rule is written differently now: mend the mutation"
+        return scripts.Script(source=right.replace(self.rule, self.broken), sha="0" * 40)
 
 
 MUTATIONS = (
@@ -48,12 +64,48 @@ MUTATIONS = (
 )  # fmt: skip
 
 
+def cases() -> Iterator[Callable[[], None]]:
+    """Every line of every table."""
+    for name, test in ((n, f) for table in TABLES for n, f in vars(table).items()):
+        if name.startswith("test_"):
+            yield from (partial(test, **line) for line in lines(test))
+
+
+def lines(test: Callable[..., None]) -> list[dict[str, object]]:
+    """The arguments that a test is parametrized with."""
+    marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+    found = []
+    for some in product(*(mark.args[1] for mark in marks)):
+        line: dict[str, object] = {}
+        for mark, values in zip(marks, some, strict=True):
+            names = [mark.args[0]] if isinstance(mark.args[0], str) else list(mark.args[0])
+            line |= dict(zip(names, values if len(names) > 1 else [values], strict=True))
+        found.append(line)
+    return found
+
+
+def fails(case: Callable[[], None]) -> bool:
+    """Whether a line sees that something is wrong."""
+    try:
+        case()
+    except (AssertionError, KeyError, TypeError):
+        return True
+    return False
+
+
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_the_machine_sees(mutation: Mutation, redis_sync: redis.Redis, monkeypatch):
-    right = scripts.load("test").source
-    assert mutation.rule in right, "the rule is written differently now: mend the mutation"
-    wrong = right.replace(mutation.rule, mutation.broken)
-    monkeypatch.setattr(machine, "load", lambda clock: scripts.Script(source=wrong, sha="0" * 40))
+def test_a_table_sees(mutation: Mutation, redis_sync: redis.Redis, monkeypatch):
+    wrong = mutation.script()
+    backend = staticmethod(lambda fields: ScriptLedger(redis_sync, fields, wrong))
+    monkeypatch.setattr(RuleZone, "backend", backend)
+    assert any(fails(case) for case in cases())
+
+
+@pytest.mark.parametrize("name", SEEN_BY_THE_MACHINE)
+def test_the_machine_sees(name: str, redis_sync: redis.Redis, monkeypatch):
+    (mutation,) = (one for one in MUTATIONS if one.name == name)
+    wrong = mutation.script()
+    monkeypatch.setattr(machine, "load", lambda clock: wrong)
 
     class OnServer(machine.LedgerMachine):
         client = staticmethod(lambda: redis_sync)
