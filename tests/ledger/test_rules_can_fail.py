@@ -40,7 +40,7 @@ class Mutation:
 
 
 MUTATIONS = (
-    Mutation("held end keeps the ceiling", "p[field] = max(0, p[field] - 1) end", "end"),
+    Mutation("held end keeps the ceiling", "p[field] = max(0, p[field] - 1)", ""),
     Mutation("credit without port", "not (HAD_A_PORT[r.outcome] or r.taken) or", ""),
     Mutation("credit whatever was photographed", "and busy_until > photographed_at", ""),
     Mutation("credit ignores end_notice", "r.ended_at - zone.end_notice - drift", "r.ended_at - drift"),

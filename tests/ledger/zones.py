@@ -84,8 +84,8 @@ class ScriptLedger:
         answer = dict(json.loads(str(text, "utf-8")))
         for one in answer["results"]:
             assert one.get("error") != "internal", one
-            if one.get("reservations") == {}:  # Lua does not tell an empty list from an empty map
-                one["reservations"] = []
+            if "reservations" in one:  # an empty list of Lua is an empty map; nothing is left out
+                one["reservations"] = [{"mpp": None} | each for each in one["reservations"]]
         return answer
 
 
