@@ -69,7 +69,6 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "release_within": draw(st.sampled_from([0, 0, 150])),
         "poll_min": 20,
         "poll_interval": 100,
-        "poll_min": 20,
         "max_age": MAX_AGE_MS,
         "answer_within": 4000,
         "max_call": 5000,
@@ -84,7 +83,6 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "headroom_percent": draw(st.sampled_from([0, 0, 0, 30])),
         "growth_per_s": draw(st.sampled_from([0, 0, 1.5])),
         "dedicated": draw(st.booleans()),
-        "priority_reserve": {},
         "placement": draw(st.sampled_from(["platform", "controller"])),
         "mpps": mpps,
     }
