@@ -181,7 +181,7 @@ def compile_policy(policy: ZonePolicy) -> Fields:
     for name, application in policy.applications.items():
         fields[f"application:{name}"] = _application(application)
     for name, pool in policy.pools.items():
-        fields[name] = _counted(pool)
+        fields[name] = _counted(pool) | ({"needs_snapshot": True} if pool.needs_snapshot else {})
     return fields
 
 

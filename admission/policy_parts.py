@@ -138,7 +138,12 @@ class _Counted(Strict):
 
 
 class PoolPolicy(_Counted):
-    """A named pool, such as `trunk:carrier-a`; without a limit only its snapshots bound it."""
+    """A named pool, such as `trunk:carrier-a`; without a limit only its snapshots bound it.
+
+    `needs_snapshot`: nothing is granted from it before its first snapshot (agents).
+    """
+
+    needs_snapshot: bool = False
 
 
 class CampaignPolicy(_Counted):

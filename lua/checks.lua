@@ -63,8 +63,9 @@ function checks.recovering(_, c, k)
 end
 
 function checks.no_snapshot(_, c, k)
-  for _, p in ipairs(c.channels) do
-    if p.fed and not (p.t0 and (p.ceiling or p.rules.limit)) then
+  for _, p in ipairs(c.watched) do
+    local is_needed = p.kind == 'channel' and p.fed or p.rules.needs_snapshot
+    if is_needed and not (p.t0 and (p.ceiling or p.rules.limit)) then
       return no('no_snapshot', p, zone.poll_interval)
     end
   end

@@ -32,7 +32,7 @@ def policies(draw: Draw) -> dict[str, dict[str, Any]]:
         "campaign:a": draw(campaign_rules),
         "campaign:b": {"limit": 2, "pools": ["trunk:x"]},
         "trunk:x": draw(st.sampled_from([{}, {"limit": 3}, {"limit": 2, "max_call": 3500}])),
-        "agent:*": draw(st.sampled_from([{}, {"limit": 1}])),
+        "agent:*": draw(st.sampled_from([{}, {"limit": 1}, {"needs_snapshot": True}])),
         "application:one": {"mpps": mpps[:1], "claim_within": SLOW_CLAIM_MS},
         "application:all": {"mpps": mpps[::-1]},
     }

@@ -124,8 +124,9 @@ def waits_for_recovery(zone: Zone, pool: str) -> bool:
 
 
 def lacks_snapshot(zone: Zone, pool: str) -> bool:
-    """Whether a fed channel has no snapshot, or one without a number and no capacity either."""
-    if kind(pool) != "channel" or not fed(zone, pool):
+    """Whether what must be fed has no snapshot, or one without a number and no capacity either."""
+    must = (zone.policy.named(pool) or {}).get("needs_snapshot")
+    if not must and (kind(pool) != "channel" or not fed(zone, pool)):
         return False
     newest = snapshot(zone, pool)
     if newest is None:
