@@ -73,8 +73,19 @@ class Wire:
         self.url = ""
         self.answers_to_lose = 0
         self.lost = 0
+        self._open: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Hang up on everybody."""
+        for one in self._open:
+            one.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         there = asyncio.create_task(_pass(reader, up_writer))
         try:
@@ -109,4 +120,7 @@ async def losing(upstream: str) -> AsyncIterator[Wire]:
     server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
     wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
-        yield wire
+        try:
+            yield wire
+        finally:
+            await wire.close()

@@ -1,0 +1,148 @@
+"""Dialers that hold their calls with the Python client, while answers and all state are lost."""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from admission.client import AdmissionClient, NotAdmitted, Unavailable
+from admission.client.portal import LaunchFailed, PortalLauncher
+from admission.model import Outcome
+from admission.sim.portal_config import PortalSettings
+from admission.sim.portal_contract import CURRENT_PATH
+from admission.sim.portal_values import CallTiming, Delay
+from tests.client.house import Wire, in_use, losing, until
+from tests.faults.table import record
+from tests.redis_server import RedisServer
+from tests.service.house import House, house_of, settings_of
+from tests.sim.conftest import calling_portal
+from tests.sim.portal_world import Caller, system
+
+pytestmark = pytest.mark.faults
+
+PORTS, DIALERS = 12, 24
+BEFORE_S, DOWN_S, AFTER_S = 8.0, 1.0, 12.0
+LOSSES_EVERY_S = 0.2
+# Everything runs in this process, on a machine that may be busy: so the claim is given time.
+ZONE = """
+[sources.epm]
+type = "experience_portal"
+url = "{url}"
+auth = "none"
+[zones.East]
+source = "epm"
+source_zone = "East"
+channels = ["sip"]
+claim_within_ms = 4000
+poll_interval_ms = 300
+answer_within_ms = 20000
+max_call_ms = 20000
+[zones.East.campaigns."*"]
+"""
+
+
+@dataclass
+class World:
+    """Who takes part, and what the dialers were told."""
+
+    house: House
+    wire: Wire
+    platform: Caller
+    told: Counter[str] = field(default_factory=Counter)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def dial(world: World, client: AdmissionClient, portal: PortalLauncher, n: int) -> None:
+    """Call after call; every other dialer's page reports for it."""
+    drawn = random.Random(n)
+    while not world.stop.is_set():
+        try:
+            async with client.admission(f"c{n % 3}", patience_s=2) as grant:
+                world.told["grant"] += 1
+                launch = portal.launch_vxml if n % 2 else portal.launch_ccxml
+                session = await launch(grant, "tel:1", "outcall", page_reports=n % 2 == 0)
+                await asyncio.sleep(drawn.uniform(0.2, 1.5))
+                await world.platform.control("DELETE", f"/sim/sessions/{session}")
+        except (NotAdmitted, Unavailable, LaunchFailed) as why:
+            world.told[type(why).__name__] += 1
+            await asyncio.sleep(0.2)
+
+
+async def lose_answers(world: World) -> None:
+    while True:
+        await asyncio.sleep(LOSSES_EVERY_S)
+        world.wire.answers_to_lose += 1
+
+
+async def over_launches(platform: Caller) -> int:
+    return int((await platform.control("GET", "/sim/truth"))["over_launches"])
+
+
+async def grants_resume(world: World) -> float:
+    """Seconds until the next grant."""
+    before, started = world.told["grant"], asyncio.get_running_loop().time()
+
+    async def more() -> bool:
+        return world.told["grant"] > before
+
+    await until(more)
+    return asyncio.get_running_loop().time() - started
+
+
+async def run(world: World, redis: RedisServer) -> float:
+    """Dial; lose answers all the time, and once all that Redis knew. -> seconds without grants."""
+    async with (
+        AdmissionClient(world.wire.url, close_s=60) as client,
+        PortalLauncher(world.platform.url + CURRENT_PATH, outcomes={"1": Outcome.NO_RESOURCE},
+                       zones={"East": "East"}) as portal,
+        asyncio.TaskGroup() as group,
+    ):  # fmt: skip
+        losses = group.create_task(lose_answers(world))
+        dialers = [group.create_task(dial(world, client, portal, n)) for n in range(DIALERS)]
+        await asyncio.sleep(BEFORE_S)
+        redis.kill()
+        await asyncio.sleep(DOWN_S)
+        await asyncio.to_thread(redis.start)
+        resumed_s = await grants_resume(world)
+        await asyncio.sleep(AFTER_S)
+        world.stop.set()
+        await asyncio.wait(dialers)
+        losses.cancel()
+    return resumed_s
+
+
+async def test_lost_answers_and_lost_state_cost_no_call(own_redis: RedisServer) -> None:
+    calls = CallTiming(
+        prepare=Delay(low_ms=50, high_ms=500),
+        answer_after=Delay(low_ms=100, high_ms=600),
+        talk=Delay(low_ms=600_000, high_ms=600_000),
+        answered=0.8,
+        ring_at_most_ms=2_000,
+    )
+    platform = PortalSettings(
+        system=system({"mpp1": {"sip": PORTS}}, calls=calls, lag_ms=200), current_auth="none"
+    )
+    async with calling_portal(platform) as caller:
+        settings = settings_of(ZONE.format(url=caller.url + CURRENT_PATH), own_redis.url)
+        async with house_of(settings) as house, losing(house.url) as wire:
+            world = World(house=house, wire=wire, platform=caller)
+            resumed_s = await run(world, own_redis)
+
+            async def nothing_held() -> bool:
+                return await in_use(house) == 0
+
+            await until(nothing_held)
+            over = await over_launches(caller)
+            record(
+                "answers lost all the time, Redis emptied once: dialers with the Python client",
+                group="Network",
+                grants=world.told["grant"],
+                over_launches=over,
+                leaked=await in_use(house),
+                resumed_s=resumed_s,
+            )
+            assert over == 0, world.told
+            assert world.told["grant"] > PORTS, world.told
+            assert wire.lost > 0
