@@ -237,7 +237,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
     async with AsyncExitStack() as stack:
         connection = await open_connection(settings.redis)
         stack.push_async_callback(connection.close)
-        statistics = Statistics(on_batch=telemetry.group_committed)
+        statistics = Statistics(on_batch=telemetry.group_committed, on_call=telemetry.called)
         policies = Policies(settings.zones)
         ledger = Ledger(connection, statistics=statistics, on_policy=policies.saw)
         stack.push_async_callback(ledger.close)

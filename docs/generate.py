@@ -11,12 +11,14 @@ from typing import Final
 import api_page
 import commands_page
 import config_page
+import metrics_page
 
 FOLDER: Final = Path(__file__).parent
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "api.md": api_page.page,
     "commands.md": commands_page.page,
     "configuration.md": config_page.page,
+    "metrics.md": metrics_page.page,
 }
 
 

@@ -7,7 +7,8 @@ from aiohttp import ClientSession
 
 from admission.errors import NotFound, Unavailable
 from admission.model import IngestAnswer
-from admission.telemetry import POOL_LABELS_MAX, Telemetry
+from admission.telemetry import Telemetry
+from admission.telemetry_zones import POOL_LABELS_MAX
 from tests.http.house import ASK, ID, NOW, FakeDecider
 
 

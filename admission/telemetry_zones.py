@@ -1,0 +1,237 @@
+"""What Prometheus sees of zones: made from their statuses at each scrape.
+
+So every replica shows the same, and a pool that is gone leaves no trace. One table: name, kind,
+meaning, labels, and where in a status the numbers are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# Pools that come into being by asking (campaign "*", agent:*) are as many as callers make them.
+POOL_LABELS_MAX: Final = 500
+
+Status: TypeAlias = Mapping[str, Any]
+Statuses: TypeAlias = Mapping[str, Status | None]
+Found: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneMetric:
+    """One metric: `labels` beside `zone`, and `read`: status -> (label values, value), ..."""
+
+    name: str
+    text: str
+    read: Callable[[Status], Found]
+    labels: tuple[str, ...] = ()
+    is_counter: bool = False
+
+    def family(self, statuses: Mapping[str, Status]) -> Metric:
+        """It, of all zones."""
+        kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        made = kind(self.name, self.text, labels=["zone", *self.labels])
+        for zone, status in statuses.items():
+            for labels, value in self.read(status):
+                made.add_metric([zone, *labels], value)
+        return made
+
+
+class ZoneCollector(Collector):
+    """The metrics of one scrape. `statuses`: None for a zone whose store does not answer."""
+
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric of the table, and which zones can be read."""
+        up = GaugeMetricFamily(*UP, labels=["zone"])
+        for zone, status in self._statuses.items():
+            up.add_metric([zone], float(status is not None))
+        yield up
+        known = {zone: status for zone, status in self._statuses.items() if status is not None}
+        for metric in METRICS:
+            yield metric.family(known)
+
+
+def _value(read: Callable[[Status], float | None]) -> Callable[[Status], Found]:
+    """One number of the whole zone, if it is known."""
+
+    def found(status: Status) -> Found:
+        value = read(status)
+        return [] if value is None else [((), float(value))]
+
+    return found
+
+
+def _field(name: str, scale: float = 1) -> Callable[[Status], Found]:
+    return _value(lambda status: (status.get(name) or 0) * scale)
+
+
+def _pool(field: str) -> Callable[[Status], Found]:
+    def found(status: Status) -> Found:
+        for pool in _labelled(status):
+            if isinstance(pool.get(field), int):
+                yield (pool["pool"],), pool[field]
+
+    return found
+
+
+def _snapshot(field: str, scale: float = 1) -> Callable[[Status], Found]:
+    """Of a channel's newest snapshot."""
+
+    def found(status: Status) -> Found:
+        for pool in _channels(status):
+            value = (pool.get("snapshot") or {}).get(field)
+            if value is not None:
+                yield (pool["pool"].partition(":")[2],), value * scale
+
+    return found
+
+
+def _foreign(sign: int) -> Callable[[Status], Found]:
+    """Ports of a group of channels: of others (sign 1), or ours that the platform does not show."""
+
+    def found(status: Status) -> Found:
+        snapshots = [pool.get("snapshot") or {} for pool in _channels(status)]
+        groups = {one["group"]: one["foreign"] for one in snapshots if "group" in one}
+        return [((group,), max(0, sign * foreign)) for group, foreign in groups.items()]
+
+    return found
+
+
+def _count(name: str) -> Callable[[Status], Found]:
+    return _value(lambda status: (status.get("stats") or {}).get(name, 0))
+
+
+def _counts(prefix: str, scale: float = 1) -> Callable[[Status], Found]:
+    """All counters whose name begins so; the rest is the label."""
+
+    def found(status: Status) -> Found:
+        for name, n in (status.get("stats") or {}).items():
+            if name.startswith(prefix):
+                yield (name.removeprefix(prefix),), n * scale
+
+    return found
+
+
+def _paused(status: Status) -> Found:
+    return [((pool,), 1) for pool in status.get("paused") or {}]
+
+
+def _differs(status: Status) -> float:
+    return float(bool((status.get("policy") or {}).get("differs_from_file")))
+
+
+def _channels(status: Status) -> Iterator[Status]:
+    return (pool for pool in status.get("pools") or () if pool["pool"].startswith("channel:"))
+
+
+def _labelled(status: Status) -> list[Status]:
+    listed = [pool for pool in status.get("pools") or () if not pool.get("wildcard")]
+    # The platform's own pools first: they are few, and nobody wants to lose them to the bound.
+    listed.sort(key=lambda pool: not pool["pool"].startswith(("channel:", "mpp:")))
+    return listed[:POOL_LABELS_MAX]
+
+
+def _gauge(
+    name: str, text: str, read: Callable[[Status], Found], *labels: str
+) -> ZoneMetric:  # fmt: skip
+    return ZoneMetric(name=f"admission_{name}", text=text, read=read, labels=labels)
+
+
+def _counter(name: str, text: str, read: Callable[[Status], Found], *labels: str) -> ZoneMetric:
+    return ZoneMetric(
+        name=f"admission_{name}", text=text, read=read, labels=labels, is_counter=True
+    )
+
+
+UP: Final = ("admission_zone_up", "1 when the zone's store answers.")
+METRICS: Final = (
+    _gauge("zone_recovering", "1 while the zone is recovering.", _field("recovering")),
+    _gauge("zone_shadow", "1 when the zone only watches.", _field("shadow")),
+    _gauge("paused", "1 for each paused pool, or `zone`.", _paused, "pool"),
+    _gauge("policy_differs", "1 when the live policy is not the file's.", _value(_differs)),
+    _gauge("waiters", "Asks that wait for room, on all replicas.", _field("waiters")),
+    _gauge(
+        "longest_wait_seconds",
+        "How long the first of them waits.",
+        _field("longest_wait_ms", 0.001),
+    ),
+    _gauge("pool_in_use", "Live reservations that hold the pool.", _pool("in_use"), "pool"),
+    _gauge(
+        "pool_ceiling",
+        "The most reservations that the pool may hold, by its newest snapshot.",
+        _pool("ceiling"),
+        "pool",
+    ),
+    _gauge(
+        "pool_limit",
+        "The most reservations that the pool may hold now.",
+        _pool("limit"),
+        "pool",
+    ),
+    _gauge("pool_headroom", "Ports that are never granted.", _pool("headroom"), "pool"),
+    _gauge("pool_room", "Launches that the pool has room for.", _pool("room"), "pool"),
+    _gauge(
+        "pool_held",
+        "Live reservations that the newest snapshot must contain.",
+        _pool("held"),
+        "pool",
+    ),
+    _gauge(
+        "pool_pending",
+        "Live reservations that the newest snapshot may not contain yet.",
+        _pool("pending"),
+        "pool",
+    ),
+    _gauge(
+        "snapshot_age_seconds",
+        "Age of the newest snapshot of a channel.",
+        _snapshot("age_ms", 0.001),
+        "channel",
+    ),
+    _gauge(
+        "snapshot_max_age_seconds",
+        "The age from which nothing is granted.",
+        _field("max_age_ms", 0.001),
+    ),
+    _gauge("snapshot_total", "Ports, by the newest snapshot.", _snapshot("total"), "channel"),
+    _gauge("snapshot_unused", "Free of them.", _snapshot("unused"), "channel"),
+    _gauge(
+        "foreign_ports",
+        "Ports that neither are free nor held by us, by the newest snapshot.",
+        _foreign(1),
+        "group",
+    ),
+    _gauge(
+        "drift_ports",
+        "Calls that we count as up and the newest snapshot does not show.",
+        _foreign(-1),
+        "group",
+    ),
+    _counter("zone_granted", "Launches granted.", _count("grant")),
+    _counter("zone_denied", "Asks denied.", _counts("deny:"), "reason"),
+    _counter("zone_pretended", "Launches granted by shadow mode alone.", _count("shadow")),
+    _counter("zone_ended", "Calls reported as ended.", _counts("end:"), "outcome"),
+    _counter(
+        "over_launches", "Launches granted and reported to find no port.", _count("end:no_resource")
+    ),
+    _counter(
+        "reclaimed", "Reservations that expired without a report of their end.", _count("expired")
+    ),
+    _counter(
+        "withdrawn", "Launches granted to clients that had hung up.", _count("withdrawn")
+    ),
+    _counter("adopted", "Reservations restated by their dialers.", _count("adopted")),
+    _counter("breaker_openings", "Times that a breaker opened.", _count("breaker")),
+    _counter("recoveries", "Times that the zone began to recover.", _count("recovery")),
+    _counter(
+        "campaign_port_seconds",
+        "Time that ended reservations held ports; *: of campaigns that policy does not name.",
+        _counts("port_ms:", 0.001),
+        "campaign",
+    ),
+)  # fmt: skip
