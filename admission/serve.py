@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from admission.config import load_settings, with_platform_url
 from admission.crew import serve_crew
+from admission.logs import configure_logging
 from admission.serve_one import serve_one
 from admission.settings import Settings
 from admission.sim.demo_platform import platform_for
@@ -31,7 +31,7 @@ async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool
         ConfigError: the configuration cannot be used.
     """
     settings = load_settings(path, environ)
-    configure_logging(settings)
+    configure_logging(settings.log)
     stop = asyncio.Event()
     with stopped_by_signals(stop):
         async with platform_of(path, settings) as used:
@@ -48,16 +48,6 @@ async def platform_of(path: Path | None, settings: Settings) -> AsyncIterator[Se
     async with serving(platform_for(settings)) as url:
         log.info("simulated Experience Portal at %s", url)
         yield with_platform_url(settings, url + CURRENT_PATH)
-
-
-def configure_logging(settings: Settings) -> None:
-    """One line a record on standard error."""
-    logging.basicConfig(
-        level=settings.log.level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import uvloop
 from admission.config import describe_errors, load_settings
 from admission.crew_plan import LISTENING, METRICS_FOLDER, USAGE, Plan
 from admission.errors import ConfigError
-from admission.serve import configure_logging, stopped_by_signals
+from admission.logs import configure_logging
+from admission.serve import stopped_by_signals
 from admission.serve_one import serve_one
 from admission.telemetry import Telemetry
 
@@ -21,7 +22,7 @@ async def work(plan: Plan) -> None:
     """Serve until a signal, or until the parent is gone."""
     environ, stop = dict(os.environ), asyncio.Event()
     settings = load_settings(plan.file, environ)
-    configure_logging(settings)
+    configure_logging(settings.log)
     with stopped_by_signals(stop):
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
         await serve_one(

@@ -22,6 +22,7 @@ from admission.http.hangup import cancelled_on_hangup, has_hung_up
 from admission.http.keys import CALLER, CAPABILITIES, DECIDER, TELEMETRY
 from admission.http.render import admission_answer, json_response
 from admission.http.scope import asked_zone
+from admission.logs import log_decision
 from admission.model import Answer, Ask, AskBatch
 
 Granted: TypeAlias = list[tuple[str, dict[str, Any]]]
@@ -79,6 +80,7 @@ async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
     # A wait for room says nothing of how fast decisions are.
     app[TELEMETRY].decided(zone, answer, None if ask.wait_ms else perf_counter() - started)
     shown = admission_answer(answer, zone, ask.campaign)
+    log_decision(shown)
     app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
     return shown
 

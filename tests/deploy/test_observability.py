@@ -1,4 +1,4 @@
-"""Alert rules and the Grafana dashboard: what they read there is, and alerts fire as they should."""
+"""Alert rules and the Grafana dashboard: what they read is there, alerts fire as they should."""
 
 import json
 import re

@@ -1,5 +1,6 @@
 """*May I launch?*: what reaches the ledger, and what is answered."""
 
+import logging
 import re
 from typing import Any
 
@@ -166,3 +167,13 @@ async def test_a_batch_says_when_to_come_back_in_each_place(
     async with http.post("/v1/admissions/batch", json={"requests": [ASK]}) as answer:
         [result] = (await answer.json())["results"]
     assert (result["status"], result["retry_after_ms"]) == (503, 1000)
+
+
+async def test_a_decision_is_logged_when_it_is_wanted(
+    http: ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="admission.decisions")
+    async with http.post("/v1/admissions", json=ASK):
+        pass
+    (record,) = [one for one in caplog.records if one.name == "admission.decisions"]
+    assert (record.message, record.__dict__["fields"]["campaign"]) == ("grant", "collections")

@@ -121,3 +121,78 @@ async def test_without_the_store_the_counters_are_still_there(
     assert answer.status == 200
     assert 'admission_zone_up{zone="East"} 0.0' in text
     assert "admission_decision_seconds_count 0.0" in text
+
+
+SIP = {"age_ms": 412, "total": 240, "unused": 64, "group": "h323+sip", "foreign": 17}
+STATUS: dict[str, object] = {
+    "recovering": False,
+    "shadow": True,
+    "paused": {"zone": NOW, "mpp:mpp1": NOW},
+    "policy": {"version": 3, "digest": "d", "differs_from_file": True},
+    "waiters": 4,
+    "longest_wait_ms": 1500,
+    "max_age_ms": 10_000,
+    "pools": [
+        {"pool": "channel:sip", "in_use": 7, "headroom": 5, "room": 30, "snapshot": SIP},
+        {"pool": "channel:h323", "in_use": 1, "snapshot": SIP | {"unused": 3}},
+    ],
+    "stats": {
+        "grant": 90,
+        "deny:no_capacity": 12,
+        "shadow": 2,
+        "end:busy": 3,
+        "end:no_resource": 1,
+        "expired": 4,
+        "withdrawn": 5,
+        "adopted": 6,
+        "breaker": 7,
+        "recovery": 8,
+        "port_ms:collections": 12_345_500,
+        "port_ms:*": 1_000,
+    },
+}
+
+
+def test_what_a_status_tells_is_told_to_prometheus() -> None:
+    found = lines(Telemetry(), East=STATUS)
+    for line in (
+        'zone_shadow{zone="East"} 1.0',
+        'paused{pool="zone",zone="East"} 1.0',
+        'paused{pool="mpp:mpp1",zone="East"} 1.0',
+        'policy_differs{zone="East"} 1.0',
+        'waiters{zone="East"} 4.0',
+        'longest_wait_seconds{zone="East"} 1.5',
+        'snapshot_max_age_seconds{zone="East"} 10.0',
+        'pool_headroom{pool="channel:sip",zone="East"} 5.0',
+        'pool_room{pool="channel:sip",zone="East"} 30.0',
+        'snapshot_total{channel="sip",zone="East"} 240.0',
+        'snapshot_unused{channel="h323",zone="East"} 3.0',
+        'foreign_ports{group="h323+sip",zone="East"} 17.0',
+        'drift_ports{group="h323+sip",zone="East"} 0.0',
+        'zone_granted_total{zone="East"} 90.0',
+        'zone_denied_total{reason="no_capacity",zone="East"} 12.0',
+        'zone_pretended_total{zone="East"} 2.0',
+        'zone_ended_total{outcome="busy",zone="East"} 3.0',
+        'over_launches_total{zone="East"} 1.0',
+        'reclaimed_total{zone="East"} 4.0',
+        'withdrawn_total{zone="East"} 5.0',
+        'adopted_total{zone="East"} 6.0',
+        'breaker_openings_total{zone="East"} 7.0',
+        'recoveries_total{zone="East"} 8.0',
+        'campaign_port_seconds_total{campaign="collections",zone="East"} 12345.5',
+        'campaign_port_seconds_total{campaign="*",zone="East"} 1.0',
+    ):
+        assert f"admission_{line}" in found
+
+
+def test_calls_that_the_platform_does_not_show_are_drift() -> None:
+    pools = [{"pool": "channel:sip", "in_use": 7, "snapshot": SIP | {"foreign": -3}}]
+    found = lines(Telemetry(), East={"pools": pools})
+    assert 'admission_drift_ports{group="h323+sip",zone="East"} 3.0' in found
+    assert 'admission_foreign_ports{group="h323+sip",zone="East"} 0.0' in found
+
+
+def test_the_time_of_a_call_of_the_ledger_is_observed() -> None:
+    telemetry = Telemetry()
+    telemetry.called(0.004)
+    assert "admission_ledger_call_seconds_sum 0.004" in lines(telemetry)

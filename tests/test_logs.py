@@ -1,0 +1,113 @@
+"""The log: lines for people or for programs, and decisions for who asks for them."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from admission.logs import configure_logging, decisions, log_decision
+from admission.settings import LogSettings
+
+GRANT: dict[str, Any] = {
+    "decision": "grant",
+    "zone": "East",
+    "campaign": "collections",
+    "request_id": "r-1",
+    "granted": 1,
+    "reservations": [{"id": "East~x7", "report_url": "https://a/r/secret"}],
+    "room": 36,
+}
+DENY: dict[str, Any] = {
+    "decision": "deny",
+    "zone": "East",
+    "campaign": "collections",
+    "request_id": "r-2",
+    "granted": 0,
+    "reservations": [],
+    "reason": "mpp_full",
+    "pool": "mpp:mpp1:sip",
+    "in_use": 50,
+    "limit": 50,
+    "retry_after_ms": 730,
+    "room": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """Whatever a test configures is undone."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, decisions.level)
+    yield
+    root.handlers[:], level, of_decisions = before
+    root.setLevel(level)
+    decisions.setLevel(of_decisions)
+
+
+def written(capsys: pytest.CaptureFixture[str], **settings: Any) -> list[str]:
+    """The lines that a grant and a deny leave."""
+    configure_logging(LogSettings(**settings))
+    log_decision(GRANT)
+    log_decision(DENY)
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "logged"), [("none", []), ("denies", ["deny"]), ("all", ["grant", "deny"])]
+)
+def test_decisions_are_logged_as_far_as_they_are_wanted(
+    capsys: pytest.CaptureFixture[str], wanted: str, logged: list[str]
+) -> None:
+    lines = written(capsys, format="json", decisions=wanted)
+    assert [json.loads(line)["message"] for line in lines] == logged
+
+
+def test_a_deny_says_what_was_short(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = written(capsys, format="json", decisions="denies")
+    told = json.loads(line)
+    assert told["time"].endswith("Z")
+    assert (told["level"], told["logger"]) == ("info", "admission.decisions")
+    wanted = ("zone", "campaign", "request_id", "reason", "pool", "in_use", "limit")
+    assert {name: told[name] for name in wanted} == {name: DENY[name] for name in wanted}
+
+
+def test_what_lets_others_report_is_in_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(written(capsys, format="json", decisions="all"))
+    assert "East~x7" in text
+    assert "secret" not in text
+
+
+def test_people_read_fields_behind_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = written(capsys, decisions="denies")
+    assert " INFO    admission.decisions: deny zone=East campaign=collections " in line
+    assert "reason=mpp_full pool=mpp:mpp1:sip in_use=50 limit=50" in line
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_trace_is_kept(capsys: pytest.CaptureFixture[str], form: Any) -> None:
+    configure_logging(LogSettings(format=form))
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        logging.getLogger("admission.x").error("it %s", "failed", exc_info=sys.exc_info())
+    text = capsys.readouterr().err
+    if form == "json":
+        told = json.loads(text)
+        assert (told["message"], told["level"]) == ("it failed", "error")
+        text = told["exception"]
+    assert "RuntimeError: broken" in text
+
+
+def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogSettings(level="error"))
+    logging.getLogger("admission.x").warning("never mind")
+    assert capsys.readouterr().err == ""
+
+
+def test_denies_are_logged_whatever_the_level_of_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert len(written(capsys, level="error", decisions="denies")) == 1
