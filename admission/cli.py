@@ -89,6 +89,7 @@ def _add_demo(commands: Any) -> None:
         help="the dialers look at QueryResources themselves instead of asking",
     )
     demo.add_argument("--seconds", type=float, help="end after so long")
+    demo.add_argument("--json", action="store_true", help="print JSON: the totals, at the end")
     demo.set_defaults(run=_demo)
 
 
@@ -120,7 +121,8 @@ def _serve(chosen: argparse.Namespace) -> int:
 def _demo(chosen: argparse.Namespace) -> int:
     from admission.sim.demo import demo
 
-    _run(demo(dict(os.environ), unguarded=chosen.unguarded, seconds=chosen.seconds))
+    said = {"unguarded": chosen.unguarded, "seconds": chosen.seconds, "as_json": chosen.json}
+    _run(demo(dict(os.environ), **said))
     return OK
 
 

@@ -1,9 +1,10 @@
 """The client without async: the same one, on an event loop in a thread of its own."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -153,6 +154,15 @@ class BlockingClient:
 
         return self.run(everything())
 
+    @contextmanager
+    def using(self, resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Hold something of the loop's, such as a `PortalLauncher`, in a `with`."""
+        opened = self.run(_entered(resource))
+        try:
+            yield opened
+        finally:
+            self.run(_left(resource, *sys.exc_info()))
+
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop and wait for it."""
         try:
@@ -174,3 +184,11 @@ class BlockingClient:
         if self._loop is None:
             raise Unavailable("this client is not open: use it in a `with`")
         return self._loop
+
+
+async def _entered(resource: AbstractAsyncContextManager[T]) -> T:
+    return await resource.__aenter__()
+
+
+async def _left(resource: AbstractAsyncContextManager[Any], *why: Any) -> None:
+    await resource.__aexit__(*why)

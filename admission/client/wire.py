@@ -63,6 +63,9 @@ class Wire:
         stopwatch: monotonic seconds.
         connections_max: more requests at once wait for their turn.
 
+    Attributes:
+        url: without a slash at its end.
+
     Raises:
         ConfigError: the URL is none.
     """
@@ -79,7 +82,7 @@ class Wire:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ConfigError(f"{url}: is not a URL such as http://127.0.0.1:8080")
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._tls = tls
         self._stopwatch = stopwatch
@@ -132,7 +135,7 @@ class Wire:
         try:
             async with self._session.request(
                 call.method,
-                self._url + call.path,
+                self.url + call.path,
                 json=call.body,
                 params=call.params,
                 allow_redirects=False,
@@ -146,12 +149,12 @@ class Wire:
         if answer.status != 200:
             raise fault_of(answer.status, body or {}, answer.headers.get("Retry-After"))
         if body is None:
-            raise Unavailable(f"{self._url} does not talk like this service")
+            raise Unavailable(f"{self.url} does not talk like this service")
         return Reply(body=body, sent_at=sent_at, arrived_at=arrived_at)
 
     def _unreachable(self, fault: Exception) -> AdmissionError:
         why = str(fault) or type(fault).__name__
-        return Unavailable(f"{self._url} cannot be reached: {why}", retry_after_s=0.0)
+        return Unavailable(f"{self.url} cannot be reached: {why}", retry_after_s=0.0)
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ themselves instead of asking a controller.
 """
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -38,13 +40,16 @@ HABITS: Final[dict[str, tuple[Habits, str]]] = {
 }
 
 
-async def demo(environ: dict[str, str], *, unguarded: bool, seconds: float | None) -> None:
+async def demo(
+    environ: dict[str, str], *, unguarded: bool, seconds: float | None, as_json: bool = False
+) -> None:
     """Run until Ctrl-C, SIGTERM, or so many seconds are over.
 
     Args:
         environ: overrides of the demo's settings.
         unguarded: no controller; the dialers look for themselves.
         seconds: None: no end.
+        as_json: show nothing but the totals, at the end, for programs.
 
     Raises:
         ConfigError: an override is wrong, no Redis server is installed, or the port is taken.
@@ -54,13 +59,13 @@ async def demo(environ: dict[str, str], *, unguarded: bool, seconds: float | Non
     with _told_to_stop(stop), _private_folder() as folder:
         settings = tuned(environ, folder)
         calls_max = len(settings.zones) * len(campaigns_of(settings)) * DIALERS_PER_ZONE * CALLS_MAX
-        with screen() as shown:
+        with screen(silent=as_json) as shown:
             async with open_house(settings, unguarded=unguarded, calls_max=calls_max) as house:
                 feed = CallFeed(house.http, house.platform_url)
                 meter = _meter(house, warnings)
                 await _run(_dialers(house, feed), feed, meter, shown, stop, seconds)
                 last = await meter.read()
-    _say(summary(last))
+    _say([json.dumps(asdict(last), indent=2)] if as_json else summary(last))
 
 
 async def _run(

@@ -45,11 +45,20 @@ class Lines:
         self._out.flush()
 
 
+class Silence:
+    """Nothing."""
+
+    every_s = 2.0
+
+    def show(self, numbers: Numbers) -> None:
+        """Do not."""
+
+
 @contextmanager
-def screen() -> Iterator[Screen]:
-    """The table if standard output is a terminal that can."""
-    if not is_terminal():
-        yield Lines(sys.stdout)
+def screen(*, silent: bool = False) -> Iterator[Screen]:
+    """The table if standard output is a terminal that can; else lines, or nothing."""
+    if silent or not is_terminal():
+        yield Silence() if silent else Lines(sys.stdout)
         return
     with canvas() as drawn:
         yield Table(drawn)

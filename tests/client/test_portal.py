@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from admission.client import AdmissionClient, Outcome
+from admission.client import AdmissionClient, BlockingClient, Outcome
 from admission.client.portal import LaunchFailed, PortalLauncher
 from admission.sim.portal_contract import CURRENT_PATH
 from tests.client.house import found, in_use, until_is
@@ -163,3 +163,18 @@ async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_ove
     await platform.control("DELETE", f"/sim/sessions/{session}")
     over = await until_is(house, grant.id, state="ended")
     assert over["outcome"] in ("completed", "abandoned")
+
+
+async def test_a_thread_launches_on_the_loop_of_its_client(house: House, platform: Caller):
+    def dial() -> str:
+        with (
+            BlockingClient(house.url) as client,
+            client.using(PortalLauncher(platform.url + CURRENT_PATH, **LOGIN)) as portal,
+            client.admission("collections", channel="sip") as grant,
+        ):
+            client.run(portal.launch_ccxml(grant.grant, "tel:1", "outcall"))
+            return grant.id
+
+    id = await asyncio.to_thread(dial)
+    over = await found(house, id)
+    assert (over["outcome"], over["session"][:5]) == ("completed", "East-")

@@ -1,6 +1,7 @@
 """The whole demo as its user runs it: a process of its own, here without a terminal."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -89,6 +90,15 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except OSError:
         return ""
+
+
+async def test_its_totals_can_be_had_as_json(temp: Path) -> None:
+    async with demo(temp, "--seconds", "2", "--json", "--unguarded") as process:
+        code, said, complained = await outcome(process)
+    told = json.loads(said)
+    assert (code, TRACEBACK in complained) == (0, False)
+    assert [one["name"] for one in told["zones"]] == ["East", "West"]
+    assert sum(one["launches"] for one in told["zones"]) > 0
 
 
 async def test_it_runs_so_long_and_leaves_nothing_behind(temp: Path) -> None:

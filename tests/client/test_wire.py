@@ -1,0 +1,114 @@
+"""What the client makes of a service, a balancer or a stranger at the other end of the wire."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from admission.client import AdmissionClient
+from admission.client.wire import Call, Wire
+from admission.errors import ConfigError, Forbidden, TooFast, Unavailable
+
+Answers = list[tuple[int, str, dict[str, str]]]
+
+
+@asynccontextmanager
+async def wired(answers: Answers, **options: Any) -> AsyncIterator[tuple[Wire, list[web.Request]]]:
+    """A wire to a server that gives these answers, one after the other, then the last for ever."""
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        status, text, headers = answers[min(len(asked), len(answers)) - 1]
+        return web.Response(status=status, text=text, headers=headers)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        known = {"token": "", "tls": None, "stopwatch": time.monotonic, "connections_max": 4}
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with Wire(url, **known | options) as wire:
+            yield wire, asked
+    finally:
+        await runner.cleanup()
+
+
+def call(patience_s: float = 60.0) -> Call:
+    return Call(method="POST", path="/x", timeout_s=30, patience_s=patience_s, body={"a": 1})
+
+
+FINE = (200, '{"now": 1}', {})
+LATER = (503, '{"detail": "the store", "retry_after_ms": 1}', {})
+
+
+async def test_it_asks_again_until_somebody_can_decide():
+    too_fast = (429, '{"retry_after_ms": 1}', {})
+    page = (502, "<html>Bad gateway</html>", {"Retry-After": "0"})
+    async with wired([LATER, too_fast, page, FINE]) as (wire, asked):
+        assert (await wire.call(call())).body == {"now": 1}
+    assert len(asked) == 4
+
+
+async def test_it_waits_as_long_as_it_is_told_or_gives_up_at_once():
+    in_a_minute = (503, '{"detail": "the store", "retry_after_ms": 60000}', {})
+    async with wired([in_a_minute]) as (wire, asked):
+        with pytest.raises(Unavailable, match="the store") as fault:
+            await wire.call(call(patience_s=10))
+    assert (len(asked), fault.value.retry_after_s) == (1, 60)
+
+
+async def test_without_patience_there_is_one_try():
+    async with wired([LATER]) as (wire, asked):
+        with pytest.raises(Unavailable):
+            await wire.call(call(patience_s=0))
+        assert len(asked) == 1
+    async with wired([(429, "{}", {"Retry-After": "7"})]) as (wire, asked):
+        with pytest.raises(TooFast) as fault:
+            await wire.call(call(patience_s=0))
+        assert fault.value.retry_after_s == 7
+
+
+async def test_a_refusal_is_not_asked_again():
+    async with wired([(403, '{"detail": "not this campaign"}', {})]) as (wire, asked):
+        with pytest.raises(Forbidden, match="not this campaign"):
+            await wire.call(call())
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize("text", ["<html>", "[]", "", "7"])
+async def test_what_does_not_talk_like_the_service_decides_nothing(text: str):
+    async with wired([(200, text, {})]) as (wire, _):
+        with pytest.raises(Unavailable, match="does not talk like this service"):
+            await wire.call(call(patience_s=0))
+
+
+async def test_a_token_goes_nowhere_else():
+    elsewhere = (307, "", {"Location": "http://127.0.0.1:1/"})
+    async with wired([elsewhere], token="secret") as (wire, asked):
+        with pytest.raises(Unavailable):
+            await wire.call(call(patience_s=0))
+        assert [one.headers["Authorization"] for one in asked] == ["Bearer secret"]
+
+
+async def test_an_answer_without_its_fields_is_no_grant():
+    broken = [(200, '{"decision": "grant", "zone": "East", "now": 1, "reservations": []}', {})]
+    async with wired(broken) as (wire, _), AdmissionClient(wire.url) as client:
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await client.ask("collections")
+
+
+def test_an_address_that_is_none_is_said_at_once():
+    with pytest.raises(ConfigError, match="is not a URL"):
+        AdmissionClient("localhost:8080")
+
+
+async def test_a_client_that_is_not_open_says_so():
+    with pytest.raises(Unavailable, match="not open"):
+        await AdmissionClient("http://127.0.0.1:1", patience_s=0).ask("collections")
