@@ -6,8 +6,10 @@ an answer shows that a zone has lost its state, all of that zone's calls are res
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from admission.client.answers import Reported, reported_of
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 # However long a reservation lasts without it: so soon a service that lost its state hears of it.
 RENEW_EVERY_S: Final = 60.0
 AGAIN_S: Final = (0.5, 2.0)  # after a failure, drawn anew each time
+REFUSED_AGAIN_S: Final = (10.0, 20.0)  # an operator may have to mend the policy
 TIMEOUT_S: Final = 10.0
 _FAILED: Final = 500
 
@@ -45,6 +48,7 @@ class Keeper:
         self._due: dict[str, float] = {}
         self._lost: set[str] = set()  # ids that are to be restated and not only renewed
         self._wake = asyncio.Event()
+        self._first = math.inf  # when the next is due, as `run` last saw it
 
     @property
     def kept(self) -> int:
@@ -81,14 +85,12 @@ class Keeper:
                 await self._renew([self._kept[id] for id in due])
 
     async def _until_due(self) -> None:
-        first = min(self._due.values(), default=None)
-        delay_s = None if first is None else max(0.0, first - self._stopwatch())
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
         self._wake.clear()
+        self._first = min(self._due.values(), default=math.inf)
+        delay_s = max(0.0, self._first - self._stopwatch())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if math.isinf(delay_s) else delay_s):
+                await self._wake.wait()
 
     async def _renew(self, grants: Sequence[Grant]) -> None:
         restated = {one.id for one in grants if one.id in self._lost}
@@ -132,9 +134,10 @@ class Keeper:
             self._answered(grant, reported_of(result), restated=restated)
         elif status == 404:
             self._answered(grant, Reported(id=grant.id, state=None), restated=restated)
+        elif status is not None and 400 <= status < 500:
+            log.warning("%s is not renewed: %s", grant.id, result.get("detail"))
+            self._due[grant.id] = self._stopwatch() + random.uniform(*REFUSED_AGAIN_S)
         else:
-            if status != _FAILED:
-                log.warning("%s is not renewed: %s", grant.id, result.get("detail"))
             self._due[grant.id] = self._stopwatch() + random.uniform(*AGAIN_S)
 
     def _answered(self, grant: Grant, answer: Reported, *, restated: bool) -> None:
@@ -154,7 +157,8 @@ class Keeper:
     def _next(self, id: str, renew_within_ms: int | None) -> None:
         half_s = RENEW_EVERY_S if renew_within_ms is None else renew_within_ms / 2000
         self._due[id] = self._stopwatch() + min(half_s, RENEW_EVERY_S)
-        self._wake.set()
+        if self._due[id] < self._first:
+            self._wake.set()
 
 
 def _results(reply: Reply, wanted: int) -> list[dict[str, Any]]:

@@ -128,6 +128,22 @@ async def test_patience_waits_for_room(house: House, client: AdmissionClient, re
         assert await asking
 
 
+async def test_whoever_stops_waiting_holds_nothing(
+    house: House, client: AdmissionClient, redis_url: str
+):
+    first = await client.ask("collections", count=8, channel="sip")
+    asking = asyncio.create_task(client.ask("collections", channel="sip", wait_ms=30_000))
+    await waiting(redis_url, 1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await waiting(redis_url, 0)
+    for grant in first.grants:
+        async with grant:
+            pass
+    assert await in_use(house) == 0
+
+
 async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(house: House):
     now, answers = [0.0], []
 
