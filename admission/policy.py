@@ -60,6 +60,7 @@ class ZonePolicy(Strict):
     ports: Literal["shared", "dedicated"] = "shared"
     placement: Literal["platform", "controller"] = "platform"
     headroom: Headroom = 0
+    adaptive_headroom: Headroom = "5%"
     foreign_growth_per_s: PerSecond = 0
     rate_per_s: PerSecond = 0
     burst: Burst = 0
@@ -103,16 +104,6 @@ class ZonePolicy(Strict):
     def fed_channels(self) -> tuple[str, ...]:
         """Channels whose ceiling comes from snapshots: none where the capacity is static."""
         return () if "static" in self.source_names else self.channels
-
-    @property
-    def headroom_ports(self) -> int:
-        """Ports never granted, 0 when the headroom is a percentage."""
-        return self.headroom if isinstance(self.headroom, int) else 0
-
-    @property
-    def headroom_percent(self) -> int:
-        """Percent of the limit never granted, 0 when the headroom is in ports."""
-        return int(self.headroom.rstrip("%")) if isinstance(self.headroom, str) else 0
 
     @property
     def claim_max_ms(self) -> int:
@@ -193,8 +184,8 @@ def _zone(policy: ZonePolicy) -> dict[str, Any]:
         "fed": list(policy.fed_channels),
         "takes": {c: list(policy.call_takes.get(c, (c,))) for c in policy.channels},
         "capacity": dict(policy.capacity),
-        "headroom": policy.headroom_ports,
-        "headroom_percent": policy.headroom_percent,
+        **_ports_or_percent("headroom", policy.headroom),
+        **_ports_or_percent("adaptive", policy.adaptive_headroom),
         "growth_per_s": policy.foreign_growth_per_s,
         "dedicated": policy.ports == "dedicated",
         "placement": policy.placement,
@@ -206,6 +197,13 @@ def _zone(policy: ZonePolicy) -> dict[str, Any]:
         **_guaranteed(policy),
         **_rate(policy),
     }
+
+
+def _ports_or_percent(name: str, value: int | str) -> dict[str, int]:
+    """Either in ports or in percent of the limit; the other is 0."""
+    if isinstance(value, int):
+        return {name: value, f"{name}_percent": 0}
+    return {name: 0, f"{name}_percent": int(value.rstrip("%"))}
 
 
 def _guarantees(policy: ZonePolicy) -> dict[str, int]:

@@ -90,6 +90,7 @@ local function reserve(ask, c, k, is_true)
     visible_by = now + zone.launch_within + ask.placement.claim_within,
     deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = op.owner, pools = c.names,
     request_id = op.request_id, answer_within = c.answer_within, max_call = c.max_call,
+    claim_within = ask.placement.claim_within,
   }
   for i = 1, k do
     r.id = nth_id(op.id, i)

@@ -4,7 +4,7 @@
 --     groups = [{total, unused = {pool: n}}], absent? = [pool]
 -- -> {accepted, reason?, pool?, refused = {pool: reason}}
 
-local pools = need('pool')
+local pools, ceiling = need('pool'), need('ceiling')
 
 local WRAP = 2147483648 -- what a platform says from here on is minus one, not room
 
@@ -86,19 +86,10 @@ local function photograph(p, t0)
   pools.keep(p)
 end
 
--- Dedicated ports: nobody else uses them, so a better ceiling of the same total stays true.
-local function keep_best(p, total)
-  if p.total ~= total or not p.best or p.ceiling >= p.best then
-    p.best, p.best_t1 = p.ceiling, p.t1
-  end
-end
-
 local function take(p, t0, total, unused)
-  -- What is kept of before a loss does not know what was lost: ports that only calls of ours have.
-  if p.best and p.w0 <= meta.recover_until then p.best = nil end
+  if p.t0 then ceiling.keep(p, total) end
   photograph(p, t0)
   p.ceiling = unused + pools.held(p, p.w0)
-  if zone.dedicated and p.kind == 'channel' then keep_best(p, total) end
   p.total, p.unused = total, unused
   pools.touch(p)
 end
@@ -143,7 +134,8 @@ end
 -- The platform has no number for it: no ceiling, but the question was answered.
 local function take_absent(op, p)
   photograph(p, op.t0)
-  for _, field in ipairs({ 'total', 'unused', 'ceiling', 'best', 'foreign', 'group' }) do p[field] = nil end
+  for _, field in ipairs({ 'total', 'unused', 'ceiling', 'foreign', 'group' }) do p[field] = nil end
+  ceiling.forget(p)
   pools.touch(p)
 end
 

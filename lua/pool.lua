@@ -6,13 +6,15 @@
 --   ceiling   the most reservations that may hold it, by that snapshot
 --   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
 --   foreign, group   of a channel: ports that others used then; the channels that are counted together
---   best, best_t1   dedicated ports: the ceiling that is kept, and its snapshot's t1
+--   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (ceiling.lua)
+--   adaptive  headroom that measured over-launches called for, thousandths of a port (adaptive.lua)
 --   hold      mean time in ms that a reservation holds it, learned from ends
 --   hungry    digits: priority classes that have campaigns hungry for it (hunger.lua)
 --   unmet     units of guarantees that their campaigns do not use now (share.lua)
 --   tat       theoretical arrival time of its rate, us, as text (rate.lua)
 --   set_limit, set_until   a limit for a while, from outside
 --   slots, open_until, probe_until   its circuit breaker (breaker.lua)
+local ceiling = need('ceiling')
 local pools = {}
 local cache, dirty, lists = {}, {}, {}
 
@@ -21,8 +23,10 @@ pools.generation = 0
 -- As long as this does not grow, nothing but counts changed.
 pools.changes = 0
 
-local SNAPSHOT = { 't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'foreign', 'group' }
-local REST = { 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+local SNAPSHOT = {
+  't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
+}
+local REST = { 'adaptive', 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
 local RETRY_MS_MAX = 30000
 local HOLD_PART = 8 -- a new hold time moves the mean by one part in this many
@@ -153,6 +157,7 @@ end
 -- r joins p, unchecked.
 function pools.join(p, r)
   p.in_use = p.in_use + 1
+  if p.adaptive then need('adaptive').went_well(p) end
   if p.contended then share().change(p, r.campaign, 1) end
   if p.fed and not pools.holds(p, r) then call('ZADD', p.pend, score(r.visible_by), r.id) end
   pools.keep(p)
@@ -167,16 +172,16 @@ end
 
 -- r leaves p. The snapshot had the last word on a held one: its port may be gone already, so the
 -- ceiling falls with it, unless credit(t1) knows that it was busy in the photograph and is free now.
--- expired: nobody said that it ended; a best ceiling of dedicated ports then falls in any case.
+-- expired: nobody said that it ended; a ceiling that is kept then falls in any case.
 function pools.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
   if p.contended then share().change(p, r.campaign, -1) end
   if p.fed then
-    if pools.holds(p, r) then
-      lower(p, 'ceiling', p.t1, credit)
-      lower(p, 'best', p.best_t1, credit)
-    elseif expired then
+    if pools.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end
+    if expired then
       lower(p, 'best')
+    elseif ceiling.counts(p, r) then
+      lower(p, 'best', p.best_t1, credit)
     end
     call('ZREM', p.pend, r.id)
   end
@@ -186,15 +191,6 @@ end
 -- Is its snapshot to be believed? (An MPP's lapses: then the estimate stands in for it.)
 function pools.is_fresh(p)
   return p.t0 and p.w0 > meta.recover_until and now - p.t0 <= zone.max_age
-end
-
-local function ceiling_of(p)
-  local ceiling = (zone.dedicated and p.kind == 'channel') and p.best or p.ceiling
-  if not ceiling then return nil end
-  if p.kind == 'channel' and zone.growth_per_s > 0 then
-    ceiling = max(0, ceiling - ceil(zone.growth_per_s * (now - p.w0) / 1000))
-  end
-  return ceiling
 end
 
 local function smaller(a, b)
@@ -215,8 +211,8 @@ end
 -- -> the same without what somebody set for a while
 function pools.lasting_limit(p)
   local capacity = p.rules.limit
-  if p.kind ~= 'mpp' or capacity == nil then return smaller(capacity, ceiling_of(p)) end
-  if pools.is_fresh(p) then return smaller(capacity, ceiling_of(p)) end
+  if p.kind ~= 'mpp' or capacity == nil then return smaller(capacity, ceiling.of(p)) end
+  if pools.is_fresh(p) then return smaller(capacity, ceiling.of(p)) end
   if not capacity or zone.mpp_total == 0 then return capacity end
   return max(0, capacity - ceil(meta.foreign * capacity / zone.mpp_total))
 end
@@ -224,7 +220,7 @@ end
 -- -> ports of p that are never granted
 function pools.headroom(p, limit)
   if p.kind ~= 'channel' or not limit then return 0 end
-  return zone.headroom + ceil(limit * zone.headroom_percent / 100)
+  return zone.headroom + ceil(limit * zone.headroom_percent / 100) + (p.adaptive and need('adaptive').headroom(p, limit) or 0)
 end
 
 -- A reservation held it for so long.

@@ -65,6 +65,7 @@ local function pool_view(p)
     pool = p.name, in_use = p.in_use, pending = pending, held = pending and p.in_use - pending,
     ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
     headroom = pools.headroom(p, limit), room = limit and max(0, pools.room(p)), snapshot = snapshot,
+    adaptive_headroom = p.adaptive and need('adaptive').headroom(p, limit or 0) or nil,
     set_limit = is_set(p) and p.set_limit or nil, set_until = is_set(p) and p.set_until or nil,
     wildcard = p.wildcard,
   }

@@ -1,10 +1,11 @@
 -- record.lua: a reservation in the res hash, as text: one line of what is its own, then its free texts.
 --
 --   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
---   owner_bytes request_id KIN \n owner session
+--   claim_within owner_bytes request_id KIN \n owner session
 --   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
 --   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
 --   times    granted_at is zone time in ms, all others are ms after it; empty: not known
+--   claim_within   ms from its launch until it has its port, as policy had it at the grant; empty: not known
 --   KIN      what it has in common with others like it:
 --            campaign channel mpp answer_within max_call (ms, as policy had them at the grant) pools
 --            pools: every pool that it occupies; ours are short: c channel:CHANNEL, m mpp:MPP:CHANNEL,
@@ -17,13 +18,13 @@ local record = {}
 record.FIELDS = {
   'granted_at', 'visible_by', 'deadline', 'state', 'campaign', 'channel', 'mpp', 'owner', 'pools',
   'taken', 'launched_at', 'reported_at', 'ended_at', 'released_at', 'outcome', 'session',
-  'request_id', 'answer_within', 'max_call', 'adopted',
+  'request_id', 'answer_within', 'max_call', 'adopted', 'claim_within',
 }
 
 local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
 local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
-local LINE = '%d %d %d %s %s %s %s %s %s %s %d %s %s\n%s%s'
-local PATTERN = '^(%d+) (%-?%d+) (%-?%d+) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d+) (%S*) ([^\n]*)\n(.*)$'
+local LINE = '%d %d %d %s %s %s %s %s %s %s %s %d %s %s\n%s%s'
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d+) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
 
 local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
 local read_kin = {} -- text -> what it says
@@ -69,21 +70,21 @@ function record.text(r)
   if r.adopted then marks = marks .. 'a' end
   return format(LINE, t0, r.visible_by - t0, r.deadline - t0, LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    #owner, r.request_id or '', kin(r), owner, r.session or '')
+    r.claim_within or '', #owner, r.request_id or '', kin(r), owner, r.session or '')
 end
 
 -- -> record or nil
 function record.read(id)
   local text = call('HGET', RES, id)
   if not text or text == '' then return nil end
-  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, bytes, request_id,
+  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, request_id,
     common, free = match(text, PATTERN)
   local k = read_kin[common] or parse_kin(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local r = {
     id = id, granted_at = t0, visible_by = t0 + visible, deadline = t0 + deadline, state = STATE[state],
     campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
-    answer_within = k.answer_within, max_call = k.max_call,
+    answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
     outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
     request_id = request_id ~= '' and request_id, owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
   }

@@ -69,19 +69,19 @@ function report.withdraw(r)
   count('withdrawn')
 end
 
--- A measured over-launch: what was kept of better days is not to be trusted.
-local function distrust_best(r)
+-- A measured over-launch: what was kept of better days is not to be trusted, nor all of the newest.
+local function take_warning(r)
   for _, p in ipairs(pools.all(r)) do
-    if p.best then
-      p.best, p.best_t1 = p.ceiling, p.t1
-      pools.touch(p)
+    if p.kind == 'channel' then
+      need('ceiling').forget(p)
+      need('adaptive').warn(p)
     end
   end
 end
 
 -- The effect of an end: now, or when release_within has passed (due.lua).
 function report.finish(r)
-  if r.outcome == 'no_resource' then distrust_best(r) end
+  if r.outcome == 'no_resource' then take_warning(r) end
   learn(r)
   close(r, 'ended', credit_of(r))
 end
@@ -127,13 +127,19 @@ local function move_to(r, mpp)
   r.pools, r.mpp = names, mpp
 end
 
+-- Its port is in every photograph from that moment on.
+local function visible_by(r, moment)
+  if moment >= r.visible_by then return end
+  r.visible_by = moment
+  for _, p in ipairs(pools.all(r)) do
+    if p.fed and not pools.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
+  end
+end
+
 local function take_port(r)
   r.taken, r.outcome = true, false
-  r.visible_by = min(r.visible_by, now)
+  visible_by(r, now)
   r.deadline = now + r.max_call
-  for _, p in ipairs(pools.all(r)) do
-    if p.fed and not pools.holds(p, r) then call('ZADD', PEND .. p.name, 'XX', score(r.visible_by), r.id) end
-  end
 end
 
 local function hear(r, op)
@@ -147,6 +153,8 @@ local function hear(r, op)
   if op.port_taken then
     changed = changed or not r.taken or r.outcome == 'unknown'
     take_port(r)
+  elseif r.claim_within then -- it is launched by now, so the platform claims its port no later than this
+    visible_by(r, now + r.claim_within)
   end
   r.reported_at = now
   record.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: due.lua looks at it sooner

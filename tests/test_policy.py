@@ -223,6 +223,8 @@ def test_the_zone_compiles_with_every_default() -> None:
         "capacity": {},
         "headroom": 0,
         "headroom_percent": 0,
+        "adaptive": 0,
+        "adaptive_percent": 5,
         "growth_per_s": 0,
         "dedicated": False,
         "placement": "platform",

@@ -145,6 +145,9 @@ class Pool(BaseModel):
     headroom: int | None = None
     room: int | None = None
     snapshot: SnapshotAge | None = None
+    adaptive_headroom: int = Field(
+        0, description="The part of the headroom that measured over-launches called for."
+    )
     set_limit: int | None = Field(None, description="A limit for a while, beside policy's.")
     set_until: ZoneTime | None = Field(None, description="Until when that holds.")
     wildcard: bool = Field(False, description="Policy has rules for its kind, not for this one.")

@@ -137,7 +137,8 @@ def _pool(one: dict[str, Any]) -> dict[str, Any]:
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     shown = {"pool": one["pool"]} | {name: one.get(name) for name in names}
     shown["snapshot"] = one.get("snapshot")
-    return shown | {n: one[n] for n in ("set_limit", "set_until", "wildcard") if n in one}
+    sometimes = ("adaptive_headroom", "set_limit", "set_until", "wildcard")
+    return shown | {n: one[n] for n in sometimes if n in one}
 
 
 def paused(zone: str, now: int, result: dict[str, Any]) -> Answer:

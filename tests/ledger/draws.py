@@ -80,6 +80,8 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "takes": draw(st.sampled_from([{}, {"sip": ["sip", "h323"]}])),
         "capacity": draw(st.sampled_from([{}, {"sip": 6}, {"sip": 4, "h323": 3}])),
         "headroom": draw(st.sampled_from([0, 0, 0, 1])),
+        "adaptive": draw(st.sampled_from([0, 0, 1])),
+        "adaptive_percent": draw(st.sampled_from([0, 0, 40])),
         "headroom_percent": draw(st.sampled_from([0, 0, 0, 30])),
         "growth_per_s": draw(st.sampled_from([0, 0, 1.5])),
         "dedicated": draw(st.booleans()),

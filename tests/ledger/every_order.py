@@ -30,7 +30,8 @@ NOTHING: Seen = frozenset()
 class Call(NamedTuple):
     """A call that can still make a difference, and its place in the ledger (`NEVER`: none).
 
-    `granted` (since a tick), `up` (it has a port), `down` (since a tick, and nobody was told).
+    `granted`, `launched` (since a tick), `up` (it has a port), `down` (since a tick, and nobody
+    was told). Where a launch takes no time, `granted` is both.
     `doubtful`: foreign use grew since the photograph that its grant relied on. `stored`: its
     place in the backup.
     """
@@ -61,6 +62,7 @@ class World(NamedTuple):
     seen: tuple[Seen, ...]
     foreign: int
     arrivals: int
+    arrived: int
     losses: int
     backup: int
     doubtful: bool
@@ -104,6 +106,7 @@ class Explorer:
             seen=(NOTHING,) * (self.scope.lag + 1),
             foreign=self.scope.foreign,
             arrivals=self.scope.arrivals,
+            arrived=NEVER,
             losses=self.scope.losses,
             backup=NEVER,
             doubtful=False,
@@ -126,8 +129,10 @@ class Explorer:
         if world.asks:
             yield from self._ask(world)
         for n, call in enumerate(world.calls):
-            if call.phase == "granted":
+            if call.phase == "granted" and self.scope.launch:
                 yield from self._launch(world, n, call)
+            elif call.phase in ("granted", "launched"):
+                yield from self._claim(world, n, call)
             else:
                 yield from self._life(world, n, call)
         yield from self._questions(world)
@@ -146,13 +151,19 @@ class Explorer:
             yield "grant", after._replace(calls=(*after.calls, call))
 
     def _launch(self, world: World, n: int, call: Call) -> Iterator[Event]:
+        if world.tick <= call.since + self.scope.launch:
+            launched = call._replace(phase="launched", since=world.tick)
+            yield f"launch of call {n}", with_call(world, n, launched)
+        yield self._end(world, n, call, "not_launched", world.tick)
+
+    def _claim(self, world: World, n: int, call: Call) -> Iterator[Event]:
         if world.tick <= call.since + self.scope.claim and not call.doubtful:
             self.claims += 1
             if not self._free(world):
                 raise OverLaunchError(" | ".join([*self.way, f"no port for call {n}"]))
             yield f"port for call {n}", with_call(world, n, call._replace(phase="up", since=0))
         yield self._end(world, n, call, "failed", world.tick)
-        if self.scope.early_launched:
+        if self.scope.early_launched or call.phase == "launched":
             yield from self._told(world, n, call, "launched", False)
 
     def _life(self, world: World, n: int, call: Call) -> Iterator[Event]:
@@ -197,8 +208,9 @@ class Explorer:
     def _others(self, world: World) -> Iterator[Event]:
         if world.foreign:
             yield "foreign end", world._replace(foreign=world.foreign - 1)
-        if world.arrivals and self._free(world):
-            yield "foreign start", with_foreign_call(world)
+        in_time = not self.scope.growth or world.arrived < world.tick
+        if world.arrivals and in_time and self._free(world):
+            yield "foreign start", with_foreign_call(world, foreseen=self.scope.growth)
 
     def _loss(self, world: World) -> Event:
         if self.scope.backup and world.backup == NEVER:
@@ -251,7 +263,9 @@ class Explorer:
 
     def _settled_call(self, call: Call, tick: int, oldest: int) -> Call:
         """A window that has passed, an end too old to earn a credit: no matter when."""
-        passed = call.phase == "granted" and call.since + self.scope.claim < tick
+        within = self.scope.launch if call.phase == "granted" else 0
+        within = within or self.scope.claim
+        passed = call.phase in ("granted", "launched") and call.since + within < tick
         learnt = call.since + self.scope.end_notice
         too_old = call.phase == "down" and (learnt <= oldest or call.place == NEVER)
         may_return = call.stored != NEVER
@@ -286,13 +300,22 @@ def in_doubt(seen: Seen) -> Seen:
     return frozenset((free, True) for free, _ in seen)
 
 
-def with_foreign_call(world: World) -> World:
-    """Foreign use grew: what was photographed before, or granted on it, is in doubt."""
-    calls = [one._replace(doubtful=one.phase == "granted") for one in world.calls]
+def with_foreign_call(world: World, *, foreseen: bool) -> World:
+    """Foreign use grew: what was photographed before, or granted on it, is in doubt.
+
+    `foreseen`: the ceiling counts on it until the grant; what was granted is in doubt all the same.
+    """
+    calls = [one._replace(doubtful=one.phase in ("granted", "launched")) for one in world.calls]
+    fewer = {
+        "foreign": world.foreign + 1,
+        "arrivals": world.arrivals - 1,
+        "arrived": world.tick if foreseen else NEVER,
+    }
+    if foreseen:
+        return world._replace(calls=tuple(calls), **fewer)
     queries = [Query(one.asked, in_doubt(one.seen)) for one in world.queries]
     return world._replace(
-        foreign=world.foreign + 1,
-        arrivals=world.arrivals - 1,
+        **fewer,
         calls=tuple(calls),
         queries=tuple(queries),
         seen=tuple(in_doubt(one) for one in world.seen),

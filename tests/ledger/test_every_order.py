@@ -18,7 +18,13 @@ SCOPES = {
     "somebody else comes": (Scope(ports=1, calls=2, ticks=4, arrivals=1), 68_000),
     "ends known late": (Scope(ports=1, ticks=4, claim=0, end_notice=1), 21_000),
     "launches told early": (Scope(ports=1, calls=2, ticks=4, early_launched=True), 20_000),
-    "dedicated": (Scope(ports=1, calls=3, ticks=4, dedicated=True), 29_000),
+    "launches told": (Scope(ports=1, calls=2, ticks=3, launch=1), 10_000),
+    "dedicated": (Scope(ports=1, calls=3, ticks=4, dedicated=True), 40_000),
+    "dedicated, expiring": (
+        Scope(ports=1, ticks=4, claim=0, max_age=1, answer_within=3, max_call=3, dedicated=True),
+        28_000,
+    ),
+    "others grow slowly": (Scope(calls=2, ticks=3, arrivals=1, growth=True), 70_000),
     "expiring": (
         Scope(ports=1, ticks=4, claim=0, max_age=1, answer_within=3, max_call=3),
         18_000,
@@ -51,6 +57,10 @@ BROKEN = {
     "window_has_lag": "somebody else comes",
     "held_before_window": "somebody else comes",
     "launched_needs_port": "launches told early",
+    "launch_has_claim_time": "launches told",
+    "growth_shrinks": "others grow slowly",
+    "kept_ends_lower": "dedicated",
+    "kept_expiry_lowers": "dedicated, expiring",
     "recovers": "lost",
 }
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from admission.ledger import scripts
-from tests.ledger import machine, test_rules, test_rules_answers, test_rules_ingest
+from tests.ledger import machine, test_rules, test_rules_answers, test_rules_ingest, test_rules_kept
 from tests.ledger.zones import RuleZone, ScriptLedger
 
 EXAMPLES = 400
-TABLES = (test_rules, test_rules_ingest, test_rules_answers)
+TABLES = (test_rules, test_rules_ingest, test_rules_answers, test_rules_kept)
 # What the machine meets soon; that it can fail at all is the point.
 SEEN_BY_THE_MACHINE = ("held end keeps the ceiling", "no lag", "partial grants one too many")
 
@@ -59,7 +59,12 @@ MUTATIONS = (
     Mutation("headroom is granted", "local free = limit - pools.headroom(p, limit) - p.in_use", "local free = limit - p.in_use"),
     Mutation("conflicts are replayed", "if q.body ~= op.body then", "if false then"),
     Mutation("a tombstone is adopted", "or record.read(op.id)) then return wrong end", ") then return wrong end"),
-    Mutation("best survives a recovery", "if p.best and p.w0 <= meta.recover_until then", "if false then"),
+    Mutation("best survives a recovery", "or p.w0 <= meta.recover_until then return ceiling.forget(p) end", "then return ceiling.forget(p) end"),
+    Mutation("a launch told is a port taken", "visible_by(r, now + r.claim_within)", "visible_by(r, now)"),
+    Mutation("an end lowers no kept ceiling", "elseif ceiling.counts(p, r) then", "elseif false then"),
+    Mutation("a kept ceiling does not shrink", "p.best - growth(p.best_w0)", "p.best"),
+    Mutation("no_resource warns nobody", "need('adaptive').warn(p)", ""),
+    Mutation("nothing is won back", "if p.adaptive then need('adaptive').went_well(p) end", ""),
     Mutation("credit across a step back", "r.granted_at <= (meta.stepped or 0) or", ""),
 )  # fmt: skip
 

@@ -31,6 +31,9 @@ class Scope:
 
     `backup`: a loss brings back an older state instead of none. `adopts`: dialers restate their
     calls. `early_launched`: a launch is reported before, or without, any port being taken.
+    `launch`: a grant is launched within this, and claims its port within `claim` of that; the
+    launch is reported at once, late or never. `growth`: others take no more than one port in a
+    tick, and the policy says so.
     """
 
     ports: int = 2
@@ -38,6 +41,7 @@ class Scope:
     snapshots: int = 2
     ticks: int = 5
     claim: int = 1
+    launch: int = 0
     lag: int = 1
     end_notice: int = 0
     max_age: int = FAR
@@ -48,14 +52,16 @@ class Scope:
     losses: int = 0
     backup: bool = False
     dedicated: bool = False
+    growth: bool = False
     adopts: bool = False
     early_launched: bool = False
 
     def policy(self) -> dict[str, dict[str, Any]]:
         """The compiled policy of this scope."""
         ticks = {
+            "launch_within": self.launch,
             "claim_within": self.claim,
-            "claim_max": self.claim,
+            "claim_max": self.launch + self.claim,
             "visibility_lag": self.lag,
             "end_notice": self.end_notice,
             "poll_interval": 1,
@@ -66,7 +72,9 @@ class Scope:
         }
         zone = {name: n * TICK_MS for name, n in ticks.items()}
         channels = {"channels": ["sip"], "any": ["sip"], "fed": ["sip"]}
-        return {"zone": zone | channels | {"dedicated": self.dedicated}, "campaign:*": {}}
+        growth_per_s = 1000 // TICK_MS if self.growth else 0
+        kept = {"dedicated": self.dedicated, "growth_per_s": growth_per_s}
+        return {"zone": zone | channels | kept, "campaign:*": {}}
 
 
 class Step(NamedTuple):
@@ -152,6 +160,8 @@ class Ledgers:
 
     def _of_call(self, one: Reservation, newest: Snapshot | None) -> tuple[Any, ...]:
         """What matters of a reservation. Windows only move on: once held, always held."""
+        if newest and newest.best_w0 is not None:
+            newest = replace(newest, w0=newest.best_w0)
         last = ms(self.scope.ticks)
         deadline = one.deadline if one.deadline <= last else FAR
         w0 = newest.w0 if newest else -FAR

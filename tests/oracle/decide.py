@@ -9,6 +9,7 @@ from tests.oracle.fairness import MAKES_HUNGRY, could_ever_give, grow_hungry, hu
 from tests.oracle.names import mpp_of, name_error, pools_of
 from tests.oracle.pools import headroom, in_use, limit, room, snapshot
 from tests.oracle.rates import burst, pour, rated
+from tests.oracle.reports import joined
 from tests.oracle.state import Request, Reservation, Zone
 
 Answer = dict[str, Any]
@@ -169,7 +170,9 @@ def reserve(
         visible_by=zone.now + policy.ms("launch_within") + claim_within,
         deadline=zone.now + answer_within,
         due_at=zone.now + answer_within,
+        claim_within=claim_within,
     )
+    joined(zone, one)
     return zone.put(one)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil
 
 from tests.oracle.policy import kind
-from tests.oracle.pools import held_in
+from tests.oracle.pools import held_in, is_held, warn
 from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
 
 
@@ -36,16 +36,23 @@ def after_end(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
         return newest
     if not has_credit(zone, one, newest.t1):
         newest = replace(newest, ceiling=one_less(newest.ceiling))
-    if newest.best_t1 is not None and not has_credit(zone, one, newest.best_t1):
-        newest = replace(newest, best=one_less(newest.best))
     return newest
+
+
+def after_end_kept(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
+    """What is kept of an older snapshot after the end of a call that it counts."""
+    if not zone.rules.kept_ends_lower or newest.best_t1 is None or newest.best_w0 is None:
+        return newest
+    if not is_held(zone, one, newest.best_w0) or has_credit(zone, one, newest.best_t1):
+        return newest
+    return replace(newest, best=one_less(newest.best))
 
 
 def after_expiry(zone: Zone, newest: Snapshot) -> Snapshot:
     """A snapshot after the expiry of a call that it contains."""
     if not zone.rules.held_expiry_lowers:
         return newest
-    return replace(newest, ceiling=one_less(newest.ceiling), best=one_less(newest.best))
+    return replace(newest, ceiling=one_less(newest.ceiling))
 
 
 def leave_by_end(zone: Zone, one: Reservation) -> None:
@@ -53,8 +60,10 @@ def leave_by_end(zone: Zone, one: Reservation) -> None:
     for pool in one.pools:
         if one.outcome == "no_resource" and kind(pool) == "channel":
             reset_best(zone, pool)
+            warn(zone, pool)
         if held_in(zone, one, pool):
-            zone.snapshots[pool] = after_end(zone, one, zone.snapshots[pool])
+            newest = after_end(zone, one, zone.snapshots[pool])
+            zone.snapshots[pool] = after_end_kept(zone, one, newest)
 
 
 def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> None:
@@ -65,18 +74,18 @@ def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> Non
 
 
 def lower_best(zone: Zone, one: Reservation) -> None:
-    """An expiry lowers what is kept of better days, even of a pool that may not show the call."""
+    """An expiry lowers what is kept of better days, whether it counts the call or not."""
     for pool in one.pools:
         newest = zone.snapshots.get(pool)
-        if newest is not None and not held_in(zone, one, pool):
+        if newest is not None and zone.rules.kept_expiry_lowers:
             zone.snapshots[pool] = replace(newest, best=one_less(newest.best))
 
 
 def reset_best(zone: Zone, pool: str) -> None:
-    """A measured over-launch: dedicated ports go by the newest snapshot again."""
+    """A measured over-launch: what is kept of older snapshots is not to be trusted."""
     newest = zone.snapshots.get(pool)
-    if newest is not None and newest.best is not None:
-        zone.snapshots[pool] = replace(newest, best=newest.ceiling, best_t1=newest.t1)
+    if newest is not None:
+        zone.snapshots[pool] = replace(newest, best=None, best_t1=None, best_w0=None)
 
 
 def release(zone: Zone, one: Reservation) -> Reservation:

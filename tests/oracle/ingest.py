@@ -1,10 +1,11 @@
 """Ingest: a platform's answer becomes the ceilings of its pools."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from tests.oracle.policy import kind
-from tests.oracle.pools import count_held, fed, holders
+from tests.oracle.pools import count_held, fed, holders, keeps
 from tests.oracle.state import Snapshot, Zone
 
 Answer = dict[str, Any]
@@ -111,7 +112,7 @@ def compiled(
     if unused is None:
         return new
     new = replace(new, ceiling=unused + count_held(zone, pool, w0, known_at))
-    return with_best(zone, pool, last, new)
+    return with_best(zone, last, new) if last and keeps(zone, pool) else new
 
 
 def known_from(zone: Zone, pool: str) -> int | None:
@@ -121,14 +122,18 @@ def known_from(zone: Zone, pool: str) -> int | None:
     return zone.now + zone.claim_max()
 
 
-def with_best(zone: Zone, pool: str, last: Snapshot | None, new: Snapshot) -> Snapshot:
-    """Dedicated ports: the best ceiling since the total last changed is kept."""
-    if not zone.policy.zone.get("dedicated") or kind(pool) != "channel":
+def with_best(zone: Zone, last: Snapshot, new: Snapshot) -> Snapshot:
+    """Of what was kept and the last snapshot the better, less what others may have taken."""
+    if last.w0 <= zone.recover_until or last.total != new.total:
         return new
-    trusted = last is not None and last.w0 > zone.recover_until
-    if last and trusted and last.total == new.total and (last.best or 0) > (new.ceiling or 0):
-        return replace(new, best=last.best, best_t1=last.best_t1)
-    return replace(new, best=new.ceiling, best_t1=new.t1)
+    kept = replace(new, best=last.best, best_t1=last.best_t1, best_w0=last.best_w0)
+    if last.ceiling is None or zone.now - last.t0 > zone.policy.ms("max_age"):
+        return kept
+    if last.best is not None and last.best_w0 is not None:
+        growth = Fraction(zone.policy.zone.get("growth_per_s") or 0)
+        if last.ceiling <= last.best - growth * (last.w0 - last.best_w0) / 1000:
+            return kept
+    return replace(new, best=last.ceiling, best_t1=last.t1, best_w0=last.w0)
 
 
 def note_foreign(zone: Zone, w0: int, total: int, unused: Counts) -> None:

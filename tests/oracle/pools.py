@@ -7,6 +7,7 @@ from tests.oracle.policy import is_named, kind
 from tests.oracle.state import Reservation, Snapshot, Zone
 
 RETRY_MS_MAX = 30_000
+WELL = 1000  # reservations that make up for one measured over-launch
 
 
 def holders(zone: Zone, pool: str) -> list[Reservation]:
@@ -54,9 +55,18 @@ def channel_ceiling(zone: Zone, pool: str) -> int | None:
     newest = snapshot(zone, pool)
     if newest is None or newest.ceiling is None:
         return None
-    ceiling = newest.best if zone.policy.zone.get("dedicated") else newest.ceiling
-    growth = zone.policy.zone.get("growth_per_s") or 0
-    return max(0, (ceiling or 0) - ceil(growth * (zone.now - newest.w0) / 1000))
+    photographs = [(newest.ceiling, newest.w0)]
+    if newest.best is not None and newest.best_w0 is not None and keeps(zone, pool):
+        photographs.append((newest.best, newest.best_w0))
+    growth = (zone.policy.zone.get("growth_per_s") or 0) if zone.rules.growth_shrinks else 0
+    left = (ceiling - ceil(growth * (zone.now - w0) / 1000) for ceiling, w0 in photographs)
+    return max(0, *left)
+
+
+def keeps(zone: Zone, pool: str) -> bool:
+    """Whether an older photograph of a pool stays true: others do not take ports, or so many."""
+    bounded = zone.policy.zone.get("dedicated") or zone.policy.zone.get("growth_per_s")
+    return bool(bounded) and kind(pool) == "channel"
 
 
 def mpp_limit(zone: Zone, pool: str) -> int:
@@ -107,8 +117,35 @@ def headroom(zone: Zone, pool: str) -> int:
     most = limit(zone, pool)
     if kind(pool) != "channel" or most is None:
         return 0
-    percent = zone.policy.zone.get("headroom_percent") or 0
-    return int(zone.policy.zone.get("headroom") or 0) + ceil(most * percent / 100)
+    return ports_of(zone, "headroom", most) + adaptive_headroom(zone, pool)
+
+
+def adaptive_headroom(zone: Zone, pool: str) -> int:
+    """Ports of a channel pool that are not granted because launches found none."""
+    most = adaptive_max(zone, limit(zone, pool) or 0)
+    return min(most, ceil(Fraction(zone.adaptive.get(pool, 0), WELL)))
+
+
+def ports_of(zone: Zone, name: str, most: int) -> int:
+    """What policy says in ports, or in percent of a limit."""
+    percent = zone.policy.zone.get(f"{name}_percent") or 0
+    return int(zone.policy.zone.get(name) or 0) + ceil(most * percent / 100)
+
+
+def adaptive_max(zone: Zone, most: int) -> int:
+    """The most ports that measured over-launches may take from a limit."""
+    return ports_of(zone, "adaptive", most)
+
+
+def warn(zone: Zone, pool: str) -> None:
+    """A launch found no port: one less is granted."""
+    bound = adaptive_max(zone, limit(zone, pool) or 0) * WELL
+    zone.adaptive[pool] = min(bound, zone.adaptive.get(pool, 0) + WELL)
+
+
+def went_well(zone: Zone, pool: str) -> None:
+    """One more reservation: a little of that is won back."""
+    zone.adaptive[pool] = max(0, zone.adaptive.get(pool, 0) - 1)
 
 
 def room(zone: Zone, pool: str) -> int | None:

@@ -7,7 +7,8 @@ from tests.oracle.breakers import judge
 from tests.oracle.due import look_again_at
 from tests.oracle.effects import expire, leave_by_expiry, release
 from tests.oracle.names import mpp_pools, name_error, pools_of
-from tests.oracle.pools import held_in
+from tests.oracle.policy import kind
+from tests.oracle.pools import held_in, went_well
 from tests.oracle.state import Reservation, Zone
 
 Answer = dict[str, Any]
@@ -82,8 +83,16 @@ def adopt(zone: Zone, op: dict[str, Any], known: Reservation | None) -> Answer:
         visible_by=zone.now + claim,
     )
     one = until(zone, one, zone.now + (one.max_call if taken else one.answer_within))
+    joined(zone, one)
     adopted, _ = APPLY[op["op"]](zone, op, one)
     return answer(zone, adopted, False) | {"adopted": True}
+
+
+def joined(zone: Zone, one: Reservation) -> None:
+    """One more reservation holds its pools."""
+    for pool in one.pools:
+        if kind(pool) == "channel":
+            went_well(zone, pool)
 
 
 def placed_on(zone: Zone, op: dict[str, Any]) -> str | None:
@@ -109,6 +118,9 @@ def launched(zone: Zone, op: dict[str, Any], one: Reservation) -> tuple[Reservat
     if op.get("port_taken") or not zone.rules.launched_needs_port:
         outcome = None if one.outcome == "unknown" else one.outcome
         one = replace(one, taken=True, outcome=outcome, visible_by=min(one.visible_by, zone.now))
+    elif one.claim_within is not None:
+        claim_within = one.claim_within if zone.rules.launch_has_claim_time else 0
+        one = replace(one, visible_by=min(one.visible_by, zone.now + claim_within))
     repeated = one == before
     if one.taken and op.get("port_taken"):
         return until(zone, one, zone.now + one.max_call, reported_at=zone.now), repeated

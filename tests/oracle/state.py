@@ -20,6 +20,10 @@ class Rules:
     window_has_lag: bool = True
     held_before_window: bool = True
     launched_needs_port: bool = True
+    launch_has_claim_time: bool = True
+    growth_shrinks: bool = True
+    kept_ends_lower: bool = True
+    kept_expiry_lowers: bool = True
     recovers: bool = True
 
 
@@ -50,6 +54,7 @@ class Reservation:
     outcome: str | None = None
     session: str | None = None
     adopted: bool = False
+    claim_within: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -89,6 +94,7 @@ class Snapshot:
     group: str | None = None
     best: int | None = None
     best_t1: int | None = None
+    best_w0: int | None = None
     known_at: int | None = None
 
 
@@ -162,6 +168,8 @@ class Zone:
     set_limits: dict[str, SetLimit] = field(default_factory=dict)
     # (pool, campaign)
     hunger: dict[tuple[str, str], Hunger] = field(default_factory=dict)
+    # pool -> headroom that measured over-launches called for, in thousandths of a port
+    adaptive: dict[str, int] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
     held_for: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # pool, or `zone` -> since when

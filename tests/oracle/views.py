@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.oracle.policy import kind
 from tests.oracle.pools import (
+    adaptive_headroom,
     count_held,
     fed,
     headroom,
@@ -26,6 +27,7 @@ TOLD = (
     "request_id",
     "answer_within",
     "max_call",
+    "claim_within",
     "granted_at",
     "visible_by",
     "deadline",
@@ -75,6 +77,7 @@ def pool_status(zone: Zone, pool: str) -> Answer:
         "limit": limit(zone, pool),
         "headroom": headroom(zone, pool),
         "room": None if free is None else max(0, free),
+        "adaptive_headroom": adaptive_headroom(zone, pool) if zone.adaptive.get(pool) else None,
         "wildcard": zone.policy.is_wildcard(pool) or None,
     }
     if limit_for_a_while(zone, pool) is not None:

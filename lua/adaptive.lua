@@ -1,0 +1,31 @@
+-- adaptive.lua: headroom that grows with measured over-launches and is won back by launches that went well.
+--
+-- p.adaptive: thousandths of a port. A launch that found no port (no_resource) adds a whole one, up to
+-- what policy allows; each reservation takes one thousandth away: where the assumptions of the zone
+-- are wrong, about one launch in a thousand fails.
+local pools = need('pool')
+local adaptive = {}
+
+local WELL = 1000
+
+local function most(limit)
+  return (zone.adaptive or 0) + ceil(limit * (zone.adaptive_percent or 0) / 100)
+end
+
+-- -> ports of p that are not granted for that reason
+function adaptive.headroom(p, limit)
+  return min(most(limit), ceil(p.adaptive / WELL))
+end
+
+function adaptive.warn(p)
+  local grown = min(most(pools.limit(p) or 0) * WELL, (p.adaptive or 0) + WELL)
+  p.adaptive = grown > 0 and grown or nil
+  pools.touch(p)
+end
+
+function adaptive.went_well(p)
+  p.adaptive = p.adaptive > 1 and p.adaptive - 1 or nil
+  pools.touch(p)
+end
+
+return adaptive
