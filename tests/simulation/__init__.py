@@ -2,7 +2,6 @@
 
 scenarios.py   what may go wrong in a run
 parameters.py  what a seed draws: ports, delays, habits, policy
-loop.py        one heap of events; the platform's own events between them
 controller.py  replicas and Redis: group commit, the test clock, its steps, loss of state
 network.py     delays, losses, doubles, other orders
 poller.py      lease, photograph, ingest

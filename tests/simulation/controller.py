@@ -14,7 +14,7 @@ import redis
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import Script
 from admission.policy import ZonePolicy, compile_policy, digest, policy_json
-from tests.simulation.loop import Loop
+from admission.sim.virtual_time import Loop
 from tests.simulation.parameters import ZONE
 
 Op: TypeAlias = dict[str, Any]

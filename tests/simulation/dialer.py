@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol
 
 from admission.model import Outcome
 from admission.sim.portal_values import CallEvent, Progress
+from admission.sim.virtual_time import Loop
 from tests.simulation.controller import Controller, Op
 from tests.simulation.dialer_reports import Reports
-from tests.simulation.loop import Loop
 from tests.simulation.network import Network
 from tests.simulation.parameters import SLOW_APPLICATION, Parameters
 

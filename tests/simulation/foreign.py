@@ -10,8 +10,8 @@ from random import Random
 from typing import Final
 
 from admission.sim.portal_values import Delay
+from admission.sim.virtual_time import Loop
 from tests.simulation.controller import Controller
-from tests.simulation.loop import Loop
 from tests.simulation.parameters import ZONE
 from tests.simulation.truth import Truth
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from tests.simulation.loop import Loop
+from admission.sim.virtual_time import Loop
 
 USUAL_MS: Final = 15
 SLOW_MS: Final = 2_500

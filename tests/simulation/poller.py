@@ -4,9 +4,9 @@ from random import Random
 from typing import Any, Final
 
 from admission.sim.portal_values import Counts
+from admission.sim.virtual_time import Loop
 from tests.simulation.controller import Controller, Op, ignore
 from tests.simulation.foreign import Growth
-from tests.simulation.loop import Loop
 from tests.simulation.network import Network
 from tests.simulation.parameters import ZONE, Parameters
 

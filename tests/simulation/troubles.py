@@ -4,9 +4,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from admission.sim.virtual_time import Loop
 from tests.simulation.controller import Controller
 from tests.simulation.dialer import Dialer
-from tests.simulation.loop import Loop
 from tests.simulation.parameters import CLOCK_STEP_MS, ZONE, Parameters
 from tests.simulation.scenarios import Scenario
 

@@ -10,11 +10,11 @@ from admission.ledger.scripts import Script
 from admission.model import Outcome
 from admission.sim.portal import Portal
 from admission.sim.portal_values import CallEvent, Progress
+from admission.sim.virtual_time import Loop
 from tests.simulation.checks import check_counts
 from tests.simulation.controller import Controller, Op
 from tests.simulation.dialer import Call, Dialer
 from tests.simulation.foreign import Foreign, Growth
-from tests.simulation.loop import Loop
 from tests.simulation.network import Network
 from tests.simulation.parameters import SLOW_APPLICATION, ZONE, draw
 from tests.simulation.poller import Poller

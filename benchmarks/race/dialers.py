@@ -1,0 +1,170 @@
+"""A crowd that always wants to launch one call more, and tells what became of each."""
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Protocol
+
+from admission.model import Outcome
+from admission.sim.portal_values import CallEvent, Progress
+from admission.sim.virtual_time import Loop
+from benchmarks.race.contestant import Contestant
+from benchmarks.race.scenarios import EVENT_MS, LAUNCH_MS, NOTICE_MS, REPORT_MS, Scenario
+
+PAUSE_MS: Final = 25  # between two launches of a dialer
+PATIENCE_MS: Final = 250  # a denied dialer asks again after this, or when something happened
+RESTART_MS: Final = 5_000
+RENEW_MS: Final = 20_000
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A granted one. `life`: of its dialer; one that crashed knows nothing of it."""
+
+    name: str
+    dialer: int
+    life: int
+    over: bool = False
+
+
+class Launcher(Protocol):
+    """The world as the crowd sees it."""
+
+    def denied(self) -> None:
+        """Somebody was turned away."""
+
+    def granted(self, call: Call) -> None:
+        """It is on its way to a port."""
+
+    def launch(self, call: Call) -> None:
+        """Start it on the platform."""
+
+    def forgotten(self, call: Call) -> None:
+        """Granted, and will never be launched."""
+
+
+class Crowd:
+    """All dialers of one world.
+
+    Args:
+        contestant: is asked before each launch.
+        world: launches.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        loop: Loop,
+        random: Random,
+        contestant: Contestant,
+        world: Launcher,
+    ) -> None:
+        self._scenario = scenario
+        self._loop = loop
+        self._random = random
+        self._contestant = contestant
+        self._world = world
+        self._lives = [0] * scenario.dialers
+        self._waiting: deque[int] = deque(range(scenario.dialers))
+        self._woken = False
+        self._look()
+        if scenario.crash_ms:
+            self._await_crash()
+
+    # -- asking
+
+    def wake(self) -> None:
+        """Something happened: those who were denied ask again."""
+        if not self._woken and self._waiting:
+            self._woken = True
+            self._loop.after(2, self._ask_again)
+
+    def _look(self) -> None:
+        self.wake()
+        self._loop.after(PATIENCE_MS, self._look)
+
+    def _ask_again(self) -> None:
+        """One after the other; where all have one view, the first denial speaks for all."""
+        self._woken = False
+        for _ in range(len(self._waiting)):
+            if not self._ask(self._waiting.popleft()) and not self._contestant.own_views:
+                break
+
+    def _ask(self, dialer: int) -> bool:
+        name = self._contestant.ask(dialer)
+        if name is None:
+            self._waiting.append(dialer)
+            self._world.denied()
+            return False
+        call = Call(name, dialer, self._lives[dialer])
+        self._world.granted(call)
+        self._loop.after(LAUNCH_MS.draw(self._random), self._launch, call)
+        self._loop.after(PAUSE_MS, self._ask_next, dialer, call.life)
+        return True
+
+    def _ask_next(self, dialer: int, life: int) -> None:
+        if life == self._lives[dialer]:
+            self._ask(dialer)
+
+    # -- launching and reporting
+
+    def _knows(self, call: Call) -> bool:
+        return call.life == self._lives[call.dialer]
+
+    def _launch(self, call: Call) -> None:
+        if not self._knows(call):
+            self._world.forgotten(call)
+            return
+        self._world.launch(call)
+        self._report(call, self._contestant.launched, call.name)
+        if self._contestant.renews:
+            self._loop.after(RENEW_MS, self._renew, call)
+
+    def _report(self, call: Call, report: object, *args: object) -> None:
+        self._loop.after(REPORT_MS.draw(self._random), self._deliver, report, *args)
+
+    def _deliver(self, report: object, *args: object) -> None:
+        report(*args)  # type: ignore[operator]
+        self.wake()
+
+    def _renew(self, call: Call) -> None:
+        if self._knows(call) and not call.over:
+            self._contestant.renew(call.name)
+            self._loop.after(RENEW_MS, self._renew, call)
+
+    def heard(self, call: Call, event: CallEvent) -> None:
+        """The platform says how a call goes; its dialer knows a little later."""
+        if event.step is Progress.ENDED:
+            call.over = True
+            self._loop.after(NOTICE_MS.draw(self._random), self._learn_end, call, event.outcome)
+        elif event.step is Progress.ANSWERED:
+            self._loop.after(NOTICE_MS.draw(self._random), self._learn_rings, call)
+        elif self._scenario.launches == "ccxml":
+            self._loop.after(EVENT_MS.draw(self._random), self._learn_rings, call)
+
+    def _learn_rings(self, call: Call) -> None:
+        if self._knows(call):
+            self._report(call, self._contestant.rings, call.name)
+
+    def _learn_end(self, call: Call, outcome: Outcome) -> None:
+        if self._knows(call) and self._random.random() >= self._scenario.lost_ends:
+            self._report(call, self._contestant.ended, call.name, outcome, self._loop.now)
+
+    # -- crashing
+
+    def _await_crash(self) -> None:
+        gap_ms = self._random.expovariate(1 / self._scenario.crash_ms)
+        self._loop.after(1 + round(gap_ms), self._crash)
+
+    def _crash(self) -> None:
+        self._await_crash()
+        dialer = self._random.randrange(len(self._lives))
+        self._lives[dialer] += 1
+        if dialer in self._waiting:
+            self._waiting.remove(dialer)
+        self._loop.after(RESTART_MS, self._restart, dialer, self._lives[dialer])
+
+    def _restart(self, dialer: int, life: int) -> None:
+        if life == self._lives[dialer]:
+            self._waiting.append(dialer)
+            self.wake()

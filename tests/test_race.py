@@ -1,0 +1,84 @@
+"""The race of benchmarks/race: small worlds, and what is said of their scores."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from admission.ledger.scripts import load
+from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
+from benchmarks.race.ours import DEDICATED, MEASURED, OURS
+from benchmarks.race.report import ahead, lines_of, report, verdicts
+from benchmarks.race.scenarios import SCENARIOS, Scenario
+from benchmarks.race.world import Score, World
+
+SMALL = Scenario(name="small", title="small", ports=20, dialers=3, lasts_ms=20_000)
+INBOUND = replace(SMALL, name="inbound", title="inbound", foreign_per_s=0.07)
+NAMES = (*ALTERNATIVES, *OURS)
+
+
+def score(over: int, used: int) -> Score:
+    return Score(launches=1000, over_launches=over, used_ms=used, open_ms=1000)
+
+
+def scores(**others: Score) -> dict[tuple[str, str], Score]:
+    """Of one world, in which all are like the oracle but these."""
+    named = {name.replace("_", " "): one for name, one in others.items()}
+    return {
+        ("inbound", name): named.get(name, score(0, 900)) for name in NAMES if name != DEDICATED
+    }
+
+
+def test_the_oracle_wastes_nothing_where_nobody_comes_between():
+    found = World(SMALL, 1, ALTERNATIVES[ORACLE]).run()
+    assert found.over_launches == 0
+    assert found.utilisation > 0.9
+
+
+def test_a_cached_snapshot_lets_all_launch_into_the_same_port():
+    assert World(SMALL, 1, ALTERNATIVES["cached snapshot"]).run().over_share > 0.3
+
+
+def test_ours_launches_into_free_ports_only():
+    found = World(SMALL, 1, OURS[DEDICATED]).run()
+    assert found.over_launches == 0
+    assert found.utilisation > 0.9
+
+
+def test_a_seed_gives_the_same_run_again():
+    again = [World(INBOUND, 2, OURS[MEASURED]).run() for _ in range(2)]
+    assert again[0] == again[1]
+    assert again[0] != World(INBOUND, 3, OURS[MEASURED]).run()
+
+
+def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyPatch):
+    right = load("test")
+    wrong = right.source.replace("p.ceiling = unused +", "p.ceiling = 2 * unused +")
+    assert wrong != right.source
+    monkeypatch.setattr(
+        "benchmarks.race.ours.load", lambda clock: replace(right, source=wrong, sha="")
+    )
+    assert World(SMALL, 1, OURS[MEASURED]).run().over_share > 0.01
+
+
+@pytest.mark.parametrize(
+    ("over", "used", "is_ahead"),
+    [(0, 900, True), (0, 906, False), (0, 890, True), (50, 950, True)],
+)
+def test_who_burns_contacts_is_never_ahead(over, used, is_ahead):
+    lines = lines_of(scores(semaphore=score(over, used)))
+    assert ahead(INBOUND, "semaphore", lines) is is_ahead
+
+
+def test_a_missed_target_is_said_with_its_figure():
+    found = scores(**{MEASURED.replace(" ", "_"): score(5, 800)})
+    told = {what: (met, figure) for what, met, figure in verdicts([INBOUND], lines_of(found))}
+    assert told[f"{MEASURED}: utilisation at least 97.0%"] == (False, "88.89% (inbound)")
+    assert told["ours, adaptive: utilisation at least 93.0%"][0]
+
+
+def test_the_picture_has_a_dot_for_each_score_in_both_panels():
+    worlds = [replace(SCENARIOS[5], name="inbound")]
+    picture = report(worlds, scores()).pictures["race.svg"]
+    dots = [one for one in ElementTree.fromstring(picture).iter() if one.tag.endswith("circle")]
+    assert len(dots) == 2 * len(scores())
