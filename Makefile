@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults faults-table docs clean bench bench-quick
+.PHONY: help run demo test lint check faults fuzz faults-table docs clean bench bench-quick
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
 
 faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
 	$(BIN)/pytest -m faults -n 2 tests/faults $(ARGS)
+
+fuzz: $(VENV)/.dev ## send some 20,000 generated requests, as each role; ARGS="-k dialer"
+	$(BIN)/pytest -m fuzz -n 2 tests/fuzz $(ARGS)
 
 faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table

@@ -19,6 +19,7 @@ local function entry_of(raw)
 end
 
 function audit.read(op)
+  if op.before == '0-0' then return { entries = {} } end -- the first id there is: Redis knows none before
   local newest = op.before and '(' .. op.before or '+'
   local found = call('XREVRANGE', AUDIT, newest, '-', 'COUNT', op.limit)
   for i, raw in ipairs(found) do found[i] = entry_of(raw) end

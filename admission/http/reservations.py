@@ -27,7 +27,7 @@ class ReservationQuery(BaseModel):
     owner: Text | None = None
     state: Literal["live", "ended", "expired"] | None = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
-    cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,64}$")] = _LAST
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")] = _LAST
 
 
 async def one(request: web.Request) -> web.Response:

@@ -239,6 +239,10 @@ def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
     return _ADMISSIONS + _REPORTS + _RESERVATIONS + _ZONES + OPERATIONS + service
 
 
+# What is not asked for by GET must not be looked up as a reservation of that name.
+_ID_IN_PATH: Final = "{id:(?!batch$)[^{}/]+}"
+
+
 def doors(served: Iterable[Route]) -> dict[Handler, Door]:
     """What the front needs to know of each handler."""
     return {route.handler: _door(route) for route in served}
@@ -254,7 +258,8 @@ def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:
     for route in served:
         methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
-            router.add_route(method, route.path, route.handler, expect_handler=_expect)
+            path = route.path.replace("{id}", _ID_IN_PATH)
+            router.add_route(method, path, route.handler, expect_handler=_expect)
 
 
 async def _expect(request: web.Request) -> None:

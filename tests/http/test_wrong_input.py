@@ -183,6 +183,15 @@ async def test_an_ask_or_snapshot_for_an_unknown_zone(
         await problem(answer, 404, decider)
 
 
+@pytest.mark.parametrize("path", ["/v1/reservations/batch", "/v1/admissions/batch"])
+async def test_a_batch_is_not_a_reservation_to_be_looked_up(
+    http: ClientSession, decider: FakeDecider, path: str
+) -> None:
+    async with http.get(path) as answer:
+        await problem(answer, 405, decider)
+    assert answer.headers["Allow"] == "POST"
+
+
 @pytest.mark.parametrize(
     "path", ["/v1", "/v1/", "/v1/admissions/", "/v2/admissions", "/r/x/listen", "/favicon.ico"]
 )

@@ -83,6 +83,7 @@ async def test_older_deeds_are_asked_for_by_the_last_id(redis_url: str) -> None:
         assert newest[0]["detail"] == {"version": 4}
         older = await deeds(http, f"?before={newest[-1]['id']}")
         assert [did for _, did, _ in older] == ["pause", "begin"]
+        assert await deeds(http, "?before=0-0") == []
 
 
 async def test_the_newest_thousand_are_kept(redis_url: str) -> None:
