@@ -55,6 +55,9 @@ def connection_options(settings: RedisSettings, *, retries: int = RETRIES) -> di
         "retry": Retry(NoBackoff(), retries, again),
         "decode_responses": False,
         "protocol": 2,  # the answers of scripts are the same on every version, and no HELLO
+        # No CLIENT SETINFO: on a unix socket whose server wants a password redis-py would connect
+        # for it, be refused, and connect for it again, without end.
+        "driver_info": None,
     }
 
 

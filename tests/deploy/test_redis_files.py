@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 import yaml
+from pydantic import SecretStr
 
+from admission.errors import ConfigError
 from admission.ledger.connection import open_connection
 from admission.settings import RedisSettings
 from tests.redis_server import server_binary
@@ -122,15 +124,19 @@ def in_kubernetes() -> list[str]:
 
 
 @pytest.mark.parametrize("command", [in_compose, in_kubernetes])
-def test_containers_start_it_with_a_password(
+async def test_containers_start_it_with_the_password_that_the_service_has(
     command: Callable[[], list[str]], tmp_path: Path
 ) -> None:
     program, file, *arguments = (str(tmp_path) if one == "/data" else one for one in command())
     assert (program, file) == ("redis-server", "/etc/redis/single.conf")
     password = arguments[arguments.index("--requirepass") + 1]
     with started("single.conf", tmp_path, *arguments, password=password) as client:
-        assert client.ping()
-        stranger = redis.Redis(unix_socket_path=client.connection_pool.connection_kwargs["path"])
-        with pytest.raises(redis.AuthenticationError):
-            stranger.ping()
-        stranger.close()
+        url = f"unix://{client.connection_pool.connection_kwargs['path']}"
+        known = RedisSettings(url=url, username="default", password=SecretStr(password))
+        connection = await open_connection(known)
+        await connection.check()
+        await connection.close()
+        stranger = await open_connection(RedisSettings(url=url))
+        with pytest.raises(ConfigError, match="refuses"):
+            await stranger.check()
+        await stranger.close()
