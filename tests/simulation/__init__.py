@@ -10,5 +10,6 @@ foreign.py     everybody else's calls, and when the promise lets them grow
 troubles.py    when things go wrong
 checks.py      what must be true meanwhile and at the end
 world.py       all of it together; the truth of what was granted
+huawei_*.py    the same with a Huawei call centre: two sources, licences, agents
 run.py         one seed: simulate() and what a failure prints
 """

@@ -25,7 +25,7 @@ def _line(scenario: str, results: list[dict[str, Any]]) -> str:
 
     busy = 100 * sum(result["utilisation"] for result in results) / len(results)
     return (
-        f"{scenario:13} {len(results):3} seeds {10 * len(results):5} min"
+        f"{scenario:13} {len(results):3} seeds {total('run_ms') // 60_000:5} min"
         f" {total('launches'):7} launches {total('over_launches'):4} over"
         f" {total('denied'):7} denied {total('foreign'):6} of others"
         f" {total('mpp_misses'):4} missed their MPP {total('excused'):3} with a dead MPP"

@@ -82,7 +82,7 @@ class Reports:
     def _restated(self, call: "Call") -> Op:
         if not self._restates:
             return {}
-        kept = {"campaign": call.op["campaign"], "channel": call.channel, "pools": []}
+        kept = {"campaign": call.op["campaign"], "channel": call.channel, "pools": call.op["pools"]}
         return {"adopt": kept | ({"mpp": call.mpp} if call.mpp else {})}
 
     def _end(self, call: "Call", outcome: Outcome) -> Op:

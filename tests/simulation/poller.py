@@ -3,7 +3,6 @@
 from random import Random
 from typing import Any, Final
 
-from admission.sim.portal_values import Counts
 from admission.sim.virtual_time import Loop
 from tests.simulation.controller import Controller, Op, ignore
 from tests.simulation.foreign import Growth
@@ -45,11 +44,14 @@ class Poller:
 
     def tick(self) -> None:
         """Poll now, and again after the interval."""
-        self._loop.after(self._parameters.poll_ms, self.tick)
+        self._loop.after(self._interval_ms(), self.tick)
         if self._random.random() < 0.01:  # the other replica tries
             self._holder = self._random.choice(HOLDERS)
         op = {"op": "lease", "holder": self._holder, "ttl_ms": self._parameters.poll_ms * 4}
         self._network.carry(self._controller.receive, op, self._leased_answer)
+
+    def _interval_ms(self) -> int:
+        return self._parameters.poll_ms
 
     def _leased_answer(self, result: dict[str, Any], now: int) -> None:
         self._network.carry(self._leased, result, now)
@@ -62,19 +64,20 @@ class Poller:
         self._loop.after(photo_ms, self._photograph, t0, result["token"], query_ms - photo_ms)
 
     def _photograph(self, t0: int, token: int, rest_ms: int) -> None:
-        counts = self._loop.platform().query(ZONE)
+        groups = self._groups()
         if self._random.random() < self._unreliable:
             return
-        op = self._op(t0, token, counts)
+        op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         self._loop.after(rest_ms, self._network.carry, self._ingest, op, self._loop.now)
 
-    def _op(self, t0: int, token: int, counts: Counts) -> Op:
+    def _groups(self) -> list[dict[str, Any]]:
+        """What the platform says now, or a lie."""
+        counts = self._loop.platform().query(ZONE)
         seen = {"sip": counts.unused_sip, "h323": counts.unused_h323}
         unused = {f"channel:{c}": seen[c] for c in self._parameters.channels}
         if self._random.random() < self._unreliable:
             unused["channel:sip"] = self._random.choice(LIES)
-        groups = [{"total": counts.total, "unused": unused}]
-        return {"op": "ingest", "t0": t0, "token": token, "groups": groups}
+        return [{"total": counts.total, "unused": unused}]
 
     def _ingest(self, op: Op, photo_at: int) -> None:
         earliest = photo_at - self._parameters.lag_ms

@@ -1,4 +1,4 @@
-"""One seed: ten simulated minutes, then silence until nothing is left."""
+"""One seed: some simulated minutes, then silence until nothing is left."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,11 +7,10 @@ import redis
 
 from admission.ledger.scripts import Script, load
 from tests.simulation.checks import check_empty
-from tests.simulation.parameters import ZONE
+from tests.simulation.huawei_world import CenterWorld
 from tests.simulation.scenarios import Scenario
 from tests.simulation.world import World
 
-RUN_MS: Final = 600_000
 DIARY_SHOWN: Final = 60
 
 
@@ -21,6 +20,7 @@ class Result:
 
     scenario: str
     seed: int
+    run_ms: int
     launches: int
     denied: int
     over_launches: int
@@ -48,9 +48,10 @@ def simulate(
         SimulationFailedError: a granted call found no port, or an invariant is broken.
     """
     client.flushall()
-    world = World(scenario, seed, client, script or load(clock="test"))
+    kind = CenterWorld if scenario.center else World
+    world = kind(scenario, seed, client, script or load(clock="test"))
     try:
-        world.loop.run(RUN_MS)
+        world.loop.run(scenario.run_ms)
         result = _result(world, seed)
         _end(world)
     except AssertionError as error:
@@ -65,24 +66,23 @@ def _end(world: World) -> None:
     world.closing = world.troubles.over = True
     policy, drawn = world.parameters.policy, world.parameters
     deadlines = policy["answer_within_ms"] + policy["max_call_ms"] + policy["retention_ms"]
-    world.loop.run(RUN_MS + drawn.talk_max_ms + deadlines + 20_000)
+    world.loop.run(world.scenario.run_ms + drawn.talk_max_ms + deadlines + 20_000)
     check_empty(world.controller)
 
 
 def _result(world: World, seed: int) -> Result:
-    truth, zone = world.truth, world.portal.zones[ZONE]
-    zone.account(world.loop.now)
-    left = zone.port_ms["available"] - zone.port_ms["foreign"]
+    truth = world.truth
     return Result(
         scenario=world.scenario.name,
         seed=seed,
+        run_ms=world.scenario.run_ms,
         launches=truth.launches,
         denied=truth.denied,
         over_launches=truth.over_launches,
         mpp_misses=truth.mpp_misses,
         excused=truth.excused,
         foreign=world.growth.counted,
-        utilisation=zone.port_ms["outbound"] / max(1, left),
+        utilisation=world.utilisation(),
         script_calls=world.controller.calls,
     )
 

@@ -1,6 +1,6 @@
 """What may go wrong in a run. The seed draws everything else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 
@@ -21,6 +21,8 @@ class Scenario:
         channels: sip and h323, `any` is asked too.
         crowd: few ports, many eager dialers, no caps: every error soon costs somebody a port.
         asserted: an over-launch fails the run; else it is counted.
+        center: the platform is a Huawei call centre (huawei_world.py) and no Experience Portal.
+        run_ms: how long dialers ask.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Scenario:
     channels: bool = False
     crowd: bool = False
     asserted: bool = True
+    center: bool = False
+    run_ms: int = 600_000
 
 
 ALL_LOSSES: Final = ("flush", "restore", "run_id", "silence")
@@ -61,11 +65,27 @@ SCENARIOS: Final = (
         channels=True,
     ),
 )
+# The same with a Huawei call centre's timing: seeds of their own take them in this order.
+CENTERS: Final = tuple(
+    replace(one, dedicated=False, center=True, run_ms=200_000)
+    for one in (
+        Scenario(name="center", foreign="gated"),
+        Scenario(name="center_rough", foreign="gated", rough=True),
+        Scenario(name="center_crashes", foreign="gated", crashes=True),
+        Scenario(name="center_losses", foreign="gated", losses=ALL_LOSSES),
+        Scenario(name="center_clock", clock="steps", rough=True),
+    )
+)
 # The promise does not cover these: what they cost is shown and not asserted.
 COUNTED: Final = (
     Scenario(name="foreign_grows", foreign="free", dedicated=False, asserted=False),
     Scenario(name="wild_clock", clock="wild", rough=True, asserted=False),
 )
+
+
+def center_of(seed: int) -> Scenario:
+    """The scenario that a seed of a call centre runs."""
+    return CENTERS[seed % len(CENTERS)]
 
 
 def scenario_of(seed: int) -> Scenario:

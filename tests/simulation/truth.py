@@ -14,9 +14,11 @@ class Grant:
         at: simulated ms.
         claim_by: the platform takes its port until then, or never.
         photo_after: the newest snapshot of its channel was not taken before that.
+        units: what its call takes: its channel's port; of a call centre licences and an agent.
     """
 
     channel: str
+    units: tuple[str, ...]
     at: int
     claim_by: int
     photo_after: int
@@ -51,9 +53,9 @@ class Truth:
         self._ours.pop(reservation, None)
         self._holding.discard(reservation)
 
-    def ours(self, channel: str) -> list[str]:
-        """The granted calls that hold a port of that channel or may still claim one."""
-        return [id_ for id_, grant in self._ours.items() if grant.channel == channel]
+    def ours(self, unit: str) -> list[str]:
+        """The granted calls that hold one of these or may still claim one."""
+        return [id_ for id_, grant in self._ours.items() if unit in grant.units]
 
     def forget(self, now: int) -> None:
         """Those that nobody launched in time will take no port any more."""

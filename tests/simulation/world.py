@@ -48,13 +48,13 @@ class World:
 
     def __init__(self, scenario: Scenario, seed: int, client: redis.Redis, script: Script) -> None:
         self.scenario = scenario
-        self.parameters = drawn = draw(scenario, seed)
+        self.parameters = drawn = self._draw(seed)
         self.closing = False
         self.diary: deque[tuple[object, ...]] = deque(maxlen=DIARY_MAX)
         self.truth = Truth()
         self._seed = f"{seed} {scenario.name}"
         self._random = self._stream("world")
-        self.portal = Portal(drawn.platform(), seed=seed, listener=self._platform_says)
+        self.portal = self._open(seed)
         self.loop = Loop(self.portal, self._stream("order"))
         self.controller = Controller(
             self.loop, self._stream("controller"), client, script, drawn.parsed()
@@ -83,7 +83,20 @@ class World:
         """Write it into the diary."""
         self.diary.append((self.loop.now, *what))
 
-    # -- how it is put together
+    def utilisation(self) -> float:
+        """Ports used by us ÷ ports that others left, until now."""
+        zone = self.portal.zones[ZONE]
+        zone.account(self.loop.now)
+        left = zone.port_ms["available"] - zone.port_ms["foreign"]
+        return zone.port_ms["outbound"] / max(1, left)
+
+    # -- how it is put together; another platform does some of this its own way
+
+    def _draw(self, seed: int) -> Any:
+        return draw(self.scenario, seed)
+
+    def _open(self, seed: int) -> Any:
+        return Portal(self.parameters.platform(), seed=seed, listener=self._platform_says)
 
     def _stream(self, name: str) -> Random:
         return Random(f"{self._seed} {name}")
@@ -110,32 +123,39 @@ class World:
         )
 
     def _begin(self) -> None:
-        drawn, scenario = self.parameters, self.scenario
-        poller = Poller(
-            self.loop,
-            self._stream("poller"),
-            self.controller,
-            self._network("poller network", 0.5),
-            self.growth,
-            drawn,
-            unreliable=0.03 if scenario.rough else 0,
-        )
-        poller.tick()
-        foreign = Foreign(
-            self.loop,
-            self._stream("foreign"),
-            self.controller,
-            self.truth,
-            self.growth,
-            drawn.channels,
-            gated=scenario.foreign == "gated",
-        )
-        if scenario.foreign != "none":
+        self._poll()
+        foreign = self._foreign()
+        if self.scenario.foreign != "none":
             foreign.arrive()
         for dialer in self.dialers:
             dialer.later(self._random.randint(0, 1_000), dialer.ask)
         self.troubles.begin()
         self._check()
+
+    def _poll(self) -> None:
+        self._poller(Poller, "poller").tick()
+
+    def _poller(self, kind: type[Poller], name: str) -> Poller:
+        return kind(
+            self.loop,
+            self._stream(name),
+            self.controller,
+            self._network(f"{name} network", 0.5),
+            self.growth,
+            self.parameters,
+            unreliable=0.03 if self.scenario.rough else 0,
+        )
+
+    def _foreign(self) -> Foreign:
+        return Foreign(
+            self.loop,
+            self._stream("foreign"),
+            self.controller,
+            self.truth,
+            self.growth,
+            self.parameters.channels,
+            gated=self.scenario.foreign == "gated",
+        )
 
     def _check(self) -> None:
         self.loop.after(CHECK_EVERY_MS, self._check)
@@ -164,7 +184,11 @@ class World:
             at=now,
             claim_by=now + claim_ms + late_ms,
             photo_after=now - age_ms,
+            units=self._units(op, result["channel"]),
         )
+
+    def _units(self, _op: Op, channel: str) -> tuple[str, ...]:
+        return (channel,)
 
     def _claim_within(self, op: Op) -> int:
         drawn = self.parameters
@@ -182,15 +206,19 @@ class World:
             raise LateLaunchError(
                 f"{call.id} was launched {self.loop.now - grant.at} ms after its grant"
             )
-        call.session = self.loop.platform().launch(
+        call.session = self._start(call, claim_ms)
+        self._calls[call.session] = call
+        self.note("launch", call.id, call.session, "claims in", claim_ms)
+
+    def _start(self, call: Call, claim_ms: int) -> str:
+        session: str = self.loop.platform().launch(
             ZONE,
             campaign=call.op["campaign"],
             mpp=call.mpp,
             channels=(call.channel,),
             timing=self.parameters.timing(claim_ms),
         )
-        self._calls[call.session] = call
-        self.note("launch", call.id, call.session, "claims in", claim_ms)
+        return session
 
     def hang_up(self, call: Call) -> None:
         """End it now, if it is not over."""
