@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from admission.errors import NotFound, Unavailable
+from admission.errors import AdmissionError, NotFound, Unavailable
 from admission.handover import Handover
 from admission.ledger.bell import LOST, Bell
 from admission.ledger.connection import RedisConnection, open_connection
@@ -100,6 +100,12 @@ class Service:
     async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
         """May it launch?"""
         return await self._waiting.admit(self._known(zone), op)
+
+    async def admit_all(
+        self, zone: str, ops: Sequence[dict[str, Any]]
+    ) -> list[Answer | AdmissionError]:
+        """May they launch? Each by itself."""
+        return await self._waiting.admit_all(self._known(zone), ops)
 
     def withdraw(self, zone: str, op: dict[str, Any]) -> None:
         """Nobody heard the answer to that ask."""

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from admission.errors import AdmissionError, Unavailable
@@ -41,6 +41,10 @@ class Asker(Protocol):
 
     async def admit(self, zone: str, op: Op) -> Answer:
         """Decide; a deny that has a place in the queue comes with `waiting`."""
+        ...
+
+    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
+        """Decide many asks that do not wait."""
         ...
 
     async def withdraw(self, zone: str, op: Op) -> str | None:
@@ -93,6 +97,15 @@ class Waiting:
             return await self._admit_open(zone, ask, wait_ms)
         except asyncio.CancelledError:
             self.withdraw(zone, ask)
+            raise
+
+    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
+        """Decide many asks that do not wait; a fault stands in its place. Cancelled: as `admit`."""
+        try:
+            return await self._ledger.admit_all(zone, ops)
+        except asyncio.CancelledError:
+            for op in ops:
+                self.withdraw(zone, op)
             raise
 
     def withdraw(self, zone: str, op: Op) -> None:

@@ -72,7 +72,9 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def call(port: int, path: str, body: Any = None, *, token: str = TOKEN, method: str = "POST") -> Any:
+def call(
+    port: int, path: str, body: Any = None, *, token: str = TOKEN, method: str = "POST"
+) -> Any:
     """One request, its JSON."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
@@ -84,7 +86,9 @@ def call(port: int, path: str, body: Any = None, *, token: str = TOKEN, method: 
 @contextmanager
 def process(*command: str, ready: int) -> Iterator[int]:
     """A server process until the block is through; yields its port once it listens there."""
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": "."})
+    running = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": "."}
+    )
     try:
         _until_listening(running, ready)
         yield ready

@@ -1,4 +1,4 @@
-"""One load generator for all: wrk where it is installed, else a small one in a process of its own."""
+"""One load generator for all: wrk where it is installed, else a small one, in its own process."""
 
 import json
 import os
@@ -17,7 +17,9 @@ def tool() -> str:
     return "wrk" if shutil.which("wrk") else "built-in"
 
 
-def drive(port: int, script: str, seconds: float, connections: int = CONNECTIONS, **env: str) -> dict[str, Any]:
+def drive(
+    port: int, script: str, seconds: float, connections: int = CONNECTIONS, **env: str
+) -> dict[str, Any]:
     """Load a server; what was counted: requests (or pairs) a second, p50 and p99 in ms, errors.
 
     Args:
@@ -26,9 +28,25 @@ def drive(port: int, script: str, seconds: float, connections: int = CONNECTIONS
     """
     url = f"http://127.0.0.1:{port}"
     if shutil.which("wrk"):
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(SCRIPTS / f"{script}.lua"), url]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{seconds:g}s",
+            "-s",
+            str(SCRIPTS / f"{script}.lua"),
+            url,
+        ]
     else:
-        command = [sys.executable, "-m", "benchmarks.loader", script, url, str(connections), str(seconds)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.loader",
+            script,
+            url,
+            str(connections),
+            str(seconds),
+        ]
     told = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=True)
     line = next(one for one in told.stdout.splitlines() if one.startswith("FOUND "))
     return _rates(json.loads(line.removeprefix("FOUND ")))

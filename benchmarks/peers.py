@@ -1,4 +1,4 @@
-"""What one would use instead, each as small as it can be: `python -m benchmarks.peers KIND PORT URL`.
+"""What one would use instead, as small as it can be: `python -m benchmarks.peers KIND PORT URL`.
 
 echo        answers the JSON that it was sent: what aiohttp itself costs
 semaphore   INCR under a limit and DECR, in a script of Redis: forgets who holds what
@@ -54,7 +54,9 @@ async def window(url: str) -> dict[str, Handler]:
     from limits.aio.storage import RedisStorage
     from limits.aio.strategies import FixedWindowRateLimiter
 
-    storage = RedisStorage(f"async+{url.replace('unix://', 'redis+unix://')}", implementation="redispy")
+    storage = RedisStorage(
+        f"async+{url.replace('unix://', 'redis+unix://')}", implementation="redispy"
+    )
     limiter = FixedWindowRateLimiter(storage)
     rate = RateLimitItemPerSecond(LIMIT)
 

@@ -1,12 +1,12 @@
 """Waiting in one process: when it asks again, and for whom. The ledger is a fake."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
-from admission.errors import NotFound, Unavailable
+from admission.errors import AdmissionError, NotFound, Unavailable
 from admission.model import Answer
 from admission.waiting import Waiting
 
@@ -39,6 +39,9 @@ class FakeLedger:
         if self.fault:
             raise self.fault
         return self._decide(op["request_id"], op.get("waits"), op["campaign"])
+
+    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
+        return [await self.admit(zone, op) for op in ops]
 
     def _decide(self, request: str, waits: int | None, campaign: str) -> Answer:
         if request in self.granted:

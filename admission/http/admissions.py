@@ -5,97 +5,163 @@ while the time to launch what they were granted runs. Such asks belong into requ
 """
 
 import asyncio
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from admission.errors import AdmissionError, Invalid
 from admission.http.auth import Caller
-from admission.http.batch import answer_each
+from admission.http.batch import answer_each, answers_of
 from admission.http.bodies import load, parse, read_body, validate
 from admission.http.capability import signing_secret
-from admission.http.hangup import cancelled_on_hangup, has_hung_up
-from admission.http.keys import CALLER, CAPABILITIES, DECIDER, TELEMETRY
+from admission.http.hangup import CancelledOnHangup, has_hung_up
+from admission.http.keys import CALLER, CAPABILITIES, DECIDER, IDS, TELEMETRY
 from admission.http.render import admission_answer, json_response
 from admission.http.scope import asked_zone
 from admission.logs import log_decision
 from admission.model import Answer, Ask, AskBatch
 
-Granted: TypeAlias = list[tuple[str, dict[str, Any]]]
+_OPTIONAL = frozenset({"channel", "application", "mpp", "wait_ms", "dry_run", "explain"})
+
+Op: TypeAlias = dict[str, Any]
+Granted: TypeAlias = list[tuple[str, Op]]
 
 
 async def ask_one(request: web.Request) -> web.Response:
     """`POST /v1/admissions`."""
     ask = parse(Ask, await read_body(request))
-    with _undone_on_hangup(request) as granted:
+    with _UndoneOnHangup(request) as granted:
         return json_response(await _decide(request, ask, granted))
 
 
 async def ask_many(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
     batch = validate(AskBatch, load(await read_body(request)))
-    with _undone_on_hangup(request) as granted:
-        works = (_decide_raw(request, raw, granted) for raw in batch.requests)
-        return await answer_each(request, works)
+    with _UndoneOnHangup(request) as granted:
+        if any(raw.get("wait_ms") for raw in batch.requests):
+            works = (_decide_raw(request, raw, granted) for raw in batch.requests)
+            return await answer_each(request, works)
+        return answers_of(request, await _decide_all(request, batch.requests, granted))
 
 
-@contextmanager
-def _undone_on_hangup(request: web.Request) -> Iterator[Granted]:
+class _UndoneOnHangup:
     """What is granted inside is taken back if the client hangs up before anything is written."""
-    granted: Granted = []
-    is_told = False
-    try:
-        with cancelled_on_hangup(request):
-            yield granted
-        is_told = not has_hung_up(request)
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        is_told = True  # a problem is answered: nothing was granted
-        raise
-    finally:
-        if not is_told:
-            for zone, op in granted:
-                request.app[DECIDER].withdraw(zone, op)
+
+    __slots__ = ("_cancelled", "_granted", "_request")
+
+    def __init__(self, request: web.Request) -> None:
+        self._cancelled = CancelledOnHangup(request)
+        self._request = request
+        self._granted: Granted = []
+
+    def __enter__(self) -> Granted:
+        self._cancelled.__enter__()
+        return self._granted
+
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
+        self._cancelled.__exit__()
+        if self._granted and self._is_unheard(kind):
+            for zone, op in self._granted:
+                self._request.app[DECIDER].withdraw(zone, op)
+
+    def _is_unheard(self, kind: type[BaseException] | None) -> bool:
+        if kind is None:
+            return has_hung_up(self._request)
+        return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
 
 
 async def _decide_raw(request: web.Request, raw: dict[str, Any], granted: Granted) -> Answer:
     return await _decide(request, validate(Ask, raw), granted)
 
 
-async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
-    app, caller = request.app, request[CALLER]
-    zone = asked_zone(request, ask.zone)
-    caller.require_campaign(ask.campaign)
-    secret = await signing_secret(request, zone)
+async def _decide_all(
+    request: web.Request, raws: list[dict[str, Any]], granted: Granted
+) -> list[Answer | BaseException]:
+    """Decide all, those of a zone together: what one ask costs alone is paid once for all."""
+    found: list[Answer | BaseException] = [Invalid()] * len(raws)
+    zones: dict[str, list[tuple[int, Ask, Op]]] = {}
+    for place, raw in enumerate(raws):
+        try:
+            ask = validate(Ask, raw)
+            zone = _zone_of(request, ask)
+        except AdmissionError as fault:
+            found[place] = fault
+        else:
+            op = ask_to_op(ask, request[CALLER], request.app[IDS].new)
+            zones.setdefault(zone, []).append((place, ask, op))
+    works = (_decide_zone(request, zone, asks, granted) for zone, asks in zones.items())
+    for asks, answers in zip(zones.values(), await asyncio.gather(*works), strict=True):
+        for (place, _, _), answer in zip(asks, answers, strict=True):
+            found[place] = answer
+    return found
+
+
+async def _decide_zone(
+    request: web.Request, zone: str, asks: list[tuple[int, Ask, Op]], granted: Granted
+) -> Sequence[Answer | BaseException]:
     started = perf_counter()
-    op = ask_to_op(ask, caller)
-    answer = await app[DECIDER].admit(zone, op)
+    try:
+        secret = await signing_secret(request, zone)
+        answers = await request.app[DECIDER].admit_all(zone, [op for _, _, op in asks])
+    except Exception as fault:
+        return [fault] * len(asks)
+    seconds = perf_counter() - started
+    return [
+        answer
+        if isinstance(answer, AdmissionError)
+        else _shown(request, (zone, ask, op), answer, seconds, secret, granted)
+        for (_, ask, op), answer in zip(asks, answers, strict=True)
+    ]
+
+
+def _zone_of(request: web.Request, ask: Ask) -> str:
+    zone = asked_zone(request, ask.zone)
+    request[CALLER].require_campaign(ask.campaign)
+    return zone
+
+
+def _shown(
+    request: web.Request,
+    asked: tuple[str, Ask, Op],
+    answer: Answer,
+    seconds: float | None,
+    secret: bytes,
+    granted: Granted,
+) -> Answer:
+    """The decision as it is told; counted, and remembered if it must be taken back."""
+    zone, ask, op = asked
     if answer["granted"] and not ask.dry_run:
         granted.append((zone, op))
-    # A wait for room says nothing of how fast decisions are.
-    app[TELEMETRY].decided(zone, answer, None if ask.wait_ms else perf_counter() - started)
+    request.app[TELEMETRY].decided(zone, answer, seconds)
     shown = admission_answer(answer, zone, ask.campaign)
     log_decision(shown)
-    app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
+    request.app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
     return shown
 
 
-def ask_to_op(
-    ask: Ask, caller: Caller, *, make_id: Callable[[int], str] = secrets.token_urlsafe
-) -> dict[str, Any]:
+async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
+    zone = _zone_of(request, ask)
+    secret = await signing_secret(request, zone)
+    started = perf_counter()
+    op = ask_to_op(ask, request[CALLER], request.app[IDS].new)
+    answer = await request.app[DECIDER].admit(zone, op)
+    # A wait for room says nothing of how fast decisions are.
+    seconds = None if ask.wait_ms else perf_counter() - started
+    return _shown(request, (zone, ask, op), answer, seconds, secret, granted)
+
+
+def ask_to_op(ask: Ask, caller: Caller, new_id: Callable[[], str]) -> dict[str, Any]:
     """The ledger's `admit` for an ask (lua/README.md). What was not asked is left out.
 
     Args:
         ask: what was asked; its zone is not part of the operation.
         caller: whose name stands in for an `owner` that was not given.
-        make_id: bytes of randomness -> URL-safe text; 8 bytes make 11 characters.
+        new_id: makes 11 URL-safe characters that nobody guesses.
     """
-    made = make_id(8)
+    made = new_id()
     op: dict[str, Any] = {
         "op": "admit",
         "id": made,
@@ -107,7 +173,7 @@ def ask_to_op(
         "owner": ask.owner or caller.name,
         "body": digest_of(ask),
     }
-    for name in ("channel", "application", "mpp", "wait_ms", "dry_run", "explain"):
+    for name in ask.model_fields_set & _OPTIONAL:
         if value := getattr(ask, name):
             op[name] = value
     return op

@@ -9,6 +9,7 @@ from admission.http.capability import Capabilities
 from admission.http.description import Description
 from admission.http.feed import Feed
 from admission.http.front import front
+from admission.http.ids import Ids
 from admission.http.keys import (
     CAPABILITIES,
     CREDENTIALS,
@@ -17,6 +18,7 @@ from admission.http.keys import (
     DESCRIPTION,
     DOORS,
     FEED,
+    IDS,
     LIFECYCLE,
     RATE,
     TELEMETRY,
@@ -58,6 +60,7 @@ def create_app(
     served = routes(metrics_public=metrics_public)
     add_routes(app.router, served)
     app[DECIDER] = decider
+    app[IDS] = Ids()
     app[CREDENTIALS] = credentials or Credentials()
     app[TELEMETRY] = telemetry or Telemetry()
     app[LIFECYCLE] = Lifecycle()

@@ -16,7 +16,11 @@ async def answer_each(
     request: web.Request, works: Iterable[Coroutine[Any, Any, Answer]]
 ) -> web.Response:
     """Run all concurrently; they reach the decider in order, as tasks start in order."""
-    found = await asyncio.gather(*works, return_exceptions=True)
+    return answers_of(request, await asyncio.gather(*works, return_exceptions=True))
+
+
+def answers_of(request: web.Request, found: Iterable[Answer | BaseException]) -> web.Response:
+    """Answers and faults, each in its place."""
     return json_response({"results": [_result(one, request[REQUEST_ID]) for one in found]})
 
 

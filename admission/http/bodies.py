@@ -46,12 +46,19 @@ async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)
 
 async def _whole(request: web.Request) -> bytes:
     if request.content.is_eof():  # it came with its headers, as nearly always: no timer needed
-        return await request.read()
+        body = request.content.read_nowait()
+        if len(body) > BODY_BYTES_MAX:
+            raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
+        return body
     async with asyncio.timeout(_BODY_WAIT_S):
         return await request.read()
 
 
 def _require_plain(request: web.Request, media_types: Collection[str]) -> None:
+    headers = request.headers
+    is_plain = headers.get(hdrs.CONTENT_TYPE) == JSON and hdrs.CONTENT_ENCODING not in headers
+    if is_plain and JSON in media_types:
+        return
     # Also what keeps pages in a browser from posting here: they may send forms and text to any
     # address unasked, but not JSON; only a secret path takes forms.
     if request.content_type not in media_types:

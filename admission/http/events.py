@@ -22,7 +22,7 @@ from admission import __version__
 from admission.http.bodies import validate
 from admission.http.feed import Stream, sse
 from admission.http.front import SERVER_NAME, X_REQUEST_ID
-from admission.http.hangup import cancelled_on_hangup
+from admission.http.hangup import CancelledOnHangup
 from admission.http.keys import CALLER, CREDENTIALS, DECIDER, FEED, REQUEST_ID
 from admission.http.problems import Unauthorized
 from admission.http.scope import known_zone
@@ -54,7 +54,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     query = validate(EventQuery, dict(request.query))
     zones = _visible(request) if query.zone is None else [known_zone(request, query.zone)]
-    with request.app[FEED].follow(zones) as stream, cancelled_on_hangup(request):
+    with request.app[FEED].follow(zones) as stream, CancelledOnHangup(request):
         response = web.StreamResponse(headers=_HEADERS)
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
         await response.prepare(request)

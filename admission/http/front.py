@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -13,6 +14,7 @@ from admission.http.keys import (
     CALLER,
     CREDENTIALS,
     DOORS,
+    IDS,
     LIFECYCLE,
     RATE,
     REQUEST_ID,
@@ -33,7 +35,7 @@ _HUNG_UP: Final = 499
 async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, have it answered, and answer for whatever goes wrong."""
     app = request.app
-    request_id = request_id_of(request)
+    request_id = request_id_of(request, app[IDS].new_hex)
     request[REQUEST_ID] = request_id
     door = app[DOORS].get(request.match_info.handler, _NO_ROUTE)
     status = _HUNG_UP
@@ -87,7 +89,11 @@ def _count(request: web.Request, caller: Caller | None) -> None:
         rate.take(f"token {caller.name}" if caller and is_known else f"address {request.remote}")
 
 
-def request_id_of(request: web.BaseRequest) -> str:
+def _random_id() -> str:
+    return secrets.token_hex(8)
+
+
+def request_id_of(request: web.BaseRequest, new_id: Callable[[], str] = _random_id) -> str:
     """The caller's own id for this request, if it is fit for a log line; else a new one."""
     given = request.headers.get(X_REQUEST_ID, "")
-    return given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if given and _SANE_ID.fullmatch(given) else new_id()

@@ -5,8 +5,7 @@ so the server's own cancellation of every handler stays off.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -76,15 +75,19 @@ def has_hung_up(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-@contextmanager
-def cancelled_on_hangup(request: web.Request) -> Iterator[None]:
-    """Cancel the current task if the client hangs up before the block is through."""
-    protocol, task = request.protocol, asyncio.current_task()
-    if not isinstance(protocol, HangupProtocol) or task is None:
-        yield
-        return
-    protocol.on_hangup = task.cancel
-    try:
-        yield
-    finally:
-        protocol.on_hangup = None
+class CancelledOnHangup:
+    """A block that cancels the current task if the client hangs up before it is through."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, request: web.Request) -> None:
+        self._protocol = request.protocol
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if isinstance(self._protocol, HangupProtocol) and task is not None:
+            self._protocol.on_hangup = task.cancel
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._protocol, HangupProtocol):
+            self._protocol.on_hangup = None

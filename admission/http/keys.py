@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from admission.http.auth import Caller, Credentials, Role
 from admission.http.description import Description
 from admission.http.feed import Feed
+from admission.http.ids import Ids
 from admission.http.port import Decider
 from admission.http.rate import RequestRate
 from admission.telemetry import Telemetry
@@ -52,6 +53,8 @@ DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
 RATE = web.AppKey("rate", RequestRate)
 DESCRIPTION = web.AppKey("description", Description)
 FEED = web.AppKey("feed", Feed)
+
+IDS = web.AppKey("ids", Ids)
 
 CALLER = web.RequestKey("caller", Caller)
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from admission.errors import AdmissionError
 from admission.model import Answer, IngestAnswer, SnapshotGroup
 
 
@@ -38,6 +39,15 @@ class Decider(Protocol):
             NotFound: an unknown campaign.
             Conflict: same request_id, other body.
             Invalid: an unknown channel, pool, application or MPP, with its field.
+        """
+        ...
+
+    async def admit_all(
+        self, zone: str, ops: Sequence[dict[str, Any]]
+    ) -> list[Answer | AdmissionError]:
+        """Decide many asks of one zone in order, none of which waits; faults stand in their places.
+
+        As with `admit` it may be cancelled.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from pydantic_core import to_json
 
+from admission.http.lean import LeanResponse
 from admission.model import Answer
 
 _JSON: Final = {hdrs.CONTENT_TYPE: "application/json"}
@@ -22,11 +23,13 @@ def encode(value: Any) -> bytes:
 
 def json_response(value: Any) -> web.Response:
     """A 200 with this JSON."""
-    return web.Response(body=encode(value), headers=_JSON)
+    return LeanResponse(body=encode(value), headers=_JSON)
 
 
 def admission_answer(answer: Answer, zone: str, campaign: str) -> Answer:
     """A decision of the ledger as the API shows it."""
+    if answer.get("zone") == zone and next(iter(answer)) == "decision":
+        return answer  # in order already
     whole = {**answer, "zone": zone, "campaign": campaign}
     # Lua knows no empty list: a deny comes without one, or with an empty object.
     whole["reservations"] = whole.get("reservations") or []

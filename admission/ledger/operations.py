@@ -1,8 +1,10 @@
 """Operations of the script whose fields come from values of the house (lua/README.md)."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
+from admission.ledger.group import UNITS_MAX
 from admission.ledger.memory import StoredPolicy
 from admission.model import Snapshot
 
@@ -34,3 +36,26 @@ def restore(remembered: StoredPolicy) -> dict[str, Any]:
 def groups(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The groups of an `ingest`."""
     return [{"total": group.total, "unused": group.unused} for group in snapshot.groups]
+
+
+def parts(asks: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Asks in order, as many together as one call takes, each part with its units."""
+    part: list[dict[str, Any]] = []
+    units = 0
+    for ask in asks:
+        if part and units + ask["count"] > UNITS_MAX:
+            yield part, units
+            part, units = [], 0
+        part.append(ask)
+        units += ask["count"]
+    if part:
+        yield part, units
+
+
+def without_nulls(op: dict[str, Any]) -> dict[str, Any]:
+    """cjson.null is true in Lua: what is not given must not be sent."""
+    return {
+        name: without_nulls(value) if isinstance(value, dict) else value
+        for name, value in op.items()
+        if value is not None
+    }

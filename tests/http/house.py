@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, web
 
+from admission.errors import AdmissionError
 from admission.http.server import serve_app
 from admission.model import Answer, IngestAnswer, SnapshotGroup
 
@@ -60,6 +61,14 @@ class FakeDecider:
         await self._took("admit", zone, op)
         await self._wait()
         return granted(op)
+
+    async def admit_all(
+        self, zone: str, ops: Sequence[dict[str, Any]]
+    ) -> list[Answer | AdmissionError]:
+        try:
+            return [await self.admit(zone, op) for op in ops]
+        except AdmissionError as fault:
+            return [fault for _ in ops]
 
     def withdraw(self, zone: str, op: dict[str, Any]) -> None:
         self.withdrawn.append(op["request_id"])

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from admission.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from admission.http.admissions import ask_to_op, digest_of
 from admission.http.auth import ANONYMOUS
+from admission.http.ids import Ids
 from admission.http.schemas import Decision
 from admission.model import Ask
 from tests.http.house import ASK, NOW, FakeDecider
@@ -73,7 +74,8 @@ async def test_what_is_not_asked_is_left_to_the_ledger(
 
 def test_ids_are_made_anew_for_every_ask() -> None:
     ask = Ask(campaign="c")
-    assert len({ask_to_op(ask, ANONYMOUS)["id"] for _ in range(100)}) == 100
+    ids = Ids()
+    assert len({ask_to_op(ask, ANONYMOUS, ids.new)["id"] for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
