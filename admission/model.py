@@ -100,7 +100,7 @@ class Ask(Strict):
     min_count: Annotated[int, Field(ge=1, le=COUNT_MAX)] = 1
     application: Name | None = None
     mpp: Name | None = None
-    pools: Annotated[list[PoolName], Field(max_length=POOLS_MAX)] = []
+    pools: Annotated[list[PoolName], Field(default_factory=list, max_length=POOLS_MAX)]
     wait_ms: Annotated[int, Field(ge=0, le=WAIT_MS_MAX)] = 0
     owner: Text | None = None
     dry_run: bool = False
@@ -133,7 +133,7 @@ class Restated(Strict):
     channel: Name
     campaign: Name
     mpp: Name | None = None
-    pools: Annotated[list[PoolName], Field(max_length=POOLS_MAX)] = []
+    pools: Annotated[list[PoolName], Field(default_factory=list, max_length=POOLS_MAX)]
 
 
 class Launched(Strict):
