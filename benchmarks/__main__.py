@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.report import RESULTS
 
-PARTS: Final = ("wait", "race")
+PARTS: Final = ("http", "wait", "race")
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ workers = {{workers}}
 default_zone = "East"
 [redis]
 url = "{{redis}}"
+timeout_ms = 5000
 [log]
 level = "warning"
 [[auth.tokens]]

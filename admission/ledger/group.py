@@ -13,6 +13,7 @@ from typing import Any, Final
 from admission.errors import Unavailable
 
 UNITS_MAX: Final = 1000  # reservations and reports that one script call may touch
+HALF_FROM: Final = 16  # so many entries that find a lane idle go in two calls
 QUEUE_MAX: Final = 20_000  # operations that wait for one zone
 
 Operation = dict[str, Any]
@@ -29,12 +30,26 @@ class _Lane:
         self.waiting: deque[tuple[list[Operation], int, Taker]] = deque()
         self.busy = False
 
-    def next_batch(self) -> tuple[list[Operation], list[Taker]]:
-        """Operations up to UNITS_MAX, without those whose caller has gone."""
+    def left_at_first(self) -> int:
+        """Entries that stay for the second call when many come at once to an idle lane: half.
+
+        From then on Redis works on one half while this process reads and answers the other. Else
+        they would take turns: all requests are read, all wait, all are answered, and of two
+        processors one is always idle.
+        """
+        n = len(self.waiting)
+        return n // 2 if n >= HALF_FROM else 0
+
+    def next_batch(self, left: int = 0) -> tuple[list[Operation], list[Taker]]:
+        """Operations up to UNITS_MAX, without those whose caller has gone.
+
+        Args:
+            left: entries that stay for the call after this one.
+        """
         ops: list[Operation] = []
         takers: list[Taker] = []
         units = 0
-        while self.waiting and (not ops or units + self.waiting[0][1] <= UNITS_MAX):
+        while len(self.waiting) > left and (not ops or units + self.waiting[0][1] <= UNITS_MAX):
             more, size, taker = self.waiting.popleft()
             if taker[0].done():
                 continue
@@ -103,8 +118,10 @@ class GroupCommit:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _drain(self, zone: str, lane: _Lane) -> None:
+        left = lane.left_at_first()
         while lane.waiting:
-            ops, takers = lane.next_batch()
+            ops, takers = lane.next_batch(left)
+            left = 0
             if ops:
                 self._on_batch(len(ops))
                 await self._commit(zone, ops, takers)

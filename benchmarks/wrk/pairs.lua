@@ -1,8 +1,8 @@
 -- Take and give back: PATH_ and BODY take, END_METHOD END_PATH (with %s for the id) END_BODY give back;
 -- ID is a pattern of the id in the answer to a taking. With FIRST_PATH an id is asked for before that
--- (FIRST_BODY), PATH_ has a %s too, and TAKEN is a pattern of the answer to a taking.
+-- (FIRST_BODY), and PATH_ has a %s too.
 local env = os.getenv
-local first, id_pattern, taken_pattern = env('FIRST_PATH'), env('ID'), env('TAKEN')
+local first, id_pattern = env('FIRST_PATH'), env('ID')
 -- wrk does not say which connection asks next, so ids are handed on within a thread.
 local named, taking, held = {}, {}, {}
 local threads = {}
@@ -25,20 +25,19 @@ function request()
   end
   if not first then return wrk.format('POST', env('PATH_'), nil, env('BODY')) end
   if #named > 0 then
-    taking[#taking + 1] = table.remove(named)
-    return wrk.format('PUT', string.format(env('PATH_'), taking[#taking]), nil, env('BODY'))
+    local id = table.remove(named)
+    taking[id] = true
+    return wrk.format('PUT', string.format(env('PATH_'), id), nil, env('BODY'))
   end
   return wrk.format('POST', first, nil, env('FIRST_BODY'))
 end
 
 function response(_, _, body)
   local id = string.match(body, id_pattern)
-  if id and first then
+  if id and first and not taking[id] then
     named[#named + 1] = id
   elseif id then
-    held[#held + 1] = id
-  elseif first and string.match(body, taken_pattern) then
-    held[#held + 1] = table.remove(taking)
+    held[#held + 1], taking[id] = id, nil
   else
     pairs_done = pairs_done + 1
   end

@@ -1,0 +1,223 @@
+"""Admissions over HTTP, beside what HTTP costs anyway and what one would use instead.
+
+    echo        a bare aiohttp echo of the same JSON: what the server underneath costs
+    admission   this service, one worker: token, metrics, report_url, and pools of channel, MPP,
+                campaign and trunk with rates; its snapshot pushed once a second
+    semaphore   INCR and DECR in a script of Redis behind aiohttp
+    limits      a window of the package `limits` in Redis behind aiohttp: it knows no end of a call
+    throttle    `throttle-server` (Rust): one semaphore in memory, forgotten when it restarts
+
+All are driven by one load generator with 64 connections, in turns, several rounds. Single: one ask,
+again and again. Pairs: what is taken is given back. Batches: 100 asks in a request.
+"""
+
+import contextlib
+import importlib.util
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import house, svg
+from benchmarks.load import CONNECTIONS, drive, tool
+from benchmarks.report import Report, machine, machine_line, spread, table
+from tests.redis_server import RedisServer
+
+BATCH = 100
+BATCH_CONNECTIONS = 8
+ROUNDS, ROUNDS_QUICK = 7, 2
+SECONDS, SECONDS_QUICK = 5, 1
+ERRORS_MAX = 0.01  # part of the requests that a machine in trouble may fail
+
+ASK = json.dumps(house.ASK)
+SINGLE = {"PATH_": "/v1/admissions", "BODY": ASK}
+END = {"END_METHOD": "POST", "END_PATH": "/end/%s", "END_BODY": "{}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """One server: how it is started, and what it is sent.
+
+    Args:
+        start: of a Redis URL.
+        stores: its state outlives the process.
+        single, pairs, batch: settings of the load generator's scripts; none: it cannot.
+    """
+
+    start: Callable[[str], Any]
+    stores: bool = True
+    single: dict[str, str] = field(default_factory=lambda: SINGLE)
+    pairs: dict[str, str] | None = None
+    batch: dict[str, str] | None = None
+
+
+OURS = {"PATH_": "/v1/admissions", "BODY": ASK, "TOKEN": house.TOKEN}
+RIVALS = {
+    "echo": Rival(start=lambda url: house.peer("echo", url), stores=False),
+    "admission": Rival(
+        start=house.admission,
+        single=OURS,
+        pairs=OURS
+        | {
+            "ID": '"reservations":%[{"id":"([^"]+)"',
+            "END_METHOD": "POST",
+            "END_PATH": "/v1/reservations/%s/end",
+            "END_BODY": '{"outcome":"completed"}',
+        },
+        batch={
+            "PATH_": "/v1/admissions/batch",
+            "BODY": json.dumps({"requests": [house.ASK] * BATCH}),
+            "TOKEN": house.TOKEN,
+        },
+    ),
+    "semaphore": Rival(
+        start=lambda url: house.peer("semaphore", url),
+        pairs=SINGLE | END | {"ID": '"granted": ?true, "id": "([^"]+)"'},
+    ),
+    "limits": Rival(
+        start=lambda url: house.peer("limits", url),
+        pairs=SINGLE | END | {"ID": '"granted": ?true, "id": "([^"]+)"'},
+    ),
+    "throttle": Rival(
+        start=lambda _: house.throttle(),
+        stores=False,
+        single={"METHOD": "PUT", "PATH_": "/peers/{peer}/A", "BODY": "1"},
+        pairs={
+            "FIRST_PATH": "/new_peer",
+            "FIRST_BODY": '{"expires_in":"5m"}',
+            "ID": "^(%d+)$",
+            "PATH_": "/peers/%s/A",
+            "BODY": "1",
+            "END_METHOD": "DELETE",
+            "END_PATH": "/peers/%s",
+        },
+    ),
+}
+NEEDS = {"limits": "limits"}
+
+
+def missing() -> dict[str, str]:
+    """Rivals that cannot run here, and why."""
+    found = {
+        name: f"the package {package} is not installed"
+        for name, package in NEEDS.items()
+        if importlib.util.find_spec(package) is None
+    }
+    if not shutil.which("throttle", path=str(Path(sys.executable).parent)):
+        found["throttle"] = "throttle-server is not installed"
+    return found
+
+
+def run(*, quick: bool) -> Report:
+    """Measure all that are installed."""
+    absent = missing()
+    rounds, seconds = (ROUNDS_QUICK, SECONDS_QUICK) if quick else (ROUNDS, SECONDS)
+    found: dict[str, Any] = {"machine": machine(), "tool": tool(), "missing": absent}
+    found |= {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "batch": BATCH}
+    with _all_served([name for name in RIVALS if name not in absent]) as ports:
+        found["single"] = _rounds(ports, "single", rounds, seconds)
+        found["pairs"] = _rounds(ports, "pairs", rounds, seconds)
+        found["batches"] = _rounds(ports, "batch", rounds, seconds)
+    found["ratios"] = _ratios(found)
+    return Report(data=found, markdown=_markdown(found), pictures={"http.svg": _picture(found)})
+
+
+@contextmanager
+def _all_served(names: list[str]) -> Iterator[dict[str, int]]:
+    """Each on a Redis of its own, so that none finds what another left."""
+    with ExitStack() as stack:
+        ports = {}
+        for name in names:
+            server = stack.enter_context(RedisServer(appendonly="yes"))
+            ports[name] = stack.enter_context(RIVALS[name].start(server.url))
+        yield ports
+
+
+def _rounds(ports: dict[str, int], kind: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """Every rival in turn, round after round: what disturbs the machine disturbs all."""
+    told: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(rounds):
+        for name, port in ports.items():
+            env = getattr(RIVALS[name], kind)
+            if env is not None:
+                told.setdefault(name, []).append(_drive(name, port, kind, env, seconds))
+    return {name: _summed_up(one) for name, one in told.items()}
+
+
+def _drive(name: str, port: int, kind: str, env: dict[str, str], seconds: float) -> dict[str, Any]:
+    if name == "throttle" and kind == "single":
+        peer = house.call(port, "/new_peer", {"expires_in": "5m"})
+        env = env | {"PATH_": env["PATH_"].format(peer=peer)}
+    before = house.granted(port) if name == "admission" else 0
+    connections = BATCH_CONNECTIONS if kind == "batch" else CONNECTIONS
+    script = "pairs" if kind == "pairs" else "one"
+    found = drive(port, script, seconds, connections, **env)
+    if kind == "batch":
+        found["per_s"] *= BATCH
+    if not found["per_s"] or found["errors"] > ERRORS_MAX * found["requests_per_s"] * seconds:
+        raise RuntimeError(f"{name}: {found['errors']} failed requests of {kind}")
+    if name == "admission" and house.granted(port) - before < 0.9 * found["per_s"] * seconds:
+        raise RuntimeError(f"admission: not everything was granted of {kind}")
+    return found
+
+
+def _summed_up(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    names = ("per_s", "requests_per_s", "p50_ms", "p99_ms")
+    return {name: spread([one[name] for one in rounds]) for name in names} | {
+        "each_per_s": [round(one["per_s"]) for one in rounds]
+    }
+
+
+def _ratios(found: dict[str, Any]) -> dict[str, float]:
+    """Ours to the others, each round to the round beside it; the median of those."""
+    ratios = {}
+    for kind, name in (("single", "echo"), ("single", "throttle"), *_stored_pairs(found)):
+        ours, other = found[kind].get("admission"), found[kind].get(name)
+        if ours and other:
+            each = zip(ours["each_per_s"], other["each_per_s"], strict=True)
+            ratio = statistics.median(a / b for a, b in each)
+            ratios[f"{kind}: admission / {name}"] = round(ratio, 3)
+    with contextlib.suppress(KeyError, ZeroDivisionError):
+        p99 = (found["single"][name]["p99_ms"]["median"] for name in ("admission", "echo"))
+        ratios["single: p99 admission / echo"] = round(next(p99) / next(p99), 2)
+    return ratios
+
+
+def _stored_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("pairs", name) for name in found["pairs"] if name != "admission"]
+
+
+def _markdown(found: dict[str, Any]) -> str:
+    lines = ["# Admissions over HTTP", "", machine_line(found["machine"])]
+    lines.append(
+        f"Driven by {found['tool']}, {found['connections']} connections (batches of "
+        f"{found['batch']}: {BATCH_CONNECTIONS}), {found['rounds']} rounds of {found['seconds']} s "
+        "in turns; one worker each; clients, servers and Redis share the machine."
+    )
+    titles = {"single": "One ask a request", "pairs": "Taken and given back", "batches": "Batches"}
+    for kind, title in titles.items():
+        head = (title, "a second", "least", "most", "p50 ms", "p99 ms", "keeps its state")
+        lines += ["", table(head, [_row(name, one) for name, one in found[kind].items()]).strip()]
+    lines += ["", table(("ratio", ""), list(found["ratios"].items())).strip()]
+    lines += [f"\nNot measured: {name}, {why}." for name, why in found["missing"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, one: dict[str, Any]) -> list[object]:
+    per_s = one["per_s"]
+    counts = [f"{per_s[key]:,.0f}" for key in ("median", "least", "most")]
+    times = [one[key]["median"] for key in ("p50_ms", "p99_ms")]
+    return [name, *counts, *times, "yes" if RIVALS[name].stores else "no"]
+
+
+def _picture(found: dict[str, Any]) -> str:
+    values = {f"{name}, single": one["per_s"]["median"] for name, one in found["single"].items()}
+    values |= {f"{name}, pairs": one["per_s"]["median"] for name, one in found["pairs"].items()}
+    batches = found["batches"]["admission"]["per_s"]["median"]
+    values[f"admission, batches of {found['batch']}"] = batches
+    return svg.bars("Admissions over HTTP, one worker", values, "a second")
