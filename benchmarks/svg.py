@@ -48,7 +48,8 @@ def lines(title: str, series: Mapping[str, Mapping[float, float]], unit: str) ->
         across = place(x, 0).split(",")[0]
         parts.append(f'<text x="{across}" y="{bottom + 18}" text-anchor="middle">{x:g}</text>')
     for n, (name, one) in enumerate(series.items()):
-        colour, points = COLOURS[n % len(COLOURS)], " ".join(place(x, v) for x, v in one.items())
+        colour = COLOURS[n % len(COLOURS)]
+        points = " ".join(place(x, v) for x, v in one.items())
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
         )
