@@ -35,7 +35,7 @@ function calmly(denied, now) {
 const STATES = { never: "not asked yet", ok: "answers", failing: "failing", standby: "polled by another replica" };
 
 function sourceText(zone, source) {
-  if (source.state === undefined) return "tells the service by itself, or never changes";
+  if (source.state === undefined) return source.source === "static" ? "capacities that never change" : "somebody pushes snapshots";
   const since = ` for ${ago(zone.older(source.state_age_ms))}`;
   return (STATES[source.state] ?? source.state) + (source.state === "never" ? "" : since);
 }

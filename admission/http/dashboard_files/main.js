@@ -125,7 +125,7 @@ function show() {
   }
 }
 
-const STATES = { fine: "all well", warn: "look here", bad: "nothing is granted" };
+const STATES = { fine: "all well", warn: "see the notes", bad: "nothing is granted" };
 
 function showHead(zone) {
   write(byId("zone-name"), zone.name);
@@ -150,6 +150,7 @@ function tick() {
   write(byId("link-text"), LINKS[link.state]());
   attribute(byId("board"), "data-stale", stale ? "" : null);
   showStale(stale, zone);
+  if (link.state === "live") for (const one of zones.values()) if (one.status) one.goOn();
   if (zone?.status && !stale) show();
   document.title = link.state === "live" && zone ? `${zone.name} · admission` : `${LINKS[link.state]()} · admission`;
 }

@@ -42,14 +42,14 @@ function flowTile() {
   const granted = big("granted / s");
   const denied = big("denied / s");
   const line = el("p", { className: "muted" });
-  const element = el("article", { className: "tile" }, el("h3", { textContent: "Decisions, last 10 s" }),
+  const element = el("article", { className: "tile" }, el("h3", { textContent: "Last 10 s" }),
     el("div", { className: "pair" }, granted.element, denied.element), line);
   return {
     element,
     update(zone) {
       const { over_ms: ms, granted: grants, denied: denies } = zone.status.decisions;
       const all = Object.values(denies).reduce((sum, n) => sum + n, 0);
-      const perSecond = (n) => (ms ? rate((1000 * n) / ms) : "–");
+      const perSecond = (n) => rate(ms ? (1000 * n) / ms : 0);
       write(granted.value, perSecond(grants));
       write(denied.value, perSecond(all));
       const { waiters, longest_wait_ms: longest } = zone.status;

@@ -18,11 +18,21 @@ export class Zone {
     this.status = status;
     this.problem = null;
     this.told = performance.now();
+    if (this.points.length && status.now < this.points.at(-1)[0] - STEP_MS) this.points = [];
+    this.draw(status.now, portsOf(status));
+  }
+
+  /** Nothing was told for a while, and so nothing has changed. Not to be called when the line is broken. */
+  goOn() {
+    const [at, ports] = this.points.at(-1) ?? [];
+    if (ports && !this.problem && this.now - at >= STEP_MS) this.draw(this.now, ports);
+  }
+
+  draw(now, ports) {
     const last = this.points.at(-1);
-    if (last && status.now < last[0]) this.points = [];
-    if (!last || status.now - last[0] >= STEP_MS) this.points.push([status.now, portsOf(status)]);
-    else last[1] = portsOf(status);
-    while (this.points[0][0] < status.now - HISTORY_MS) this.points.shift();
+    if (!last || now - last[0] >= STEP_MS) this.points.push([now, ports]);
+    else last[1] = ports;
+    while (this.points[0][0] < now - HISTORY_MS) this.points.shift();
   }
 
   takeHistory({ points }) {
