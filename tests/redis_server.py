@@ -12,7 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import redis
 
 from admission.ledger.binary import find_server
 
@@ -57,6 +59,10 @@ class RedisServer:
             )
         self._wait_ready(self._process)
         return self
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A blocking client of it; answers are bytes."""
+        return redis.Redis(unix_socket_path=str(self.socket), **options)
 
     def kill(self) -> None:
         """End it as a crash would."""

@@ -9,11 +9,14 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import redis
+import trustme
 from redis.crc import key_slot
 
+from admission.ledger.keys import zone_keys
 from tests.redis_server import RedisServer
 
 PORTS = range(12_000, 22_000)
@@ -25,14 +28,22 @@ POLL_S = 0.02
 
 
 class PortServer(RedisServer):
-    """A server on a TCP port too; `password`: of everybody who comes."""
+    """A server on a TCP port too.
 
-    def __init__(self, port: int, *, password: str = "", **options: Any) -> None:
+    Args:
+        password: of everybody who comes.
+        tls: the port speaks TLS, with these certificates.
+    """
+
+    def __init__(
+        self, port: int, *, password: str = "", tls: "Certificates | None" = None, **options: Any
+    ) -> None:
         # A replica is served at once, and not 5 s later together with others.
         usual = {"repl_diskless_sync_delay": "0", "bind": "127.0.0.1"}
         if password:
             usual |= {"requirepass": password, "masterauth": password}
-        super().__init__(port=str(port), **(usual | options))
+        usual |= tls.options(port) if tls else {"port": str(port)}
+        super().__init__(**(usual | options))
         self.password = password
         self.port = port
 
@@ -43,6 +54,40 @@ class PortServer(RedisServer):
     def call(self, *command: Any) -> Any:
         with self.client() as client:
             return client.execute_command(*command)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Of servers and clients alike, signed by one authority."""
+
+    cert: Path
+    key: Path
+    authority: Path
+
+    @staticmethod
+    def made_in(folder: Path) -> "Certificates":
+        authority = trustme.CA()
+        mine = authority.issue_cert("127.0.0.1")
+        made = Certificates(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+        mine.cert_chain_pems[0].write_to_path(made.cert)
+        mine.private_key_pem.write_to_path(made.key)
+        authority.cert_pem.write_to_path(made.authority)
+        return made
+
+    @property
+    def url_options(self) -> str:
+        return f"ssl_certfile={self.cert}&ssl_keyfile={self.key}"
+
+    def options(self, port: int) -> dict[str, str]:
+        return {
+            "port": "0",
+            "tls_port": str(port),
+            "tls_cert_file": str(self.cert),
+            "tls_key_file": str(self.key),
+            "tls_ca_cert_file": str(self.authority),
+            "tls_replication": "yes",
+            "tls_cluster": "yes",
+        }
 
 
 class SentinelServer(PortServer):
@@ -63,7 +108,7 @@ class SentinelServer(PortServer):
     def _config(self) -> str:
         kept = ("port", "bind", "unixsocket", "dir", "requirepass")
         lines = super()._config().splitlines(keepends=True)
-        return "".join(line for line in lines if line.split(" ")[0] in kept) + self._watched
+        return "".join(line for line in lines if line.startswith((*kept, "tls"))) + self._watched
 
 
 Server = TypeVar("Server", bound=PortServer)
@@ -150,8 +195,10 @@ async def watched(
         )
         await until(lambda: is_followed(primary), "the replica is in step")
         quorum = sentinels // 2 + 1
+        shared = {name: options[name] for name in ("tls", "binary") if name in options}
+        for_sentinels = {"password": sentinel_password, **shared}
         watchers = [
-            start(lambda port: SentinelServer(port, primary, quorum, password=sentinel_password))
+            start(lambda port: SentinelServer(port, primary, quorum, **for_sentinels))
             for _ in range(sentinels)
         ]
         await until(
@@ -165,6 +212,16 @@ def _sees_all(sentinel: PortServer, sentinels: int) -> bool:
     with sentinel.client() as client:
         state = client.sentinel_master("main")
     return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == sentinels - 1)
+
+
+def slot_of(zone: str) -> int:
+    """Where the zone's keys are."""
+    return int(key_slot(zone_keys("adm", zone)[0].encode()))
+
+
+def keys_in(node: PortServer, slot: int) -> list[bytes]:
+    """The keys of a slot that this node has."""
+    return list(node.call("CLUSTER", "GETKEYSINSLOT", slot, 1000))
 
 
 @dataclass
@@ -185,12 +242,46 @@ class Cluster:
 
     def owner(self, zone: str) -> PortServer:
         """The primary of a zone, as the slots were dealt."""
-        return self.primaries[key_slot(f"adm:{{{zone}}}:zone".encode()) * 3 // SLOTS]
+        return self.primaries[slot_of(zone) * 3 // SLOTS]
 
     def zone_of(self, primary: int, prefix: str = "zone") -> str:
         """The name of a zone that lives on that primary."""
         names = (f"{prefix}{n}" for n in range(1000))
         return next(one for one in names if self.owner(one) is self.primaries[primary])
+
+
+class Move:
+    """A slot on its way from one node to another, in the steps of an operator's tool."""
+
+    def __init__(self, cluster: Cluster, zone: str) -> None:
+        self.slot = slot_of(zone)
+        self.source = cluster.owner(zone)
+        self.target = next(one for one in cluster.primaries if one is not self.source)
+        self.nodes = cluster.primaries
+
+    def begin(self) -> None:
+        ids = {one: one.call("CLUSTER", "MYID").decode() for one in (self.source, self.target)}
+        self.target.call("CLUSTER", "SETSLOT", self.slot, "IMPORTING", ids[self.source])
+        self.source.call("CLUSTER", "SETSLOT", self.slot, "MIGRATING", ids[self.target])
+
+    def carry(self, keys: list[bytes]) -> None:
+        for key in keys:
+            self.source.call("MIGRATE", "127.0.0.1", self.target.port, key, 0, 5000)
+
+    def end(self) -> None:
+        self._give(self.target)
+
+    def back(self) -> None:
+        """Undo it."""
+        self.source, self.target = self.target, self.source
+        self.begin()
+        self.carry(keys_in(self.source, self.slot))
+        self._give(self.target)
+
+    def _give(self, owner: PortServer) -> None:
+        owned = owner.call("CLUSTER", "MYID").decode()
+        for node in (self.target, self.source, *self.nodes):
+            node.call("CLUSTER", "SETSLOT", self.slot, "NODE", owned)
 
 
 @asynccontextmanager

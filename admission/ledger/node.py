@@ -20,7 +20,6 @@ from admission.settings import RedisSettings
 
 CONNECTIONS_MAX: Final = 64  # one script call per zone at a time, and one for the bell
 RETRIES: Final = 1
-HEALTH_CHECK_S: Final = 30  # a connection idle for longer is probed before it is used
 
 
 def client_of_url(settings: RedisSettings) -> Redis:
@@ -51,7 +50,9 @@ def connection_options(settings: RedisSettings, *, retries: int = RETRIES) -> di
     return {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "health_check_interval": HEALTH_CHECK_S,
+        # No probe of idle connections: the second try does its work, and redis-py's probe never
+        # ends on a server that asks for a password when none is configured.
+        "health_check_interval": 0,
         "retry": Retry(NoBackoff(), retries, again),
         "decode_responses": False,
         "protocol": 2,  # the answers of scripts are the same on every version, and no HELLO

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from redis.crc import key_slot
 
 from admission.errors import ConfigError, Unavailable
 from admission.ledger.bell import Bell
@@ -14,7 +13,7 @@ from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from admission.settings import RedisSettings
 from tests.ledger.test_ledger import ask, insist, stored
-from tests.redis_sets import Cluster, PortServer, cluster, started
+from tests.redis_sets import Cluster, Move, PortServer, cluster, keys_in, slot_of, started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,51 +54,13 @@ async def opened(ledger: Ledger, zone: str) -> None:
             pass
 
 
-def slot_of(zone: str) -> int:
-    return key_slot(zone_keys("adm", zone)[0].encode())
-
-
 def keys_of(node: PortServer, zone: str) -> list[bytes]:
-    return list(node.call("CLUSTER", "GETKEYSINSLOT", slot_of(zone), 1000))
+    return keys_in(node, slot_of(zone))
 
 
 def contents(node: PortServer) -> dict[bytes, bytes]:
     with node.client() as client:
         return {key: client.dump(key) for key in client.keys("*")}
-
-
-class Move:
-    """A slot on its way from one node to another, in the steps of an operator's tool."""
-
-    def __init__(self, three: Cluster, zone: str) -> None:
-        self.slot = slot_of(zone)
-        self.source = three.owner(zone)
-        self.target = next(one for one in three.primaries if one is not self.source)
-        self.nodes = three.nodes
-
-    def begin(self) -> None:
-        ids = {one: one.call("CLUSTER", "MYID").decode() for one in (self.source, self.target)}
-        self.target.call("CLUSTER", "SETSLOT", self.slot, "IMPORTING", ids[self.source])
-        self.source.call("CLUSTER", "SETSLOT", self.slot, "MIGRATING", ids[self.target])
-
-    def carry(self, keys: list[bytes]) -> None:
-        for key in keys:
-            self.source.call("MIGRATE", "127.0.0.1", self.target.port, key, 0, 5000)
-
-    def end(self) -> None:
-        self._give(self.target)
-
-    def back(self) -> None:
-        """Undo it: the module's other tests count on who has which slot."""
-        self.source, self.target = self.target, self.source
-        self.begin()
-        self.carry(self.source.call("CLUSTER", "GETKEYSINSLOT", self.slot, 1000))
-        self._give(self.target)
-
-    def _give(self, owner: PortServer) -> None:
-        owned = owner.call("CLUSTER", "MYID").decode()
-        for node in (self.target, self.source, *self.nodes):
-            node.call("CLUSTER", "SETSLOT", self.slot, "NODE", owned)
 
 
 async def test_zones_live_on_the_nodes_of_their_slots(three: Cluster, ledger: Ledger) -> None:

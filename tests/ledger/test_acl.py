@@ -1,0 +1,109 @@
+"""deploy/acl/users.acl: enough for everything that the service does, and for nothing else."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from admission.errors import ConfigError
+from admission.ledger.bell import Bell
+from admission.ledger.connection import RedisConnection, connect
+from admission.ledger.ledger import Ledger
+from admission.ledger.scripts import MODULES, folder
+from admission.model import Snapshot, SnapshotGroup
+from admission.settings import RedisSettings
+from tests.ledger.test_ledger import ask, in_use, recovered, stored
+from tests.redis_server import RedisServer
+
+FILE = Path(__file__).parents[2] / "deploy" / "acl" / "users.acl"
+NOBODY = "0" * 64
+PASSWORD = "correct horse"
+# What the service says besides the script's own commands.
+SAID = {"eval", "evalsha", "ping", "subscribe", "unsubscribe", "config|get"}
+SAID |= {"cluster|info", "cluster|slots"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server with the shipped users, and a password for ours."""
+    users = tmp_path / "users.acl"
+    digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
+    users.write_text(FILE.read_text().replace(NOBODY, digest))
+    with RedisServer(aclfile=str(users)) as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(guarded: RedisServer) -> AsyncIterator[RedisConnection]:
+    settings = RedisSettings(url=guarded.url, username="admission", password=PASSWORD)
+    opened = await connect(settings)
+    yield opened
+    await opened.close()
+
+
+def test_as_shipped_nobody_knows_the_password() -> None:
+    assert f"#{NOBODY}" in FILE.read_text()
+
+
+def test_it_allows_the_script_s_commands_and_the_service_s_and_no_more() -> None:
+    sources = [(folder() / f"{name}.lua").read_text() for name in (*MODULES, "prelude", "apply")]
+    used = {name.lower() for name in re.findall(r"call\('([A-Z]+)'", "\n".join(sources))}
+    assert set(re.findall(r"\+(\S+)", FILE.read_text())) == used | SAID
+
+
+async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -> None:
+    ledger, bell = Ledger(connection), Bell(connection.client, "adm")
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    bell.listen(heard.put_nowait)
+    await bell.start()
+    async with asyncio.timeout(10):
+        await bell.subscribed()
+    await ledger.store_policy("East", stored(source="push"), "file")
+    t0 = await ledger.now("East")
+    group = SnapshotGroup(total=10, unused={"channel:sip": 4})
+    await ledger.ingest("East", t0, Snapshot(groups=(group,)))
+    await ledger.store_policy("East", stored(), "apply")
+    async with asyncio.timeout(10):
+        assert await heard.get() == "poll East"
+    await recovered(ledger)
+    granted = await ledger.admit("East", ask(1, pools=["trunk:a"]))
+    waits = {"replica": "r", "waits": 1000}
+    assert "waiting" in await ledger.admit("East", ask(2, count=9, min_count=8) | waits)
+    await ledger.beat("East", "r")
+    public = granted["reservations"][0]["id"]
+    told = {"id": public, "port_taken": True}
+    assert (await ledger.report("East", {"op": "launched", **told}))["state"] == "live"
+    await ledger.lease("East", "r", 1000)
+    await ledger.pause("East", "trunk:a", True)
+    await ledger.set_limit("East", "trunk:a", 3, 1000, None)
+    assert (await ledger.reservations("East"))["reservations"]
+    assert await in_use(ledger)
+    assert (await ledger.policy("East")).version >= 3
+    end = {"op": "end", "id": public, "outcome": "completed"}
+    assert (await ledger.report("East", end))["state"] == "ended"
+    await bell.stop()
+    await ledger.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("FLUSHALL", "KEYS *", "GET other", "SET adm:x 1", "HGET other x", "PUBLISH other x"),
+        *("CONFIG SET maxmemory 1", "ACL LIST", "SHUTDOWN NOSAVE", "CLIENT LIST"),
+    ],
+)
+def test_whoever_has_its_password_can_do_nothing_else(guarded: RedisServer, command: str) -> None:
+    with guarded.client(username="admission", password=PASSWORD) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command.split())
+        with pytest.raises(redis.exceptions.RedisError):
+            client.eval("return redis.call('GET', KEYS[1])", 1, "other")
+
+
+async def test_nobody_comes_in_without_a_name(guarded: RedisServer) -> None:
+    with pytest.raises(ConfigError, match=r"redis\.username"):
+        await connect(RedisSettings(url=guarded.url))
