@@ -22,6 +22,7 @@ HEAD = (
     "over-launches",
     "leaked",
     "seconds until grants resumed",
+    "slowest answer, s",
 )
 TEXT = """# What happens when something breaks
 
@@ -36,6 +37,7 @@ page.
 * *seconds until grants resumed*: from the end of the fault, or from its beginning where it heals by
   itself, to the next grant; the worst of several. It includes the time for which a zone that lost
   its state watches the platform.
+* *slowest answer*: of all requests, in seconds; a refusal (503) is an answer.
 """
 
 
@@ -51,6 +53,7 @@ class Row:
     over_launches: int | None
     leaked: int | None
     resumed_s: float | None
+    slowest_s: float | None
 
 
 def record(
@@ -62,9 +65,10 @@ def record(
     over_launches: int | None = None,
     leaked: int | None = None,
     resumed_s: float | None = None,
+    slowest_s: float | None = None,
     group: str = "Redis",
 ) -> None:
-    """Remember a row. Args: group: one of GROUPS; resumed_s: seconds."""
+    """Remember a row. Args: group: one of GROUPS; resumed_s, slowest_s: seconds."""
     assert group in GROUPS, f"no such group of faults: {group}"
     row = Row(
         name=name,
@@ -75,6 +79,7 @@ def record(
         over_launches=over_launches,
         leaked=leaked,
         resumed_s=resumed_s,
+        slowest_s=slowest_s,
     )
     folder = Path(os.environ.get("ADMISSION_FAULTS_DIR") or FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +106,12 @@ def render(found: list[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     counts = (row.sent, row.answered, row.grants, row.over_launches, row.leaked)
-    resumed = "" if row.resumed_s is None else f"{row.resumed_s:.1f}"
-    return (row.name, *("" if one is None else str(one) for one in counts), resumed)
+    seconds = (row.resumed_s, row.slowest_s)
+    return (
+        row.name,
+        *("" if one is None else str(one) for one in counts),
+        *("" if one is None else f"{one:.1f}" for one in seconds),
+    )
 
 
 def _line(cells: tuple[str, ...]) -> str:

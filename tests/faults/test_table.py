@@ -14,13 +14,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_recorded_row_becomes_a_line_of_its_group(folder: Path) -> None:
-    record("kill -9", sent=10, answered=9, grants=4, over_launches=0, leaked=0, resumed_s=1.26)
+    record(
+        "kill -9",
+        sent=10,
+        answered=9,
+        grants=4,
+        over_launches=0,
+        leaked=0,
+        resumed_s=1.26,
+        slowest_s=0.91,
+    )
     record("a 100 MB answer", answered=3, group="Platform")
 
     page = render(rows(folder))
 
-    assert "| kill -9 | 10 | 9 | 4 | 0 | 0 | 1.3 |" in page
-    assert "| a 100 MB answer |  | 3 |  |  |  |  |" in page
+    assert "| kill -9 | 10 | 9 | 4 | 0 | 0 | 1.3 | 0.9 |" in page
+    assert "| a 100 MB answer |  | 3 |  |  |  |  |  |" in page
     assert page.index("## Redis") < page.index("kill -9") < page.index("## Platform")
     assert "## Network" not in page
 

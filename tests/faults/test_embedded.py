@@ -1,0 +1,117 @@
+"""The embedded Redis is killed, and its files damaged, under load."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from admission.settings import RedisSettings
+from tests.faults.world import World, world
+
+pytestmark = pytest.mark.faults
+KILLS = 20
+RESTART_S = 0.5  # time enough to damage a file between a kill and the restart
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> RedisSettings:
+    return RedisSettings(data_dir=tmp_path / "data")
+
+
+def kill(alive: World) -> None:
+    server = alive.services[0]._connection.server
+    assert server is not None
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+
+
+def logs(data_dir: Path) -> list[Path]:
+    """The files of the append-only log that are being written: 6.2 has one, 7 names them."""
+    found = [data_dir / "appendonly.aof", *data_dir.glob("appendonlydir/*.incr.aof")]
+    return [path for path in found if path.exists()]
+
+
+async def test_the_server_is_killed_twenty_times(
+    redis: RedisSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("admission.ledger.embedded.BACKOFF_MAX_S", 0.1)
+    async with world(monkeypatch, redis) as alive:
+        for n in range(KILLS):
+            await _is_up(alive)
+            kill(alive)
+            if n % 2 or n == KILLS - 1:
+                await alive.resumes()
+                await asyncio.sleep(alive.random.uniform(0.1, 0.8))  # calls are up when it dies
+            else:  # and again, while the zone still recovers
+                await asyncio.sleep(alive.random.uniform(0.05, 0.5))
+        await alive.judge("kill -9 of the embedded Redis, 20 times")
+
+
+async def _is_up(alive: World) -> None:
+    server = alive.services[0]._connection.server
+    assert server is not None
+    async with asyncio.timeout(30):
+        while server.pid is None:  # noqa: ASYNC110  its restart tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("damage", ["cut off in the middle", "gone"])
+async def test_the_server_restarts_on_damaged_data(
+    redis: RedisSettings, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr("admission.ledger.embedded.BACKOFF_MIN_S", RESTART_S)
+    async with world(monkeypatch, redis) as alive:
+        await asyncio.sleep(1.0)
+        kill(alive)
+        files = logs(redis.data_dir)
+        assert files
+        for path in files:
+            if damage == "gone":
+                path.unlink()
+                shutil.rmtree(redis.data_dir / "appendonlydir", ignore_errors=True)
+            else:
+                os.truncate(path, path.stat().st_size * 2 // 3)
+        await alive.resumes()
+        await alive.judge(f"restart of the embedded Redis, its append-only file {damage}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+async def test_the_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = RedisSettings(data_dir=small_disk / "data")
+    async with world(monkeypatch, redis) as alive:
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        await _refused(alive)
+        filler.unlink()
+        await alive.resumes()
+        assert 503 in alive.tally.statuses
+        await alive.judge("disk full, then emptied")
+
+
+async def _refused(alive: World) -> None:
+    """Until Redis has noticed, and refuses to write."""
+    before = alive.tally.statuses.get(503, 0)
+    async with asyncio.timeout(30):
+        while alive.tally.statuses.get(503, 0) < before + 20:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -1,0 +1,125 @@
+"""The line to Redis: frozen, silent, slow, replies lost, cut at every byte."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from admission.ledger.connection import open_connection
+from admission.ledger.ledger import Ledger
+from admission.settings import RedisSettings
+from tests.faults.link import Link, Way
+from tests.faults.table import record
+from tests.faults.world import world
+from tests.ledger.proxy import CuttingProxy
+from tests.ledger.test_ledger import ask, in_use, recovered, stored
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.faults
+TROUBLE_S = 3.0
+REPLIES_LOST = 40
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def link(redis: RedisServer) -> AsyncIterator[Link]:
+    async with Link(redis.socket, redis.folder / "link") as found:
+        yield found
+
+
+async def test_redis_stands_still(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(monkeypatch, RedisSettings(url=redis.url)) as alive:
+        redis.freeze()
+        await asyncio.sleep(TROUBLE_S)
+        assert 503 in alive.tally.statuses
+        redis.thaw()
+        await alive.resumes()
+        assert not alive.tally.given_up
+        await alive.judge(f"Redis stopped (SIGSTOP) for {TROUBLE_S:.0f} s")
+
+
+async def test_the_line_is_a_black_hole(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(monkeypatch, RedisSettings(url=link.url)) as alive:
+        link.silent = True
+        await asyncio.sleep(TROUBLE_S)
+        assert 503 in alive.tally.statuses
+        link.silent = False
+        await alive.resumes()
+        assert not alive.tally.given_up
+        await alive.judge(f"line to Redis silent for {TROUBLE_S:.0f} s")
+
+
+@pytest.mark.parametrize("delay_ms", [50, 800])
+async def test_redis_is_slow(link: Link, monkeypatch: pytest.MonkeyPatch, delay_ms: int) -> None:
+    async with world(monkeypatch, RedisSettings(url=link.url)) as alive:
+        link.delay_s = delay_ms / 1000
+        await asyncio.sleep(TROUBLE_S)
+        link.delay_s = 0.0
+        await alive.resumes()
+        assert not alive.tally.given_up
+        await alive.judge(f"line to Redis {delay_ms} ms slower each way for {TROUBLE_S:.0f} s")
+
+
+async def test_replies_are_lost_after_the_script_ran(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        CuttingProxy(redis.socket, redis.folder / "cut") as proxy,
+        world(monkeypatch, RedisSettings(url=proxy.url)) as alive,
+        asyncio.timeout(60),
+    ):
+        while proxy.lost < REPLIES_LOST:
+            proxy.lose_replies(alive.random.choice((1, 1, 2, 3)))
+            await asyncio.sleep(alive.random.uniform(0.02, 0.1))
+        proxy.lose_replies(0)
+        await alive.resumes()
+        await alive.judge(f"replies lost after the script ran, {REPLIES_LOST} times")
+
+
+@pytest.mark.parametrize("way", ["request", "reply"])
+async def test_the_connection_is_reset_at_each_byte(link: Link, way: Way) -> None:
+    """One ask for each byte: it counts once, whatever the cut let through."""
+    connection = await open_connection(RedisSettings(url=link.url))
+    ledger = Ledger(connection)
+    await ledger.store_policy("East", stored(retention_ms=0), "file")
+    await recovered(ledger)
+    length = await _length(ledger, link, way)
+    grants = 0
+    for n in range(length + 1):
+        link.cut_after(way, n)
+        grants += await _ask_and_end(ledger, 1000 + n)
+        assert link.was_cut
+    left = sum((await in_use(ledger)).values())
+    row = f"connection to Redis reset at each of {length} bytes of a {way}"
+    record(row, sent=length + 1, answered=length + 1, grants=grants, leaked=left)
+    assert (grants, left) == (length + 1, 0)
+    await ledger.close()
+    await connection.close()
+
+
+async def _length(ledger: Ledger, link: Link, way: Way) -> int:
+    """Bytes of one ask, this way."""
+    before = link.passed[way]
+    answer = await ledger.admit("East", ask(999, pools=["trunk:a"]))
+    length = link.passed[way] - before
+    await _end(ledger, answer)
+    return length
+
+
+async def _ask_and_end(ledger: Ledger, n: int) -> int:
+    answer = await ledger.admit("East", ask(n, pools=["trunk:a"]))
+    pools = await in_use(ledger)
+    assert pools == {"campaign:collections": 1, "channel:sip": 1, "trunk:a": 1}
+    await _end(ledger, answer)
+    return int(answer["granted"])
+
+
+async def _end(ledger: Ledger, answer: Any) -> None:
+    end = {"op": "end", "id": answer["reservations"][0]["id"], "outcome": "completed"}
+    await ledger.report("East", end)
