@@ -1,0 +1,105 @@
+"""Two versions of the service on one Redis, with live reservations: an upgrade without a stop.
+
+The newer one is today's script with an addition, as a next version might have: something more in
+the zone's meta, and an operation that the older one does not know.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha1
+
+import pytest
+import redis
+
+from admission.errors import Unavailable
+from admission.ledger import scripts
+from admission.ledger.connection import open_connection
+from admission.ledger.keys import zone_keys
+from admission.ledger.ledger import Ledger
+from admission.ledger.scripts import Script
+from admission.settings import RedisSettings
+from tests.ledger.test_ledger import ask, in_use, recovered, stored
+
+ZONE_KEY = zone_keys("adm", "East")[0]
+
+
+def changed(old: str, new: str) -> Script:
+    """Today's script, with a change."""
+    source = scripts.load().source
+    assert source.count(old) == 1, old
+    source = source.replace(old, new)
+    return Script(source=source, sha=sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def next_version() -> Script:
+    write = "call('HSET', ZONE, 'meta', encode(meta))"
+    return changed(write, f"meta.novelty = (meta.novelty or 0) + 1\n  {write}")
+
+
+@asynccontextmanager
+async def ledger_of(url: str, script: Script | None = None) -> AsyncIterator[Ledger]:
+    connection = await open_connection(RedisSettings(url=url))
+    ledger = Ledger(connection, script=script)
+    yield ledger
+    await ledger.close()
+    await connection.close()
+
+
+async def test_both_decide_on_each_other_s_reservations(
+    redis_url: str, redis_sync: redis.Redis
+) -> None:
+    async with ledger_of(redis_url) as old, ledger_of(redis_url, next_version()) as new:
+        await old.store_policy("East", stored(), "file")
+        await recovered(old)
+        for n, (asked, launched, ended) in enumerate(
+            [(old, new, old), (new, old, new), (old, old, new), (new, new, old)]
+        ):
+            granted = await asked.admit("East", ask(n))
+            one = {"id": granted["reservations"][0]["id"]}
+            repeated = await ended.admit("East", ask(n))
+            assert (repeated["repeated"], repeated["granted"]) == (True, 1)
+            report = await launched.report("East", {"op": "launched", "port_taken": True} | one)
+            assert report["state"] == "live"
+            assert (await in_use(old)) == (await in_use(new))
+            report = await ended.report("East", {"op": "end", "outcome": "completed"} | one)
+            assert report["state"] == "ended"
+        assert await in_use(new) == {}
+        await old.now("East")
+    meta = json.loads(redis_sync.hget(ZONE_KEY, "meta") or b"{}")
+    assert meta["novelty"] > 1  # the older version kept what it does not know
+
+
+async def test_live_reservations_outlive_a_rolling_upgrade_and_its_undoing(redis_url: str) -> None:
+    async with ledger_of(redis_url) as old:
+        await old.store_policy("East", stored(), "file")
+        await recovered(old)
+        first = await old.admit("East", ask(1))
+    async with ledger_of(redis_url, next_version()) as new:
+        assert (await in_use(new))["channel:sip"] == 1
+        second = await new.admit("East", ask(2))
+        one = {"op": "end", "outcome": "completed", "id": first["reservations"][0]["id"]}
+        assert (await new.report("East", one))["state"] == "ended"
+    async with ledger_of(redis_url) as old:
+        one["id"] = second["reservations"][0]["id"]
+        assert (await old.report("East", one))["state"] == "ended"
+        assert await in_use(old) == {}
+
+
+async def test_another_schema_is_refused_by_both_sides_and_writes_nothing(
+    redis_url: str, redis_sync: redis.Redis
+) -> None:
+    next_schema = changed("local SCHEMA = 1\n", "local SCHEMA = 2\n")
+    async with ledger_of(redis_url) as one, ledger_of(redis_url, next_schema) as two:
+        await one.store_policy("East", stored(), "file")
+        await recovered(one)
+        await one.admit("East", ask(1))
+        await two.store_policy("West", stored(), "file")
+        before = {key: redis_sync.dump(key) for key in redis_sync.keys("*")}
+        for ledger, zone in ((two, "East"), (one, "West")):
+            with pytest.raises(Unavailable, match="schema_mismatch"):
+                await ledger.admit(zone, ask(2))
+            with pytest.raises(Unavailable, match="schema_mismatch"):
+                await ledger.store_policy(zone, stored(capacity={"sip": 3}), "apply")
+        assert {key: redis_sync.dump(key) for key in redis_sync.keys("*")} == before
+        assert (await one.admit("East", ask(3)))["decision"] == "grant"
