@@ -6,19 +6,23 @@ import sys
 import zipfile
 from pathlib import Path
 
+from admission.http.dashboard import dashboard_files
 from admission.ledger.scripts import load
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_scripts_in_the_wheel_are_those_of_the_checkout(tmp_path: Path):
+def test_scripts_and_dashboard_in_the_wheel_are_those_of_the_checkout(tmp_path: Path):
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
 
-    ask = "import admission, admission.ledger.scripts as s; print(admission.__file__, s.load().sha)"
+    ask = (
+        "import admission, admission.ledger.scripts as s, admission.http.dashboard as d;"
+        "print(admission.__file__, s.load().sha, *d.dashboard_files())"
+    )
     found = subprocess.check_output(
         [sys.executable, "-c", ask],
         cwd=tmp_path,
@@ -29,3 +33,4 @@ def test_the_scripts_in_the_wheel_are_those_of_the_checkout(tmp_path: Path):
 
     assert found[0].startswith(str(unpacked))
     assert found[1] == load().sha
+    assert sorted(found[2:]) == sorted(dashboard_files())
