@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults fuzz faults-table docs clean bench bench-quick
+.PHONY: help run demo test lint check faults fuzz soak faults-table docs clean bench bench-quick
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ faults: $(VENV)/.dev ## break everything that can break, under load; some minute
 
 fuzz: $(VENV)/.dev ## send some 20,000 generated requests, as each role; ARGS="-k dialer"
 	$(BIN)/pytest -m fuzz -n 2 tests/fuzz $(ARGS)
+
+soak: $(VENV)/.dev ## a quarter of an hour at half load with churn: nothing grows
+	ADMISSION_SOAK_S=900 $(BIN)/pytest -m faults -n 0 tests/faults/test_soak.py $(ARGS)
 
 faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table

@@ -1,0 +1,70 @@
+"""The clock of the Redis host is stepped by an hour, both ways, under load."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+import redis.asyncio
+
+import admission.service
+from admission.ledger import scripts
+from admission.ledger.keys import zone_keys
+from admission.ledger.ledger import Ledger
+from tests.faults.outside import Platform, polling, scene
+
+pytestmark = pytest.mark.faults
+HOUR_US = 3_600_000_000
+TICK_S = 0.002
+
+
+class Clock:
+    """What the scripts take for the clock of their host: this machine's, plus an offset."""
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(url)
+        self._zone = zone_keys("adm", "East")[0]
+        self.offset_us = 0
+
+    async def set(self) -> None:
+        now_us = time.time_ns() // 1000 + self.offset_us
+        await self._client.mset({f"{self._zone}:clock": now_us, f"{self._zone}:run": "r"})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.set()
+        ticking = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticking
+            await self._client.aclose()
+
+    async def _tick(self) -> None:
+        while True:
+            await self.set()
+            await asyncio.sleep(TICK_S)
+
+
+async def test_the_clock_is_stepped_by_an_hour_both_ways(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission.service, "Ledger", partial(Ledger, script=scripts.load("test")))
+    clock = Clock(redis_url)
+
+    @asynccontextmanager
+    async def start(platform: Platform) -> AsyncIterator[list[str]]:
+        async with clock.running(), polling(platform, redis_url) as urls:
+            yield urls
+
+    async with scene(start) as stage:
+        for step_us in (HOUR_US, -HOUR_US, -HOUR_US, HOUR_US):
+            clock.offset_us += step_us
+            await clock.set()
+            await stage.resumes()
+            await asyncio.sleep(1.0)
+        await stage.judge("clock of the Redis host stepped by an hour, forth and back", "Processes")

@@ -1,0 +1,116 @@
+"""Workers and replicas are killed: others go on, and nothing is lost or granted twice."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults.outside import Platform, Process, Scene, free_ports, scene
+from tests.faults.world import ZONE
+from tests.redis_server import RedisServer
+
+pytestmark = pytest.mark.faults
+KILLS = 10
+
+
+def text_of(platform: Platform, redis_url: str, workers: int = 1) -> str:
+    """The configuration of a replica."""
+    policy = {name: value for name, value in ZONE.items() if not isinstance(value, dict)}
+    lines = [f"{name} = {value!r}" for name, value in policy.items()]
+    return "\n".join(
+        [
+            f'[server]\nworkers = {workers}\n[redis]\nurl = "{redis_url}"',
+            f'[sources.epm]\ntype = "experience_portal"\nurl = "{platform.url}"',
+            'auth = "none"\ntimeout_ms = 500\n[zones.East]',
+            *lines,
+            '[zones.East.campaigns."*"]\n[zones.East.pools."trunk:a"]\nlimit = 12\n',
+        ]
+    )
+
+
+def workers_of(parent: int) -> list[int]:
+    """Process ids of the workers of that process."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+            command = (stat.parent / "cmdline").read_bytes()
+            if int(ppid) == parent and state != "Z" and b"admission.worker" in command:
+                found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+async def test_workers_are_killed(tmp_path: Path) -> None:
+    processes: list[Process] = []
+
+    @asynccontextmanager
+    async def start(platform: Platform) -> AsyncIterator[list[str]]:
+        text = text_of(platform, "", workers=2)
+        processes.append(Process(tmp_path / "service", text, *free_ports(1)))
+        await processes[0].start()
+        yield [processes[0].url]
+        await processes[0].end()
+
+    random = Random(1)
+    async with scene(start) as stage:
+        for _ in range(KILLS):
+            workers = workers_of(processes[0].pid)
+            os.kill(random.choice(workers), signal.SIGKILL)
+            await stage.resumes()
+            await asyncio.sleep(random.uniform(0.1, 1.0))
+        await stage.judge(f"kill -9 of one worker of two, {KILLS} times", "Processes")
+
+
+async def test_the_replica_that_polls_is_killed(own_redis: RedisServer, tmp_path: Path) -> None:
+    replicas: list[Process] = []
+
+    @asynccontextmanager
+    async def start(platform: Platform) -> AsyncIterator[list[str]]:
+        text = text_of(platform, own_redis.url)
+        for n, port in enumerate(free_ports(2)):
+            replicas.append(Process(tmp_path / f"replica{n}", text, port))
+            await replicas[-1].start()
+        yield [one.url for one in replicas]
+        for one in replicas:
+            await one.end()
+
+    async with scene(start) as stage:
+        for _ in range(4):
+            polls = await _who_polls(stage, replicas)
+            await polls.end(signal.SIGKILL)
+            await stage.resumes()
+            await _photographed(stage)
+            await polls.start()
+        await stage.judge("kill -9 of the replica that polls, 4 times", "Processes")
+
+
+async def _who_polls(stage: Scene, replicas: list[Process]) -> Process:
+    async with asyncio.timeout(30):
+        while True:
+            status: Any = await stage.status()
+            holder = status["lease"]["holder"] if status else ""
+            for one in replicas:
+                if f":{one.pid}:" in holder:
+                    return one
+            await asyncio.sleep(0.02)
+
+
+async def _photographed(stage: Scene) -> None:
+    """Until the other one took a photograph after this moment."""
+    since = None
+    async with asyncio.timeout(30):
+        while True:
+            status = await stage.status()
+            if status is not None:
+                since = since or status["now"]
+                sip = next(one for one in status["pools"] if one["pool"] == "channel:sip")
+                if sip["snapshot"] and sip["snapshot"]["t0"] > since:
+                    return
+            await asyncio.sleep(0.02)
