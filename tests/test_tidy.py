@@ -1,0 +1,259 @@
+"""The style of the house, as a test: who may know whom, how long things are, headers that are true.
+
+An exception stands in a list with its reason, and goes as soon as it is needed no more.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from admission.ledger.scripts import MODULES, folder
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGE: Final = ROOT / "admission"
+FILES: Final = sorted(PACKAGE.rglob("*.py"))
+LUA: Final = sorted(Path(str(folder())).glob("*.lua"))
+
+MODULE_LINES_MAX: Final = 300
+FUNCTION_LINES_MAX: Final = 50
+LUA_LINES_MAX: Final = 200
+
+# Rooms from the inside out; a module may know its own room and those it is said to know.
+VALUES: Final = frozenset(
+    {
+        "model",
+        "errors",
+        "explain",
+        "merge_patch",
+        "toml_lines",
+        "secret_refs",
+        "redis_url",
+        "assignments",
+        "config",
+        "config_checks",
+        "config_environ",
+        "config_tables",
+        "policy",
+        "policy_checks",
+        "policy_diff",
+        "policy_parts",
+        "settings",
+        "settings_base",
+        "settings_huawei",
+        "settings_portal",
+        "settings_sources",
+    }
+)
+SERVICE: Final = frozenset(
+    {
+        "handover",
+        "policies",
+        "policy_editor",
+        "reload",
+        "service",
+        "telemetry",
+        "waiting",
+        "waiting_lines",
+    }
+)
+ROOMS: Final = {
+    "values": frozenset(),
+    "ledger": frozenset({"values"}),
+    "sources": frozenset({"values"}),
+    "service": frozenset({"values", "ledger", "sources"}),
+    "http": frozenset({"values", "service"}),
+    "client": frozenset({"values", "sources"}),  # the launch helper speaks SOAP as the source does
+    "measure": frozenset({"values", "client", "sources"}),
+    "sim": frozenset({"values", "sources", "service", "http", "cli"}),  # the demo runs the service
+    "cli": frozenset({"values", "ledger", "service", "http", "client", "measure", "sim"}),
+}
+MAY_IMPORT_TOO: Final = {
+    # SIGHUP reads tokens and certificates again, which are the HTTP side's.
+    ("reload", "http"),
+}
+MAY_KNOW: Final = {
+    "redis": {"ledger"},
+    "aiohttp": {"sources", "http", "client", "sim", "measure"},
+}
+MAY_KNOW_TOO: Final = {
+    ("cli_http", "aiohttp"),  # commands are clients of the service
+}
+NOT_IN_VALUES: Final = {"asyncio", "redis", "aiohttp", "time", "socket"}
+# What users and the command line start with.
+ENTRY_POINTS: Final = {"admission.cli", "admission.worker", "admission.client.portal"}
+
+
+def module_of(path: Path) -> str:
+    """Its dotted name."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    """The room that a module of the package lives in."""
+    top = module.split(".")[1]
+    if top in VALUES:
+        return "values"
+    if top in SERVICE:
+        return "service"
+    return top if top in ROOMS else "cli"
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                place = ROOT / inner.replace(".", "/")
+                is_module = place.with_suffix(".py").exists() or place.is_dir()
+                yield inner if is_module else node.module
+
+
+INSIDE: Final = [path for path in FILES if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=module_of)
+def test_imports_point_one_way(path: Path) -> None:
+    here = room_of(module_of(path))
+    for name in imports(path):
+        if not name.startswith("admission."):
+            continue
+        there = room_of(name)
+        top = module_of(path).split(".")[1]
+        known = there == here or there in ROOMS[here] or (top, there) in MAY_IMPORT_TOO
+        assert known, f"{here} may not know {name} of {there}"
+
+
+@pytest.mark.parametrize("library", MAY_KNOW)
+def test_only_its_rooms_know_a_library(library: str) -> None:
+    found = {
+        module_of(path)
+        for path in INSIDE
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    strangers = {one for one in found if room_of(one) not in MAY_KNOW[library]}
+    assert strangers == {f"admission.{one}" for one, what in MAY_KNOW_TOO if what == library}
+
+
+def test_values_know_no_clock_and_no_io() -> None:
+    for path in INSIDE:
+        if room_of(module_of(path)) == "values":
+            known = {name.split(".")[0] for name in imports(path)}
+            assert not known & NOT_IN_VALUES, module_of(path)
+
+
+def test_no_module_is_dead() -> None:
+    used = {name for path in FILES for name in imports(path)}
+    alone = {module_of(path) for path in INSIDE} - used - ENTRY_POINTS
+    packages = {name for name in alone if (ROOT / name.replace(".", "/")).is_dir()}
+    assert alone - packages == set()
+
+
+def test_what_a_module_offers_is_used_somewhere() -> None:
+    texts = {path: path.read_text("utf-8") for path in [*FILES, *(ROOT / "tests").rglob("*.py")]}
+    words = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
+    public = set((PACKAGE / "client" / "__init__.py").read_text("utf-8").split())
+    dead = []
+    for path in FILES:
+        for node in ast.parse(texts[path]).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            elsewhere = any(node.name in words[other] for other in words if other != path)
+            here = len(re.findall(rf"\b{node.name}\b", texts[path])) > 1
+            if not (elsewhere or here or node.decorator_list or node.name in public):
+                dead.append(f"{module_of(path)}.{node.name}")
+    assert dead == []
+
+
+def long_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Functions over the limit, and their lines without the docstring."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = len((ast.get_docstring(node) or "").splitlines())
+            lines = (node.end_lineno or 0) - node.lineno + 1 - told
+            if lines > FUNCTION_LINES_MAX:
+                yield f"{module_of(path)}.{node.name}", lines
+
+
+LONG_MODULES: Final[dict[str, str]] = {
+    "admission.service": "the composition root: everything is put together in one place",
+}
+LONG_FUNCTIONS: Final[dict[str, str]] = {}
+LONG_SCRIPTS: Final[dict[str, str]] = {
+    "admit": "the way of one decision, read from top to bottom",
+    "hunger": "one rule; half of it is what it keeps",
+    "pool": "one pool's counts: cache, snapshot, limits",
+    "report": "three reports that share what an end does",
+}
+
+
+def test_modules_are_read_in_one_sitting() -> None:
+    long = {
+        module_of(p) for p in FILES if len(p.read_text("utf-8").splitlines()) > MODULE_LINES_MAX
+    }
+    assert long == set(LONG_MODULES)
+
+
+def test_functions_fit_on_a_screen() -> None:
+    assert {name for path in FILES for name, _ in long_functions(path)} == set(LONG_FUNCTIONS)
+
+
+def test_scripts_are_read_in_one_sitting() -> None:
+    long = {p.stem for p in LUA if len(p.read_text("utf-8").splitlines()) > LUA_LINES_MAX}
+    assert long == set(LONG_SCRIPTS)
+
+
+def lua_text(name: str) -> str:
+    return (Path(str(folder())) / f"{name}.lua").read_text("utf-8")
+
+
+def test_every_key_of_the_script_is_in_its_schema_and_used() -> None:
+    prelude = lua_text("prelude")
+    header = prelude[: prelude.index("\nlocal SCHEMA")]
+    told = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", header)}
+    used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", prelude[len(header) :])}
+    assert told == used == set(range(1, len(used) + 1))
+    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    block = readme[readme.index("KEYS  1") : readme.index("ARGV  1")]
+    assert {int(n) for n in re.findall(r"^(?:KEYS)? +(\d+) ", block, re.M)} == told
+
+
+def test_keys_and_arguments_are_named_once_in_the_prelude() -> None:
+    for path in LUA:
+        if path.stem in MODULES or path.stem == "apply":
+            allowed = "ARGV[1]" if path.stem == "apply" else "nothing"
+            text = re.sub(r"--.*", "", path.read_text("utf-8"))
+            named = set(re.findall(r"(?:KEYS|ARGV)\[\d+\]", text))
+            assert named <= {allowed}, path.stem
+
+
+def test_every_script_begins_with_its_name_and_purpose() -> None:
+    for path in LUA:
+        first = path.read_text("utf-8").splitlines()[0]
+        assert first.startswith(f"-- {path.name}: "), path.name
+
+
+def test_every_script_is_loaded() -> None:
+    alone = set(re.findall(r'load_alone\("(\w+)"\)', "".join(p.read_text("utf-8") for p in FILES)))
+    known = {*MODULES, *alone, "prelude", "apply", "clock_test"}
+    assert {path.stem for path in LUA} == known
+
+
+def test_every_operation_is_in_the_protocol() -> None:
+    verbs = lua_text("apply")
+    block = verbs[verbs.index("local VERBS") : verbs.index("\n}", verbs.index("local VERBS"))]
+    operations = set(re.findall(r"(?:\['(\w+)'\]|\b(\w+)) = \{", block.replace("local VERBS", "")))
+    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    for operation in {one or other for one, other in operations} - {"VERBS"}:
+        assert f"`{operation}`" in readme, operation
+
+
+def test_an_exception_has_a_reason() -> None:
+    for reasons in (LONG_MODULES, LONG_FUNCTIONS, LONG_SCRIPTS):
+        assert all(reason.strip() for reason in reasons.values())
