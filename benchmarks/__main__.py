@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.report import RESULTS
 
-PARTS: Final = ("http", "wait", "race")
+PARTS: Final = ("http", "wait", "fairness", "race")
 
 
 def main() -> None:

@@ -116,12 +116,9 @@ end
 -- What must stay free when this campaign asks: headroom for everybody; beyond its own guarantee also
 -- what is kept for others and for higher classes (trunk reservation).
 local function unreserved(ask, p, limit, k)
-  local free = limit - pools.headroom(p, limit) - p.in_use
-  local mine, others = share.kept(p, ask.op.campaign, limit)
-  local own = min(k, mine, max(0, free))
-  local class = tostring(ask.campaign.rules.priority or 0)
-  local rest = free - others - (zone.priority_reserve[class] or 0)
-  return max(own, min(k, rest))
+  local mine = share.kept(p, ask.op.campaign, limit)
+  local own = min(k, mine, max(0, pools.room(p)))
+  return max(own, min(k, share.rest(p, ask, limit)))
 end
 
 function checks.reserved(ask, c, k)

@@ -25,7 +25,9 @@ local BURST_MS = 100 -- asks of one dialer that belong together come within this
 local WANT_MAX = 1000000
 local TIE = 0.000001 -- less than any two ratios differ by
 local NOISE = 0.000000001 -- of a count that was divided by a weight and multiplied again
-local MAKES_HUNGRY = set_of({ 'no_capacity', 'mpp_full', 'pool_full', 'fair_share', 'rate_limited' })
+local MAKES_HUNGRY = set_of({
+  'no_capacity', 'mpp_full', 'pool_full', 'reserved', 'fair_share', 'rate_limited',
+})
 
 local function set_key(p, class)
   return HUNGRY .. p.name .. ':' .. class
@@ -174,10 +176,11 @@ local function rivals(p, my_class, me, most)
   return r
 end
 
--- -> units that the rivals leave over
-local function spare(p, c, r)
+-- -> units that the rivals leave over, of what nobody else is kept
+local function spare(p, ask, c, r)
   local limit = pools.limit(p)
-  local left = limit and limit - pools.headroom(p, limit) - p.in_use - r.units or FOREVER - r.units
+  local free = limit and (p.kind == 'channel' and share.rest(p, ask, limit) or pools.room(p)) or FOREVER
+  local left = free - r.units
   if r.launches == 0 then return left end
   for _, one in ipairs(c.rated) do
     if one.kind ~= 'campaign' then left = min(left, need('rate').allowed(one) - r.launches) end
@@ -198,7 +201,7 @@ function hunger.allowed(p, ask, c, k, own)
   local fair = r.least * weight
   local is_above = mine > fair + NOISE + (ask.is_big and 2 * TIE * weight or 0)
   local by_ratio = is_above and own or max(ask.min_count, own, floor(fair - mine + NOISE) + 1)
-  local left = spare(p, c, r)
+  local left = spare(p, ask, c, r)
   return min(k, max(by_ratio, left >= ask.min_count and left or 0)), r.ends
 end
 

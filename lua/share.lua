@@ -72,6 +72,13 @@ function share.kept(p, campaign, limit)
   return mine, others
 end
 
+-- -> free units of a channel that are kept for nobody else: no guarantee, no higher class
+function share.rest(p, ask, limit)
+  local _, others = share.kept(p, ask.op.campaign, limit)
+  local class = tostring(ask.campaign.rules.priority or 0)
+  return pools.room(p) - others - (zone.priority_reserve[class] or 0)
+end
+
 -- -> units of p that are the campaign's own, and those of all others, used or not
 function share.promised(p, campaign, limit)
   if p.name ~= zone.guaranteed then return 0, 0 end

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,26 @@ def test_shares_follow_weights(redis_sync):
     weights = {"one": 1, "two": 2, "five": 5}
     campaigns = {name: {"weight": weight} for name, weight in weights.items()}
     world = scene(redis_sync, 80, [Dialer(campaign=name) for name in weights], campaigns)
+    world.run(3 * CALL_MS)
+    shares = world.run(MINUTE_MS)
+    for name, weight in weights.items():
+        assert shares[name] == pytest.approx(10 * weight, rel=0.05)
+
+
+KEPT: dict[str, dict[str, Any]] = {
+    "headroom": {"headroom": 10},
+    "a guarantee that nobody uses": {"campaigns": {"sure": {"guarantee": 10}}},
+    "a reserve for a higher class": {"priority_reserve": {"1": 10}},
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_shares_follow_weights_beside_what_is_kept_free(redis_sync, kept):
+    weights = {"one": 1, "two": 2, "five": 5}
+    campaigns = {name: {"weight": weight, "priority": 1} for name, weight in weights.items()}
+    policy = {name: value for name, value in KEPT[kept].items() if name != "campaigns"}
+    campaigns |= KEPT[kept].get("campaigns", {})
+    world = scene(redis_sync, 90, [Dialer(campaign=name) for name in weights], campaigns, **policy)
     world.run(3 * CALL_MS)
     shares = world.run(MINUTE_MS)
     for name, weight in weights.items():

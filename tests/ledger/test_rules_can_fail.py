@@ -56,7 +56,7 @@ MUTATIONS = (
     Mutation("release at once", "if zone.release_within > 0 then", "if false then"),
     Mutation("no recovery", "meta.run_id ~= run_id or silent", "false"),
     Mutation("partial grants one too many", "if free and free < k then\n        k = free", "if free and free < k then\n        k = free + 1"),
-    Mutation("headroom is granted", "local free = limit - pools.headroom(p, limit) - p.in_use", "local free = limit - p.in_use"),
+    Mutation("headroom is granted", "limit and limit - pools.headroom(p, limit) or false", "limit or false"),
     Mutation("conflicts are replayed", "if q.body ~= op.body then", "if false then"),
     Mutation("a tombstone is adopted", "or record.read(op.id)) then return wrong end", ") then return wrong end"),
     Mutation("best survives a recovery", "or p.w0 <= meta.recover_until then return ceiling.forget(p) end", "then return ceiling.forget(p) end"),

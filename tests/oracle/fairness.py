@@ -14,7 +14,7 @@ from tests.oracle.state import Hunger, Zone
 
 HUNGER_MS_MIN = 1000
 BURST_MS = 100
-MAKES_HUNGRY = ("no_capacity", "mpp_full", "pool_full", "fair_share", "rate_limited")
+MAKES_HUNGRY = ("no_capacity", "mpp_full", "pool_full", "reserved", "fair_share", "rate_limited")
 
 
 def share(zone: Zone, pool: str, campaign: str) -> int:
@@ -97,7 +97,7 @@ def fair_units(
     least = min(ratios.values())
     has, weight = share(zone, pool, campaign), zone.policy.weight(campaign)
     below = [hunger for who, hunger in hungry.items() if ratios[who] <= (has + units) / weight]
-    spare = left_over(zone, pool, below, paced)
+    spare = left_over(zone, pool, campaign, below, paced)
     allowed = own
     if has / weight <= least:
         allowed = max(at_least, own)
@@ -106,12 +106,17 @@ def fair_units(
     return min(units, max(allowed, spare if spare >= at_least else 0))
 
 
-def left_over(zone: Zone, pool: str, hungry: list[Hunger], paced: list[str]) -> int:
-    """Units that the hungry would leave, of the pool and of the rates that turned them away."""
+def left_over(zone: Zone, pool: str, campaign: str, hungry: list[Hunger], paced: list[str]) -> int:
+    """Units that the hungry would leave, of the pool and of the rates that turned them away.
+
+    What is kept for others than them is not theirs to leave.
+    """
     most = limit(zone, pool)
     left = 10**9
     if most is not None:
         free = most - headroom(zone, pool) - in_use(zone, pool)
+        if kind(pool) == "channel":
+            free -= kept_from(zone, pool, campaign)
         left = free - sum(one.want for one in hungry)
     launches = sum(one.want for one in hungry if one.by_rate)
     shared = [one for one in paced if kind(one) != "campaign"] if launches else []
