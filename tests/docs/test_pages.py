@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import PAGES, ROOT
+from admission.cli import command_line
+from tests.docs.blocks import PAGES, ROOT, SHELL, blocks
 
 TOPS = ("admission", "lua", "tests", "docs", "deploy", "benchmarks", "examples")
 # A path in backticks as pages write it: from the top, from inside the package, or a file of lua/.
@@ -30,3 +31,25 @@ def test_the_index_leads_to_every_page() -> None:
     )
     pages = [page for page in PAGES if page.parts[0] == "docs" and page.name != "index.md"]
     assert [str(page) for page in pages if f"{page.name})" not in text] == []
+
+
+def in_code(page: Path) -> str:
+    """What stands in backticks in a line, and every line of the blocks that are for a shell."""
+    words = re.sub(r"^```.*?^```", "", (ROOT / page).read_text("utf-8"), flags=re.M | re.DOTALL)
+    typed = [block.text for block in blocks(page) if block.language in SHELL]
+    return "\n".join([*re.findall(r"`([^`\n]+)`", words), *typed])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_what_it_tells_to_make_can_be_made(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    told = set(re.findall(r"^make ([a-z][a-z-]*)", in_code(page), re.MULTILINE))
+    assert told <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_commands_that_it_tells_to_type_are_there(page: Path) -> None:
+    (commands,) = [one for one in command_line()._actions if one.choices]
+    told = set(re.findall(r"^(?:\S*bin/)?admission ([a-z]+)\b", in_code(page), re.MULTILINE))
+    assert told <= set(commands.choices or ())
