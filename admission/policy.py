@@ -60,7 +60,7 @@ class ZonePolicy(Strict):
     ports: Literal["shared", "dedicated"] = "shared"
     placement: Literal["platform", "controller"] = "platform"
     headroom: Headroom = 0
-    adaptive_headroom: Headroom = "5%"
+    adaptive_headroom: Headroom = "3%"
     foreign_growth_per_s: PerSecond = 0
     rate_per_s: PerSecond = 0
     burst: Burst = 0

@@ -1,15 +1,16 @@
 -- adaptive.lua: headroom that grows with measured over-launches and is won back by launches that went well.
 --
--- p.adaptive: thousandths of a port. A launch that found no port (no_resource) adds a whole one, up to
--- what policy allows; each reservation takes one thousandth away: where the assumptions of the zone
--- are wrong, about one launch in a thousand fails.
+-- p.adaptive: parts of a port, WELL to one. A launch that found no port (no_resource) adds a whole port,
+-- up to what policy allows; each reservation takes a part away. So it settles where at most one launch
+-- in WELL fails.
 local pools = need('pool')
 local adaptive = {}
 
-local WELL = 1000
+local WELL = 200
 
+-- A percentage is rounded down: a small zone shall not lose a whole port.
 local function most(limit)
-  return (zone.adaptive or 0) + ceil(limit * (zone.adaptive_percent or 0) / 100)
+  return (zone.adaptive or 0) + floor(limit * (zone.adaptive_percent or 0) / 100)
 end
 
 -- -> ports of p that are not granted for that reason

@@ -7,7 +7,7 @@
 --   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
 --   foreign, group   of a channel: ports that others used then; the channels that are counted together
 --   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (ceiling.lua)
---   adaptive  headroom that measured over-launches called for, thousandths of a port (adaptive.lua)
+--   adaptive  headroom that measured over-launches called for, in parts of a port (adaptive.lua)
 --   hold      mean time in ms that a reservation holds it, learned from ends
 --   hungry    digits: priority classes that have campaigns hungry for it (hunger.lua)
 --   unmet     units of guarantees that their campaigns do not use now (share.lua)
@@ -172,13 +172,14 @@ end
 
 -- r leaves p. The snapshot had the last word on a held one: its port may be gone already, so the
 -- ceiling falls with it, unless credit(t1) knows that it was busy in the photograph and is free now.
--- expired: nobody said that it ended; a ceiling that is kept then falls in any case.
+-- expired: nobody said that it ended; a ceiling that is kept then falls in any case. So it does when a call
+-- failed that had a port: that may be gone with its media server.
 function pools.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
   if p.contended then share().change(p, r.campaign, -1) end
   if p.fed then
     if pools.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end
-    if expired then
+    if expired or (r.outcome == 'failed' and (r.taken or pools.holds(p, r))) then
       lower(p, 'best')
     elseif ceiling.counts(p, r) then
       lower(p, 'best', p.best_t1, credit)

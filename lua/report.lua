@@ -12,6 +12,7 @@ local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
 -- dialer's latest possible reading: the platform may have known earlier, the stopwatch may drift.
 local function credit_of(r)
   if not (HAD_A_PORT[r.outcome] or r.taken) or not r.ended_at then return nil end
+  if r.outcome == 'failed' then return nil end -- with its media server, perhaps, and the port with both
   -- Zone time stood still while the server's clock stepped back, a stopwatch did not: what was
   -- measured across a step, or from an answer of before a loss, may be later than the moment meant.
   if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end

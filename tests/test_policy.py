@@ -224,7 +224,7 @@ def test_the_zone_compiles_with_every_default() -> None:
         "headroom": 0,
         "headroom_percent": 0,
         "adaptive": 0,
-        "adaptive_percent": 5,
+        "adaptive_percent": 3,
         "growth_per_s": 0,
         "dedicated": False,
         "placement": "platform",

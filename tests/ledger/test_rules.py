@@ -73,7 +73,8 @@ CREDITS = {
     # outcome, taken, ended after t1 by ms (None: not said), ceiling stays
     "ended after the photograph": ("completed", False, 300, True),
     "nobody answered": ("no_answer", False, 300, True),
-    "failed, but it rang": ("failed", True, 300, True),
+    "a bad number, but it rang": ("bad_number", True, 300, True),
+    "failed after it rang": ("failed", True, 300, False),
     "failed, no port known": ("failed", False, 300, False),
     "never launched": ("not_launched", False, 300, False),
     "no time said": ("completed", False, None, False),

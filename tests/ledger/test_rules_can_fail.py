@@ -62,6 +62,8 @@ MUTATIONS = (
     Mutation("best survives a recovery", "or p.w0 <= meta.recover_until then return ceiling.forget(p) end", "then return ceiling.forget(p) end"),
     Mutation("a launch told is a port taken", "visible_by(r, now + r.claim_within)", "visible_by(r, now)"),
     Mutation("an end lowers no kept ceiling", "elseif ceiling.counts(p, r) then", "elseif false then"),
+    Mutation("a failure earns the credit", "if r.outcome == 'failed' then return nil end", ""),
+    Mutation("a failure lowers no kept ceiling", "or (r.outcome == 'failed' and (r.taken or pools.holds(p, r)))", ""),
     Mutation("a kept ceiling does not shrink", "p.best - growth(p.best_w0)", "p.best"),
     Mutation("no_resource warns nobody", "need('adaptive').warn(p)", ""),
     Mutation("nothing is won back", "if p.adaptive then need('adaptive').went_well(p) end", ""),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil
 
 from tests.oracle.policy import kind
-from tests.oracle.pools import held_in, is_held, warn
+from tests.oracle.pools import held_in, is_held, snapshot, warn
 from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
 
 
@@ -14,6 +14,8 @@ def has_credit(zone: Zone, one: Reservation, t1: int) -> bool:
         return False
     had_port = one.taken or one.outcome in HAD_PORT
     if zone.rules.credit_needs_port and not had_port:
+        return False
+    if one.outcome == "failed":
         return False
     if not zone.rules.credit_needs_t1:
         return True
@@ -43,6 +45,8 @@ def after_end_kept(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
     """What is kept of an older snapshot after the end of a call that it counts."""
     if not zone.rules.kept_ends_lower or newest.best_t1 is None or newest.best_w0 is None:
         return newest
+    if one.outcome == "failed" and (one.taken or is_held(zone, one, newest.w0)):
+        return replace(newest, best=one_less(newest.best))
     if not is_held(zone, one, newest.best_w0) or has_credit(zone, one, newest.best_t1):
         return newest
     return replace(newest, best=one_less(newest.best))
@@ -61,9 +65,10 @@ def leave_by_end(zone: Zone, one: Reservation) -> None:
         if one.outcome == "no_resource" and kind(pool) == "channel":
             reset_best(zone, pool)
             warn(zone, pool)
-        if held_in(zone, one, pool):
-            newest = after_end(zone, one, zone.snapshots[pool])
-            zone.snapshots[pool] = after_end_kept(zone, one, newest)
+        newest = snapshot(zone, pool)
+        if newest is not None:
+            kept = after_end_kept(zone, one, newest)
+            zone.snapshots[pool] = after_end(zone, one, kept) if held_in(zone, one, pool) else kept
 
 
 def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> None:

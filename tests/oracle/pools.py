@@ -7,7 +7,7 @@ from tests.oracle.policy import is_named, kind
 from tests.oracle.state import Reservation, Snapshot, Zone
 
 RETRY_MS_MAX = 30_000
-WELL = 1000  # reservations that make up for one measured over-launch
+WELL = 200  # reservations that make up for one measured over-launch
 
 
 def holders(zone: Zone, pool: str) -> list[Reservation]:
@@ -117,7 +117,9 @@ def headroom(zone: Zone, pool: str) -> int:
     most = limit(zone, pool)
     if kind(pool) != "channel" or most is None:
         return 0
-    return ports_of(zone, "headroom", most) + adaptive_headroom(zone, pool)
+    percent = zone.policy.zone.get("headroom_percent") or 0
+    always = int(zone.policy.zone.get("headroom") or 0) + ceil(most * percent / 100)
+    return always + adaptive_headroom(zone, pool)
 
 
 def adaptive_headroom(zone: Zone, pool: str) -> int:
@@ -126,15 +128,10 @@ def adaptive_headroom(zone: Zone, pool: str) -> int:
     return min(most, ceil(Fraction(zone.adaptive.get(pool, 0), WELL)))
 
 
-def ports_of(zone: Zone, name: str, most: int) -> int:
-    """What policy says in ports, or in percent of a limit."""
-    percent = zone.policy.zone.get(f"{name}_percent") or 0
-    return int(zone.policy.zone.get(name) or 0) + ceil(most * percent / 100)
-
-
 def adaptive_max(zone: Zone, most: int) -> int:
     """The most ports that measured over-launches may take from a limit."""
-    return ports_of(zone, "adaptive", most)
+    percent = int(zone.policy.zone.get("adaptive_percent") or 0)
+    return int(zone.policy.zone.get("adaptive") or 0) + most * percent // 100
 
 
 def warn(zone: Zone, pool: str) -> None:

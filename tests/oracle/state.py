@@ -168,7 +168,7 @@ class Zone:
     set_limits: dict[str, SetLimit] = field(default_factory=dict)
     # (pool, campaign)
     hunger: dict[tuple[str, str], Hunger] = field(default_factory=dict)
-    # pool -> headroom that measured over-launches called for, in thousandths of a port
+    # pool -> headroom that measured over-launches called for, in parts of a port
     adaptive: dict[str, int] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
     held_for: dict[str, tuple[int, ...]] = field(default_factory=dict)
