@@ -1,9 +1,9 @@
 """Ours: the ledger's script on a real Redis, its clock moved by the race."""
 
-import atexit
 import itertools
 import json
 from functools import cache, partial
+from multiprocessing.util import Finalize
 from typing import Any, Final
 
 import redis
@@ -39,7 +39,7 @@ def measured(scenario: Scenario) -> Op:
 def server() -> redis.Redis:
     """One server for each process of the race; it ends with the process."""
     running = RedisServer().start()
-    atexit.register(running.stop)
+    Finalize(None, running.stop, exitpriority=1)  # also in a pool's process, which has no atexit
     return redis.Redis.from_url(running.url)
 
 

@@ -1,5 +1,6 @@
 """What the race came to: JSON, tables, targets met and missed."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -100,9 +101,15 @@ def ahead(world: Scenario, other: str, lines: Lines) -> bool:
     A launch that fails has burnt a contact: who fills ports that way is not ahead.
     """
     mine, theirs = lines[world.name, ours_in(world)], lines[world.name, other]
-    if abs(theirs.over - mine.over) > OVER_PERCENT:
+    if abs(theirs.over - mine.over) > max(OVER_PERCENT, _chance(mine), _chance(theirs)):
         return theirs.over > mine.over
     return mine.utilisation >= theirs.utilisation - LEVEL_PERCENT
+
+
+def _chance(line: Line) -> float:
+    """What chance alone may do to a share of failed launches: two standard errors, in percent."""
+    share = line.over / 100
+    return 200 * math.sqrt(share * (1 - share) / max(1, line.launches))
 
 
 def report(worlds: list[Scenario], scores: Scores) -> Report:

@@ -58,7 +58,7 @@ class Scenario:
     mpp_lost_at: int = 0
     mpp_back_at: int = 0
     claim_high_ms: int = 1_000
-    lasts_ms: int = 240_000
+    lasts_ms: int = 180_000
 
     @property
     def is_dedicated(self) -> bool:
@@ -85,8 +85,8 @@ SCENARIOS: Final = (
     Scenario(
         name="mpp-loss",
         title="the same, a media server is lost for 80 s",
-        mpp_lost_at=120_000,
-        mpp_back_at=200_000,
+        mpp_lost_at=100_000,
+        mpp_back_at=180_000,
     ),
     Scenario(name="inbound", title="inbound, steady", foreign_per_s=INBOUND),
     Scenario(
@@ -119,7 +119,7 @@ SCENARIOS: Final = (
         ports=2_000,
         foreign_per_s=7.0,
         dialers=40,
-        lasts_ms=60_000,
+        lasts_ms=40_000,
     ),
 )
 
