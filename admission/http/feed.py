@@ -20,6 +20,7 @@ from admission.http.trends import PortHistory, RecentDecisions
 from admission.model import Answer
 
 INTERVAL_S: Final = 0.25
+READINGS_PER_S_MAX: Final = 100  # of all zones together: who follows a thousand sees them slower
 INTERVAL_PER_READING: Final = (
     4  # a reading that takes long makes the next one wait this much longer
 )
@@ -118,16 +119,19 @@ class Feed:
     def _watch(self, zone: str) -> "_Watch":
         known = self._watches.get(zone)
         if known is None or known.task.done():
-            known = self._watches[zone] = _Watch(zone, self._read, self._interval_s)
+            known = self._watches[zone] = _Watch(zone, self._read, self._interval)
         return known
+
+    def _interval(self) -> float:
+        return max(self._interval_s, len(self._watches) / READINGS_PER_S_MAX)
 
 
 class _Watch:
     """One zone, watched for as long as somebody follows it, and a little longer."""
 
-    def __init__(self, zone: str, read: Read, interval_s: float) -> None:
+    def __init__(self, zone: str, read: Read, interval: Callable[[], float]) -> None:
         self.followers: set[Stream] = set()
-        self._zone, self._read, self._interval_s = zone, read, interval_s
+        self._zone, self._read, self._interval = zone, read, interval
         self._decisions, self._history = RecentDecisions(), PortHistory()
         self._joined = asyncio.Event()
         self._last: Any = None
@@ -148,7 +152,7 @@ class _Watch:
             began = loop.time()
             await self._look()
             took_s = loop.time() - began
-            await asyncio.sleep(max(self._interval_s, INTERVAL_PER_READING * took_s))
+            await asyncio.sleep(max(self._interval(), INTERVAL_PER_READING * took_s))
             alone = 0 if self.followers else alone + 1
             if alone:
                 await self._until_joined()

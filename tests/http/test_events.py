@@ -145,13 +145,16 @@ async def test_a_zone_is_read_once_for_all_clients(app: web.Application) -> None
     assert read == ["East"]
 
 
-async def test_two_readings_are_apart_by_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("zones", "apart_s"), [(1, 0.25), (200, 2.0)])
+async def test_two_readings_are_apart_by_an_interval(
+    monkeypatch: pytest.MonkeyPatch, zones: int, apart_s: float
+) -> None:
     pauses: list[float] = []
     done, sleep = asyncio.Event(), asyncio.sleep
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
-        if len(pauses) == 3:
+        if len(pauses) == 3 * zones:
             done.set()
         await sleep(0)
 
@@ -160,10 +163,10 @@ async def test_two_readings_are_apart_by_an_interval(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(feed.asyncio, "sleep", pause)
     watched = Feed(status, clients_max=1)
-    with watched.follow(["East"]):
+    with watched.follow([f"zone-{n}" for n in range(zones)]):
         await done.wait()
     await watched.close()
-    assert min(pauses) >= 0.25
+    assert min(pauses) >= apart_s
 
 
 async def test_a_later_client_has_the_history_first(server: Server) -> None:

@@ -3,7 +3,7 @@
 import { attribute, bar, byId, el, Keyed, write } from "./dom.js";
 import { channelName, clock, number } from "./format.js";
 
-const SHOWN_MAX = 60;
+const SHOWN_MAX = 100;
 
 /** One bar with its numbers. */
 function usage(label) {
@@ -79,7 +79,7 @@ export class Pools {
     this.updateMpps(zone);
     const campaigns = zone.pools("campaign");
     byId("campaigns-card").hidden = !campaigns.length;
-    this.campaigns.update(campaigns.slice(0, SHOWN_MAX).map((pool) => ({ zone, pools: [pool] })), named);
+    this.fill(this.campaigns, "campaigns-more", zone, campaigns);
     this.updateOthers(zone);
   }
 
@@ -102,9 +102,15 @@ export class Pools {
     const wanted = all.filter(({ pool }) => pool.includes(this.find.value.trim()));
     byId("others-card").hidden = !all.length;
     this.find.parentElement.hidden = all.length <= 8;
-    this.others.update(wanted.slice(0, SHOWN_MAX).map((pool) => ({ zone, pools: [pool] })), named);
-    const hidden = wanted.length - SHOWN_MAX;
-    write(byId("others-more"), hidden > 0 ? `and ${number(hidden)} more: find them by name` : "");
+    this.fill(this.others, "others-more", zone, wanted);
+  }
+
+  /** As many as a page bears, those with calls first when there are more. */
+  fill(rows, moreId, zone, all) {
+    const busy = all.length > SHOWN_MAX ? [...all].sort((a, b) => b.in_use - a.in_use) : all;
+    rows.update(busy.slice(0, SHOWN_MAX).map((pool) => ({ zone, pools: [pool] })), named);
+    const hidden = all.length - SHOWN_MAX;
+    write(byId(moreId), hidden > 0 ? `and ${number(hidden)} more with fewer calls` : "");
   }
 }
 
