@@ -22,6 +22,7 @@ from tests.service.house import House, settings_of
 from tests.tools import module, tool
 
 PATIENCE_MS = 30_000
+LAUNCH_MS = 120_000
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -97,7 +98,7 @@ async def browser() -> AsyncIterator[Any]:
     with tempfile.TemporaryDirectory(prefix="adm-browser-") as home:
         async with playwright.async_playwright() as driver:
             context = await driver.chromium.launch_persistent_context(
-                home, executable_path=path, headless=True, args=list(FLAGS)
+                home, executable_path=path, headless=True, args=list(FLAGS), timeout=LAUNCH_MS
             )
             context.set_default_timeout(PATIENCE_MS)
             yield context
