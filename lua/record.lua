@@ -3,6 +3,7 @@
 --   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
 --   claim_within owner_bytes request_id KIN \n owner session
 --   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
+--   request_id   = for r-ID
 --   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
 --   times    granted_at is zone time in ms, all others are ms after it; empty: not known
 --   claim_within   ms from its launch until it has its port, as policy had it at the grant; empty: not known
@@ -70,7 +71,7 @@ function record.text(r)
   if r.adopted then marks = marks .. 'a' end
   return format(LINE, t0, r.visible_by - t0, r.deadline - t0, LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    r.claim_within or '', #owner, r.request_id or '', kin(r), owner, r.session or '')
+    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r), owner, r.session or '')
 end
 
 -- -> record or nil
@@ -86,7 +87,7 @@ function record.read(id)
     campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
     answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
     outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
-    request_id = request_id ~= '' and request_id, owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+    request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id, owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
   }
   r.launched_at, r.reported_at, r.ended_at, r.released_at = at(r, launched), at(r, reported), at(r, ended), at(r, released)
   return r

@@ -5,6 +5,7 @@ while the time to launch what they were granted runs. Such asks belong into requ
 """
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from time import perf_counter
@@ -185,4 +186,5 @@ def digest_of(ask: Ask) -> str:
     How long to wait, who owns it and whether to explain may differ between an ask and its repeat.
     """
     deciding = (ask.channel, ask.count, ask.min_count, ask.application, ask.mpp, sorted(ask.pools))
-    return blake2b(repr(deciding).encode(), digest_size=8).hexdigest()
+    digest = blake2b(repr(deciding).encode(), digest_size=8).digest()
+    return urlsafe_b64encode(digest)[:-1].decode()

@@ -1,0 +1,117 @@
+"""Zones in a Redis server of one's own, their script called directly: nothing in between."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+
+from admission.ledger import scripts
+from admission.ledger.keys import zone_keys
+from admission.policy import compile_policy, digest, parse_policy, policy_json
+
+PORTS = 1_000_000
+POLICY: dict[str, Any] = {
+    "source": "push",
+    "channels": ["sip"],
+    "launch_within_ms": 500,
+    "claim_within_ms": 500,
+    "visibility_lag_ms": 100,
+    "max_age_ms": 100_000,
+    "retention_ms": 1000,
+    "rate_per_s": 100_000,
+    "burst": 100_000,
+    "mpps": {"mpp1": {"sip": PORTS}},
+    "campaigns": {"*": {"limit": PORTS, "rate_per_s": 100_000, "burst": 100_000}},
+    "pools": {"trunk:*": {"limit": PORTS}},
+}
+Op = dict[str, Any]
+
+
+class Zone:
+    """One zone, ready to grant.
+
+    Args:
+        campaigns: how many campaigns policy names; asks go round them.
+        pools: named pools that every campaign's calls hold.
+    """
+
+    def __init__(
+        self, client: redis.Redis, name: str, *, campaigns: int = 1, pools: int = 1
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.keys = zone_keys("adm", name)
+        self._script = scripts.load()
+        trunks = [f"trunk:t{n}" for n in range(pools)]
+        rules = POLICY["campaigns"]["*"] | {"pools": trunks}
+        self._campaigns = [f"c{n}" for n in range(campaigns)]
+        policy = parse_policy(POLICY | {"campaigns": dict.fromkeys(self._campaigns, rules)})
+        stored = {"digest": digest(policy), "source": policy_json(policy)}
+        op = {"op": "policy", "mode": "apply", "fields": compile_policy(policy)}
+        self.client.eval(self._script.source, len(self.keys), *self._arguments([op | stored]))
+
+    def call(self, ops: Iterable[Op]) -> Any:
+        """Apply operations; the results."""
+        text = self.client.evalsha(self._script.sha, len(self.keys), *self._arguments(ops))
+        answer = json.loads(text)
+        assert "error" not in answer, answer
+        return answer
+
+    def _arguments(self, ops: Iterable[Op]) -> tuple[str | bytes, ...]:
+        return (*self.keys, json.dumps(list(ops), separators=(",", ":")), "bell")
+
+    def ask(self, campaign: int = 0) -> Op:
+        """One new launch."""
+        made = secrets.token_urlsafe(8)
+        return {
+            "op": "admit",
+            "id": made,
+            "request_id": f"r-{made}",
+            "campaign": self._campaigns[campaign % len(self._campaigns)],
+            "channel": "sip",
+            "mpp": "mpp1",
+            "count": 1,
+            "min_count": 1,
+            "pools": [],
+            "owner": "dialer-1",
+            "body": "0123456789a",
+        }
+
+    def admit(self, n: int, campaign: int = 0, *, mixed: bool = False) -> list[str]:
+        """Grant so many in one call; their ids.
+
+        Args:
+            campaign: whose they are, by its number.
+            mixed: each of the next campaign.
+        """
+        answer = self.call([self.ask(campaign + (i if mixed else 0)) for i in range(n)])
+        return [one["id"] for result in answer["results"] for one in result["reservations"]]
+
+    def end(self, ids: Iterable[str]) -> None:
+        """End them in one call."""
+        self.call([{"op": "end", "id": one, "outcome": "not_launched"} for one in ids])
+
+    def photograph(self, unused: int = PORTS) -> None:
+        """Ingest a snapshot taken now."""
+        now = self.call([{"op": "time"}])["now"]
+        group = {"total": PORTS, "unused": {"channel:sip": unused}}
+        told = self.call([{"op": "ingest", "t0": now, "groups": [group]}])
+        assert told["results"][0]["accepted"], told
+
+
+def recovered(zones: Iterable[Zone]) -> None:
+    """Wait until new zones have recovered, and give each its first snapshot."""
+    time.sleep(
+        sum(POLICY[n] for n in ("launch_within_ms", "claim_within_ms", "visibility_lag_ms")) / 1000
+        + 0.2
+    )
+    for zone in zones:
+        zone.photograph()
+
+
+def script_us(client: redis.Redis) -> float:
+    """Time in us that scripts took since the server started or was reset."""
+    return float(client.info("commandstats").get("cmdstat_evalsha", {"usec": 0})["usec"])
