@@ -3,6 +3,7 @@
 --   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
 --   claim_within owner_bytes request_id KIN \n owner session
 --   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
+--   deadline     empty: after answer_within
 --   request_id   = for r-ID
 --   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
 --   times    granted_at is zone time in ms, all others are ms after it; empty: not known
@@ -24,8 +25,8 @@ record.FIELDS = {
 
 local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
 local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
-local LINE = '%d %d %d %s %s %s %s %s %s %s %s %d %s %s\n%s%s'
-local PATTERN = '^(%d+) (%-?%d+) (%-?%d+) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
+local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n%s%s'
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
 
 local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
 local read_kin = {} -- text -> what it says
@@ -69,7 +70,8 @@ local function at(r, text) return text ~= '' and r.granted_at + text end
 function record.text(r)
   local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
   if r.adopted then marks = marks .. 'a' end
-  return format(LINE, t0, r.visible_by - t0, r.deadline - t0, LETTER[r.state], r.outcome or '', marks,
+  local deadline = r.deadline - t0
+  return format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline), LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
     r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r), owner, r.session or '')
 end
@@ -83,7 +85,8 @@ function record.read(id)
   local k = read_kin[common] or parse_kin(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local r = {
-    id = id, granted_at = t0, visible_by = t0 + visible, deadline = t0 + deadline, state = STATE[state],
+    id = id, state = STATE[state], granted_at = t0, visible_by = t0 + visible,
+    deadline = t0 + (deadline == '' and k.answer_within or deadline),
     campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
     answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
     outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
