@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.report import RESULTS
 
-PARTS: Final = ("http", "wait", "fairness", "race")
+PARTS: Final = ("ledger", "http", "scale", "wait", "fairness", "race")
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ source = "push"
 channels = ["sip"]
 launch_within_ms = 1000
 claim_within_ms = 500
+answer_within_ms = 3000000
 rate_per_s = 100000
 burst = 100000
 [zones.East.mpps.mpp1]

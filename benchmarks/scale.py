@@ -16,7 +16,7 @@ import redis
 from benchmarks import house, svg
 from benchmarks.load import drive
 from benchmarks.report import Report, machine, machine_line, table
-from benchmarks.zone import Zone, recovered, script_us
+from benchmarks.zone import STORE, Zone, recovered, script_us
 from tests.redis_server import RedisServer
 
 CALL = 64
@@ -33,7 +33,7 @@ SECONDS, SECONDS_QUICK = 4, 1
 
 def run(*, quick: bool) -> Report:
     """Measure every dimension."""
-    with RedisServer(appendonly="yes") as server, redis.Redis.from_url(server.url) as client:
+    with RedisServer(**STORE) as server, redis.Redis.from_url(server.url) as client:
         found: dict[str, Any] = {"machine": machine()}
         found["machine"]["redis"] = client.info("server")["redis_version"]
         found |= _of_reservations(client, quick)
@@ -144,7 +144,7 @@ def _of_workers(quick: bool) -> dict[str, Any]:
     found = {}
     body = json.dumps({"requests": [house.ASK] * 100})
     for n in WORKERS_QUICK if quick else WORKERS:
-        with RedisServer(appendonly="yes") as server, house.admission(server.url, n) as port:
+        with RedisServer(**STORE) as server, house.admission(server.url, n) as port:
             env = {"PATH_": "/v1/admissions/batch", "BODY": body, "TOKEN": house.TOKEN}
             told = drive(port, "one", SECONDS_QUICK if quick else SECONDS, 8, **env)
             found[str(n)] = {"decisions_per_s": round(told["per_s"] * 100)}

@@ -28,6 +28,8 @@ POLICY: dict[str, Any] = {
     "pools": {"trunk:*": {"limit": PORTS}},
 }
 Op = dict[str, Any]
+# An append-only file as the embedded server has; without rewrites, which would come in the middle.
+STORE = {"appendonly": "yes", "auto_aof_rewrite_percentage": "0"}
 
 
 class Zone:
