@@ -31,6 +31,18 @@ local REST = { 'adaptive', 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_u
 local RETRY_MS_MAX = 30000
 local HOLD_PART = 8 -- a new hold time moves the mean by one part in this many
 
+-- Read several at once that are wanted soon: a command for each would cost more than all else.
+local ahead, ahead_rules = {}, {}
+function pools.read_ahead(names)
+  local missing = {}
+  for _, name in ipairs(names) do
+    if not cache[name] and ahead[name] == nil then missing[#missing + 1] = name end
+  end
+  if #missing < 2 then return end
+  local texts, rules = call('HMGET', POOLS, unpack(missing)), call('HMGET', POLICY, unpack(missing))
+  for i, name in ipairs(missing) do ahead[name], ahead_rules[name] = texts[i], rules[i] end
+end
+
 -- What policy says of a pool, or nil if it knows none of that name; and whether it says so of the
 -- whole kind (campaign:*, agent:*) and not of this one.
 local function rules_of(name, kind)
@@ -43,7 +55,8 @@ local function rules_of(name, kind)
   if name == 'zone' then return { rate_per_s = zone.rate_per_s, burst = zone.burst } end
   -- The policy hash has more than pools: what has no kind, and applications.
   if kind == name or kind == 'application' then return nil end
-  local text = call('HGET', POLICY, name)
+  local text = ahead_rules[name]
+  if text == nil then text = call('HGET', POLICY, name) end
   if text then return decode(text) end
   if kind == 'mpp' then
     -- A channel that policy does not list for an MPP has no ports there.
@@ -64,7 +77,8 @@ end
 function pools.get(name)
   if cache[name] then return cache[name] end
   local kind = kind_of(name)
-  local text = call('HGET', POOLS, name)
+  local text = ahead[name]
+  if text == nil then text = call('HGET', POOLS, name) end
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or {}, rules ~= nil, wildcard
   p.pend = PEND .. name
@@ -123,12 +137,18 @@ local function saved(p)
 end
 
 function pools.flush()
+  local written = {}
   for name, p in pairs(dirty) do
     if p.was_worth then need('wake').compare(p) end
     local text = saved(p)
-    if text then call('HSET', POOLS, name, text) else call('HDEL', POOLS, name) end
+    if text then
+      written[#written + 1], written[#written + 2] = name, text
+    else
+      call('HDEL', POOLS, name)
+    end
   end
-  cache, dirty, lists = {}, {}, {}
+  write_all(POOLS, written)
+  cache, dirty, lists, ahead, ahead_rules = {}, {}, {}, {}, {}
   pools.generation = pools.generation + 1
 end
 

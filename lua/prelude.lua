@@ -87,6 +87,15 @@ local function score(ms)
   return text
 end
 
+local FIELDS_MAX = 1000 -- of one command: Lua hands over no more than some thousand arguments
+
+-- Write fields and their values, alternating in the list, to a hash with as few commands as may be.
+local function write_all(key, list)
+  for from = 1, #list, 2 * FIELDS_MAX do
+    call('HSET', key, unpack(list, from, min(#list, from + 2 * FIELDS_MAX - 1)))
+  end
+end
+
 local function kind_of(pool_name)
   return string.match(pool_name, '^([^:]*)')
 end

@@ -151,6 +151,12 @@ end
 local function make(ask, channel, mpp)
   local c = { channel = channel, mpp = mpp or nil, pools = {}, names = {} }
   local function add(name) c.pools[#c.pools + 1], c.names[#c.names + 1] = pools.get(name), name end
+  local soon = { 'zone', unpack(ask.named) }
+  for _, taken in ipairs(zone.takes[channel] or { channel }) do soon[#soon + 1] = 'channel:' .. taken end
+  if c.mpp then
+    soon[#soon + 1], soon[#soon + 2], soon[#soon + 3] = 'mpp:' .. c.mpp, 'mpp:' .. c.mpp .. ':' .. channel, ON_KNOWN_MPP
+  end
+  pools.read_ahead(soon)
   for _, taken in ipairs(zone.takes[channel] or { channel }) do add('channel:' .. taken) end
   if c.mpp then
     add('mpp:' .. c.mpp .. ':' .. channel)

@@ -43,12 +43,16 @@ function share.change(p, campaign, by)
 end
 
 function share.flush()
+  local written = {}
   for pool, of_pool in pairs(cache) do
     for campaign, s in pairs(of_pool) do
       if s.dirty and s.n == 0 then call('HDEL', SHARES, key(pool, campaign)) end
-      if s.dirty and s.n ~= 0 then call('HSET', SHARES, key(pool, campaign), s.n) end
+      if s.dirty and s.n ~= 0 then
+        written[#written + 1], written[#written + 2] = key(pool, campaign), format('%d', s.n)
+      end
     end
   end
+  write_all(SHARES, written)
   cache = {}
 end
 
