@@ -1,8 +1,10 @@
 """What deploy/ ships is sound by its own rules, and fits the service."""
 
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +88,37 @@ def test_what_the_compose_file_mounts_is_there() -> None:
     assert [one for one in mounted if not (DEPLOY / "docker" / one).is_file()] == []
 
 
-def test_the_image_has_all_that_it_copies_and_runs_as_nobody() -> None:
+def copied() -> list[str]:
+    """What the image is made from."""
     text = (DEPLOY / "docker" / "Dockerfile").read_text("utf-8")
-    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
-    sources = [one for line in copies for one in line.split()]
-    assert sources
-    assert [one for one in sources if not (ROOT / one).exists()] == []
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    return [source for line in lines for source in line.split()]
+
+
+def test_the_image_gets_all_that_it_copies_and_runs_as_nobody() -> None:
     kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
-    assert set(sources) <= set(kept)
+    assert set(copied()) <= set(kept)
+    text = (DEPLOY / "docker" / "Dockerfile").read_text("utf-8")
     users = re.findall(r"^USER (\d+)", text, re.MULTILINE)
     assert [int(user) > 0 for user in users] == [True]
+
+
+def test_the_package_can_be_built_from_what_the_image_copies(tmp_path: Path) -> None:
+    for name in copied():
+        source, target = ROOT / name, tmp_path / "src" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=tmp_path / "src", check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("admission/")}
+    tree = [path for path in (ROOT / "admission").rglob("*") if path.is_file()]
+    wanted = {str(path.relative_to(ROOT)) for path in tree if "__pycache__" not in path.parts}
+    scripts = {f"admission/lua/{path.name}" for path in (ROOT / "lua").iterdir()}
+    assert inside == wanted | scripts
 
 
 @pytest.mark.parametrize("manifest", sorted((DEPLOY / "kubernetes").glob("*.yaml")), ids=str)
