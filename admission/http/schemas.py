@@ -3,7 +3,7 @@
 Fields may be added to answers at any time; clients ignore those they do not know.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -161,6 +161,21 @@ class PolicyState(BaseModel):
     differs_from_file: bool = Field(description="It was changed since, or the file was.")
 
 
+class SourceStatus(BaseModel):
+    """How a source of the zone is, as this replica knows it; another one may be polling."""
+
+    source: str
+    state: Literal["never", "ok", "failing", "standby"] | None = Field(
+        None, description="Absent: nobody polls it."
+    )
+    last_error: str | None = Field(None, description="It stays when the source is ok again.")
+    last_success_age_ms: Ms | None = None
+    polls: int | None = None
+    failures: int | None = None
+    notes: dict[str, Any] | None = Field(None, description="What came beside the counts.")
+    warnings: list[str] | None = Field(None, description="To look at, though there are counts.")
+
+
 class ZoneStatus(BaseModel):
     """Everything of a zone."""
 
@@ -173,6 +188,7 @@ class ZoneStatus(BaseModel):
     )
     shadow: bool = Field(False, description="It only watches: a deny is answered as a grant.")
     pools: list[Pool]
+    sources: list[SourceStatus] = Field(default_factory=list)
     stats: dict[str, int] = Field(description="Counters since the zone was born.")
 
 

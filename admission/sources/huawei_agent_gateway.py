@@ -108,7 +108,6 @@ class HuaweiAgentGatewaySource:
             raise SourceError("this connection is closed")
         guids = await self._guids.of(zone.name)
         agents = sorted(self._agents(zone, guids))
-        self._leave_to_others(guids)
         self._want(zone, {agent for agent in agents if agent in self._own} - guids.keys())
         calls: dict[int, int] = {}
         faults: dict[int, str] = {}
@@ -166,11 +165,6 @@ class HuaweiAgentGatewaySource:
                 pace=self._pace,
             )
         self._end_unwanted()
-
-    def _leave_to_others(self, guids: Mapping[int, str]) -> None:
-        """Whose Guid was handed over is signed in by somebody else: not to be signed out by us."""
-        for agent in self._sessions.keys() & guids.keys():
-            self._end(self._sessions.pop(agent).abandon())
 
     def _expect_again(self, zone: PolledZone) -> None:
         """Unless somebody asks about the zone again in time, its sessions end."""

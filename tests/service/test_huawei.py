@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from admission.http.schemas import ZoneStatus
 from tests.secrets import AGENT_PASSWORD, keep_secret
 from tests.service.house import house_of, settings_of
 from tests.service.huawei_house import (
@@ -46,6 +47,7 @@ async def test_both_sources_feed_the_zone_each_its_own_pools(redis_url: str) -> 
     assert [pool_of(status, f"agent:{one}")["snapshot"]["unused"] for one in AGENTS] == [1, 0, 1]
     assert [source_of(status, name)["state"] for name in ("cms", "agents")] == ["ok", "ok"]
     assert source_of(status, "agents")["notes"] == {"agents": 3, "agents_counted": 3}
+    assert ZoneStatus.model_validate(status).sources[0].state == "ok"
 
 
 async def test_an_ivr_call_takes_both_licences_and_an_agent_one_call(redis_url: str) -> None:
