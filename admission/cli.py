@@ -13,7 +13,15 @@ from typing import Any
 
 import uvloop
 
-from admission import __version__, cli_dialer, cli_measure, cli_policy, cli_token, cli_top
+from admission import (
+    __version__,
+    cli_audit,
+    cli_dialer,
+    cli_measure,
+    cli_policy,
+    cli_token,
+    cli_top,
+)
 from admission.cli_help import EXIT_CODES, add_command
 from admission.config import describe_errors, listed_errors, load_settings
 from admission.errors import AdmissionError, ConfigError, Unavailable
@@ -53,7 +61,7 @@ def command_line() -> argparse.ArgumentParser:
     here = (_add_serve, _add_demo, _add_check, _add_simulate, cli_token.add_token)
     for room in (
         here,
-        *(one.ADD_COMMANDS for one in (cli_dialer, cli_top, cli_policy, cli_measure)),
+        *(one.ADD_COMMANDS for one in (cli_dialer, cli_top, cli_policy, cli_audit, cli_measure)),
     ):
         for add in room:
             add(commands)
