@@ -174,6 +174,12 @@ METRICS: Final = (
         "pool",
     ),
     _gauge("pool_headroom", "Ports that are never granted.", _pool("headroom"), "pool"),
+    _gauge(
+        "pool_adaptive_headroom",
+        "Of them: kept back after launches that found no port.",
+        _pool("adaptive_headroom"),
+        "pool",
+    ),
     _gauge("pool_room", "Launches that the pool has room for.", _pool("room"), "pool"),
     _gauge(
         "pool_held",

@@ -51,11 +51,13 @@ VALUES: Final = frozenset(
 SERVICE: Final = frozenset(
     {
         "handover",
+        "logs",
         "policies",
         "policy_editor",
         "reload",
         "service",
         "telemetry",
+        "telemetry_zones",
         "waiting",
         "waiting_lines",
     }

@@ -133,7 +133,14 @@ STATUS: dict[str, object] = {
     "longest_wait_ms": 1500,
     "max_age_ms": 10_000,
     "pools": [
-        {"pool": "channel:sip", "in_use": 7, "headroom": 5, "room": 30, "snapshot": SIP},
+        {
+            "pool": "channel:sip",
+            "in_use": 7,
+            "headroom": 5,
+            "adaptive_headroom": 2,
+            "room": 30,
+            "snapshot": SIP,
+        },
         {"pool": "channel:h323", "in_use": 1, "snapshot": SIP | {"unused": 3}},
     ],
     "stats": {
@@ -164,6 +171,7 @@ def test_what_a_status_tells_is_told_to_prometheus() -> None:
         'longest_wait_seconds{zone="East"} 1.5',
         'snapshot_max_age_seconds{zone="East"} 10.0',
         'pool_headroom{pool="channel:sip",zone="East"} 5.0',
+        'pool_adaptive_headroom{pool="channel:sip",zone="East"} 2.0',
         'pool_room{pool="channel:sip",zone="East"} 30.0',
         'snapshot_total{channel="sip",zone="East"} 240.0',
         'snapshot_unused{channel="h323",zone="East"} 3.0',

@@ -16,6 +16,9 @@ export function notes(zone) {
   for (const pool of zone.pools("channel")) {
     if (zone.isStale(pool)) found.push(["bad", `The count of ${poolName(pool.pool)} ports is too old: nothing is granted`]);
   }
+  for (const { pool, adaptive_headroom: kept } of zone.pools("channel")) {
+    if (kept) found.push(["warn", `${number(kept)} ${poolName(pool)} ports are kept back: launches found no port lately`]);
+  }
   for (const source of status.sources) {
     if (source.state === "failing") found.push(["bad", `Source ${source.source} is failing: ${source.last_error}`]);
   }
