@@ -33,6 +33,7 @@ lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
 	$(BIN)/mypy
 
 faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
+	$(if $(ARGS),,rm -rf build/faults)
 	$(BIN)/pytest -m faults -n 2 tests/faults $(ARGS)
 
 fuzz: $(VENV)/.dev ## send some 20,000 generated requests, as each role; ARGS="-k dialer"

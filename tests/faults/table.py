@@ -53,7 +53,7 @@ class Row:
     over_launches: int | None
     leaked: int | None
     resumed_s: float | None
-    slowest_s: float | None
+    slowest_s: float | None = None
 
 
 def record(

@@ -96,7 +96,7 @@ async def test_the_connection_is_reset_at_each_byte(link: Link, way: Way) -> Non
         grants += await _ask_and_end(ledger, 1000 + n)
         assert link.was_cut
     left = sum((await in_use(ledger)).values())
-    row = f"connection to Redis reset at each of {length} bytes of a {way}"
+    row = f"connection to Redis reset at each byte of a {way}"
     record(row, sent=length + 1, answered=length + 1, grants=grants, leaked=left)
     assert (grants, left) == (length + 1, 0)
     await ledger.close()
