@@ -42,6 +42,15 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def patient_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that waits for Redis as long as a loaded machine may make it wait.
+
+    tests/faults, which measures how long requests take, has the real limit.
+    """
+    monkeypatch.setattr("admission.ledger.connection.DEADLINE_PART", 20.0)
+
+
 @pytest.fixture
 def redis_sync(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """A blocking client of the emptied server; answers are bytes, as the ledger sees them."""

@@ -163,6 +163,12 @@ class Watched:
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
         return f"redis+sentinel://{hosts}/main"
 
+    def keep(self) -> None:
+        """Wait until the replica has all that was written so far."""
+        with self.primary.client() as client:
+            client.set("kept", 1)
+            assert client.wait(1, 10_000) == 1
+
     async def elected(self, server: PortServer) -> None:
         """Until the sentinels send everybody to that server, and it takes writes."""
         await until(

@@ -44,11 +44,17 @@ class ScriptCalls:
         """Return if that zone's Redis is worth a call. Raises: Unavailable: it is out of reach."""
         self._circuit(zone).check()
 
-    async def apply(self, zone: str, ops: list[Operation]) -> dict[str, Any]:
-        """Apply operations to a zone. Raises: Unavailable; AdmissionError: the script failed."""
+    async def apply(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> dict[str, Any]:
+        """Apply operations to a zone.
+
+        Args:
+            waited_s: how long the first of them has waited already; the call has less time then.
+
+        Raises: Unavailable; AdmissionError: the script failed.
+        """
         started = time.perf_counter()
         try:
-            raw = await self.evaluate(zone, ops)
+            raw = await self.evaluate(zone, ops, waited_s)
         except OutOfReach as fault:
             self._circuit(zone).open(fault)
             raise
@@ -60,11 +66,14 @@ class ScriptCalls:
         self._on_call(time.perf_counter() - started)
         return dict(from_json(raw))
 
-    async def evaluate(self, zone: str, ops: list[Operation]) -> bytes:
+    async def evaluate(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> bytes:
         """One call, whatever the circuit says; the reply is JSON."""
         keys = zone_keys(self._prefix, zone)
         text = to_json(ops)  # a quarter of the time that the standard library takes
-        return bytes(await self._connection.evaluate(self._script, keys, text, self._bell))
+        raw = await self._connection.evaluate(
+            self._script, keys, text, self._bell, waited_s=waited_s
+        )
+        return bytes(raw)
 
     async def close(self) -> None:
         """Stop probing."""

@@ -1,7 +1,8 @@
 """The one way to Redis: from settings to a bounded, checked connection.
 
-Every wait is bounded: in node.py for one command, here for a whole script call: a request answers
-within DEADLINE_PART x `timeout_ms` (0.9 s by default) whatever Redis does.
+Every wait is bounded: in node.py for one command, here for a whole request: it is answered within
+DEADLINE_PART x `timeout_ms` (0.9 s by default) whatever Redis does. What it waited for the call
+before its own counts too.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ __all__ = ["Client", "RedisConnection", "connect", "open_connection", "translate
 
 log = logging.getLogger(__name__)
 
-DEADLINE_PART: Final = 1.8  # of timeout_ms: a reply that is late and most of a second try
+DEADLINE_PART = 1.8  # of timeout_ms: a reply that is late and most of a second try
+LEFT_PART: Final = 0.1  # of timeout_ms that a call has at least, however long was waited for it
 
 
 class Client(Protocol):
@@ -79,15 +81,21 @@ class RedisConnection:
         except Exception as exc:
             raise translate(exc) from exc
 
-    async def evaluate(self, script: Script, keys: Sequence[str], *arguments: str | bytes) -> Any:
+    async def evaluate(
+        self, script: Script, keys: Sequence[str], *arguments: str | bytes, waited_s: float = 0.0
+    ) -> Any:
         """Run a script; EVAL brings it along to a server that does not know it.
+
+        Args:
+            waited_s: what of the time that it may take is gone already.
 
         Raises:
             Unavailable: no answer in time, or one that passes or an operator mends.
             AdmissionError: an error inside the script.
         """
+        left_s = max(self._deadline_s - waited_s, LEFT_PART * self.settings.timeout_ms / 1000)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(left_s):
                 try:
                     return await self.client.evalsha(script.sha, len(keys), *keys, *arguments)
                 except exceptions.NoScriptError:  # a restarted or failed-over server

@@ -22,13 +22,17 @@ Send = Callable[[str, list[Operation]], Awaitable[list[Any]]]
 
 
 class _Lane:
-    """What waits for one zone, and whether a call is under way."""
+    """What waits for one zone, and whether a call is under way.
 
-    __slots__ = ("busy", "waiting")
+    `since`: when the first of those who wait came; `oldest`: of those in the call (loop time).
+    """
+
+    __slots__ = ("busy", "oldest", "since", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[list[Operation], int, Taker]] = deque()
         self.busy = False
+        self.since = self.oldest = 0.0
 
     def left_at_first(self) -> int:
         """Entries that stay for the second call when many come at once to an idle lane: half.
@@ -103,7 +107,10 @@ class GroupCommit:
         lane = self._lanes.setdefault(zone, _Lane())
         if len(lane.waiting) >= QUEUE_MAX:
             raise Unavailable(f"too many requests wait for zone {zone}")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if not lane.waiting:
+            lane.since = loop.time()
         lane.waiting.append((ops, units, (future, taken)))
         if not lane.busy:
             lane.busy = True
@@ -111,6 +118,10 @@ class GroupCommit:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return future
+
+    def waited_s(self, zone: str) -> float:
+        """How long the first operation of the zone's present call has waited, by now."""
+        return asyncio.get_running_loop().time() - self._lanes[zone].oldest
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -120,6 +131,7 @@ class GroupCommit:
     async def _drain(self, zone: str, lane: _Lane) -> None:
         left = lane.left_at_first()
         while lane.waiting:
+            lane.oldest = lane.since
             ops, takers = lane.next_batch(left)
             left = 0
             if ops:

@@ -268,7 +268,7 @@ class Ledger:
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
         self._calls.check(zone)
-        reply = await self._calls.apply(zone, ops)
+        reply = await self._calls.apply(zone, ops, self._group.waited_s(zone))
         remembered = self._memory.newest(zone)
         if reply.get("error") == "no_policy" and remembered:
             await self._restore(zone, remembered)

@@ -55,7 +55,7 @@ async def test_the_line_is_a_black_hole(link: Link, monkeypatch: pytest.MonkeyPa
         await alive.judge(f"line to Redis silent for {TROUBLE_S:.0f} s")
 
 
-@pytest.mark.parametrize("delay_ms", [50, 800])
+@pytest.mark.parametrize("delay_ms", [50, 350, 800])
 async def test_redis_is_slow(link: Link, monkeypatch: pytest.MonkeyPatch, delay_ms: int) -> None:
     async with world(monkeypatch, RedisSettings(url=link.url)) as alive:
         link.delay_s = delay_ms / 1000

@@ -21,6 +21,7 @@ from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.redis_server import RedisServer
 from tests.redis_sets import PortServer, started
 
+SLOW_LOAD = "loading-process-events-interval-bytes 1024\n"
 Trouble = Callable[[RedisServer], Iterator[None]]
 
 
@@ -158,18 +159,16 @@ async def test_it_is_a_clean_503_and_over_when_its_cause_is(
 
 async def test_a_server_that_still_loads_is_waited_for(own_redis: RedisServer) -> None:
     """NOSCRIPT and LOADING after a restart: the first is never seen, the second is a 503."""
-    with own_redis.client() as admin:
-        admin.config_set("appendonly", "yes")
     connection = await open_connection(RedisSettings(url=own_redis.url))
     ledger = Ledger(connection)
     await ledger.store_policy("East", stored(), "file")
     await recovered(ledger)
     with own_redis.client() as admin:
         admin.eval("for n = 1, 60000 do redis.call('SET', 'k' .. n, n) end", 0)
-        admin.config_set("key-load-delay", "0")
+        admin.save()
     own_redis.kill()
     config = own_redis.folder / "redis.conf"
-    config.write_text(config.read_text() + "appendonly yes\nkey-load-delay 20\n")
+    config.write_text(config.read_text() + "key-load-delay 20\n" + SLOW_LOAD)
     starting = asyncio.create_task(asyncio.to_thread(own_redis.start))
     faults = set()
     async with asyncio.timeout(60):

@@ -51,6 +51,7 @@ async def test_a_failover_is_followed_and_the_zone_recovers(three: Watched, how:
     await ledger.store_policy("East", stored(launch_within_ms=500), "file")
     await recovered(ledger)
     assert (await ledger.admit("East", ask(1)))["decision"] == "grant"
+    three.keep()
     if how == "killed":
         three.primary.kill()
     elif how == "frozen":
