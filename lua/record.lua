@@ -25,7 +25,7 @@ record.FIELDS = {
 
 local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
 local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
-local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n%s%s'
+local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n'
 local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
 
 local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
@@ -71,17 +71,19 @@ function record.text(r)
   local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
   if r.adopted then marks = marks .. 'a' end
   local deadline = r.deadline - t0
-  return format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline), LETTER[r.state], r.outcome or '', marks,
+  local line = format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline),
+    LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r), owner, r.session or '')
+    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r))
+  return line .. owner .. (r.session or '') -- not by format, which ends a text at a zero byte
 end
 
 -- -> record or nil
 function record.read(id)
   local text = call('HGET', RES, id)
   if not text or text == '' then return nil end
-  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, request_id,
-    common, free = match(text, PATTERN)
+  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
+    request_id, common, free = match(text, PATTERN)
   local k = read_kin[common] or parse_kin(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local r = {
@@ -89,10 +91,12 @@ function record.read(id)
     deadline = t0 + (deadline == '' and k.answer_within or deadline),
     campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
     answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
-    outcome = outcome ~= '' and outcome, taken = marks == 't' or marks == 'ta', adopted = marks == 'a' or marks == 'ta',
-    request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id, owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+    outcome = outcome ~= '' and outcome, taken = sub(marks, 1, 1) == 't', adopted = sub(marks, -1) == 'a',
+    request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id,
+    owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
   }
-  r.launched_at, r.reported_at, r.ended_at, r.released_at = at(r, launched), at(r, reported), at(r, ended), at(r, released)
+  r.launched_at, r.reported_at = at(r, launched), at(r, reported)
+  r.ended_at, r.released_at = at(r, ended), at(r, released)
   return r
 end
 

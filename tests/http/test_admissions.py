@@ -1,5 +1,6 @@
 """*May I launch?*: what reaches the ledger, and what is answered."""
 
+import json
 import logging
 import re
 from typing import Any
@@ -13,7 +14,7 @@ from admission.http.auth import ANONYMOUS
 from admission.http.ids import Ids
 from admission.http.schemas import Decision
 from admission.model import Ask
-from tests.http.house import ASK, NOW, FakeDecider
+from tests.http.house import ASK, NOW, FakeDecider, Server
 
 
 async def test_a_grant_is_answered_in_the_order_of_the_description(http: ClientSession) -> None:
@@ -179,3 +180,24 @@ async def test_a_decision_is_logged_when_it_is_wanted(
         pass
     (record,) = [one for one in caplog.records if one.name == "admission.decisions"]
     assert (record.message, record.__dict__["fields"]["campaign"]) == ("grant", "collections")
+
+
+async def test_answers_of_a_batch_stand_in_the_order_of_the_asks(http: ClientSession) -> None:
+    asks = [ASK | {"request_id": f"r{n}"} for n in range(5)]
+    asks[2] = asks[2] | {"zone": "West"}
+    asks[3] = {"nothing": "right"}
+    async with http.post("/v1/admissions/batch", json={"requests": asks}) as answer:
+        results = (await answer.json())["results"]
+    assert [one.get("request_id") for one in results] == ["r0", "r1", "r2", None, "r4"]
+    assert [one["status"] for one in results] == [200, 200, 200, 422, 200]
+
+
+async def test_a_client_that_closes_is_told_that_the_connection_closes(server: Server) -> None:
+    body = json.dumps(ASK)
+    typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    head = f"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{typed}\r\n\r\n"
+    answer = await server.raw((head + body).encode())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert b"\r\nDate: " in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["decision"] == "grant"

@@ -41,6 +41,27 @@ async def test_one_operation_goes_at_once_and_the_next_ones_share_a_call():
     assert [len(ops) for _, ops in server.calls] == [1, 3]
 
 
+async def test_many_that_find_a_zone_idle_go_in_two_calls_and_stay_in_order():
+    server = Server()
+    commit = GroupCommit(server.send)
+    many = [commit.submit("East", {"n": n}) for n in range(group.HALF_FROM + 1)]
+    await settle()
+    server.gate.set()
+    assert await asyncio.gather(*many) == [10 * n for n in range(group.HALF_FROM + 1)]
+    half = (group.HALF_FROM + 1) // 2
+    assert [len(ops) for _, ops in server.calls] == [group.HALF_FROM + 1 - half, half]
+
+
+async def test_operations_that_go_together_are_answered_together():
+    server = Server()
+    commit = GroupCommit(server.send)
+    server.gate.set()
+    together = commit.submit_all("East", [{"n": 1}, {"n": 2}], 2)
+    alone = commit.submit("East", {"n": 3})
+    assert await asyncio.gather(together, alone) == [[10, 20], 30]
+    assert [len(ops) for _, ops in server.calls] == [3]
+
+
 async def test_zones_do_not_wait_for_each_other():
     server = Server()
     commit = GroupCommit(server.send)

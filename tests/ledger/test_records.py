@@ -1,0 +1,84 @@
+"""What a reservation is stored as: short, and nothing that was said is lost."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from tests.ledger.hand import Hand, ask, end
+
+BYTES_MAX = 100  # of a plain call's record; a hundred thousand of them are live at once
+
+TEXTS = [
+    "plain",
+    "two words",
+    "a\nb",
+    "\n",
+    "ends in a space ",
+    "ümläut",
+    "a\u0000b",
+    "=",
+    "x" * 128,
+]
+
+
+def many(client: redis.Redis) -> Hand:
+    return Hand(client, capacity={"sip": 5000}, mpps={"m1": {"sip": 100}})
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_owner_and_session_come_back_as_they_were_told(redis_sync: redis.Redis, text: str):
+    hand = many(redis_sync)
+    launched = {"op": "launched", "id": ask("x")["id"], "session": text, "port_taken": False}
+    hand.call(ask("x", owner=text), launched)
+    found = hand.one({"op": "get", "id": ask("x")["id"]})
+    assert (found["owner"], found["session"]) == (text, text)
+
+
+def test_every_time_of_a_call_comes_back(redis_sync: redis.Redis):
+    hand = many(redis_sync)
+    granted_at = hand.now
+    hand.call(ask("x", mpp="m1"))
+    hand.after(700)
+    hand.call({"op": "launched", "id": ask("x")["id"], "port_taken": True})
+    hand.after(900)
+    hand.call(end("x") | {"ended_at": hand.now - 5})
+    found = hand.one({"op": "get", "id": ask("x")["id"]})
+    times = ("granted_at", "visible_by", "launched_at", "reported_at", "ended_at", "released_at")
+    told = {name: found[name] - granted_at for name in times}
+    assert told == {
+        "granted_at": 0,
+        "visible_by": 1,
+        "launched_at": 700,
+        "reported_at": 1600,
+        "ended_at": 1595,
+        "released_at": 1600,
+    }
+    assert (found["state"], found["outcome"], found["taken"]) == ("ended", "completed", True)
+    assert found["pools"] == ["channel:sip", "mpp:m1:sip", "campaign:c"]
+
+
+@pytest.mark.parametrize("request_id", ["mine", "r-", "r-00000000001", "r-0000000000x", "a:b"])
+def test_a_repeat_is_known_by_whatever_name(redis_sync: redis.Redis, request_id: str):
+    hand = many(redis_sync)
+    asked = ask("x", request_id=request_id)
+    first, again = hand.call(asked, asked | {"id": "00000000002"})
+    assert again["repeated"] is True
+    assert again["reservations"][0]["id"] == first["reservations"][0]["id"]
+    assert hand.one({"op": "get", "id": asked["id"]})["request_id"] == request_id
+
+
+def test_a_plain_record_is_short(redis_sync: redis.Redis):
+    hand = many(redis_sync)
+    hand.call(ask("x", mpp="m1", owner="dialer-1"))
+    assert redis_sync.hstrlen(hand.keys[1], ask("x")["id"]) < BYTES_MAX
+
+
+def test_a_call_may_touch_more_pools_than_one_command_writes(redis_sync: redis.Redis):
+    hand = many(redis_sync)
+    asks: list[dict[str, Any]] = [ask(f"n{n}", campaign=f"c{n}") for n in range(2500)]
+    assert {one["decision"] for one in hand.call(*asks)} == {"grant"}
+    status = hand.one({"op": "status"})["pools"]
+    in_use = {one["pool"]: one["in_use"] for one in status}
+    assert in_use["channel:sip"] == 2500
+    assert sum(in_use.get(f"campaign:c{n}", 0) for n in range(2500)) == 2500
