@@ -16,7 +16,7 @@ import java.util.regex.Pattern;
  * </pre>
  *
  * The environment variable ADMISSION_TOKEN has the token, where one is needed. Exit codes: 0 the
- * call was granted and reported, 1 it was denied, 3 nobody answered (then: do not launch).
+ * call was granted and reported, 1 it was denied, 2 usage, 3 nobody answered (then: do not launch).
  */
 public final class Dialer {
     private static final int TRIES = 4;
@@ -39,6 +39,10 @@ public final class Dialer {
     }
 
     public static void main(String[] arguments) throws InterruptedException {
+        if (arguments.length != 2) {
+            System.err.println("usage: java Dialer.java SERVICE_URL CAMPAIGN");
+            System.exit(2);
+        }
         try {
             System.exit(new Dialer(arguments[0]).dial(arguments[1]));
         } catch (IOException nobody) {

@@ -23,5 +23,7 @@ async def dial(service: str, platform: str, numbers: list[str]) -> None:
                 print(f"{number}: launched on {grant.channel}")
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 service = os.environ.get("ADMISSION_URL", "http://127.0.0.1:8080")
 asyncio.run(dial(service, sys.argv[1], sys.argv[2:]))

@@ -87,8 +87,14 @@ class BlockingGrant:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # What is said after an `ended` of the block's own is not heard.
-        self.ended(Outcome.COMPLETED if kind is None else Outcome.UNKNOWN)
+        outcome = Outcome.COMPLETED if kind is None else Outcome.UNKNOWN
+        moment = self.grant.zone_now()
+
+        def leave() -> None:
+            if not self.grant.over:
+                self.grant.ended(outcome, ended_at=moment)
+
+        self._client.soon(leave)
         self.settled(SETTLE_S)
 
 

@@ -99,6 +99,10 @@ class GrantDesk:
 
         self._outbox.put(grant.id, verb, body, told)
 
+    def keep(self, grant: Grant) -> None:
+        """Renew it from now on."""
+        self._keeper.keep(grant)
+
     def forget(self, grant: Grant) -> None:
         """Renew it no longer."""
         self._keeper.forget(grant)

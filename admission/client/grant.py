@@ -28,6 +28,9 @@ class Desk(Protocol):
     def report(self, grant: "Grant", verb: str, body: dict[str, Any]) -> None:
         """Send a report in the background."""
 
+    def keep(self, grant: "Grant") -> None:
+        """Renew it from now on."""
+
     def forget(self, grant: "Grant") -> None:
         """Renew it no longer."""
 
@@ -76,6 +79,7 @@ class Grant:
         self.answered: Reported | None = None
         self._desk = desk
         self._over = False
+        self._unsure = False
 
     def __repr__(self) -> str:
         return f"<Grant {self.id} {self.channel}>"
@@ -102,8 +106,8 @@ class Grant:
 
     @property
     def over(self) -> bool:
-        """It was reported as ended, or handed over."""
-        return self._over
+        """It was reported as ended, if only as `unknown`, or handed over."""
+        return self._over or self._unsure
 
     def launch_within_s(self) -> float:
         """Seconds in which it may be launched still; 0 or less: it must not be launched."""
@@ -124,12 +128,15 @@ class Grant:
         """The call was launched.
 
         Args:
-            port_taken: it rings or is connected, for sure.
+            port_taken: it rings or is connected, for sure; after an `unknown` it is heard of again.
             session_id: the platform's name for it.
             mpp: the MPP that placed it.
         """
-        if self._over:
+        if self._over or (self._unsure and not port_taken):
             return
+        if self._unsure:
+            self._unsure = False
+            self._desk.keep(self)
         self.port_taken = self.port_taken or port_taken
         self.session_id = session_id or self.session_id
         self.mpp = mpp or self.mpp
@@ -142,7 +149,7 @@ class Grant:
         platform_code: str | None = None,
         ended_at: int | None = None,
     ) -> None:
-        """The call is over, now. What is said after the first time is not heard.
+        """The call is over, now. Said once; only after `unknown` something may be said again.
 
         Args:
             outcome: one of `Outcome`. `unknown`: it may be up still, or come to be.
@@ -161,12 +168,15 @@ class Grant:
             body["ended_at"] = math.floor(moment)
         if platform_code:
             body["platform_code"] = platform_code
-        self._leave()
+        self._unsure = said is Outcome.UNKNOWN
+        self._over = not self._unsure
+        self._desk.forget(self)
         self._desk.report(self, "end", body)
 
     def handed_over(self) -> None:
         """From now on somebody else reports: the application's page, through `report_url`."""
-        self._leave()
+        self._over = True
+        self._desk.forget(self)
 
     async def settled(self, timeout_s: float | None = None) -> Reported | None:
         """Wait until all reports so far are answered.
@@ -205,10 +215,6 @@ class Grant:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._over:
+        if not self.over:
             self.ended(Outcome.COMPLETED if kind is None else Outcome.UNKNOWN)
         await self.settled(SETTLE_S)
-
-    def _leave(self) -> None:
-        self._over = True
-        self._desk.forget(self)

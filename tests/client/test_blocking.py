@@ -38,6 +38,16 @@ async def test_a_block_that_raises_reports_unknown(house: House):
     assert (await found(house, ids[0]))["outcome"] == "unknown"
 
 
+async def test_what_is_given_up_stays_unknown_when_its_block_ends(house: House):
+    def dial() -> str:
+        with BlockingClient(house.url) as client, client.admission("collections") as grant:
+            grant.ended("unknown")
+            return grant.id
+
+    id = await asyncio.to_thread(dial)
+    assert (await found(house, id))["outcome"] == "unknown"
+
+
 async def test_many_threads_share_one_client(house: House):
     def dial() -> int:
         with BlockingClient(house.url, owner="threads") as client:

@@ -82,6 +82,34 @@ async def test_what_the_dialer_says_of_the_end_is_what_is_reported_once(
         grant.ended("exploded")
 
 
+async def test_an_unknown_call_whose_end_is_learnt_later_has_ended(
+    house: House, client: AdmissionClient
+):
+    async with client.admission("collections") as grant:
+        grant.launched()
+        grant.ended("unknown")
+        grant.launched()
+        assert grant.over
+    assert (await found(house, grant.id))["outcome"] == "unknown"
+    grant.ended("no_answer")
+    await grant.settled()
+    over = await found(house, grant.id)
+    assert (over["state"], over["outcome"]) == ("ended", "no_answer")
+
+
+async def test_an_unknown_call_that_is_heard_of_again_is_held_again(
+    house: House, client: AdmissionClient
+):
+    async with client.admission("collections") as grant:
+        grant.ended("unknown")
+        grant.launched(port_taken=True, session_id="s-1")
+        assert not grant.over
+        await grant.settled()
+        up = await found(house, grant.id)
+        assert (up["state"], up.get("outcome")) == ("live", None)
+    assert (await found(house, grant.id))["outcome"] == "completed"
+
+
 async def test_the_end_is_said_in_the_zones_time_and_never_too_late(
     house: House, client: AdmissionClient
 ):
