@@ -57,7 +57,7 @@ def test_an_end_lowers_a_kept_ceiling_that_counts_it():
     zone, id_ = full(DEDICATED)
     zone.wait(4000).photo(sip=10, h323=0).wait(1).photo(sip=9, h323=0)
     assert zone.pool()["limit"] == 11
-    zone.end(id_, "failed")
+    zone.end(id_, "bad_number")
     assert zone.pool()["limit"] == 10
 
 
