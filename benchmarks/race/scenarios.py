@@ -112,7 +112,14 @@ SCENARIOS: Final = (
         claim_high_ms=4_000,
         foreign_per_s=INBOUND,
     ),
-    Scenario(name="ports-20", title="inbound, 20 ports", ports=20, foreign_per_s=0.07, dialers=4),
+    Scenario(
+        name="ports-20",
+        title="inbound, 20 ports",
+        ports=20,
+        foreign_per_s=0.07,
+        dialers=4,
+        lasts_ms=900_000,
+    ),
     Scenario(
         name="ports-2000",
         title="inbound, 2,000 ports",
