@@ -283,5 +283,5 @@ async def test_a_continue_is_given_when_expected(server: Server) -> None:
 )
 async def test_headers_too_long_or_too_many_are_refused(server: Server, head: bytes) -> None:
     answer = await server.raw(head)
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b" 400 " in answer.split(b"\r\n")[0]
     assert b"application/problem+json" in answer
