@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from admission import __version__
 from admission.config import load_settings
 from tests.tools import tool
 
@@ -158,6 +159,11 @@ def test_every_container_has_probes_and_no_rights() -> None:
             True,
         )
         assert rights["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_pods_run_this_version() -> None:
+    (container,) = workloads()["admission"]["spec"]["containers"]
+    assert container["image"] == f"admission:{__version__}"
 
 
 @pytest.mark.parametrize("where", ["compose", "kubernetes"])
