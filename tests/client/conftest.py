@@ -9,6 +9,13 @@ from tests.client.house import ZONE, take_your_time
 from tests.service.house import House, house_of, settings_of
 
 
+@pytest.fixture(autouse=True)
+def all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever leaves a block waits for its reports, however busy this machine is."""
+    for room in ("grant", "blocking"):
+        monkeypatch.setattr(f"admission.client.{room}.SETTLE_S", 60.0)
+
+
 @pytest.fixture
 async def house(redis_url: str) -> AsyncIterator[House]:
     async with house_of(settings_of(ZONE, redis_url)) as opened:
