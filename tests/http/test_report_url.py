@@ -8,7 +8,8 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from admission.http.capability import token_for
+from admission.http.capability import Capabilities, token_for
+from admission.http.keys import CAPABILITIES
 from tests.http.house import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"
@@ -149,7 +150,9 @@ async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
         return known[anew]
 
     decider.secret = secret  # type: ignore[method-assign]
-    async with serving(create_app(decider)) as server:
+    app = create_app(decider)
+    app[CAPABILITIES] = Capabilities(decider, clock=lambda: 1000.0)  # no second goes by
+    async with serving(app) as server:
         path = f"/r/{token_for(b'new', ID, 'collections')}/end"
         async with server.http.post(path) as answer:
             assert answer.status == 200
