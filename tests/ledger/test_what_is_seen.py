@@ -67,6 +67,18 @@ def test_the_last_denies_are_told_newest_first_each_once(zone: VirtualZone) -> N
     }
 
 
+def test_who_asks_most_hides_no_other(zone: VirtualZone) -> None:
+    asks = [("a", n) for n in range(20)] + [("b", n) for n in range(2)]
+    one = {"op": "admit", "channel": "sip", "count": 1, "min_count": 1, "body": "b"}
+    zone.call(
+        [
+            one | {"id": f"{campaign}{n}", "request_id": f"{campaign}{n}", "campaign": campaign}
+            for campaign, n in asks
+        ]
+    )
+    assert {one["campaign"] for one in zone.one("status")["denied"]} == {"a", "b"}
+
+
 def test_a_grant_and_a_dry_run_are_no_denies(zone: VirtualZone) -> None:
     ask(zone, "a1", count=2)
     ask(zone, "a2", dry_run=True)
