@@ -58,7 +58,7 @@ def token_of(role: Role) -> str:
 async def served(redis_url: str) -> AsyncIterator[tuple[Server, Service]]:
     """The real service, a token for each role, and nobody who waits: time is for requests."""
     settings = Settings(
-        redis=RedisSettings(url=redis_url),
+        redis=RedisSettings(url=redis_url, timeout_ms=10_000),
         limits=LimitSettings(waiters=0),
         zones={name: parse_policy(zone) for name, zone in ZONES.items()},
     )

@@ -128,7 +128,7 @@ async def granted(http: ClientSession, zone: str, campaign: str) -> str:
 @pytest.fixture
 async def house(redis_url: str) -> AsyncIterator[House]:
     zones = {name: parse_policy(POLICY) for name in ("East", "West")}
-    settings = Settings(redis=RedisSettings(url=redis_url), zones=zones)
+    settings = Settings(redis=RedisSettings(url=redis_url, timeout_ms=10_000), zones=zones)
     async with open_service(settings, Telemetry()) as service:
         app = create_app(service, credentials=Credentials(TOKENS), default_zone="East")
         async with serving(app) as server:

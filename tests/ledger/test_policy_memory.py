@@ -28,7 +28,7 @@ class Replica:
         self.calls = 0
 
     async def __aenter__(self) -> "Replica":
-        self.connection = await open_connection(RedisSettings(url=self._url))
+        self.connection = await open_connection(RedisSettings(url=self._url, timeout_ms=10_000))
         statistics = Statistics(on_batch=self._count)
         self.ledger = Ledger(self.connection, statistics=statistics, on_policy=self._learn)
         return self
