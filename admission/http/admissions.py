@@ -7,6 +7,7 @@ while the time to launch what they were granted runs. Such asks belong into requ
 import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -185,6 +186,11 @@ def digest_of(ask: Ask) -> str:
 
     How long to wait, who owns it and whether to explain may differ between an ask and its repeat.
     """
-    deciding = (ask.channel, ask.count, ask.min_count, ask.application, ask.mpp, sorted(ask.pools))
+    pools = tuple(sorted(ask.pools))
+    return _digest((ask.channel, ask.count, ask.min_count, ask.application, ask.mpp, pools))
+
+
+@lru_cache(maxsize=1024)  # nearly all asks of a dialer are alike
+def _digest(deciding: tuple[object, ...]) -> str:
     digest = blake2b(repr(deciding).encode(), digest_size=8).digest()
     return urlsafe_b64encode(digest)[:-1].decode()
