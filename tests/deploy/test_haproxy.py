@@ -75,16 +75,20 @@ class Balanced:
         except OSError:
             return 0, None
 
-    def ask(self, **more: Any) -> dict[str, Any]:
-        """As a dialer asks: who loses an answer repeats, with the same request_id."""
-        body = {"campaign": "collections", "request_id": f"r-{time.monotonic_ns()}", **more}
-        answers = (self.call("/v1/admissions", body) for _ in range(TRIES))
+    def said(self, path: str, body: Any) -> dict[str, Any]:
+        """As a dialer says it: who loses an answer repeats, for once and twice are the same."""
+        answers = (self.call(path, body) for _ in range(TRIES))
         return dict(next(answer for status, answer in answers if status == 200))
+
+    def ask(self, **more: Any) -> dict[str, Any]:
+        request_id = f"r-{time.monotonic_ns()}"
+        return self.said(
+            "/v1/admissions", {"campaign": "collections", "request_id": request_id, **more}
+        )
 
     def end(self, granted: dict[str, Any]) -> None:
         for one in granted["reservations"]:
-            status, _ = self.call(f"/v1/reservations/{one['id']}/end", {})
-            assert status == 200
+            assert self.said(f"/v1/reservations/{one['id']}/end", {})["state"] == "ended"
 
     def stop(self) -> None:
         self._process.terminate()
