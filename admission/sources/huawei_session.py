@@ -13,7 +13,6 @@ nothing was asked for two minutes.
 import asyncio
 import logging
 import random
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # Between an event poll's answer and the next poll, as the platform's documents want it.
 EVENT_GAP_S: Final = (0.2, 0.5)
+ABANDON_S_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,9 @@ class OwnSession:
         """Stop without signing out: somebody else has the agent's session now."""
         self._ticket = None
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        # Not awaited as such: who is cancelled while waiting here must hear of it, and nothing
+        # that a connection still does may hold up the end.
+        await asyncio.wait({self._task}, timeout=ABANDON_S_MAX)
 
     async def _run(self) -> None:
         while True:
