@@ -32,7 +32,6 @@ BEAT_S: Final = 1.0
 LOOKS: Final = 20  # lines of a zone that ask again at each beat, in turn, though nothing rang
 
 _EVERYWHERE: Final = ""  # no zone is called that
-
 Op = dict[str, Any]
 
 

@@ -86,7 +86,12 @@ MAY_KNOW_TOO: Final = {
 }
 NOT_IN_VALUES: Final = {"asyncio", "redis", "aiohttp", "time", "socket"}
 # What users and the command line start with.
-ENTRY_POINTS: Final = {"admission.cli", "admission.worker", "admission.client.portal"}
+ENTRY_POINTS: Final = {
+    "admission.cli",
+    "admission.worker",
+    "admission.client.portal",
+    "admission.sim.virtual_time",  # tests and the race run in it
+}
 
 
 def module_of(path: Path) -> str:
