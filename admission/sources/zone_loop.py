@@ -125,7 +125,9 @@ class ZoneLoop:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        while True:
+        task = asyncio.current_task()
+        # A cancellation that got lost on the way, in whatever library, ends the loop all the same.
+        while task is None or not task.cancelling():
             await self._step()
             await self._pause()
 
