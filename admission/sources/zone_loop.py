@@ -127,8 +127,10 @@ class ZoneLoop:
         """Poll until cancelled."""
         task = asyncio.current_task()
         # A cancellation that got lost on the way, in whatever library, ends the loop all the same.
-        while task is None or not task.cancelling():
+        while True:
             await self._step()
+            if task and task.cancelling():
+                return
             await self._pause()
 
     def poke(self) -> None:
