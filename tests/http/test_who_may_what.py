@@ -148,6 +148,7 @@ def url_of(house: House, path: str, target: Target) -> str:
         id=target.reservation,
         token=genuine,
         agent="1001",
+        file="app.css",
     )
 
 
