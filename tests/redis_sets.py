@@ -1,4 +1,6 @@
-"""Several real Redis servers that belong together: replicas with sentinels, and clusters.
+"""Several real Redis servers that belong together: replicas with sentinels.
+
+Clusters: redis_clusters.py.
 
 All on TCP ports of 127.0.0.1 below the range that the kernel gives to clients.
 """
@@ -6,22 +8,19 @@ All on TCP ports of 127.0.0.1 below the range that the kernel gives to clients.
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import redis
 import trustme
-from redis.crc import key_slot
 
-from admission.ledger.keys import zone_keys
 from tests.redis_server import RedisServer
 
 PORTS = range(12_000, 22_000)
 BUS = 10_000  # a cluster node also listens at its port plus this
-SLOTS = 16_384
 TRIES = 20
 PATIENCE_S = 30.0
 POLL_S = 0.02
@@ -136,10 +135,10 @@ def _is_free(port: int) -> bool:
         return True
 
 
-async def until(true: Callable[[], bool], what: str) -> None:
+async def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait for something that no event tells."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_S
+    deadline = loop.time() + patience_s
     while loop.time() < deadline:
         try:
             if true():
@@ -147,7 +146,7 @@ async def until(true: Callable[[], bool], what: str) -> None:
         except redis.RedisError:
             pass
         await asyncio.sleep(POLL_S)
-    raise AssertionError(f"not within {PATIENCE_S:.0f} s: {what}")
+    raise AssertionError(f"not within {patience_s:.0f} s: {what}")
 
 
 @dataclass
@@ -220,123 +219,8 @@ def _sees_all(sentinel: PortServer, sentinels: int) -> bool:
     return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == sentinels - 1)
 
 
-def slot_of(zone: str) -> int:
-    """Where the zone's keys are."""
-    return int(key_slot(zone_keys("adm", zone)[0].encode()))
-
-
-def keys_in(node: PortServer, slot: int) -> list[bytes]:
-    """The keys of a slot that this node has."""
-    return list(node.call("CLUSTER", "GETKEYSINSLOT", slot, 1000))
-
-
-@dataclass
-class Cluster:
-    """Primaries with a third of the slots each, and their replicas, if any."""
-
-    primaries: list[PortServer]
-    replicas: list[PortServer]
-
-    @property
-    def nodes(self) -> list[PortServer]:
-        return self.primaries + self.replicas
-
-    @property
-    def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{one.port}" for one in self.nodes)
-        return f"redis+cluster://{hosts}"
-
-    def owner(self, zone: str) -> PortServer:
-        """The primary of a zone, as the slots were dealt."""
-        return self.primaries[slot_of(zone) * 3 // SLOTS]
-
-    def zone_of(self, primary: int, prefix: str = "zone") -> str:
-        """The name of a zone that lives on that primary."""
-        names = (f"{prefix}{n}" for n in range(1000))
-        return next(one for one in names if self.owner(one) is self.primaries[primary])
-
-
-class Move:
-    """A slot on its way from one node to another, in the steps of an operator's tool."""
-
-    def __init__(self, cluster: Cluster, zone: str) -> None:
-        self.slot = slot_of(zone)
-        self.source = cluster.owner(zone)
-        self.target = next(one for one in cluster.primaries if one is not self.source)
-        self.nodes = cluster.primaries
-
-    def begin(self) -> None:
-        ids = {one: one.call("CLUSTER", "MYID").decode() for one in (self.source, self.target)}
-        self.target.call("CLUSTER", "SETSLOT", self.slot, "IMPORTING", ids[self.source])
-        self.source.call("CLUSTER", "SETSLOT", self.slot, "MIGRATING", ids[self.target])
-
-    def carry(self, keys: list[bytes]) -> None:
-        for key in keys:
-            self.source.call("MIGRATE", "127.0.0.1", self.target.port, key, 0, 5000)
-
-    def end(self) -> None:
-        self._give(self.target)
-
-    def back(self) -> None:
-        """Undo it."""
-        self.source, self.target = self.target, self.source
-        self.begin()
-        self.carry(keys_in(self.source, self.slot))
-        self._give(self.target)
-
-    def _give(self, owner: PortServer) -> None:
-        owned = owner.call("CLUSTER", "MYID").decode()
-        for node in (self.target, self.source, *self.nodes):
-            node.call("CLUSTER", "SETSLOT", self.slot, "NODE", owned)
-
-
-@asynccontextmanager
-async def cluster(replicas: bool = False, **options: Any) -> AsyncIterator[Cluster]:
-    """Three primaries, each with a replica or none, that agree that all is well."""
-    options = {"cluster_enabled": "yes", "cluster_node_timeout": "1000", **options}
-    options["cluster_replica_validity_factor"] = "0"  # a replica of any age may be promoted
-    with _nodes(6 if replicas else 3, options) as nodes:
-        for n, node in enumerate(nodes):
-            node.call("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
-        for n, node in enumerate(nodes):
-            for other in nodes[n + 1 :]:
-                node.call("CLUSTER", "MEET", "127.0.0.1", other.port)
-        primaries, seconds = nodes[:3], nodes[3:]
-        for n, node in enumerate(primaries):
-            slots = range(-(-SLOTS * n // 3), -(-SLOTS * (n + 1) // 3))
-            node.call("CLUSTER", "ADDSLOTS", *slots)
-        await until(lambda: all(_knows(one, len(nodes)) for one in nodes), "all nodes have met")
-        for primary, second in zip(primaries, seconds, strict=False):
-            second.call("CLUSTER", "REPLICATE", primary.call("CLUSTER", "MYID").decode())
-        if seconds:
-            await until(lambda: all(map(is_followed, primaries)), "the replicas are in step")
-        await until(lambda: all(is_well(one) for one in nodes), "the cluster is well")
-        yield Cluster(primaries, seconds)
-
-
 def is_followed(primary: PortServer) -> bool:
     """Whether its replica has a write that was made now: a new one thinks so a second early."""
     with primary.client() as client:
         client.flushall()
         return bool(client.wait(1, 1000) == 1)
-
-
-def is_well(node: PortServer) -> bool:
-    """Whether this node sees a whole cluster."""
-    return b"cluster_state:ok" in node.call("CLUSTER", "INFO")
-
-
-def _knows(node: PortServer, nodes: int) -> bool:
-    lines = node.call("CLUSTER", "NODES").splitlines()
-    return len(lines) == nodes and all(b"handshake" not in line for line in lines)
-
-
-@contextmanager
-def _nodes(n: int, options: dict[str, Any]) -> Iterator[list[PortServer]]:
-    with ExitStack() as stack:
-        found = []
-        for _ in range(n):
-            server = started(lambda port: PortServer(port, **options), bus=True)
-            stack.callback(server.stop)
-            found.append(server)
-        yield found

@@ -13,7 +13,8 @@ from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from admission.settings import RedisSettings
 from tests.ledger.test_ledger import ask, insist, stored
-from tests.redis_sets import Cluster, Move, PortServer, cluster, keys_in, slot_of, started
+from tests.redis_clusters import Cluster, Move, cluster, keys_in, slot_of
+from tests.redis_sets import PortServer, started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

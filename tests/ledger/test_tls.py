@@ -15,7 +15,8 @@ from admission.ledger.connection import connect
 from admission.ledger.ledger import Ledger
 from admission.settings import RedisSettings
 from tests.ledger.test_ledger import ask, recovered, stored
-from tests.redis_sets import Certificates, PortServer, cluster, started, watched
+from tests.redis_clusters import cluster
+from tests.redis_sets import Certificates, PortServer, started, watched
 from tests.tools import tool
 
 SLOW_MS = 5000  # handshakes on a loaded machine
