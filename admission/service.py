@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Final
@@ -97,9 +97,9 @@ class Service:
         """The zone's time in ms."""
         return await self._ledger.now(self._known(zone))
 
-    async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
+    def admit(self, zone: str, op: dict[str, Any]) -> Coroutine[Any, Any, Answer]:
         """May it launch?"""
-        return await self._waiting.admit(self._known(zone), op)
+        return self._waiting.admit(self._known(zone), op)
 
     async def admit_all(
         self, zone: str, ops: Sequence[dict[str, Any]]
@@ -192,9 +192,9 @@ class Service:
         """What was done by hand, newest first."""
         return await self._ledger.audit(self._known(zone), limit, before)
 
-    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
+    def secret(self, zone: str, *, anew: bool = False) -> Coroutine[Any, Any, bytes]:
         """What all replicas sign the zone's `report_url`s with."""
-        return await self._ledger.secret(self._known(zone), anew=anew)
+        return self._ledger.secret(self._known(zone), anew=anew)
 
     async def reload(self, zones: Mapping[str, ZonePolicy]) -> None:
         """The file was read again: what it says anew becomes live.

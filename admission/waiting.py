@@ -87,16 +87,20 @@ class Waiting:
 
         Cancelled, it leaves nothing behind: no place in a queue, and no grant.
         """
-        wait_ms = op.get("wait_ms", 0)
-        ask = {name: value for name, value in op.items() if name != "wait_ms"}
-        full = self._stopped or self._open >= self._limit
         try:
-            if not wait_ms or op.get("dry_run") or full:
-                return await self._ledger.admit(zone, ask)
-            return await self._admit_open(zone, ask, wait_ms)
+            if "wait_ms" not in op:
+                return await self._ledger.admit(zone, op)
+            ask = {name: value for name, value in op.items() if name != "wait_ms"}
+            if op["wait_ms"] and self._may_wait(op):
+                return await self._admit_open(zone, ask, op["wait_ms"])
+            return await self._ledger.admit(zone, ask)
         except asyncio.CancelledError:
-            self.withdraw(zone, ask)
+            self.withdraw(zone, op)
             raise
+
+    def _may_wait(self, op: Op) -> bool:
+        is_full = self._stopped or self._open >= self._limit
+        return not (is_full or op.get("dry_run"))
 
     async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
         """Decide many asks that do not wait; a fault stands in its place. Cancelled: as `admit`."""

@@ -18,7 +18,6 @@ from admission.errors import AdmissionError, Invalid
 from admission.http.auth import Caller
 from admission.http.batch import answer_each, answers_of
 from admission.http.bodies import load, parse, read_body, validate
-from admission.http.capability import signing_secret
 from admission.http.hangup import CancelledOnHangup, has_hung_up
 from admission.http.keys import CALLER, CAPABILITIES, DECIDER, IDS, TELEMETRY
 from admission.http.render import admission_answer, json_response
@@ -106,8 +105,9 @@ async def _decide_zone(
 ) -> Sequence[Answer | BaseException]:
     started = perf_counter()
     try:
-        secret = await signing_secret(request, zone)
-        answers = await request.app[DECIDER].admit_all(zone, [op for _, _, op in asks])
+        decider = request.app[DECIDER]
+        secret = await decider.secret(zone)
+        answers = await decider.admit_all(zone, [op for _, _, op in asks])
     except Exception as fault:
         return [fault] * len(asks)
     seconds = perf_counter() - started
@@ -135,21 +135,24 @@ def _shown(
 ) -> Answer:
     """The decision as it is told; counted, and remembered if it must be taken back."""
     zone, ask, op = asked
+    app = request.app
     if answer["granted"] and not ask.dry_run:
         granted.append((zone, op))
-    request.app[TELEMETRY].decided(zone, answer, seconds)
+    app[TELEMETRY].decided(zone, answer, seconds)
     shown = admission_answer(answer, zone, ask.campaign)
     log_decision(shown)
-    request.app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
+    app[CAPABILITIES].add_links(request, secret, shown, ask.campaign)
     return shown
 
 
 async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
     zone = _zone_of(request, ask)
-    secret = await signing_secret(request, zone)
+    app = request.app
+    decider = app[DECIDER]
+    secret = await decider.secret(zone)  # before anything is granted
     started = perf_counter()
-    op = ask_to_op(ask, request[CALLER], request.app[IDS].new)
-    answer = await request.app[DECIDER].admit(zone, op)
+    op = ask_to_op(ask, request[CALLER], app[IDS].new)
+    answer = await decider.admit(zone, op)
     # A wait for room says nothing of how fast decisions are.
     seconds = None if ask.wait_ms else perf_counter() - started
     return _shown(request, (zone, ask, op), answer, seconds, secret, granted)

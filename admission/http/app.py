@@ -20,9 +20,11 @@ from admission.http.keys import (
     FEED,
     IDS,
     LIFECYCLE,
+    PORCH,
     RATE,
     TELEMETRY,
     Lifecycle,
+    Porch,
 )
 from admission.http.openapi import describe
 from admission.http.port import Decider
@@ -69,9 +71,21 @@ def create_app(
     app[FEED] = Feed(decider.status, clients_max=event_clients)
     app.on_shutdown.extend((_stop_waiting, _end_events))
     app[DOORS] = doors(served)
+    app[PORCH] = _porch(app)
     app[CAPABILITIES] = Capabilities(decider, public_url)
     app[DESCRIPTION] = Description(lambda: describe(served, __version__))
     return app
+
+
+def _porch(app: web.Application) -> Porch:
+    return Porch(
+        ids=app[IDS],
+        doors=app[DOORS],
+        credentials=app[CREDENTIALS],
+        rate=app[RATE],
+        telemetry=app[TELEMETRY],
+        lifecycle=app[LIFECYCLE],
+    )
 
 
 async def _stop_waiting(app: web.Application) -> None:

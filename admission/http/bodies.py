@@ -31,8 +31,6 @@ async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)
     """
     if not request.body_exists:
         return b""
-    if (request.content_length or 0) > BODY_BYTES_MAX:
-        raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
     try:
         body = await _whole(request)
     except TimeoutError:
@@ -45,11 +43,14 @@ async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)
 
 
 async def _whole(request: web.Request) -> bytes:
-    if request.content.is_eof():  # it came with its headers, as nearly always: no timer needed
-        body = request.content.read_nowait()
+    content = request.content
+    if content.is_eof():  # it came with its headers, as nearly always: no timer needed
+        body = content.read_nowait()
         if len(body) > BODY_BYTES_MAX:
             raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
         return body
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
     async with asyncio.timeout(_BODY_WAIT_S):
         return await request.read()
 

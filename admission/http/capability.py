@@ -13,13 +13,14 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from admission.errors import NotFound
 from admission.http.auth import Caller, Role
-from admission.http.keys import CAPABILITIES, DECIDER
+from admission.http.keys import CAPABILITIES
 from admission.http.port import Decider
 from admission.model import NAME, RESERVATION_ID, Answer
 
@@ -111,17 +112,15 @@ async def opened(request: web.Request) -> Held:
     return await request.app[CAPABILITIES].open(request.match_info["token"])
 
 
-async def signing_secret(request: web.Request, zone: str) -> bytes:
-    """What the links of that zone are signed with; asked for before anything is granted."""
-    return await request.app[DECIDER].secret(zone)
-
-
 def _own_url(request: web.Request) -> str:
     """This service as the caller of the request reached it."""
     host = request.headers.get(hdrs.HOST, "")
-    if not _HOST.fullmatch(host):
-        host = _socket_host(request)
-    return f"{request.scheme}://{host}"
+    return f"{request.scheme}://{host if _is_host(host) else _socket_host(request)}"
+
+
+@lru_cache(maxsize=64)  # callers reach it by few names
+def _is_host(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def _socket_host(request: web.Request) -> str:

@@ -1,6 +1,5 @@
 """The one wrapper around every handler: request id, credentials, problems, count."""
 
-import asyncio
 import re
 import secrets
 from collections.abc import Callable
@@ -12,14 +11,10 @@ from aiohttp.typedefs import Handler
 from admission.http.auth import ANONYMOUS, Caller
 from admission.http.keys import (
     CALLER,
-    CREDENTIALS,
-    DOORS,
-    IDS,
-    LIFECYCLE,
-    RATE,
+    PORCH,
     REQUEST_ID,
-    TELEMETRY,
     Door,
+    Porch,
 )
 from admission.http.problems import Unauthorized, problem_of, problem_response
 
@@ -34,56 +29,49 @@ _HUNG_UP: Final = 499
 @web.middleware
 async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, have it answered, and answer for whatever goes wrong."""
-    app = request.app
-    request_id = request_id_of(request, app[IDS].new_hex)
+    porch = request.app[PORCH]
+    request_id = request_id_of(request, porch.ids.new_hex)
     request[REQUEST_ID] = request_id
-    door = app[DOORS].get(request.match_info.handler, _NO_ROUTE)
+    door = porch.doors.get(request.match_info.handler, _NO_ROUTE)
     status = _HUNG_UP
     try:
-        response = await _answer(request, handler, door, request_id)
+        try:
+            _let_in(request, door, porch)
+            response = await handler(request)
+        except Exception as error:
+            response = problem_response(problem_of(error, request_id), error)
         status = response.status
     finally:
-        app[TELEMETRY].requested(door.path, status)
-    response.headers[X_REQUEST_ID] = request_id
-    response.headers[hdrs.SERVER] = SERVER_NAME
-    if app[LIFECYCLE].stopping:
+        porch.telemetry.requested(door.path, status)
+    headers = response.headers
+    headers[X_REQUEST_ID] = request_id
+    headers[hdrs.SERVER] = SERVER_NAME
+    if porch.lifecycle.stopping:
         response.force_close()
     return response
 
 
-async def _answer(
-    request: web.Request, handler: Handler, door: Door, request_id: str
-) -> web.StreamResponse:
-    try:
-        _let_in(request, door)
-        return await handler(request)
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        return problem_response(problem_of(error, request_id), error)
-
-
-def _let_in(request: web.Request, door: Door) -> None:
+def _let_in(request: web.Request, door: Door, porch: Porch) -> None:
     """Check who it is, whether it may, and whether it asks too fast.
 
     Who shows no token, or a wrong one, is counted by its address: so is guessing.
     """
     if door.roles is None:
         if door.is_limited:
-            _count(request, None)
+            _count(request, None, porch)
         return
     try:
-        caller = request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+        caller = porch.credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
     except Unauthorized:
-        _count(request, None)
+        _count(request, None, porch)
         raise
-    _count(request, caller)
+    _count(request, caller, porch)
     caller.require_role(door.roles)
     request[CALLER] = caller
 
 
-def _count(request: web.Request, caller: Caller | None) -> None:
-    rate = request.app[RATE]
+def _count(request: web.Request, caller: Caller | None, porch: Porch) -> None:
+    rate = porch.rate
     if rate.is_limited:
         is_known = caller is not None and caller is not ANONYMOUS
         rate.take(f"token {caller.name}" if caller and is_known else f"address {request.remote}")
@@ -95,5 +83,5 @@ def _random_id() -> str:
 
 def request_id_of(request: web.BaseRequest, new_id: Callable[[], str] = _random_id) -> str:
     """The caller's own id for this request, if it is fit for a log line; else a new one."""
-    given = request.headers.get(X_REQUEST_ID, "")
+    given = request.headers.get(X_REQUEST_ID)
     return given if given and _SANE_ID.fullmatch(given) else new_id()

@@ -104,7 +104,9 @@ class GroupCommit:
     def _queue(
         self, zone: str, ops: list[Operation], units: int, taken: int | None
     ) -> asyncio.Future[Any]:
-        lane = self._lanes.setdefault(zone, _Lane())
+        lane = self._lanes.get(zone)
+        if lane is None:
+            lane = self._lanes[zone] = _Lane()
         if len(lane.waiting) >= QUEUE_MAX:
             raise Unavailable(f"too many requests wait for zone {zone}")
         loop = asyncio.get_running_loop()
