@@ -12,10 +12,8 @@ def has_credit(zone: Zone, one: Reservation, t1: int) -> bool:
     """Whether the port was surely busy in a photograph ingested at `t1`, and is free now."""
     if one.adopted or one.granted_at <= zone.stepped_at:
         return False
-    had_port = one.taken or one.outcome in HAD_PORT
-    if zone.rules.credit_needs_port and not had_port:
-        return False
-    if one.outcome == "failed":
+    gives_back = (one.taken or one.outcome in HAD_PORT) and one.outcome != "failed"
+    if zone.rules.credit_needs_port and not gives_back:
         return False
     if not zone.rules.credit_needs_t1:
         return True
