@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from admission.errors import ConfigError, Unavailable
+from admission.garbage import settle
 from admission.http.app import create_app
 from admission.http.auth import Credentials
 from admission.http.connections import allow_many_files
@@ -55,6 +56,7 @@ async def serve_one(
         stack.callback(lambda: [task.cancel() for task in background])
 
         def listening(port: int) -> None:
+            settle()
             if on_listening is not None:
                 on_listening(port)
             elif announce:
