@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final
 from uuid import uuid4
@@ -29,6 +29,7 @@ from admission.settings import Settings
 from admission.sources.build import build_source
 from admission.sources.health import PollEvent
 from admission.sources.poller import Poller
+from admission.tasks import end_all
 from admission.telemetry import Telemetry
 from admission.waiting import Waiting
 
@@ -283,9 +284,7 @@ async def _prepared(service: Service) -> AsyncIterator[None]:
             preparing.add_done_callback(_log_failure)
         yield
     finally:
-        preparing.cancel()
-        with suppress(asyncio.CancelledError):
-            await preparing
+        await end_all(preparing)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -15,6 +15,7 @@ from redis.asyncio.client import PubSub
 
 from admission.ledger import keys
 from admission.ledger.connection import Client
+from admission.tasks import end_all
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,6 @@ TEXT_BYTES_MAX = 512
 LISTENERS_MAX = 1000
 IDLE_S = 10.0  # after so much silence the connection is probed
 REPLY_S = 2.0
-CANCEL_AGAIN_S = 0.1
 BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 2.0
 
@@ -67,10 +67,8 @@ class Bell:
     async def stop(self) -> None:
         """Hang up. Safe to call twice."""
         task, self._task = self._task, None
-        while task and not task.done():
-            # The client swallows a cancellation that meets it in the middle of connecting.
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+        if task:
+            await end_all(task)
 
     async def subscribed(self) -> None:
         """Wait until rings are heard."""

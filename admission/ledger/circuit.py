@@ -14,6 +14,7 @@ from typing import Final
 
 from admission.errors import Unavailable
 from admission.ledger.faults import OutOfReach
+from admission.tasks import end_all
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,7 @@ class Circuit:
     async def close(self) -> None:
         """Stop probing, for good."""
         if self._probing:
-            self._probing.cancel()
-            await asyncio.gather(self._probing, return_exceptions=True)
+            await end_all(self._probing)
 
     async def _probe_until_back(self) -> None:
         pause_s = PROBE_S_MIN

@@ -27,12 +27,12 @@ from admission.sim.demo_meter import LastWarning, Meter
 from admission.sim.demo_screen import Screen, screen
 from admission.sim.demo_table import summary
 from admission.sim.dialer import CALLS_MAX, SOUND, Dialer, Habits, Phone
+from admission.tasks import end_all
 from admission.terminal import is_terminal
 
 DIALERS_PER_ZONE: Final = 3  # of each campaign
 SECONDS_MAX: Final = 7 * 24 * 3600.0
 FOLDER_PREFIX: Final = "admission-demo-"
-CANCEL_AGAIN_S: Final = 1.0
 
 # What is wrong with some campaigns, and how the table says it.
 HABITS: Final[dict[str, tuple[Habits, str]]] = {
@@ -85,15 +85,7 @@ async def _run(
         with suppress(TimeoutError):
             async with asyncio.timeout(_limit_s(seconds)):
                 await stop.wait()
-        await _end(tasks)
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel them until all have ended: a cancel that meets a time-out may be taken for it."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+        await end_all(*tasks)
 
 
 async def _show(meter: Meter, shown: Screen, stop: asyncio.Event) -> None:

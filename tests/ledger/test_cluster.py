@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.exceptions import AskError
 
 from admission.errors import ConfigError, Unavailable
 from admission.ledger.bell import Bell
+from admission.ledger.cluster import ClusterClient
 from admission.ledger.connection import RedisConnection, connect, open_connection
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
@@ -111,6 +115,27 @@ async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_hal
     assert (await insist(lambda: ledger.admit(zone, ask(1))))["reason"] == "recovering"
     move.back()
     await ledger.close()
+
+
+async def test_a_cancellation_that_the_client_swallows_ends_the_call_all_the_same(
+    connection: RedisConnection,
+) -> None:
+    """As redis-py does now and then: the loop around its commands must not go on then."""
+    met = asyncio.Event()
+
+    async def swallows(node: Any) -> Any:
+        met.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise AskError("1 127.0.0.1:1")
+
+    assert isinstance(connection.client, ClusterClient)
+    call = asyncio.create_task(connection.client._run("{East}", swallows))
+    await met.wait()
+    call.cancel()
+    ended, _ = await asyncio.wait({call}, timeout=20)
+    assert ended
+    assert call.cancelled()
 
 
 async def test_the_two_prefixes_are_declared_and_no_key_has_their_name(
