@@ -126,7 +126,17 @@ function pools.keep(p)
   dirty[p.name] = p
 end
 
+-- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
+local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
+local function is_passing(p)
+  return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
+end
+
 local function saved(p)
+  if is_passing(p) then
+    p.hold = nil
+    if p.tat and tonumber(p.tat) <= now_us then p.tat = nil end
+  end
   local text, is_worth = { in_use = p.in_use }, p.in_use ~= 0
   for _, fields in ipairs({ SNAPSHOT, REST }) do
     for _, field in ipairs(fields) do

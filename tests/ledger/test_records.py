@@ -82,3 +82,13 @@ def test_a_call_may_touch_more_pools_than_one_command_writes(redis_sync: redis.R
     in_use = {one["pool"]: one["in_use"] for one in status}
     assert in_use["channel:sip"] == 2500
     assert sum(in_use.get(f"campaign:c{n}", 0) for n in range(2500)) == 2500
+
+
+def test_campaigns_that_policy_does_not_name_leave_no_pool_behind(redis_sync) -> None:
+    hand = Hand(redis_sync, campaigns={"*": {"rate_per_s": 50, "burst": 5}})
+    for n in range(20):
+        hand.call(ask(f"r{n}", campaign=f"new-{n}"))
+        hand.after(100)
+        hand.call(end(f"r{n}"))
+    pools = redis_sync.hkeys(hand.keys[4])
+    assert not [name for name in pools if name.startswith(b"campaign:new-")]

@@ -8,6 +8,7 @@ from tests.oracle.decide import admit
 from tests.oracle.due import serve
 from tests.oracle.ingest import ingest
 from tests.oracle.policy import Fields, Policy
+from tests.oracle.pools import in_use
 from tests.oracle.reports import report
 from tests.oracle.state import Rules, Zone
 from tests.oracle.views import get, lease, listed, status
@@ -35,6 +36,7 @@ class OracleLedger:
             run_id: the run id of the server.
             raw_us: the same clock in us; default: the ms begins.
         """
+        forget_passing(self.zone)
         idle_ms = tick(self.zone, raw_ms, raw_ms * 1000 if raw_us is None else raw_us)
         recover(self.zone, run_id, idle_ms)
         serve(self.zone)
@@ -45,6 +47,13 @@ class OracleLedger:
         twin = OracleLedger.__new__(OracleLedger)
         twin.zone = self.zone.copy()
         return twin
+
+
+def forget_passing(zone: Zone) -> None:
+    """Of a pool that policy does not name nothing is learnt for longer than somebody holds it."""
+    for pool in list(zone.held_for):
+        if zone.policy.is_wildcard(pool) and not in_use(zone, pool):
+            del zone.held_for[pool]
 
 
 def tick(zone: Zone, raw_ms: int, raw_us: int) -> int:
