@@ -126,8 +126,8 @@ def jain(shares: list[float]) -> float:
 async def equal(seconds: float) -> dict[str, Any]:
     """Two of equal weight; one asks 100 times as often."""
     async with scene(1, 20, 6.0) as world:
-        world.dial("often", 200)
-        world.dial("seldom", 2)
+        world.dial("often", 400)
+        world.dial("seldom", 4)
         await world.shares(seconds / 3)
         world.asked.clear()
         shares = await world.shares(seconds)
