@@ -80,13 +80,10 @@ def describe(op: Op, script: Any, oracle: Any) -> str:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Both ledgers of one zone, driven in step. Subclasses say where the script runs."""
+    """Both ledgers of one zone, driven in step. `client`: where the script runs; a subclass's."""
 
     zones = 0
-
-    def client(self) -> redis.Redis:
-        """The server that runs the script."""
-        raise NotImplementedError
+    client: Callable[[], redis.Redis]
 
     @initialize(policy=policies(), recovers=st.integers(0, 9), data=st.data())
     def begin(self, policy: dict[str, Any], recovers: int, data: st.DataObject) -> None:
