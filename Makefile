@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The dashboard's tests need a browser; what drives it is large, so it comes only where there is one.
 BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
 
+# One worker for each of two cores; whoever is done takes over tests of the other.
+SPREAD := -n 2 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint check faults fuzz soak faults-table docs clean bench bench-quick
 
@@ -25,7 +28,7 @@ demo: $(VENV)/.run ## install and show the service deciding for simulated dialer
 	ADMISSION__SERVER__PORT=$(PORT) $(BIN)/admission demo $(ARGS)
 
 test: $(VENV)/.dev ## run the tests; ARGS="-k bell" to choose
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest $(SPREAD) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
 	$(BIN)/ruff check .
@@ -34,10 +37,10 @@ lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
 
 faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
 	$(if $(ARGS),,rm -rf build/faults)
-	$(BIN)/pytest -m faults -n 2 tests/faults $(ARGS)
+	$(BIN)/pytest -m faults $(SPREAD) tests/faults $(ARGS)
 
 fuzz: $(VENV)/.dev ## send some 20,000 generated requests, as each role; ARGS="-k dialer"
-	$(BIN)/pytest -m fuzz -n 2 tests/fuzz $(ARGS)
+	$(BIN)/pytest -m fuzz $(SPREAD) tests/fuzz $(ARGS)
 
 soak: $(VENV)/.dev ## a quarter of an hour at half load with churn: nothing grows
 	ADMISSION_SOAK_S=900 $(BIN)/pytest -m faults -n 0 tests/faults/test_soak.py $(ARGS)

@@ -51,6 +51,17 @@ async def ledger(connection: RedisConnection) -> AsyncIterator[Ledger]:
     await one.close()
 
 
+@pytest.fixture
+async def hurried(three: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ledger]:
+    """Gives up after a second and a half: for calls that wait in vain."""
+    monkeypatch.setattr("admission.ledger.connection.DEADLINE_PART", 3.0)
+    opened = await connect(RedisSettings(url=three.url))
+    one = Ledger(opened)
+    yield one
+    await one.close()
+    await opened.close()
+
+
 async def opened(ledger: Ledger, zone: str) -> None:
     """A zone that can grant."""
     await ledger.store_policy(zone, stored(launch_within_ms=100), "file")
@@ -61,6 +72,14 @@ async def opened(ledger: Ledger, zone: str) -> None:
 
 def keys_of(node: PortServer, zone: str) -> list[bytes]:
     return keys_in(node, slot_of(zone))
+
+
+def refused(node: PortServer, code: str) -> int:
+    """How often this node has answered with that error since it was last asked."""
+    with node.client() as client:
+        found = client.info("errorstats").get(f"errorstat_{code}", {"count": 0})
+        client.config_resetstat()
+    return int(found["count"])
 
 
 def contents(node: PortServer) -> dict[bytes, bytes]:
@@ -94,27 +113,30 @@ async def test_a_map_that_is_out_of_date_is_corrected(three: Cluster, ledger: Le
     move.back()
 
 
-@pytest.mark.parametrize("moved", ["nothing", "some", "all"])
+@pytest.mark.parametrize(
+    ("moved", "code"), [("nothing", "TRYAGAIN"), ("some", "TRYAGAIN"), ("all", "ASK")]
+)
 async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_half_its_keys(
-    three: Cluster, connection: RedisConnection, moved: str
+    three: Cluster, ledger: Ledger, hurried: Ledger, moved: str, code: str
 ) -> None:
-    ledger, zone = Ledger(connection), three.zone_of(1, f"moving-{moved}")
+    zone = three.zone_of(1, f"moving-{moved}")
     await opened(ledger, zone)
     move = Move(three, zone)
     keys = keys_of(move.source, zone)
     move.begin()
     move.carry({"nothing": [], "some": keys[::2], "all": keys}[moved])
     before = contents(move.source), keys_of(move.target, zone)
+    refused(move.source, code)
 
     with pytest.raises(Unavailable):
-        await ledger.admit(zone, ask(1))
+        await hurried.admit(zone, ask(1))
 
+    assert refused(move.source, code) > 1  # asked again and again
     assert (contents(move.source), keys_of(move.target, zone)) == before
     move.carry(keys_of(move.source, zone))
     move.end()
     assert (await insist(lambda: ledger.admit(zone, ask(1))))["reason"] == "recovering"
     move.back()
-    await ledger.close()
 
 
 async def test_a_cancellation_that_the_client_swallows_ends_the_call_all_the_same(
