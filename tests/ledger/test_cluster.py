@@ -74,12 +74,16 @@ def keys_of(node: PortServer, zone: str) -> list[bytes]:
     return keys_in(node, slot_of(zone))
 
 
-def refused(node: PortServer, code: str) -> int:
-    """How often this node has answered with that error since it was last asked."""
+def refused(node: PortServer) -> int:
+    """How often this node has said, since this was last asked, that a slot moves.
+
+    6.2 says ASK where newer ones say TRYAGAIN: some of the keys are here.
+    """
     with node.client() as client:
-        found = client.info("errorstats").get(f"errorstat_{code}", {"count": 0})
+        errors = client.info("errorstats")
         client.config_resetstat()
-    return int(found["count"])
+    moving = [errors.get(f"errorstat_{code}", {"count": 0}) for code in ("ASK", "TRYAGAIN")]
+    return sum(int(one["count"]) for one in moving)
 
 
 def contents(node: PortServer) -> dict[bytes, bytes]:
@@ -113,11 +117,9 @@ async def test_a_map_that_is_out_of_date_is_corrected(three: Cluster, ledger: Le
     move.back()
 
 
-@pytest.mark.parametrize(
-    ("moved", "code"), [("nothing", "TRYAGAIN"), ("some", "TRYAGAIN"), ("all", "ASK")]
-)
+@pytest.mark.parametrize("moved", ["nothing", "some", "all"])
 async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_half_its_keys(
-    three: Cluster, ledger: Ledger, hurried: Ledger, moved: str, code: str
+    three: Cluster, ledger: Ledger, hurried: Ledger, moved: str
 ) -> None:
     zone = three.zone_of(1, f"moving-{moved}")
     await opened(ledger, zone)
@@ -126,12 +128,12 @@ async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_hal
     move.begin()
     move.carry({"nothing": [], "some": keys[::2], "all": keys}[moved])
     before = contents(move.source), keys_of(move.target, zone)
-    refused(move.source, code)
+    refused(move.source)
 
     with pytest.raises(Unavailable):
         await hurried.admit(zone, ask(1))
 
-    assert refused(move.source, code) > 1  # asked again and again
+    assert refused(move.source) > 1  # asked again and again
     assert (contents(move.source), keys_of(move.target, zone)) == before
     move.carry(keys_of(move.source, zone))
     move.end()
