@@ -8,8 +8,9 @@ from typing import Any
 
 from admission.cli_http import Api, Refused, path_of
 from admission.config import load_policies
-from admission.policy import ZonePolicy, digest, policy_json
+from admission.policy import digest, policy_json
 from admission.policy_diff import Difference, differences
+from admission.policy_zone import ZonePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from admission.config_environ import Overrides, overrides, variable
 from admission.config_tables import TableReader
 from admission.errors import ConfigError
 from admission.explain import Place, Problem, dotted
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.settings import Settings
 from admission.toml_lines import key_lines, line_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from admission.explain import Problem, did_you_mean
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
 from admission.settings_sources import BUILT_IN_SOURCES, COUNTED_CHANNELS
 

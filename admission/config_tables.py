@@ -17,7 +17,7 @@ from admission.config_checks import (
 )
 from admission.explain import Place, Problem, did_you_mean, problems_of
 from admission.model import Name
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.settings import (
     AuthSettings,
     LimitSettings,

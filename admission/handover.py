@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from admission.errors import NotFound
 from admission.ledger.guids import HandedGuids
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.sources.base import Source, TakesGuids
 
 

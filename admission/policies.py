@@ -12,7 +12,8 @@ from typing import Any
 
 from admission.errors import Invalid
 from admission.ledger.memory import StoredPolicy
-from admission.policy import ZonePolicy, compile_policy, digest, from_json, policy_json
+from admission.policy import compile_policy, digest, from_json, policy_json
+from admission.policy_zone import ZonePolicy
 from admission.sources.base import Source, is_polled
 from admission.sources.pace import ZonePoll
 from admission.sources.poller import Poller

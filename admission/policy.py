@@ -1,115 +1,38 @@
-"""The policy of one zone: the `[zones.X]` part of the configuration, and its compiled form.
+"""A zone's policy in and out of text, and as the ledger reads it.
 
 The operator's words come in once, as a `ZonePolicy`; what the ledger decides with is
 `compile_policy`, flat and without units, so that the script reads one field for each thing
-a request names. Nothing here knows Redis or a clock.
+a request names.
+
+What is not named there reaches the script as it was said, under its own name: a setting that the
+model gets is there for the script at once. A policy that an older version compiled lacks it, and
+may live on in Redis: the script reads what is new with a default.
 """
 
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from admission.errors import Invalid
-from admission.explain import problems_of, refuse
-from admission.model import Name, Strict, Text
-from admission.policy_checks import check
-from admission.policy_parts import (
-    APPLICATIONS_MAX,
-    CAMPAIGNS_MAX,
-    MPPS_MAX,
-    NAMED_POOLS_MAX,
-    ApplicationPolicy,
-    BreakerPolicy,
-    Burst,
-    CampaignKey,
-    CampaignPolicy,
-    ChannelNames,
-    Deadline,
-    Duration,
-    Headroom,
-    MppPolicy,
-    PerSecond,
-    PoolKey,
-    PoolPolicy,
-    Ports,
-    PriorityKey,
-    SourceNames,
-)
+from admission.explain import problems_of
+from admission.policy_parts import CampaignPolicy, MppPolicy, PoolPolicy
+from admission.policy_zone import ZonePolicy
 
 # EP tries an H.323 port before a SIP one; an `any` call is granted in the same order.
-ANY_ORDER = ("h323", "sip")
+ANY_ORDER: Final = ("h323", "sip")
+# Settings of a zone that the script knows in another form.
+OTHERWISE: Final = frozenset(
+    {
+        *("source", "sources", "source_zone", "ports"),
+        *("headroom", "adaptive_headroom", "foreign_growth_per_s", "call_takes"),
+        *("mpps", "applications", "campaigns", "pools"),
+    }
+)
 
 Fields: TypeAlias = dict[str, dict[str, Any]]
-
-
-def _as_text(value: object) -> object:
-    """A call centre's ccId is a number, and may be written as one."""
-    return str(value) if type(value) is int else value
-
-
-class ZonePolicy(Strict):
-    """Everything that an operator decides about one zone. Durations are milliseconds."""
-
-    source: Name | None = None
-    sources: SourceNames | None = None
-    source_zone: Annotated[Text, BeforeValidator(_as_text)] | None = None
-    channels: ChannelNames
-    ports: Literal["shared", "dedicated"] = "shared"
-    placement: Literal["platform", "controller"] = "platform"
-    headroom: Headroom = 0
-    adaptive_headroom: Headroom = "3%"
-    foreign_growth_per_s: PerSecond = 0
-    rate_per_s: PerSecond = 0
-    burst: Burst = 0
-    shadow: bool = False
-
-    launch_within_ms: Annotated[Duration, Field(ge=1)] = 1_000
-    claim_within_ms: Duration = 2_000
-    visibility_lag_ms: Duration = 500
-    end_notice_ms: Duration = 200
-    release_within_ms: Duration = 0
-    poll_interval_ms: Annotated[Duration, Field(ge=10)] = 1_000
-    poll_min_ms: Annotated[Duration, Field(ge=10)] = 200
-    max_age_ms: Duration = 10_000
-    answer_within_ms: Deadline = 150_000
-    max_call_ms: Deadline = 3_600_000
-    retention_ms: Duration = 120_000
-
-    capacity: dict[Name, Ports] = Field(default_factory=dict)
-    call_takes: dict[Name, ChannelNames] = Field(default_factory=dict)
-    priority_reserve: dict[PriorityKey, Ports] = Field(default_factory=dict)
-    mpps: dict[Name, MppPolicy] = Field(default_factory=dict, max_length=MPPS_MAX)
-    applications: dict[Name, ApplicationPolicy] = Field(
-        default_factory=dict, max_length=APPLICATIONS_MAX
-    )
-    campaigns: dict[CampaignKey, CampaignPolicy] = Field(
-        default_factory=dict, max_length=CAMPAIGNS_MAX
-    )
-    pools: dict[PoolKey, PoolPolicy] = Field(default_factory=dict, max_length=NAMED_POOLS_MAX)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        refuse("zone", check(self))
-        return self
-
-    @property
-    def source_names(self) -> tuple[str, ...]:
-        """The zone's sources, whichever way they were written."""
-        return self.sources or (() if self.source is None else (self.source,))
-
-    @property
-    def fed_channels(self) -> tuple[str, ...]:
-        """Channels whose ceiling comes from snapshots: none where the capacity is static."""
-        return () if "static" in self.source_names else self.channels
-
-    @property
-    def claim_max_ms(self) -> int:
-        """The longest that a launch of any application may take to be visible, from its grant."""
-        own = [a.claim_within_ms or 0 for a in self.applications.values()]
-        return self.launch_within_ms + max([self.claim_within_ms, *own])
 
 
 def parse_policy(data: object) -> ZonePolicy:
@@ -136,7 +59,7 @@ def policy_json(policy: ZonePolicy) -> str:
     Defaults stay out so that a release with a new parameter does not make every unchanged
     file look changed.
     """
-    return json.dumps(_said(policy), separators=(",", ":"))
+    return json.dumps(_source(policy), separators=(",", ":"))
 
 
 def digest(policy: ZonePolicy) -> str:
@@ -144,13 +67,13 @@ def digest(policy: ZonePolicy) -> str:
 
     Only the order of the MPPs counts, because placement prefers the first on ties.
     """
-    said = _said(policy)
+    said = _source(policy)
     said["mpps"] = list(said.get("mpps", {}).items())
     canonical = json.dumps(said, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _said(policy: ZonePolicy) -> dict[str, Any]:
+def _source(policy: ZonePolicy) -> dict[str, Any]:
     return policy.model_dump(exclude_unset=True)
 
 
@@ -170,30 +93,41 @@ def compile_policy(policy: ZonePolicy) -> Fields:
     for name, mpp in policy.mpps.items():
         fields |= _mpp(f"mpp:{name}", mpp)
     for name, application in policy.applications.items():
-        fields[f"application:{name}"] = _application(application)
+        fields[f"application:{name}"] = _said(application)
     for name, pool in policy.pools.items():
-        fields[name] = _counted(pool) | ({"needs_snapshot": True} if pool.needs_snapshot else {})
+        fields[name] = _said(pool) | _rate(pool)
     return fields
+
+
+def _said(part: BaseModel, *without: str) -> dict[str, Any]:
+    """Its settings by name; a duration's unit is said nowhere, because it is always ms."""
+    return {
+        name.removesuffix("_ms"): _plain(value)
+        for name, value in part
+        if value is not None and name not in without
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return _said(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _zone(policy: ZonePolicy) -> dict[str, Any]:
     return {
-        **_times(policy),
-        "channels": list(policy.channels),
+        **_said(policy, *OTHERWISE),
+        "claim_max": policy.claim_max_ms,
         "any": _any_order(policy.channels),
         "fed": list(policy.fed_channels),
         "takes": {c: list(policy.call_takes.get(c, (c,))) for c in policy.channels},
-        "capacity": dict(policy.capacity),
         **_ports_or_percent("headroom", policy.headroom),
         **_ports_or_percent("adaptive", policy.adaptive_headroom),
         "growth_per_s": policy.foreign_growth_per_s,
         "dedicated": policy.ports == "dedicated",
-        "placement": policy.placement,
         "mpps": list(policy.mpps),
         "mpp_total": sum(sum(mpp.ports.values()) for mpp in policy.mpps.values()),
         "source": f"{','.join(policy.source_names)}/{policy.source_zone or ''}",
-        "shadow": policy.shadow,
-        "priority_reserve": dict(policy.priority_reserve),
         **_guaranteed(policy),
         **_rate(policy),
     }
@@ -213,25 +147,8 @@ def _guarantees(policy: ZonePolicy) -> dict[str, int]:
 def _guaranteed(policy: ZonePolicy) -> dict[str, Any]:
     """Guarantees are ports of one channel: the zone's first."""
     total = sum(_guarantees(policy).values())
-    pool = f"channel:{policy.channels[0]}" if total else None
-    return _present({"guaranteed": pool}) | {"guarantee_total": total}
-
-
-def _times(policy: ZonePolicy) -> dict[str, int]:
-    return {
-        "launch_within": policy.launch_within_ms,
-        "claim_within": policy.claim_within_ms,
-        "claim_max": policy.claim_max_ms,
-        "visibility_lag": policy.visibility_lag_ms,
-        "end_notice": policy.end_notice_ms,
-        "release_within": policy.release_within_ms,
-        "poll_interval": policy.poll_interval_ms,
-        "poll_min": policy.poll_min_ms,
-        "max_age": policy.max_age_ms,
-        "answer_within": policy.answer_within_ms,
-        "max_call": policy.max_call_ms,
-        "retention": policy.retention_ms,
-    }
+    pool = {"guaranteed": f"channel:{policy.channels[0]}"} if total else {}
+    return pool | {"guarantee_total": total}
 
 
 def _any_order(channels: tuple[str, ...]) -> list[str]:
@@ -251,40 +168,7 @@ def _rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict
     return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second}
 
 
-def _counted(counted: CampaignPolicy | PoolPolicy) -> dict[str, Any]:
-    optional = {
-        "limit": counted.limit,
-        "answer_within": counted.answer_within_ms,
-        "max_call": counted.max_call_ms,
-        "breaker": None if counted.breaker is None else _breaker(counted.breaker),
-    }
-    return _rate(counted) | _present(optional)
-
-
 def _campaign(campaign: CampaignPolicy) -> dict[str, Any]:
-    allowed = None if campaign.allowed_pools is None else list(campaign.allowed_pools)
-    own = {
-        "guarantee": campaign.guarantee,
-        "weight": campaign.weight,
-        "priority": campaign.priority,
-        "pools": list(campaign.pools),
-    }
-    return own | _present({"allowed": allowed}) | _counted(campaign)
-
-
-def _application(application: ApplicationPolicy) -> dict[str, Any]:
-    own = {"mpps": list(application.mpps)}
-    return own | _present({"claim_within": application.claim_within_ms})
-
-
-def _breaker(breaker: BreakerPolicy) -> dict[str, int]:
-    return {
-        "failures_percent": breaker.failures_percent,
-        "window": breaker.window_ms,
-        "min_calls": breaker.min_calls,
-        "pause": breaker.pause_ms,
-    }
-
-
-def _present(optional: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in optional.items() if value is not None}
+    allowed = campaign.allowed_pools
+    own = {} if allowed is None else {"allowed": list(allowed)}
+    return _said(campaign, "allowed_pools") | own | _rate(campaign)

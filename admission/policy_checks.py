@@ -7,7 +7,7 @@ from admission.explain import Place, Problem, did_you_mean
 from admission.policy_parts import MPP_WORDS, CampaignPolicy, MppPolicy
 
 if TYPE_CHECKING:
-    from admission.policy import ZonePolicy
+    from admission.policy_zone import ZonePolicy
 
 
 def check(policy: "ZonePolicy") -> Iterator[Problem]:

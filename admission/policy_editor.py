@@ -17,7 +17,8 @@ from admission.ledger.memory import StoredPolicy
 from admission.merge_patch import merged
 from admission.model import Answer
 from admission.policies import stored_policy
-from admission.policy import ZonePolicy, parse_policy
+from admission.policy import parse_policy
+from admission.policy_zone import ZonePolicy
 
 EDIT_TRIES: Final = 8
 

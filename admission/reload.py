@@ -17,7 +17,7 @@ from admission.config import InvalidSettings, load_settings
 from admission.errors import AdmissionError, ConfigError
 from admission.http.auth import Credentials, Role, Token
 from admission.http.tls import Certificates
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.service import Service
 from admission.settings import Settings
 from admission.sources.base import is_polled

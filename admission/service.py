@@ -23,8 +23,8 @@ from admission.ledger.guids import HandedGuids
 from admission.ledger.ledger import Ledger, Statistics
 from admission.model import Answer, IngestAnswer, Snapshot, SnapshotGroup
 from admission.policies import Policies, polling, source_types, stored_policy
-from admission.policy import ZonePolicy
 from admission.policy_editor import PolicyEditor
+from admission.policy_zone import ZonePolicy
 from admission.settings import Settings
 from admission.sources.build import build_source
 from admission.sources.health import PollEvent

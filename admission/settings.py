@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from admission import redis_url
 from admission.explain import SHA256, Problem, refuse
 from admission.model import Name, Text
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 from admission.secret_refs import Secret
 from admission.settings_base import FilePath, OptionalHttpUrl, Section
 from admission.settings_sources import SourceSettings

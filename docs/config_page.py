@@ -13,7 +13,6 @@ from admission.config_environ import variable
 from admission.config_tables import SERVICE_TABLES
 from admission.explain import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, SHA256
 from admission.model import NAME, POOL
-from admission.policy import ZonePolicy
 from admission.policy_parts import (
     ApplicationPolicy,
     BreakerPolicy,
@@ -21,6 +20,7 @@ from admission.policy_parts import (
     MppPolicy,
     PoolPolicy,
 )
+from admission.policy_zone import ZonePolicy
 from admission.settings import TokenSettings
 from admission.settings_huawei import AgentSettings, SignInSettings
 from admission.settings_sources import SOURCE_TYPES

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from admission.errors import Invalid
 from admission.policy import compile_policy, digest, from_json, parse_policy, policy_json
+from admission.policy_parts import CampaignPolicy, PoolPolicy
+from admission.policy_zone import ZonePolicy
 
 SMALL: dict[str, Any] = {"source": "epm", "channels": ["sip", "h323"]}
 EXPIRY = "an expiry while pending would free a port that is taken"
@@ -202,8 +205,13 @@ def zone(change: dict[str, Any]) -> dict[str, Any]:
     return compile_policy(parse_policy(changed(change)))["zone"]
 
 
+def settings_of(model: type[BaseModel]) -> set[str]:
+    """What the script calls them, as long as it calls them as they are called."""
+    return {name.removesuffix("_ms") for name in model.model_fields}
+
+
 def test_the_zone_compiles_with_every_default() -> None:
-    assert zone({}) == {
+    told = {
         "launch_within": 1000,
         "claim_within": 2000,
         "claim_max": 3000,
@@ -237,6 +245,9 @@ def test_the_zone_compiles_with_every_default() -> None:
         "guarantee_total": 0,
         "source": "epm/",
     }
+    found = zone({})
+    assert {key: found.get(key) for key in told} == told
+    assert set(found) - set(told) <= settings_of(ZonePolicy)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +318,7 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
     fields = compile_policy(parse_policy(policy))
 
     del fields["zone"]
-    assert fields == {
+    told = {
         "guarantees": {"a": 1},
         "mpp:m1:sip": {"limit": 50},
         "mpp:m1:h323": {"limit": 0},
@@ -324,6 +335,15 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
         "trunk:x": {"limit": 0, "rate_per_s": 0, "burst": 0, "breaker": compiled_breaker},
         "agent:*": {"rate_per_s": 0, "burst": 0, "max_call": 40000},
     }  # fmt: skip
+    assert set(fields) == set(told)
+    for name, rules in told.items():
+        assert {key: fields[name].get(key) for key in rules} == rules
+    renamed = {"allowed_pools", "allowed"}
+    assert set(fields["campaign:a"]) == settings_of(CampaignPolicy) ^ renamed
+    absent = {"limit", "answer_within", "max_call", "breaker"}
+    assert not set(fields["campaign:*"]) & {*absent, "allowed"}
+    assert set(fields["trunk:x"]) == settings_of(PoolPolicy) - {"answer_within", "max_call"}
+    assert not set(fields["agent:*"]) & (absent - {"max_call"})
 
 
 @pytest.mark.parametrize(

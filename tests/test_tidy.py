@@ -41,6 +41,7 @@ VALUES: Final = frozenset(
         "policy_checks",
         "policy_diff",
         "policy_parts",
+        "policy_zone",
         "settings",
         "settings_base",
         "settings_huawei",

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from admission.http import schemas, schemas_operations
 from admission.model import Ask, End, HandedGuid, Launched, PushedSnapshot, Renew, SetLimit
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 
 _ID: Final = "East~x7Yk2mPq0aZ"
 _ASK: Final = {"zone": "East", "channel": "sip", "campaign": "collections"}

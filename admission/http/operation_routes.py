@@ -9,7 +9,7 @@ from admission.http import audit, operations, schemas_operations
 from admission.http.bodies import JSON
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.model import SetLimit
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 
 _ZONE: Final = "/v1/zones/{zone}"
 _POOL: Final = f"{_ZONE}/pools/{{pool}}"

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field, RootModel
 
 from admission.http.schemas import ZoneTime
-from admission.policy import ZonePolicy
+from admission.policy_zone import ZonePolicy
 
 
 class PauseAnswer(BaseModel):

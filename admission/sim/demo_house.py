@@ -22,7 +22,8 @@ from admission.config import demo_settings, with_platform_url
 from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.server import serve_app
-from admission.policy import ZonePolicy, parse_policy, policy_json
+from admission.policy import parse_policy, policy_json
+from admission.policy_zone import ZonePolicy
 from admission.service import open_service
 from admission.settings import Settings
 from admission.settings_portal import ExperiencePortalSettings

@@ -13,7 +13,8 @@ import redis
 
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import Script
-from admission.policy import ZonePolicy, compile_policy, digest, policy_json
+from admission.policy import compile_policy, digest, policy_json
+from admission.policy_zone import ZonePolicy
 from admission.sim.virtual_time import Loop
 from tests.simulation.parameters import ZONE
 

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final
 
-from admission.policy import ZonePolicy, parse_policy
+from admission.policy import parse_policy
+from admission.policy_zone import ZonePolicy
 from admission.sim.portal_values import (
     CallTiming,
     Delay,
