@@ -118,45 +118,57 @@ PoolPatterns: TypeAlias = Annotated[
 
 
 class BreakerPolicy(Strict):
-    """Pause a campaign or pool for `pause_ms` when too many of its calls fail in `window_ms`."""
+    """Pause for `pause_ms` when `failures_percent` of at least `min_calls` calls in `window_ms`
+    failed; then one request at a time tries."""
 
     failures_percent: Annotated[int, Field(ge=1, le=100)] = 50
+    """Calls that failed, of those that ended."""
     window_ms: Annotated[int, Field(ge=1, le=DURATION_MS_MAX)] = 120_000
+    """Over which they are counted."""
     min_calls: Annotated[int, Field(ge=1, le=PORTS_MAX)] = 5
+    """Fewer say nothing."""
     pause_ms: Annotated[int, Field(ge=1, le=DURATION_MS_MAX)] = 60_000
+    """How long the rest is."""
 
 
 class _Counted(Strict):
     """What campaigns and named pools have in common."""
 
     limit: Ports | None = None
+    """The most calls at a time. Absent: none of its own."""
     rate_per_s: PerSecond = 0
+    """Launches per second. 0: no limit."""
     burst: Burst = 0
+    """How many of them at once. 0: one second's worth. `min_count` above it is refused."""
     answer_within_ms: Deadline | None = None
+    """As the zone's; the smallest that applies to a reservation counts."""
     max_call_ms: Deadline | None = None
+    """As the zone's; the smallest that applies to a reservation counts."""
     breaker: BreakerPolicy | None = None
+    """Give it a rest when too many of its calls fail. Absent: never."""
 
 
 class PoolPolicy(_Counted):
-    """A named pool, such as `trunk:carrier-a`; without a limit only its snapshots bound it.
-
-    `needs_snapshot`: nothing is granted from it before its first snapshot (agents).
-    """
+    """A named pool. Without a limit only its snapshots bound it."""
 
     needs_snapshot: bool = False
+    """Whether nothing is granted from it before its first snapshot, and after a loss of state
+    before the next: for agents, whom a source counts."""
 
 
 class CampaignPolicy(_Counted):
-    """One campaign, or `*`: every campaign not named, each a pool of its own.
-
-    `pools` are always taken; `allowed_pools` may be asked for (absent: all configured).
-    """
+    """One campaign, or `"*"`: each campaign not named, every one with its own pool."""
 
     guarantee: Ports = 0
+    """Ports of the zone's first channel that stay free for it even while it is idle."""
     weight: Weight = 1
+    """Its part of what is contended, relative to the others."""
     priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] = 0
+    """0 (first) to 9: see `priority_reserve`."""
     pools: PoolNames = ()
+    """Named pools that every call of it takes."""
     allowed_pools: PoolPatterns | None = None
+    """Named pools or kinds that a request may ask for. Absent: all configured."""
 
     @model_validator(mode="after")
     def _guarantee_fits(self) -> Self:
@@ -167,7 +179,7 @@ class CampaignPolicy(_Counted):
 
 
 class MppPolicy(Strict):
-    """An MPP: its ports, one key for each channel, and how fast it may be given launches.
+    """An MPP: one key for each channel with its ports, and how fast it may be given launches.
 
     `rate_per_s` and `burst` are words of this table, so no channel may be called that.
     """
@@ -176,7 +188,9 @@ class MppPolicy(Strict):
     __pydantic_extra__: dict[str, Ports] = Field(init=False)
 
     rate_per_s: PerSecond = 0
+    """Launches per second given to it. 0: no limit."""
     burst: Burst = 0
+    """How many at once. 0: one second's worth."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -195,7 +209,9 @@ MPP_WORDS: Final = tuple(MppPolicy.model_fields)
 
 
 class ApplicationPolicy(Strict):
-    """An application: the MPPs that run it (none listed: all), and its own claim time."""
+    """An application of the platform."""
 
     mpps: MppNames = ()
+    """The MPPs that run it; with exactly one, its launches count there. None: all."""
     claim_within_ms: Duration | None = None
+    """Its own claim time, where its pages are slower than the zone's."""

@@ -48,24 +48,39 @@ def is_loopback(host: str) -> bool:
 
 
 class ServerSettings(Section):
-    """`[server]`: where the service listens. Relative paths start at the working directory.
-
-    `default_zone` empty means the first zone of the file; once loaded it is always filled.
-    `allow_anonymous` says aloud that no token at all is meant on a non-loopback host.
-    """
+    """Where the service listens. Relative paths start at the working directory."""
 
     host: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs tokens, or `allow_anonymous`."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port to listen on; 0: any free one, which the first line on standard output names."""
     workers: Annotated[int, Field(ge=1, le=128)] = 1
+    """Processes that share the port. More than one helps once a core is busy; each has its own
+    connections to Redis."""
+    # Once loaded it is always filled.
     default_zone: str = ""
+    """The zone of requests that name none. Empty: the first zone of the file."""
     public_url: OptionalHttpUrl = ""
+    """What `report_url` starts with, as the platform reaches this service. Empty: the address that
+    the request was sent to."""
     tls_cert: FilePath | None = None
+    """PEM file of the server's certificate with its chain: the service then speaks TLS only. SIGHUP
+    reads it again."""
     tls_key: FilePath | None = None
+    """PEM file of the certificate's private key."""
     client_ca: FilePath | None = None
+    """PEM file of the authorities whose client certificates are demanded (mutual TLS). A gate only:
+    tokens still give the roles."""
     metrics_public: bool = False
+    """Whether `/metrics` needs no token once tokens exist."""
     shutdown_delay_ms: Annotated[int, Field(ge=0, le=SHUTDOWN_MS_MAX)] = 0
+    """After SIGTERM, go on serving this long while `/readyz` says no, so that a balancer looks away
+    first."""
     shutdown_grace_ms: Annotated[int, Field(ge=0, le=SHUTDOWN_MS_MAX)] = 5_000
+    """Then, how long open requests may take to finish."""
     allow_anonymous: bool = False
+    """Says aloud that no token at all is meant although `host` is not a loopback address. Whoever
+    reaches the port may then do everything."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
@@ -82,21 +97,33 @@ class ServerSettings(Section):
 
 
 class RedisSettings(Section):
-    """`[redis]`: where the ledger lives. An empty `url` is the embedded server.
-
-    `embedded` says aloud that an empty `url` is meant on a non-loopback host; `data_dir` and
-    `durability` are the embedded server's; `timeout_ms` bounds a connection and a reply.
-    """
+    """Where the ledger lives. The engine follows from `url`: empty is an embedded server that the
+    service starts and stops, for one machine only."""
 
     url: Annotated[RedisUrl, Field(repr=False)] = ""
+    """`redis://host:6379/0`, `rediss://…` (TLS), `unix:///path`,
+    `redis+sentinel://h1:26379,h2:26379/master`, `redis+cluster://h1:6379,h2:6379`; the last two
+    with `?tls=true` for TLS. Empty: embedded. No password in it: see
+    [deploy/acl](../deploy/acl/README.md)."""
     embedded: bool = False
+    """Says aloud that an empty `url` is meant on a non-loopback host."""
     data_dir: FilePath = Path("data")
+    """Folder of the embedded server's data; private to the service."""
     durability: Literal["everysec", "always"] = "everysec"
+    """Embedded: `always` syncs each write to disk before it is answered, `everysec` once a second.
+    What a crash loses is healed by recovery either way."""
     key_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "adm"
+    """What every key starts with. Two deployments on one Redis need two; two deployments for one
+    platform zone must never be."""
     username: Text | None = None
+    """ACL user; [deploy/acl](../deploy/acl/README.md) has the least that it must be allowed."""
     password: Secret | None = None
+    """Of that user, or the server's."""
     ca_file: FilePath | None = None
+    """PEM file of the authorities trusted for `rediss://`. Absent: the system's."""
     timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
+    """Longest wait for a connection, for a free connection and for a reply. A request is answered
+    within 1.8 times this, with 503 if need be; while Redis stays away, at once."""
 
     @property
     def scheme(self) -> str:
@@ -131,33 +158,47 @@ class RedisSettings(Section):
 
 
 class LogSettings(Section):
-    """`[log]`: how much is logged, and how. `decisions`: which of them get a line each."""
+    """One line a record, on standard error. No secret is ever logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least grave that is logged."""
     format: Literal["console", "json"] = "console"
+    """`json`: one object a line, for collectors."""
     decisions: Literal["none", "denies", "all"] = "none"
+    """Which decisions get a line of their own."""
 
 
 class LimitSettings(Section):
-    """`[limits]` of the service itself, not of the platform. 0 requests per second: no limit."""
+    """Limits of the service itself, not of the platform."""
 
     requests_per_s_per_caller: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
+    """Requests per second of one caller (token, else address); beyond it 429. A batch is one
+    request. 0: no limit."""
     waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
+    """Requests with `wait_ms` that may be open at once, per process; beyond it they are answered
+    without waiting."""
     event_clients: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """Streams of `/v1/events` that may be open at once, per process."""
 
 
 class TokenSettings(Section):
-    """One of `[[auth.tokens]]`: who holds a token with that digest, and what it may reach.
-
-    `campaigns` and `zones` None: all. `expires`: it is void from the start of that day (UTC).
-    """
+    """Who may do what; one entry for each token. None at all: loopback only, and everything is
+    allowed."""
 
     name: Name
+    """Who it is, in logs, in the audit and as default `owner` of reservations."""
     sha256: Digest
+    """Digest of the token; `admission token new` prints both. The token itself is never
+    configured."""
     role: Literal["dialer", "source", "operator", "viewer"]
+    """`dialer` asks and reports, `source` pushes snapshots, `viewer` looks, `operator` may do
+    everything."""
     campaigns: ScopeNames | None = None
+    """Dialer only: the campaigns it may ask for. Absent: all."""
     zones: ScopeNames | None = None
+    """The zones it reaches. Absent: all."""
     expires: date | None = None
+    """Void from the start of that day (UTC)."""
 
     @property
     def expires_at_s(self) -> float | None:

@@ -54,10 +54,15 @@ class SourceSection(Section):
     """What every polled platform has."""
 
     url: HttpUrl
+    """Where the platform answers, `https://` in earnest."""
     timeout_ms: Annotated[int, Field(ge=10, le=120_000)] = 3_000
+    """Of one query, from connecting to the last byte."""
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 0
+    """Between the starts of any two queries of this source, over all of its zones."""
     ca_file: FilePath | None = None
+    """PEM file of the authorities trusted. Absent: the system's."""
     verify_tls: bool = True
+    """False trusts every certificate: for laboratories."""
 
     @property
     def place(self) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from admission.explain import Problem, refuse
 from admission.model import Text
 from admission.secret_refs import Secret
-from admission.settings_base import INTERVAL_MS_MAX, Section, SourceSection
+from admission.settings_base import INTERVAL_MS_MAX, HttpUrl, Section, SourceSection
 
 AGENTS_MAX: Final = 10_000
 AGENT_ID_MIN: Final = 101
@@ -43,71 +43,81 @@ SignedHeaders: TypeAlias = Annotated[
 
 
 class HuaweiCmsSettings(SourceSection):
-    """A Huawei CC-CMS: licence usage of a call centre.
-
-    Args:
-        url: scheme, host and port; a path in it is put before `path`.
-        access_key, secret_key: of a system user whom CC-CMS lets query licences.
-        min_interval_ms: between any two queries. No limit is documented; assumed: one a second.
-        path: of the interface, where a proxy gives it another.
-        timestamp_format: of the signature; `milliseconds` was seen in some ports of the signer.
-        signed_headers: `["host"]` or all three; both were seen.
-        licence_warn_days: a licence that ends within so many days is warned about.
-    """
+    """A Huawei CC-CMS: licence usage of a call centre. See
+    [platforms/huawei-cms.md](platforms/huawei-cms.md)."""
 
     type: Literal["huawei_cms"] = "huawei_cms"
+    """Says which kind of table this is."""
+    url: HttpUrl
+    """Scheme, host and port; a path in it is put before `path`."""
     access_key: Annotated[str, StringConstraints(pattern=_ACCESS_KEY)]
+    """Of a system user whom CC-CMS lets query licences."""
     secret_key: Secret
+    """Of that user; signs each request."""
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 1_000
+    """Between the starts of any two queries, over all zones. No limit is documented; one a second
+    is assumed."""
     path: Annotated[str, StringConstraints(pattern=_PATH)] = LICENCE_PATH
+    """Of the interface, where a proxy gives it another."""
     timestamp_format: Literal["seconds", "milliseconds"] = "seconds"
+    """Of the signature's time; `milliseconds` was seen in some ports of the signer."""
     signed_headers: SignedHeaders = ("host",)
+    """Headers that the signature covers: `["host"]` or all three."""
     licence_warn_days: Annotated[int, Field(ge=0, le=3_650)] = 30
+    """A licence that ends within so many days is warned about."""
 
 
 class AgentSettings(Section):
-    """An agent whose session this service owns. `phone`: the number to sign in with."""
+    """One of `agents`."""
 
     id: Annotated[int, Field(ge=AGENT_ID_MIN, le=AGENT_ID_MAX)]
+    """Work number."""
     password: Secret
+    """The agent's."""
     phone: Annotated[Text, StringConstraints(min_length=1)]
+    """The number to sign in with."""
 
 
 class SignInSettings(Section):
-    """What is sent when an agent signs in; each under its name without underscores.
-
-    `agent_type` 4 and `status` 4 (idle) are Huawei's. The others are assumed; `auto_enter_idle`
-    false: an agent who is signed in only to be counted is not made idle again after a call.
-    """
+    """Each is sent under its name without underscores. What is not documented is assumed, and so a
+    setting."""
 
     agent_type: Annotated[int, Field(ge=0, le=100)] = 4
+    """Kind of agent; 4 is Huawei's value."""
     status: Annotated[int, Field(ge=0, le=100)] = 4
+    """State after signing in; 4 is idle."""
     auto_answer: bool = True
+    """Calls are answered without the agent."""
     auto_enter_idle: bool = False
+    """Whether the agent is idle again after a call; false for one who is signed in only to be
+    counted."""
     release_phone: bool = True
+    """Whether the phone is released after a call."""
     ip: Text = ""
+    """Address of the agent's place; empty: none."""
 
 
 class HuaweiAgentGatewaySettings(SourceSection):
-    """A Huawei CC-Gateway: current calls of each agent.
-
-    Args:
-        url: scheme, host and port; a path in it is put before `/agentgateway`.
-        agents: whose sessions this service owns. Without any, Guids are handed over.
-        force_sign_in: whether an agent who is signed in elsewhere is thrown out there.
-        sign_in: what is sent when signing in.
-        min_interval_ms: between two rounds over all agents. Assumed: one a second.
-        queries_at_once: requests under way at a time, beside event polls.
-        event_polls_at_once: event polls under way at a time; each lasts up to 10 s.
-    """
+    """A Huawei CC-Gateway: current calls of each agent. See
+    [platforms/huawei-agent-gateway.md](platforms/huawei-agent-gateway.md)."""
 
     type: Literal["huawei_agent_gateway"] = "huawei_agent_gateway"
+    """Says which kind of table this is."""
+    url: HttpUrl
+    """Scheme, host and port; a path in it is put before `/agentgateway`."""
     agents: Annotated[tuple[AgentSettings, ...], Field(strict=False, max_length=AGENTS_MAX)] = ()
+    """Agents whose sessions this service owns. Empty: whoever signs in hands over the session, `PUT
+    /v1/zones/{zone}/agents/{id}/guid`."""
     force_sign_in: bool = False
+    """Whether an agent who is signed in elsewhere is thrown out there."""
     sign_in: SignInSettings = SignInSettings()
+    """What is sent when an agent signs in."""
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 1_000
+    """Between two rounds over all agents. One a second is assumed."""
     queries_at_once: Annotated[int, Field(ge=1, le=256)] = 16
+    """Requests under way at a time, beside event polls."""
     event_polls_at_once: Annotated[int, Field(ge=1, le=4_000)] = 500
+    """Event polls under way at a time; each lasts up to 10 s, and one place serves five agents."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -52,29 +52,28 @@ DIALECTS: Final[Mapping[Flavor, Dialect]] = {
 
 
 class ExperiencePortalSettings(SourceSection):
-    """One Experience Portal system.
-
-    Args:
-        url: of the Application Interface web service.
-        flavor: sets what the next four are when absent; `dialect` has the outcome.
-        namespace, soap_action, zone_field, auth: see Dialect.
-        soap_version: of the envelopes; 1.1 is what the legacy service speaks.
-        username, password: of a user with the Web Services role. The password comes here resolved.
-        timeout_ms: of one call, from connecting to the last byte.
-        min_interval_ms: between the starts of any two queries of this source; 0: none.
-        ca_file: PEM of the authorities trusted; absent: the system's.
-        verify_tls: false trusts every certificate, for laboratories.
-    """
+    """The Application Interface web service of one Experience Portal system: see
+    [platforms/experience-portal.md](platforms/experience-portal.md)."""
 
     type: Literal["experience_portal"] = "experience_portal"
+    """Says which kind of table this is."""
     flavor: Flavor = "axis2"
+    """Sets what `namespace`, `soap_action`, `zone_field` and `auth` are when absent."""
     namespace: Annotated[str, StringConstraints(pattern=_NAMESPACE)] | None = None
+    """XML namespace of the operations and their fields."""
     soap_action: Annotated[str, StringConstraints(pattern=_ACTION)] | None = None
+    """The URI in the SOAPAction header; `{operation}` in it becomes the operation's name."""
     zone_field: Annotated[str, StringConstraints(pattern=_XML_NAME)] | None = None
+    """Name of the zone's field in QueryResources; empty: none is sent, and every zone is the
+    platform's default."""
     auth: Auth | None = None
+    """How the caller proves who it is."""
     soap_version: SoapVersion = "1.1"
+    """Of the envelopes."""
     username: Annotated[str, StringConstraints(pattern=_USERNAME)] | None = None
+    """A user with the Web Services role."""
     password: Secret | None = None
+    """Of that user."""
 
     @property
     def dialect(self) -> Dialect:

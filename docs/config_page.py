@@ -1,10 +1,11 @@
-"""The configuration reference: what the models say, with the words of settings.toml."""
+"""The configuration reference: what the models say, and the words under their fields."""
 
+import ast
+import inspect
+import itertools
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,7 +26,6 @@ from admission.settings import TokenSettings
 from admission.settings_huawei import AgentSettings, SignInSettings
 from admission.settings_sources import SOURCE_TYPES
 
-MEANINGS = Path(__file__).with_name("settings.toml")
 NOBODY = "null"
 WORDS = {
     NAME: "name",
@@ -55,8 +55,8 @@ if that very content was never applied to the zone before, so that a replica tha
 yesterday's file does not undo a later change. `admission apply FILE` shows the difference and then
 applies always. SIGHUP also reloads tokens and certificates.
 
-This page is generated (`make docs`): types, bounds and defaults come from the models that read the
-file, the words from [settings.toml](settings.toml).
+This page is generated (`make docs`): types, bounds, defaults and words come from the models that
+read the file.
 """
 
 
@@ -66,86 +66,77 @@ class Table:
 
     Args:
         title: as the file writes it.
-        model: what reads it.
-        words: tables of settings.toml with its meanings; the first is its own.
+        model: what reads it. Its docstring introduces the table, the texts under its fields
+            explain them.
     """
 
     title: str
     model: type[BaseModel]
-    words: tuple[str, ...]
 
 
 def tables() -> Iterator[Table]:
     """All of them, in the order of the page."""
     for name, model in SERVICE_TABLES.items():
-        yield Table(title=f"[{name}]", model=model, words=(name,))
-    yield Table(title="[[auth.tokens]]", model=TokenSettings, words=("token",))
+        yield Table(title=f"[{name}]", model=model)
+    yield Table(title="[[auth.tokens]]", model=TokenSettings)
     for kind, source in SOURCE_TYPES.items():
         title = f'[sources.NAME] with type = "{kind}"'
-        yield Table(title=title, model=source, words=(f"source.{kind}", "source"))
-    yield Table(title="agents = [{ … }]", model=AgentSettings, words=("source.agent",))
-    yield Table(title="sign_in = { … }", model=SignInSettings, words=("source.sign_in",))
-    yield Table(title="[zones.NAME]", model=ZonePolicy, words=("zone",))
-    yield Table(title="[zones.NAME.mpps.NAME]", model=MppPolicy, words=("mpp",))
+        yield Table(title=title, model=source)
+    yield Table(title="agents = [{ … }]", model=AgentSettings)
+    yield Table(title="sign_in = { … }", model=SignInSettings)
+    yield Table(title="[zones.NAME]", model=ZonePolicy)
+    yield Table(title="[zones.NAME.mpps.NAME]", model=MppPolicy)
     application = "[zones.NAME.applications.NAME]"
-    yield Table(title=application, model=ApplicationPolicy, words=("application",))
+    yield Table(title=application, model=ApplicationPolicy)
     campaign = "[zones.NAME.campaigns.NAME]"
-    yield Table(title=campaign, model=CampaignPolicy, words=("campaign", "counted"))
-    yield Table(title="[zones.NAME.pools.NAME]", model=PoolPolicy, words=("pool", "counted"))
-    yield Table(title="breaker = { … }", model=BreakerPolicy, words=("breaker",))
+    yield Table(title=campaign, model=CampaignPolicy)
+    yield Table(title="[zones.NAME.pools.NAME]", model=PoolPolicy)
+    yield Table(title="breaker = { … }", model=BreakerPolicy)
 
 
 def page() -> str:
-    """The page. Raises `LookupError` for settings without a meaning, or meanings without one."""
-    meanings = Meanings(_flat(tomllib.loads(MEANINGS.read_text("utf-8"))))
-    parts = [TOP, *("\n".join(_table(one, meanings)) + "\n" for one in tables())]
-    meanings.check()
-    return "\n".join(parts)
+    """The page. Raises `LookupError` for settings without a meaning."""
+    return "\n".join([TOP, *("\n".join(_table(one)) + "\n" for one in tables())])
 
 
-class Meanings:
-    """The words of settings.toml, and whether they fit the settings."""
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> what it means: the text under it, in the model or in one that it is made of.
 
-    def __init__(self, words: Mapping[str, str]) -> None:
-        self._words = words
-        self._used: set[str] = set()
-        self._missing: list[str] = []
-
-    def of(self, table: Table, key: str) -> str:
-        """What this key of the table means."""
-        places = [f"{words}.{key}" for words in table.words]
-        known = [place for place in places if place in self._words]
-        if not known:
-            self._missing.append(places[0])
-            return ""
-        self._used.add(known[0])
-        return self._words[known[0]]
-
-    def check(self) -> None:
-        """Raises `LookupError` with all that does not fit."""
-        if self._missing:
-            raise LookupError(f"docs/settings.toml lacks the meaning of {', '.join(self._missing)}")
-        if unused := sorted(self._words.keys() - self._used):
-            raise LookupError(f"docs/settings.toml explains no setting: {', '.join(unused)}")
-
-
-def _flat(meanings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """`zone.headroom` -> its meaning."""
+    Raises:
+        LookupError: a field has none.
+    """
     found: dict[str, str] = {}
-    for key, one in meanings.items():
-        place = f"{prefix}{key}"
-        found |= _flat(one, f"{place}.") if isinstance(one, dict) else {place: one}
+    for one in reversed(model.__mro__):
+        if issubclass(one, BaseModel) and one is not BaseModel:
+            found |= dict(_texts_under_fields(one))
+    if missing := [f"{model.__name__}.{key}" for key in model.model_fields if key not in found]:
+        raise LookupError(f"nothing under the field says what it means: {', '.join(missing)}")
     return found
 
 
-def _table(table: Table, meanings: Meanings) -> Iterator[str]:
+def _texts_under_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    for field, below in itertools.pairwise(definition.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(ast.Constant(str(text))):
+                yield key, " ".join(text.split())
+
+
+def _introduction(model: type[BaseModel]) -> str:
+    """The first paragraph of its docstring."""
+    return " ".join(inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0].split())
+
+
+def _table(table: Table) -> Iterator[str]:
+    words = meanings(table.model)
     schema = table.model.model_json_schema()
     required = schema.get("required", ())
-    yield f"## `{table.title}`\n\n{meanings.of(table, '_')}\n"
+    yield f"## `{table.title}`\n\n{_introduction(table.model)}\n"
     yield "| key | value | default | |\n|---|---|---|---|"
     for key, one in schema["properties"].items():
         default = "**required**" if key in required else _default(one)
-        yield f"| `{key}` | {_value(one)} | {default} | {meanings.of(table, key)} |"
+        yield f"| `{key}` | {_value(one)} | {default} | {words[key]} |"
     if table.title == "[server]":
         yield f"\nIn the environment: `{variable(('server', 'port'))}`, and so on."
 
