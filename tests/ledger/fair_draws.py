@@ -1,115 +1,17 @@
-"""What the random driver of fairness draws: who may have how much, and who asks for it."""
+"""What the random driver of fairness draws: who asks for how much, and what else happens."""
 
 from random import Random
 from typing import Any
 
-Op = dict[str, Any]
-Fields = dict[str, Any]
+from tests.ledger.fair_rules import CAMPAIGNS, TOTAL, Fields, policy, stated
 
-CAMPAIGNS = ["a", "b", "c", "d"]
+Op = dict[str, Any]
+
 EVERYBODY = [*CAMPAIGNS, *CAMPAIGNS, *CAMPAIGNS, "nobody-named-it"]
-MPPS = ["m1", "m2"]
 POOLS = ["channel:sip", "channel:h323", "trunk:x", "trunk:y", "agent:1", "campaign:a", "campaign:b"]
 OUTCOMES = ["completed"] * 5 + ["busy", "failed", "failed", "no_resource", "not_launched"]
-TOTAL = 12
-MAX_AGE_MS = 60_000
-# 49 is a number for which n / 49 * 49 is not always n.
-WEIGHTS = [1, 1, 1, 2, 5, 0.5, 3, 49, 0.01]
 STEPS_US = [0, 0, 1, 999, 1_000, 20_000, 20_000, 100_000, 333_334, 500_000, 999_999, 1_000_000]
 SELDOM_US = [2_000_001, 7_000_000, 31_000_000]
-
-
-def stated(**optional: Any) -> Fields:
-    """The fields that have a value."""
-    return {name: value for name, value in optional.items() if value is not None}
-
-
-def rates(rng: Random) -> Fields:
-    """None as a rule, else a rate with a burst."""
-    rate = rng.choice([0] * 8 + [0.5, 3, 10, 333.5])
-    return {"rate_per_s": rate, "burst": rng.choice([2, 5, 5, 9]) if rate else 0}
-
-
-def breaker(rng: Random) -> Fields | None:
-    """None as a rule, else a nervous one."""
-    if rng.random() < 0.85:
-        return None
-    return {
-        "failures_percent": rng.choice([20, 50, 100]),
-        "window": rng.choice([1_200, 12_000]),
-        "min_calls": rng.choice([1, 2, 3]),
-        "pause": rng.choice([50, 1_000, 3_000]),
-    }
-
-
-def counted(rng: Random, limits: list[int | None]) -> Fields:
-    """What campaigns and named pools have in common."""
-    return rates(rng) | stated(limit=rng.choice(limits), breaker=breaker(rng))
-
-
-def campaign(rng: Random) -> Fields:
-    """One campaign."""
-    own = {
-        "guarantee": rng.choice([0, 0, 0, 1, 3, 7]),
-        "weight": rng.choice(WEIGHTS),
-        "priority": rng.choice([0, 0, 0, 1, 2]),
-        "pools": rng.choice([[], [], ["trunk:x"]]),
-    }
-    return own | counted(rng, [None, None, None, None, 3, 8])
-
-
-def policy(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
-    """A compiled policy. Whether there are snapshots and MPPs must not change later."""
-    fields: Fields = {f"campaign:{name}": campaign(rng) for name in CAMPAIGNS}
-    fields["campaign:*"] = campaign(rng) | {"guarantee": 0}
-    fields["trunk:x"] = counted(rng, [None, 2, 4, 6])
-    fields["trunk:y"] = counted(rng, [None, 1, 5])
-    fields["agent:*"] = counted(rng, [None, 1, 2])
-    for mpp in MPPS if has_mpps else []:
-        fields[f"mpp:{mpp}:sip"] = {"limit": rng.choice([1, 3, 6, 6])}
-        fields[f"mpp:{mpp}"] = rates(rng)
-    ports = [one["limit"] for name, one in fields.items() if name.endswith(":sip")]
-    own = {name: fields[f"campaign:{name}"]["guarantee"] for name in CAMPAIGNS}
-    guarantees = {name: n for name, n in own.items() if n}
-    total = sum(guarantees.values())
-    more = stated(guaranteed="channel:sip" if total else None)
-    more |= {"mpp_total": sum(ports), "guarantee_total": total}
-    return fields | {"zone": zone(rng, is_fed, has_mpps) | more, "guarantees": guarantees}
-
-
-def zone(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
-    """The zone part of a policy."""
-    ports = [1, 3, 5, 8, 8, TOTAL]
-    capacity = {"sip": rng.choice(ports), "h323": rng.choice(ports)}
-    return {
-        "launch_within": 100,
-        "claim_within": 200,
-        "claim_max": 300,
-        "visibility_lag": 50,
-        "end_notice": 0,
-        "release_within": rng.choice([0, 0, 0, 150]),
-        "poll_interval": 100,
-        "poll_min": 20,
-        "max_age": MAX_AGE_MS,
-        "answer_within": rng.choice([3_000, 100_000, 100_000]),
-        "max_call": 200_000,
-        "retention": 500,
-        "channels": ["sip", "h323"],
-        "any": ["h323", "sip"],
-        "fed": ["sip", "h323"] if is_fed else [],
-        "takes": {},
-        "capacity": {} if is_fed else capacity,
-        "headroom": rng.choice([0, 0, 0, 1, 2]),
-        "headroom_percent": 0,
-        "growth_per_s": 0,
-        "dedicated": False,
-        "placement": rng.choice(["platform", "controller"]) if has_mpps else "platform",
-        "mpps": MPPS if has_mpps else [],
-        "source": "test",
-        "shadow": rng.random() < 0.1,
-        "priority_reserve": rng.choice([{}, {}, {"1": 1}, {"1": 2, "2": 3}, {"0": 1}]),
-        **rates(rng),
-    }
 
 
 def step_us(rng: Random) -> int:
