@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
+from admission.composition import open_service
 from admission.errors import ConfigError, Unavailable
 from admission.garbage import settle
 from admission.http.app import create_app
@@ -14,7 +15,7 @@ from admission.http.connections import allow_many_files
 from admission.http.server import serve_app
 from admission.http.tls import Certificates
 from admission.reload import Reloader, reread_on_hangup, tokens_of
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.settings import ServerSettings, Settings
 from admission.telemetry import Telemetry
 

@@ -1,36 +1,25 @@
-"""The composition root: settings in, a service that decides out; and everything closed again.
+"""The service: what the HTTP side asks of it, for all configured zones (its `Decider`).
 
-settings -> Redis -> ledger -> policies stored -> sources -> poller -> Service (the HTTP's Decider)
+Each answer is that of the ledger, of who waits, of the policy's editor or of the poller; here it is
+known which zones there are, whose word is asked, and whether decisions can be made yet.
 """
 
-import asyncio
 import logging
-import os
-import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
-from uuid import uuid4
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from admission.errors import AdmissionError, NotFound, Unavailable
 from admission.handover import Handover
-from admission.ledger.bell import LOST, Bell
-from admission.ledger.connection import RedisConnection, open_connection
-from admission.ledger.guids import HandedGuids
-from admission.ledger.ledger import Ledger, Statistics
+from admission.ledger.connection import RedisConnection
+from admission.ledger.ledger import Ledger
 from admission.model import Answer, IngestAnswer, Snapshot, SnapshotGroup
-from admission.policies import Policies, polling, source_types, stored_policy
+from admission.policies import Policies, stored_policy
 from admission.policy_editor import PolicyEditor
 from admission.policy_zone import ZonePolicy
-from admission.settings import Settings
-from admission.sources.build import build_source
-from admission.sources.health import PollEvent
 from admission.sources.poller import Poller
-from admission.tasks import end_all
-from admission.telemetry import Telemetry
 from admission.waiting import Waiting
 
 log = logging.getLogger(__name__)
@@ -43,7 +32,7 @@ class Service:
 
     Args:
         policies: of the configuration, and live; `editor` changes the latter.
-        connection, ledger, poller, waiting: open; their owner is `open_service`.
+        connection, ledger, poller, waiting: open; their owner is `open_service` (composition.py).
         handover: takes agents' sessions.
     """
 
@@ -229,100 +218,3 @@ class Service:
         version, applied = await self._ledger.store_policy(zone, policy, "file", by="the file")
         what = "applied" if applied else "known: the live one stays"
         log.info("zone %s: policy of the file %s (version %d)", zone, what, version)
-
-
-@asynccontextmanager
-async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Service]:
-    """Open everything that deciding takes, in order; close it in the reverse order.
-
-    A Redis that does not answer yet is waited for in the background: the service is not ready
-    until then, and every decision is refused as unavailable.
-
-    Raises:
-        ConfigError: something that is configured cannot work.
-    """
-    async with AsyncExitStack() as stack:
-        connection = await open_connection(settings.redis)
-        stack.push_async_callback(connection.close)
-        statistics = Statistics(on_batch=telemetry.group_committed, on_call=telemetry.called)
-        policies = Policies(settings.zones)
-        ledger = Ledger(connection, statistics=statistics, on_policy=policies.saw)
-        stack.push_async_callback(ledger.close)
-        sources = {name: build_source(name, one) for name, one in settings.sources.items()}
-        for source in sources.values():
-            stack.push_async_callback(source.close)
-        replica = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        waiting = Waiting(ledger, replica=replica, limit=settings.limits.waiters)
-        stack.push_async_callback(waiting.stop)
-        poller = Poller(
-            ledger,
-            holder=replica,
-            zones={},
-            on_event=_counting(telemetry),
-        )
-        editor = PolicyEditor(ledger, source_types(settings.sources))
-        handover = Handover(HandedGuids(connection), sources)
-        service = Service(policies, editor, connection, ledger, poller, waiting, handover)
-        async with (
-            _prepared(service),
-            _rung(connection, poller, waiting),
-            polling(policies, poller, sources),
-        ):
-            yield service
-
-
-@asynccontextmanager
-async def _prepared(service: Service) -> AsyncIterator[None]:
-    """Prepare in the background; a store that must not be used ends the service."""
-    preparing = asyncio.create_task(service.prepare(), name="prepare")
-    try:
-        # Most of the time Redis is there: then the first request finds everything ready.
-        await asyncio.wait({preparing}, timeout=1.0)
-        if preparing.done():
-            preparing.result()
-        else:
-            preparing.add_done_callback(_log_failure)
-        yield
-    finally:
-        await end_all(preparing)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (fault := task.exception()):
-        log.error("this Redis cannot be used: %s", fault)
-
-
-@asynccontextmanager
-async def _rung(
-    connection: RedisConnection, poller: Poller, waiting: Waiting
-) -> AsyncIterator[None]:
-    """Listen for `poll ZONE`: somebody, on whatever replica, waits for a newer snapshot.
-
-    And for `room ZONE`: something got better for those who wait for room.
-    """
-
-    def ring(text: str) -> None:
-        verb, _, zone = text.partition(" ")
-        if verb == "poll":
-            poller.poke(zone)
-        elif text == LOST:
-            waiting.lost()
-        else:
-            waiting.hear(text)
-
-    bell = Bell(connection.client, connection.settings.key_prefix)
-    stop_listening = bell.listen(ring)
-    await bell.start()
-    try:
-        yield
-    finally:
-        stop_listening()
-        await bell.stop()
-
-
-def _counting(telemetry: Telemetry) -> Any:
-    def count(event: PollEvent) -> None:
-        if event.kind in ("accepted", "refused", "failed"):
-            telemetry.polled(event.zone, event.source, failed=event.kind == "failed")
-
-    return count

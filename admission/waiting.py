@@ -2,8 +2,9 @@
 
 Theory of operation. The ledger decides who is next: a denied ask that waits has a place in its
 queue, one queue for each campaign and pool set (a *group*), over all replicas (lua/wait.lua). This
-side keeps the clients' requests open, in one *line* for each group, and asks again for the first
-of a line, and for the next one when that one was granted. It asks when
+side keeps the clients' requests open, in one *line* for each group (waiting_lines.py), and asks
+again for the first of a line (waiting_again.py), and for the next one when that one was granted. It
+asks when
 
 * the bell rings `room ZONE`: somewhere something got better for waiters (after a lost connection:
   perhaps);
@@ -20,11 +21,12 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from admission.errors import AdmissionError, Unavailable
+from admission.errors import AdmissionError
 from admission.model import Answer
-from admission.waiting_lines import Line, Lines, Place, Waiter
+from admission.waiting_again import Again, Asker, Op
+from admission.waiting_lines import Lines, Place, Waiter
 
 log = logging.getLogger(__name__)
 
@@ -32,27 +34,6 @@ BEAT_S: Final = 1.0
 LOOKS: Final = 20  # lines of a zone that ask again at each beat, in turn, though nothing rang
 
 _EVERYWHERE: Final = ""  # no zone is called that
-Op = dict[str, Any]
-
-
-class Asker(Protocol):
-    """What waiting needs of the ledger (`admission.ledger.ledger.Ledger`)."""
-
-    async def admit(self, zone: str, op: Op) -> Answer:
-        """Decide; a deny that has a place in the queue comes with `waiting`."""
-        ...
-
-    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
-        """Decide many asks that do not wait."""
-        ...
-
-    async def withdraw(self, zone: str, op: Op) -> str | None:
-        """Leave nothing of an ask whose answer nobody waits for."""
-        ...
-
-    async def beat(self, zone: str, replica: str) -> None:
-        """This replica lives."""
-        ...
 
 
 class Waiting:
@@ -71,6 +52,7 @@ class Waiting:
         self._limit = limit
         self._beat_s = beat_s
         self._lines = Lines()
+        self._again = Again(ledger, self._lines, replica=replica, spawn=self._spawn)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = 0
@@ -169,10 +151,10 @@ class Waiting:
             return answer
         waiter = Waiter(op | {"seen": answer["now"]}, until)
         place = self._lines.join(zone, waiting["group"], waiter, answer)
-        self._ask_again_in(place.line, waiting)
+        self._again.note(place.line, waiting)
         self._keep_beating(zone)
         if rings != self._heard(zone):
-            self._ring_line(place.line)  # a ring may have overtaken the answer
+            self._again.ring(place.line)  # a ring may have overtaken the answer
         return await self._answer(place, waiter)
 
     async def _answer(self, place: Place, waiter: Waiter) -> Answer:
@@ -192,7 +174,7 @@ class Waiting:
             op = op | {"replica": self._replica, "waits": 0}
         answer = await self._ledger.admit(zone, op)
         answer.pop("waiting", None)
-        self._ring_line(place.line)
+        self._again.ring(place.line)
         return answer
 
     def _heard(self, zone: str) -> int:
@@ -201,64 +183,7 @@ class Waiting:
     def _ring(self, zone: str) -> None:
         self._rings[zone] += 1
         for line in self._lines.of(zone):
-            self._ring_line(line)
-
-    def _ring_line(self, line: Line) -> None:
-        if line.asking:
-            line.again = True  # what is under way may have been decided before the ring
-        elif line.places and not self._stopped:
-            line.asking = True
-            self._spawn(self._ask(line), f"wait {line.zone}")
-
-    async def _ask(self, line: Line) -> None:
-        """Ask for the first of the line, and for the next ones as long as that gets anywhere."""
-        try:
-            go_on = True
-            while line.places and (go_on or line.again):
-                line.again = False
-                go_on = await self._try(line.first())
-        finally:
-            line.asking = False
-
-    async def _try(self, place: Place) -> bool:
-        """Ask for one place; whether it is off the line now."""
-        waiter, zone = place.waiters[0], place.line.zone
-        op = waiter.op | {"replica": self._replica, "waits": place.left_ms()}
-        try:
-            answer = await self._ledger.admit(zone, op)
-        except Unavailable:
-            return False  # an outage may pass; the last try of each tells if it did not
-        except AdmissionError as fault:
-            return self._fail(place, fault)
-        waiting = answer.pop("waiting", None)
-        if waiting is not None:
-            place.deny = answer
-            self._ask_again_in(place.line, waiting)
-            return False
-        self._give(place, waiter, answer)
-        return True
-
-    def _give(self, place: Place, waiter: Waiter, answer: Answer) -> None:
-        """Answer everybody of a place. A repeat gets the same grant, by its own time."""
-        self._lines.drop(place)
-        for one in place.waiters:
-            if one is waiter or answer["decision"] == "deny":
-                one.give(answer)
-            else:
-                self._spawn(self._repeat(place.line.zone, one), "repeat")
-
-    async def _repeat(self, zone: str, waiter: Waiter) -> None:
-        try:
-            waiter.give(await self._ledger.admit(zone, waiter.op))
-        except AdmissionError as fault:
-            waiter.fail(fault)
-
-    def _fail(self, place: Place, fault: AdmissionError) -> bool:
-        """Policy changed meanwhile: what was asked is no longer there."""
-        self._lines.drop(place)
-        for waiter in place.waiters:
-            waiter.fail(fault)  # each withdraws itself
-        return True
+            self._again.ring(line)
 
     async def _withdraw(self, zone: str, op: Op) -> None:
         told = {name: op[name] for name in ("campaign", "request_id", "id")}
@@ -272,13 +197,7 @@ class Waiting:
             return
         line = self._lines.find(zone, group)
         if line:
-            self._ring_line(line)
-
-    def _ask_again_in(self, line: Line, waiting: dict[str, Any]) -> None:
-        line.cancel_timer()
-        if again_ms := waiting.get("again_ms"):
-            loop = asyncio.get_running_loop()
-            line.timer = loop.call_later(again_ms / 1000, self._ring_line, line)
+            self._again.ring(line)
 
     def _keep_beating(self, zone: str) -> None:
         if zone not in self._beats:
@@ -291,7 +210,7 @@ class Waiting:
                 if not self._lines.of(zone):
                     return
                 for line in self._lines.next_of(zone, LOOKS):
-                    self._ring_line(line)
+                    self._again.ring(line)
                 with contextlib.suppress(AdmissionError):
                     await self._ledger.beat(zone, self._replica)
         finally:

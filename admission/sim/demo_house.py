@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import aiohttp
 
+from admission.composition import open_service
 from admission.config import demo_settings, with_platform_url
 from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.server import serve_app
 from admission.policy import parse_policy, policy_json
 from admission.policy_zone import ZonePolicy
-from admission.service import open_service
 from admission.settings import Settings
 from admission.settings_portal import ExperiencePortalSettings
 from admission.sim.demo_calls import Launcher

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 import redis
 
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.http.auth import Credentials
 from admission.http.feed import Feed
 from admission.http.keys import FEED
-from admission.service import open_service
 from admission.telemetry import Telemetry
 from tests.http.house import serving
 from tests.redis_server import RedisServer

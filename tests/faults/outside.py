@@ -20,9 +20,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.policy import parse_policy
-from admission.service import open_service
 from admission.settings import RedisSettings, Settings
 from admission.settings_portal import ExperiencePortalSettings
 from admission.sim.portal_config import PortalSettings

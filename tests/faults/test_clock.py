@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import redis.asyncio
 
-import admission.service
+import admission.composition
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
@@ -53,7 +53,9 @@ class Clock:
 async def test_the_clock_is_stepped_by_an_hour_both_ways(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission.service, "Ledger", partial(Ledger, script=scripts.load("test")))
+    monkeypatch.setattr(
+        admission.composition, "Ledger", partial(Ledger, script=scripts.load("test"))
+    )
     clock = Clock(redis_url)
 
     @asynccontextmanager

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-import admission.service
+import admission.composition
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.model import Snapshot, SnapshotGroup
 from admission.policy import parse_policy
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.settings import RedisSettings, Settings
 from admission.settings_portal import ExperiencePortalSettings
 from admission.sim.portal import Portal
@@ -186,7 +187,7 @@ async def world(
         sources.append(Photographer(platform))
         return sources[-1]
 
-    monkeypatch.setattr(admission.service, "build_source", photographer)
+    monkeypatch.setattr(admission.composition, "build_source", photographer)
     async with AsyncExitStack() as stack:
         services, urls = [], []
         for _ in range(replicas):

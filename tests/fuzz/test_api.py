@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.http.auth import Credentials, Role, Token
 from admission.policy import parse_policy
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.settings import LimitSettings, RedisSettings, Settings
 from admission.telemetry import Telemetry
 from tests.http.house import Server, serving

@@ -9,9 +9,10 @@ from typing import Any
 import redis.asyncio
 from aiohttp import ClientSession, TCPConnector
 
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.policy import parse_policy
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.settings import LimitSettings, RedisSettings, Settings
 from admission.telemetry import Telemetry
 from tests.http.house import Server, serving

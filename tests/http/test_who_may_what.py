@@ -11,12 +11,12 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
+from admission.composition import open_service
 from admission.http.app import create_app
 from admission.http.auth import Credentials, Role, Token
 from admission.http.capability import token_for
 from admission.http.routes import routes
 from admission.policy import parse_policy
-from admission.service import open_service
 from admission.settings import RedisSettings, Settings
 from admission.telemetry import Telemetry
 from tests.http.house import serving

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-import admission.service
+import admission.composition
 from admission.cli import main
 from tests.service.house import EAST, FakeSource, House, house_of, settings_of
 
@@ -37,7 +37,7 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """What the service takes for its platform."""
     fake = FakeSource()
-    monkeypatch.setattr(admission.service, "build_source", lambda name, settings: fake)
+    monkeypatch.setattr(admission.composition, "build_source", lambda name, settings: fake)
     return fake
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from admission.composition import open_service
 from admission.config import parse_settings
 from admission.http.app import create_app
 from admission.model import Snapshot, SnapshotGroup
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.settings import Settings
 from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry import Telemetry

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from admission.composition import open_service
 from admission.config import load_settings
 from admission.errors import Unavailable
 from admission.http.auth import Credentials
 from admission.http.problems import Unauthorized
 from admission.reload import Reloader, reread_on_hangup, tokens_of
-from admission.service import Service, open_service
+from admission.service import Service
 from admission.telemetry import Telemetry
 from tests.service.house import EAST, SOURCE
 
