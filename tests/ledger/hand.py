@@ -1,6 +1,5 @@
 """A zone's script, called by hand, on a clock that the test moves."""
 
-import json
 from typing import Any
 
 import redis
@@ -8,6 +7,7 @@ import redis
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.policy import compile_policy, digest, parse_policy, policy_json
+from tests.ledger.timed import call_at
 
 Op = dict[str, Any]
 ZONE = "East"
@@ -47,12 +47,9 @@ class Hand:
 
     def call(self, *ops: Op) -> list[dict[str, Any]]:
         """One call of the script; what it rang is in `rings`."""
-        self.client.mset({f"{self.keys[0]}:clock": self.now * 1000, f"{self.keys[0]}:run": "r"})
-        text = self.client.eval(
-            self._script.source, len(self.keys), *self.keys, json.dumps(ops), "bell"
-        )
+        source, clock_us = self._script.source, self.now * 1000
+        answer = call_at(self.client, source, self.keys, list(ops), clock_us, "r")
         self.rings = self._rung()
-        answer = json.loads(text)
         for result in answer["results"]:
             assert result.get("error") != "internal", result
         results: list[dict[str, Any]] = answer["results"]

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
 from tests.ledger.draws import Draws, policies, time_steps
+from tests.ledger.timed import call_at
 from tests.oracle import OracleLedger
 
 Op = dict[str, Any]
@@ -30,18 +31,10 @@ class ScriptRunner:
         self.client = client
         self.keys = zone_keys("test", zone)
         self.source = load("test").source
-        self.sha = load("test").sha
 
     def run(self, ops: list[Op], raw_ms: int, run_id: str) -> Answer:
         """Apply operations in one script call."""
-        self.client.set(f"{self.keys[0]}:clock", raw_ms * 1000)
-        self.client.set(f"{self.keys[0]}:run", run_id)
-        args = (*self.keys, json.dumps(ops), "bell")
-        try:
-            answer = self.client.evalsha(self.sha, len(self.keys), *args)
-        except redis.exceptions.NoScriptError:
-            answer = self.client.eval(self.source, len(self.keys), *args)
-        told = dict(json.loads(str(answer, "utf-8")))
+        told = call_at(self.client, self.source, self.keys, ops, raw_ms * 1000, run_id)
         # an empty table of Lua may come as a list
         return told | {"results": [result or {} for result in told["results"]]}
 

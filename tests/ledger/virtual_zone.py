@@ -1,12 +1,12 @@
 """One zone on a real server whose time is the test's: the script with the clock of the tests."""
 
-import json
 from typing import Any
 
 import redis
 
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
+from tests.ledger.timed import call_at
 
 Op = dict[str, Any]
 Answer = dict[str, Any]
@@ -28,8 +28,6 @@ class VirtualZone:
         self._keys = zone_keys("virtual", name)
         self._policies = 0
         self.now_us = START_US
-        client.script_load(self._script.source)
-        client.set(f"{self._keys[0]}:run", "first")
         self.replace_policy(fields)
 
     @property
@@ -43,10 +41,8 @@ class VirtualZone:
 
     def whole(self, ops: list[Op]) -> Answer:
         """The same with what the call says of itself."""
-        self._client.set(f"{self._keys[0]}:clock", self.now_us)
-        args = (*self._keys, json.dumps(ops), "bell")
-        text = self._client.evalsha(self._script.sha, len(self._keys), *args)
-        answer = dict(json.loads(str(text, "utf-8")))
+        source = self._script.source
+        answer = call_at(self._client, source, self._keys, ops, self.now_us, "first")
         assert "error" not in answer, answer
         for op, result in zip(ops, answer["results"], strict=True):
             assert result.get("error") != "internal", (op, result)

@@ -1,6 +1,5 @@
 """A zone for table tests: policies by what differs, oracle or script, and a clock of its own."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import redis
 
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import Script
+from tests.ledger.timed import call_at
 from tests.oracle import OracleLedger
 
 Answer = dict[str, Any]
@@ -75,13 +75,9 @@ class ScriptLedger:
 
     def call(self, ops: list[Answer], raw_ms: int, run_id: str) -> Answer:
         """Apply operations in order, in one script call."""
-        names = (f"{self.keys[0]}:clock", f"{self.keys[0]}:run")
-        self.client.mset(dict(zip(names, (raw_ms * 1000, run_id), strict=True)))
         ops, self.first = [*self.first, *ops], []
-        text = self.client.eval(
-            self.script.source, len(self.keys), *self.keys, json.dumps(ops), "bell"
-        )
-        answer = dict(json.loads(str(text, "utf-8")))
+        clock_us = raw_ms * 1000
+        answer = call_at(self.client, self.script.source, self.keys, ops, clock_us, run_id)
         for one in answer["results"]:
             assert one.get("error") != "internal", one
             if "reservations" in one:  # an empty list of Lua is an empty map; nothing is left out

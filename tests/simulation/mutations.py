@@ -49,7 +49,7 @@ MUTATIONS: Final = (
         old="if not (HAD_A_PORT[r.outcome] or r.taken) or not r.ended_at then return nil end",
         new="if not r.ended_at then return nil end",
         scenario=CROWD,
-        seed=1,
+        seed=2,
     ),
     Mutation(
         name="credit for an end that nobody dated",
@@ -57,13 +57,14 @@ MUTATIONS: Final = (
         new="if not (HAD_A_PORT[r.outcome] or r.taken) then return nil end\n"
         "r.ended_at = r.ended_at or now",
         scenario=CROWD,
+        seed=2,
     ),
     Mutation(
         name="the end notice is not subtracted",
         old="r.ended_at - zone.end_notice - drift",
         new="r.ended_at - drift",
         scenario=CROWD,
-        seed=11,
+        seed=20,
     ),
     Mutation(
         name="the lag of the platform's count is forgotten",
@@ -89,12 +90,14 @@ MUTATIONS: Final = (
         old="if meta.run_id ~= run_id or silent then",
         new="if false then",
         scenario=FLUSH,
+        seed=1,
     ),
     Mutation(
         name="an older snapshot replaces a newer one",
         old="return p.t0 and (t0 <= p.t0 or t0 - zone.visibility_lag < p.w0)",
         new="return false",
         scenario=CROWD,
+        seed=2,
     ),
     Mutation(
         name="a port is free as soon as its end is told",

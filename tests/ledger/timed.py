@@ -1,0 +1,55 @@
+"""The script with the clock of the tests, called at the moment that a test names."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from typing import Any
+
+import redis
+
+Answer = dict[str, Any]
+
+
+def call_at(
+    client: redis.Redis,
+    source: str,
+    keys: Sequence[str],
+    ops: list[dict[str, Any]],
+    clock_us: int,
+    run_id: str,
+) -> Answer:
+    """One script call. The clock travels with it: a trip takes longer than most calls do.
+
+    Args:
+        client: of a server that may not know the script yet; answers are bytes.
+        source: the script, with `lua/clock_test.lua`.
+        keys: of the zone.
+        clock_us: what the server's clock says.
+        run_id: who the server says it is.
+    """
+    try:
+        return _at(client, source, keys, ops, clock_us, run_id)
+    except redis.exceptions.NoScriptError:
+        client.script_load(source)
+        return _at(client, source, keys, ops, clock_us, run_id)
+
+
+def _at(
+    client: redis.Redis,
+    source: str,
+    keys: Sequence[str],
+    ops: list[dict[str, Any]],
+    clock_us: int,
+    run_id: str,
+) -> Answer:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
+        pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
+        _, text = pipe.execute()
+    return dict(json.loads(text))
+
+
+@cache
+def _sha(source: str) -> str:
+    return sha1(source.encode(), usedforsecurity=False).hexdigest()
