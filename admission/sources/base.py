@@ -13,15 +13,18 @@ Neither is ever an object here: `is_polled` tells them from the names of connect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from admission.model import Snapshot
+from admission.settings_base import SourceSection
 
 PUSH: Final = "push"
 STATIC: Final = "static"
 UNPOLLED: Final = frozenset({PUSH, STATIC})
 
 LINE_CHARS_MAX: Final = 300
+
+Settings = TypeVar("Settings", bound=SourceSection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,29 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of its connections; a query under way fails. Closing again does nothing."""
+
+
+class Connection(Generic[Settings]):
+    """The part of a `Source` that its settings say.
+
+    Args:
+        name: as the configuration calls it.
+        settings: where the platform is, how often and how long it is asked.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+
+    @property
+    def min_interval_ms(self) -> int:
+        """Shortest time in ms between the starts of two queries, over all zones."""
+        return self.settings.min_interval_ms
+
+    @property
+    def timeout_ms(self) -> int:
+        """Longest time in ms that a query takes."""
+        return self.settings.timeout_ms
 
 
 class GuidStore(Protocol):

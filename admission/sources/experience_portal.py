@@ -11,7 +11,7 @@ from typing import Final
 from admission.errors import SourceError
 from admission.model import Snapshot, SnapshotGroup
 from admission.settings_portal import ExperiencePortalSettings
-from admission.sources.base import ANY_ZONE, PolledZone
+from admission.sources.base import ANY_ZONE, Connection, PolledZone
 from admission.sources.soap import Value, integer
 from admission.sources.soap_client import SoapClient
 
@@ -19,7 +19,7 @@ TOTAL: Final = "totalRes_returned"
 UNUSED: Final[Mapping[str, str]] = {"sip": "unusedSIP_returned", "h323": "unusedH323_returned"}
 
 
-class ExperiencePortalSource:
+class ExperiencePortalSource(Connection[ExperiencePortalSettings]):
     """Asks one Experience Portal system for snapshots.
 
     Args:
@@ -30,20 +30,9 @@ class ExperiencePortalSource:
     """
 
     def __init__(self, name: str, settings: ExperiencePortalSettings) -> None:
-        self.name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self._client = SoapClient(settings)
         self._zone_field = settings.dialect.zone_field
-
-    @property
-    def min_interval_ms(self) -> int:
-        """Shortest time in ms between the starts of two queries, over all zones."""
-        return self.settings.min_interval_ms
-
-    @property
-    def timeout_ms(self) -> int:
-        """Longest time in ms that a query takes."""
-        return self.settings.timeout_ms
 
     async def query(
         self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE

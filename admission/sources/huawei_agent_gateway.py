@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from admission.errors import AdmissionError, SourceError
 from admission.model import Snapshot, SnapshotGroup
 from admission.settings_huawei import HuaweiAgentGatewaySettings
-from admission.sources.base import ANY_ZONE, GuidStore, PolledZone
+from admission.sources.base import ANY_ZONE, Connection, GuidStore, PolledZone
 from admission.sources.huawei_gateway_client import LOST, GatewayClient, GatewayFault, Ticket
 from admission.sources.huawei_session import OwnSession, Pace
 
@@ -48,7 +48,7 @@ class _NoGuids:
         """There is none."""
 
 
-class HuaweiAgentGatewaySource:
+class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
     """Counts agents' calls at one CC-Gateway.
 
     Args:
@@ -62,8 +62,7 @@ class HuaweiAgentGatewaySource:
     def __init__(
         self, name: str, settings: HuaweiAgentGatewaySettings, *, pace: Pace | None = None
     ) -> None:
-        self.name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self._pace = pace or Pace()
         self._client = GatewayClient(settings)
         self._own = {agent.id: agent for agent in settings.agents}
@@ -77,16 +76,6 @@ class HuaweiAgentGatewaySource:
         self._polls = asyncio.Semaphore(settings.event_polls_at_once)
         self._turn = 0
         self._closed = False
-
-    @property
-    def min_interval_ms(self) -> int:
-        """Shortest time in ms between the starts of two rounds, over all zones."""
-        return self.settings.min_interval_ms
-
-    @property
-    def timeout_ms(self) -> int:
-        """Longest time in ms that a round takes."""
-        return self.settings.timeout_ms
 
     def take_guids_from(self, store: GuidStore) -> None:
         """Count agents whose Guids were handed over, too."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from admission.errors import SourceError
 from admission.model import Snapshot, SnapshotGroup
 from admission.settings_huawei import HuaweiCmsSettings
-from admission.sources.base import ANY_ZONE, PolledZone, one_line
+from admission.sources.base import ANY_ZONE, Connection, PolledZone, one_line
 from admission.sources.huawei_c2 import authorization, canonical_request, timestamp
 from admission.sources.huawei_http import JsonClient, NotAuthenticated, Reply
 from admission.sources.huawei_licence import Licence, licence_of
@@ -50,7 +50,7 @@ CONNECTIONS_MAX: Final = 4
 SKEW_TOLD_S: Final = 60  # a smaller difference of clocks cannot be why a signature is refused
 
 
-class HuaweiCmsSource:
+class HuaweiCmsSource(Connection[HuaweiCmsSettings]):
     """Asks one CC-CMS for licence usage.
 
     Args:
@@ -61,21 +61,10 @@ class HuaweiCmsSource:
     """
 
     def __init__(self, name: str, settings: HuaweiCmsSettings) -> None:
-        self.name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self._secret = settings.secret_key.get_secret_value()
         self._client = JsonClient(settings, connections_max=CONNECTIONS_MAX)
         self._url = self._client.url(settings.path)
-
-    @property
-    def min_interval_ms(self) -> int:
-        """Shortest time in ms between the starts of two queries, over all zones."""
-        return self.settings.min_interval_ms
-
-    @property
-    def timeout_ms(self) -> int:
-        """Longest time in ms that a query takes."""
-        return self.settings.timeout_ms
 
     async def query(
         self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
