@@ -13,6 +13,17 @@ from typing import Any
 import pytest
 
 START_S = 60
+# The demo recovers for five seconds at each start.
+QUICK = """
+[zones.East]
+source = "static"
+channels = ["sip"]
+launch_within_ms = 100
+claim_within_ms = 0
+[zones.East.capacity]
+sip = 10
+[zones.East.campaigns."*"]
+"""
 
 
 class Running:
@@ -61,7 +72,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One service for all tests that leave it as it is; a start takes a recovery, some seconds."""
     service = Running(tmp_path_factory.mktemp("service"))
     yield service
-    service.stop(signal.SIGTERM)
+    code, errors = service.stop(signal.SIGINT)
+    assert (code, "Traceback" in errors) == (0, False), errors
 
 
 def is_alive(pid: int) -> bool:
@@ -121,7 +133,8 @@ def test_wrong_input_changes_nothing_and_is_explained(running):
 
 
 def test_a_signal_ends_the_service_and_its_redis_and_a_restart_knows_what_was_granted(tmp_path):
-    service = Running(tmp_path)
+    (tmp_path / "east.toml").write_text(QUICK)
+    service = Running(tmp_path, "east.toml")
     _, granted = service.call("POST", "/v1/admissions", {"campaign": "collections"})
     pid = service.redis_pid()
     assert is_alive(pid)
@@ -130,7 +143,7 @@ def test_a_signal_ends_the_service_and_its_redis_and_a_restart_knows_what_was_gr
     assert "Traceback" not in errors
     assert not is_alive(pid)
 
-    again = Running(tmp_path)
+    again = Running(tmp_path, "east.toml")
     path = f"/v1/reservations/{granted['reservations'][0]['id']}"
     found = again.call("GET", path)
     code, _ = again.stop(signal.SIGTERM)

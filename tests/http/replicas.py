@@ -21,7 +21,7 @@ ZONE = {
     "source": "static",
     "channels": ["sip"],
     "capacity": {"sip": 2},
-    "launch_within_ms": 1000,
+    "launch_within_ms": 1,  # and so long does the start-up recovery take
     "claim_within_ms": 0,
     "campaigns": {"*": {}},
 }

@@ -29,7 +29,7 @@ async def until_free(replica: Replica) -> None:
 
 
 async def test_an_end_on_one_replica_lets_a_waiter_on_the_other_through(redis_url: str) -> None:
-    async with replicas(redis_url) as (a, b):
+    async with replicas(redis_url, launch_within_ms=1000) as (a, b):
         x, _ = await a.ask("x"), await a.ask("y")
         waiter = started(b.ask("w", LONG_MS))
         await waiting(redis_url, 1)
