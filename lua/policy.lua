@@ -12,7 +12,7 @@
 -- secret:      offer -> {secret}: what all replicas sign with; the first offer stays
 -- pause:       pool? (none: the zone), on, known?, by?
 --   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
-local pools, share, hunger, audit = need('pool'), need('share'), need('hunger'), need('audit')
+local pools, share, hungry, audit = need('pool'), need('share'), need('hungry'), need('audit')
 local policy = {}
 
 -- Members of the policy hash that are not a pool's, campaign's, application's or the zone's rules.
@@ -84,7 +84,7 @@ local function weigh_anew()
   for _, name in ipairs(call('HKEYS', POOLS)) do
     if name ~= '' then
       local p = pools.get(name)
-      if p.hungry then hunger.clear(p) end
+      if p.hungry then hungry.clear(p) end
     end
   end
   share.recount()

@@ -23,7 +23,7 @@
 --   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, secret (policy.lua)
 --   KEYS[7] stats  hash  counters
 --   KEYS[8] shares hash  "pool campaign" -> live reservations (share.lua)
---   KEYS[9] hungry prefix of what hunger.lua keeps
+--   KEYS[9] hungry prefix of what hungry.lua keeps
 --   KEYS[10] pend  prefix; pend..pool = zset of reservations that the pool's newest snapshot may
 --                        not contain yet: id, score = visible_by
 --   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: who waits (queue.lua)

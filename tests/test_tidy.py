@@ -197,7 +197,6 @@ LONG_MODULES: Final[dict[str, str]] = {}
 LONG_FUNCTIONS: Final[dict[str, str]] = {}
 LONG_SCRIPTS: Final[dict[str, str]] = {
     "admit": "the way of one decision, read from top to bottom",
-    "hunger": "one rule; half of it is what it keeps",
     "pool": "one pool's counts: cache, snapshot, limits",
     "report": "three reports that share what an end does",
 }

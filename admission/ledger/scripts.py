@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 MODULES: Final = (
-    "clock", "asked", "record", "ceiling", "pool", "adaptive", "share", "hunger", "rate", "breaker",
-    "request", "checks", "admit", "report", "adopt", "due", "ingest", "lease", "read", "policy",
-    "limit", "wake", "queue", "wait", "audit", "denied",
+    "clock", "asked", "record", "ceiling", "pool", "adaptive", "share", "hungry", "hunger", "rate",
+    "breaker", "request", "checks", "admit", "report", "adopt", "due", "ingest", "lease", "read",
+    "policy", "limit", "wake", "queue", "wait", "audit", "denied",
 )  # fmt: skip
 
 
