@@ -86,6 +86,7 @@ class Explorer:
     claims: int = 0
     ledgers: Ledgers = field(init=False)
     settled: dict[Any, tuple[Call, ...]] = field(default_factory=dict)
+    seeing: dict[Any, tuple[Query, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ledgers = Ledgers(self.scope, self.rules)
@@ -146,7 +147,7 @@ class Explorer:
     def _ask(self, world: World) -> Iterator[Event]:
         step = self._step(world, "ask")
         if step.yes:
-            after = placed(world._replace(asks=world.asks - 1), step)
+            after = placed(world, step, asks=world.asks - 1)
             call = Call(step.places[NEW], "granted", world.tick, world.doubtful, NEVER)
             yield "grant", after._replace(calls=(*after.calls, call))
 
@@ -187,8 +188,8 @@ class Explorer:
 
     def _end(self, world: World, n: int, call: Call, outcome: str, learnt: int) -> Event:
         step = self._step(world, "end", name(call), outcome, learnt)
-        rest = world._replace(calls=world.calls[:n] + world.calls[n + 1 :])
-        return f"told: call {n} {outcome}", placed(rest, step)
+        rest = world.calls[:n] + world.calls[n + 1 :]
+        return f"told: call {n} {outcome}", placed(world, step, calls=rest)
 
     def _questions(self, world: World) -> Iterator[Event]:
         if world.questions:
@@ -198,12 +199,13 @@ class Explorer:
 
     def _ingests(self, world: World) -> Iterator[Event]:
         for n, query in enumerate(world.queries):
-            rest = world._replace(queries=world.queries[:n] + world.queries[n + 1 :])
+            rest = world.queries[:n] + world.queries[n + 1 :]
             for unused, doubtful in query.seen:
                 step = self._step(world, "ingest", "", query.asked, self.scope.ports, unused)
                 taken = step.ledger != world.ledger
-                after = rest._replace(doubtful=doubtful if taken else world.doubtful)
-                yield f"ingest: {unused} unused, asked at {query.asked}", placed(after, step)
+                doubt = doubtful if taken else world.doubtful
+                after = placed(world, step, queries=rest, doubtful=doubt)
+                yield f"ingest: {unused} unused, asked at {query.asked}", after
 
     def _others(self, world: World) -> Iterator[Event]:
         if world.foreign:
@@ -218,32 +220,47 @@ class Explorer:
             return "backup", world._replace(backup=world.ledger, calls=calls)
         step = self.ledgers.lost(world.tick, world.backup)
         calls = tuple(one._replace(place=one.stored, stored=NEVER) for one in world.calls)
-        fresh = world._replace(losses=0, backup=NEVER, doubtful=False, calls=calls)
-        return "loss", placed(fresh, step)
+        fresh = {"losses": 0, "backup": NEVER, "doubtful": False}
+        return "loss", placed(world, step, calls=calls, **fresh)
 
     def _tick(self, world: World) -> Event:
-        later = world._replace(tick=world.tick + 1, seen=(*world.seen[1:], NOTHING))
-        return f"-- {later.tick}", placed(later, self._step(later, "time"))
+        tick = world.tick + 1
+        step = self.ledgers.step(world.ledger, tick, "time")
+        return f"-- {tick}", placed(world, step, tick=tick, seen=(*world.seen[1:], NOTHING))
 
     def _step(self, world: World, verb: str, *told: Any) -> Step:
         return self.ledgers.step(world.ledger, world.tick, verb, *told)
 
     def _free(self, world: World) -> int:
         """Ports that are truly free."""
-        return self.scope.ports - world.foreign - sum(one.phase == "up" for one in world.calls)
+        free = self.scope.ports - world.foreign
+        for call in world.calls:
+            free -= call.phase == "up"
+        return free
 
     def _settle(self, world: World) -> World:
         """The same moment without what can make no difference any more."""
         now = (self._free(world), False)
         seen = (*world.seen[:-1], with_count(world.seen[-1], now)) if world.questions else ()
-        queries = tuple(Query(one.asked, with_count(one.seen, now)) for one in world.queries)
+        queries = self._settled_queries(world.queries, now) if world.queries else ()
         key = (world.calls, world.ledger, world.tick)
         calls = self.settled.get(key)
         if calls is None:
             calls = self.settled[key] = self._settled_calls(world)
-        if len(queries) > 1:
-            queries = tuple(sorted(queries, key=lambda one: (one.asked, sorted(one.seen))))
+        if calls == world.calls and seen == world.seen and queries == world.queries:
+            return world
         return world._replace(calls=calls, seen=seen, queries=queries)
+
+    def _settled_queries(
+        self, queries: tuple[Query, ...], now: tuple[int, bool]
+    ) -> tuple[Query, ...]:
+        """Questions in flight see what is now; of many, the order makes no difference."""
+        known = self.seeing.get((queries, now))
+        if known is None:
+            found = [Query(one.asked, with_count(one.seen, now)) for one in queries]
+            found.sort(key=lambda one: (one.asked, sorted(one.seen)))
+            known = self.seeing[queries, now] = tuple(found)
+        return known
 
     def _settled_calls(self, world: World) -> tuple[Call, ...]:
         """The calls that matter, sorted; of reservations that are alike each gets its own place."""
@@ -282,12 +299,18 @@ def with_count(seen: Seen, now: tuple[int, bool]) -> Seen:
     return seen if now in seen else (seen | {now}) - {(now[0], True)}
 
 
-def placed(world: World, step: Step) -> World:
-    """The world with another ledger state, every call at its new place."""
-    if step.ledger == world.ledger:
-        return world
-    calls = (one._replace(place=step.places.get(str(one.place), NEVER)) for one in world.calls)
-    return world._replace(ledger=step.ledger, calls=tuple(calls))
+def placed(world: World, step: Step, **changed: Any) -> World:
+    """The world after a change, with the ledger state of then and every call at its place there."""
+    if step.ledger != world.ledger:
+        calls = changed.get("calls", world.calls)
+        changed["calls"] = tuple([at(step.places.get(str(one.place), NEVER), one) for one in calls])
+        changed["ledger"] = step.ledger
+    return world._replace(**changed) if changed else world
+
+
+def at(place: int, call: Call) -> Call:
+    """The call at its place in the ledger."""
+    return call if call.place == place else call._replace(place=place)
 
 
 def with_call(world: World, n: int, call: Call) -> World:
