@@ -6,7 +6,7 @@ over HTTP on any replica. Who polls, and whoever asks for a status, goes by the 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -50,6 +50,10 @@ class Policies:
     def __iter__(self) -> Iterator[str]:
         return iter(self._file)
 
+    def zones(self) -> Collection[str]:
+        """All zones as they are now, in the order of the file."""
+        return self._file.keys()
+
     def of_file(self, zone: str) -> ZonePolicy:
         """A zone's policy as the file has it."""
         return self._file[zone]
@@ -64,7 +68,7 @@ class Policies:
 
     def reload(self, zones: Mapping[str, ZonePolicy]) -> None:
         """The file was read again. A zone that is gone from it is served until a restart."""
-        self._file |= zones
+        self._file = self._file | dict(zones)  # anew: somebody may be reading the one before
 
     def saw(self, zone: str, stored: StoredPolicy) -> None:
         """The ledger has a newer version: of its content, or of its pauses alone."""

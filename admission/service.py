@@ -5,7 +5,7 @@ known which zones there are, whose word is asked, and whether decisions can be m
 """
 
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -55,9 +55,9 @@ class Service:
         self._handover = handover
         self._unprepared = "starting"
 
-    def zones(self) -> list[str]:
+    def zones(self) -> Collection[str]:
         """All configured zones, in the order of the file."""
-        return list(self._policies)
+        return self._policies.zones()
 
     async def prepare(self) -> None:
         """Check the store and give it the policies; again and again until it answers.

@@ -1,6 +1,6 @@
 """What the HTTP side needs of the rest: one Protocol. Handlers know no ledger and no Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from admission.errors import AdmissionError
@@ -20,8 +20,8 @@ class Decider(Protocol):
     `now` (zone time in ms) where it is about a zone.
     """
 
-    def zones(self) -> list[str]:
-        """The names of all configured zones, in order."""
+    def zones(self) -> Collection[str]:
+        """The names of all configured zones, in order. Every request looks into it."""
         ...
 
     async def ready(self) -> None:

@@ -116,6 +116,15 @@ def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
     assert policies.changed.is_set()
 
 
+def test_who_reads_the_zones_reads_on_while_the_file_is_read_again() -> None:
+    policy = parse_policy({"source": "epm", "channels": ["sip"]})
+    policies = Policies({"East": policy})
+    reading = iter(policies.zones())
+    policies.reload({"West": policy})
+    assert list(reading) == ["East"]
+    assert list(policies.zones()) == ["East", "West"]
+
+
 def test_a_source_that_this_replica_does_not_have_is_logged_and_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

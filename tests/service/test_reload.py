@@ -112,7 +112,7 @@ async def test_a_file_that_is_gone_changes_nothing(serving: Serving, tmp_path: P
 async def test_a_new_zone_is_served(serving: Serving) -> None:
     serving.write(EAST + WEST + token("one"))
     assert await serving.reloader.reload()
-    assert serving.service.zones() == ["East", "West"]
+    assert list(serving.service.zones()) == ["East", "West"]
     assert (await serving.service.status("West"))["recovering"] is True
 
 
@@ -128,7 +128,7 @@ async def test_what_needs_a_restart_is_said(
     told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     for what in ("[log]", "[sources.epm]", "zone East is not in", "zone West is left as it is"):
         assert any(what in line and "restart" in line for line in told), what
-    assert serving.service.zones() == ["East", "North"]
+    assert list(serving.service.zones()) == ["East", "North"]
 
 
 async def test_a_store_that_is_away_is_said(
