@@ -12,6 +12,7 @@ from admission.waiting import Waiting
 
 Op = dict[str, Any]
 LONG_MS = 30_000
+NEVER_S = 3600.0  # between beats, where a test counts what is asked
 SHORT_MS = 500  # more than opening takes, on a busy machine too
 
 
@@ -78,7 +79,7 @@ def ledger() -> FakeLedger:
 
 @pytest.fixture
 async def waiting(ledger: FakeLedger) -> AsyncIterator[Waiting]:
-    waiting = Waiting(ledger, replica="A", limit=10)
+    waiting = Waiting(ledger, replica="A", limit=10, beat_s=NEVER_S)
     yield waiting
     ledger.gate.set()
     await waiting.stop()
@@ -297,7 +298,7 @@ async def test_a_repeat_keeps_the_place_of_a_first_that_hung_up(
 
 
 async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
-    waiting = Waiting(ledger, replica="A", limit=2)
+    waiting = Waiting(ledger, replica="A", limit=2, beat_s=NEVER_S)
     *waiters, third = await opened(waiting, ask("a"), ask("b"), ask("c"))
     assert await soon(third) == "deny"
     assert waiting.open == 2
