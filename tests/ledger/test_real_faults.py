@@ -64,6 +64,7 @@ def broken_disk(server: RedisServer) -> Iterator[None]:
             pass
         yield
         admin.config_set("stop-writes-on-bgsave-error", "no")
+        admin.config_set("save", "")  # which it would insist on when told to end
 
 
 def busy_script(server: RedisServer) -> Iterator[None]:
