@@ -173,7 +173,6 @@ class Waiting:
         if not self._lines.has(zone, op):
             op = op | {"replica": self._replica, "waits": 0}
         answer = await self._ledger.admit(zone, op)
-        answer.pop("waiting", None)
         self._again.ring(place.line)
         return answer
 

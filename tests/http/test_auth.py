@@ -118,7 +118,17 @@ async def test_metrics_may_be_public(decider: FakeDecider) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer ", "dialer", "Basic ZGlhbGVy", "Bearer wrong", "Bearer Dialer"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "dialer",
+        "Basic ZGlhbGVy",
+        "Basic dialer",
+        "Bearer wrong",
+        "Bearer Dialer",
+    ],
 )
 async def test_without_a_known_token_nothing_is_decided(
     guarded: Server, decider: FakeDecider, header: str | None

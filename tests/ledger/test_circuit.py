@@ -70,6 +70,16 @@ async def test_it_opens_and_closes_as_often_as_it_must() -> None:
     await circuit.close()
 
 
+async def test_after_the_end_nobody_probes() -> None:
+    before = asyncio.all_tasks()
+    circuits = Circuits(Redis(away=1000).probe)
+    circuits.of("a").open(AWAY)
+
+    await circuits.close()
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_circuits_of_different_names_fail_apart() -> None:
     redis = Redis(away=1000)
     circuits = Circuits(redis.probe)

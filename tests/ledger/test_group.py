@@ -41,15 +41,24 @@ async def test_one_operation_goes_at_once_and_the_next_ones_share_a_call():
     assert [len(ops) for _, ops in server.calls] == [1, 3]
 
 
-async def test_many_that_find_a_zone_idle_go_in_two_calls_and_stay_in_order():
+@pytest.mark.parametrize(
+    ("many", "calls"),
+    [
+        (group.HALF_FROM - 1, [group.HALF_FROM - 1]),
+        (group.HALF_FROM, [group.HALF_FROM // 2] * 2),
+        (group.HALF_FROM + 1, [group.HALF_FROM // 2 + 1, group.HALF_FROM // 2]),
+    ],
+)
+async def test_many_that_find_a_zone_idle_go_in_two_calls_and_stay_in_order(
+    many: int, calls: list[int]
+):
     server = Server()
     commit = GroupCommit(server.send)
-    many = [commit.submit("East", {"n": n}) for n in range(group.HALF_FROM + 1)]
+    pending = [commit.submit("East", {"n": n}) for n in range(many)]
     await settle()
     server.gate.set()
-    assert await asyncio.gather(*many) == [10 * n for n in range(group.HALF_FROM + 1)]
-    half = (group.HALF_FROM + 1) // 2
-    assert [len(ops) for _, ops in server.calls] == [group.HALF_FROM + 1 - half, half]
+    assert await asyncio.gather(*pending) == [10 * n for n in range(many)]
+    assert [len(ops) for _, ops in server.calls] == calls
 
 
 async def test_operations_that_go_together_are_answered_together():
@@ -84,6 +93,53 @@ async def test_an_operation_whose_caller_has_gone_is_dropped_from_the_queue():
     assert [op["n"] for _, ops in server.calls for op in ops] == [1, 3]
 
 
+@pytest.mark.parametrize("fault", [None, Unavailable("away")])
+async def test_a_caller_that_goes_during_its_call_takes_nothing_from_the_others(
+    fault: Exception | None,
+) -> None:
+    gate = asyncio.Event()
+
+    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        await gate.wait()
+        if fault:
+            raise fault
+        return [op["n"] for op in ops]
+
+    commit = GroupCommit(send)
+    gone, stays = commit.submit("East", {"n": 1}), commit.submit("East", {"n": 2})
+    await settle()
+    gone.cancel()
+    gate.set()
+    later = commit.submit("East", {"n": 3})
+    async with asyncio.timeout(5):
+        told = await asyncio.gather(stays, later, return_exceptions=True)
+    assert told == ([fault, fault] if fault else [2, 3])
+
+
+async def test_how_long_a_call_has_waited_is_counted_from_its_first_operation(monkeypatch):
+    now, loop = 100.0, asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    waited: list[float] = []
+    gate = asyncio.Event()
+
+    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        waited.append(commit.waited_s(zone))
+        await gate.wait()
+        return ops
+
+    commit = GroupCommit(send)
+    pending = [commit.submit("East", {})]
+    await settle()
+    for now in (101.0, 103.0):  # noqa: B007  the loop's time is read from it
+        pending.append(commit.submit("East", {}))
+    now = 104.0
+    gate.set()
+    await asyncio.gather(*pending)
+    now = 200.0
+    await commit.submit("East", {})
+    assert waited == [0.0, 3.0, 0.0]
+
+
 async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monkeypatch):
     monkeypatch.setattr(group, "UNITS_MAX", 10)
     server = Server()
@@ -112,6 +168,14 @@ async def test_a_failed_call_fails_its_own_operations_and_no_others():
     with pytest.raises(Unavailable):
         await first
     assert await second == 2
+
+
+async def test_a_call_that_is_cancelled_does_not_look_like_a_caller_that_went():
+    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        raise asyncio.CancelledError
+
+    with pytest.raises(Unavailable, match="shutting down"):
+        await GroupCommit(send).submit("East", {"n": 1})
 
 
 async def test_a_queue_that_is_too_long_refuses_and_loses_nothing(monkeypatch):

@@ -10,8 +10,9 @@ import redis
 from admission import errors
 from admission.ledger.connection import open_connection
 from admission.ledger.keys import zone_keys
-from admission.ledger.ledger import Ledger, Statistics
+from admission.ledger.ledger import SECRET_BYTES, Ledger, Statistics
 from admission.ledger.memory import PolicyMemory, StoredPolicy
+from admission.ledger.operations import RESTORED_BY
 from admission.settings import RedisSettings
 from tests.ledger.test_ledger import ask, recovered, stored
 
@@ -140,6 +141,26 @@ async def test_the_higher_of_two_remembered_versions_wins(
     await two.until(3)
 
 
+async def test_a_loss_before_the_first_link_leaves_no_empty_secret(
+    one: Replica, redis_sync: redis.Redis
+) -> None:
+    redis_sync.flushall()
+    await one.ledger.now("East")
+
+    assert len(await one.ledger.secret("East")) >= SECRET_BYTES
+
+
+async def test_that_a_replica_restored_it_is_in_the_audit(
+    one: Replica, redis_sync: redis.Redis
+) -> None:
+    redis_sync.flushall()
+    await one.ledger.now("East")
+
+    entries = (await one.ledger.audit("East", 10))["entries"]
+
+    assert RESTORED_BY in [entry["by"] for entry in entries]
+
+
 @pytest.mark.parametrize("lost", ["everything", "the newest"])
 async def test_a_change_made_right_after_a_loss_comes_on_top_of_what_was_lost(
     one: Replica, redis_sync: redis.Redis, lost: str
@@ -203,3 +224,43 @@ async def test_a_fetch_that_fails_is_tried_again_with_the_next_answer() -> None:
 
     assert memory.newest("East") is policy
     await memory.close()
+
+
+class Fetched:
+    """Versions that were asked for; answers when the test opens the gate."""
+
+    def __init__(self, version: int) -> None:
+        self.policy = StoredPolicy(version=version, digest="", fields={}, source="{}")
+        self.times = 0
+        self.gate = asyncio.Event()
+
+    async def fetch(self, _zone: str) -> StoredPolicy:
+        self.times += 1
+        await self.gate.wait()
+        return self.policy
+
+
+async def test_what_is_known_already_is_told_once_and_not_fetched() -> None:
+    redis = Fetched(2)
+    told: list[StoredPolicy] = []
+    memory = PolicyMemory(redis.fetch, lambda _zone, policy: told.append(policy))
+    memory.keep("East", redis.policy)
+    memory.keep("East", redis.policy)
+
+    memory.saw("East", 2)
+    async with asyncio.timeout(5):
+        await memory.learn("East", 2)
+
+    assert (redis.times, told) == (0, [redis.policy])
+
+
+async def test_leaving_does_not_wait_for_what_is_being_fetched() -> None:
+    redis = Fetched(2)
+    memory = PolicyMemory(redis.fetch)
+    memory.saw("East", 2)
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await memory.close()
+
+    assert (redis.times, memory.newest("East")) == (1, None)

@@ -1,0 +1,29 @@
+"""How asks that come together are divided among the script's calls."""
+
+import pytest
+
+from admission.ledger import operations
+
+
+@pytest.mark.parametrize(
+    ("counts", "parts"),
+    [
+        ([], []),
+        ([1001], [[1001]]),
+        ([1, 2], [[1, 2]]),
+        ([600, 400], [[600, 400]]),
+        ([600, 400, 1], [[600, 400], [1]]),
+        ([1, 1000, 1], [[1], [1000], [1]]),
+        ([999, 2, 999, 1], [[999], [2], [999, 1]]),
+    ],
+)
+def test_asks_go_in_their_order_as_many_together_as_a_call_takes(
+    counts: list[int], parts: list[list[int]]
+) -> None:
+    asks = [{"request_id": str(n), "count": count} for n, count in enumerate(counts)]
+
+    divided = list(operations.parts(asks))
+
+    assert [ask for part, _ in divided for ask in part] == asks
+    assert [[ask["count"] for ask in part] for part, _ in divided] == parts
+    assert [units for _, units in divided] == [sum(part) for part in parts]
