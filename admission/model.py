@@ -126,6 +126,12 @@ class AskBatch(Strict):
     requests: Annotated[list[dict[str, Any]], Field(max_length=BATCH_MAX)]
 
 
+class GoodBatch(Strict):
+    """The same when none is bad, as nearly always: parsed in one go."""
+
+    requests: Annotated[list[Ask], Field(max_length=BATCH_MAX)]
+
+
 class Restated(Strict):
     """What a dialer still knows of its reservation, to be adopted after a loss of state."""
 

@@ -5,7 +5,8 @@ zones as a whole is read from the ledger when somebody scrapes (telemetry_zones.
 replica shows the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ class Telemetry:
         )
         self._decision_seconds = Histogram(
             "admission_decision_seconds",
-            "Time to decide an ask that did not wait for room.",
+            "Time to decide an ask that did not wait for room, or all of a batch.",
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -82,10 +83,21 @@ class Telemetry:
             registry=self.registry,
         )
 
-    def decided(self, zone: str, answer: Mapping[str, Any], seconds: float | None) -> None:
-        """An ask was decided, in this time (None: it waited for room, so its time says nothing)."""
-        self._decisions(zone, _decision(answer), answer.get("reason") or "").inc()
-        if seconds is not None:
+    def decided(
+        self, zone: str, answers: Sequence[Mapping[str, Any]], seconds: float | None
+    ) -> None:
+        """Asks were decided together in this time, which counts once.
+
+        Args:
+            seconds: None: one that waited for room, so its time says nothing.
+        """
+        if len(answers) == 1:  # as nearly always: nothing to add up
+            self._decisions(zone, _decision(answers[0]), answers[0].get("reason") or "").inc()
+        else:
+            kinds = Tally((_decision(one), one.get("reason") or "") for one in answers)
+            for (decision, reason), n in kinds.items():
+                self._decisions(zone, decision, reason).inc(n)
+        if seconds is not None and answers:
             self._decision_seconds.observe(seconds)
 
     def reported(self, zone: str, verb: str, outcome: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from admission.ledger import scripts
+from admission.ledger import replies, scripts
 from admission.ledger.keys import zone_keys
 from admission.policy import compile_policy, digest, parse_policy, policy_json
 
@@ -57,8 +57,9 @@ class Zone:
 
     def call(self, ops: Iterable[Op]) -> Any:
         """Apply operations; the results."""
+        ops = list(ops)
         text = self.client.evalsha(self._script.sha, len(self.keys), *self._arguments(ops))
-        answer = json.loads(text)
+        answer = replies.whole(ops, text)
         assert "error" not in answer, answer
         return answer
 
@@ -77,7 +78,6 @@ class Zone:
             "mpp": "mpp1",
             "count": 1,
             "min_count": 1,
-            "pools": [],
             "owner": "dialer-1",
             "body": "0123456789a",
         }

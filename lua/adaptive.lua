@@ -4,6 +4,7 @@
 -- up to what policy allows; each reservation takes a part away. So it settles where at most one launch
 -- in WELL fails.
 local pools = need('pool')
+local rooms = need('room')
 local adaptive = {}
 
 local WELL = 200
@@ -19,14 +20,15 @@ function adaptive.headroom(p, limit)
 end
 
 function adaptive.warn(p)
-  local grown = min(most(pools.limit(p) or 0) * WELL, (p.adaptive or 0) + WELL)
+  local grown = min(most(rooms.limit(p) or 0) * WELL, (p.adaptive or 0) + WELL)
   p.adaptive = grown > 0 and grown or nil
   pools.touch(p)
 end
 
 function adaptive.went_well(p)
+  local is_port_back = p.adaptive % WELL == 1
   p.adaptive = p.adaptive > 1 and p.adaptive - 1 or nil
-  pools.touch(p)
+  if is_port_back then pools.touch(p) end
 end
 
 return adaptive

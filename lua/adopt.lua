@@ -5,7 +5,9 @@
 --
 -- The call exists whatever we think of it: it joins its pools unchecked, and ceilings do not move.
 
-local record, pools, request = need('record'), need('pool'), need('request')
+local record, pools = need('record'), need('pool')
+local occupancy = need('occupancy')
+local request, candidate = need('request'), need('candidate')
 
 local function restated(op, known)
   local a = op.adopt
@@ -27,7 +29,7 @@ end
 local function shape(op, known, ask)
   local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
   if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
-  local c = request.candidate(ask, op.adopt.channel, mpp_of(op))
+  local c = candidate.of(ask, op.adopt.channel, mpp_of(op))
   r.channel, r.mpp, r.pools = c.channel, c.mpp, c.names
   r.answer_within, r.max_call = c.answer_within, c.max_call
   r.state, r.reported_at, r.adopted = 'live', now, true
@@ -44,7 +46,8 @@ return function(op, known, wrong)
   r.taken, r.session = op.port_taken, r.session or op.session
   r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
   r.deadline = now + (r.taken and r.max_call or r.answer_within)
-  for _, p in ipairs(c.pools) do pools.join(p, r) end
+  occupancy.join(c.pools, r)
+  pools.keep_all(c.pools)
   record.write(r, r.deadline)
   count('adopted')
   return {

@@ -58,8 +58,12 @@ end
 -- What may let waiters through without a word of any pool: rules changed, a pause is over.
 local LETS_GO = set_of({ 'policy', 'pause' })
 
+-- What reads nothing that is gathered, but by what knows of it.
+local GATHERS = set_of({ 'admit', 'launched', 'renew', 'end' })
+
 local function perform(op)
   local verb = verb_of(op.op)
+  if not GATHERS[op.op] then settle() end
   if not verb then return fault('internal', 'op', op.op) end
   local ok, result = pcall(verb, op)
   if ok and LETS_GO[op.op] then need('wake').better() end
@@ -78,20 +82,27 @@ local function main(ops)
   tick()
   if not got[2] then need('audit').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   notice_loss()
-  if need('wake').is_wanted() then need('queue').sweep() end
-  need('due')()
+  if is_waited_for() then need('queue').sweep() end
+  local ids = call('ZRANGEBYSCORE', DUE, '-inf', '(' .. now, 'LIMIT', 0, DUE_SLICE)
+  if #ids > 0 then need('due')(ids) end
+  if #ops > 1 then
+    need('asked').read_ahead(ops)
+    need('record').read_ahead(ops)
+    need('request').read_ahead(ops)
+  end
   local results = {}
   for i, op in ipairs(ops) do
     local result = perform(op)
     results[i] = type(result) == 'string' and result or encode(result)
   end
-  need('pool').flush()
-  need('wake').flush()
+  if loaded.pool then loaded.pool.flush() end
+  if loaded.wake then loaded.wake.flush() end
   if loaded.share then loaded.share.flush() end
   if loaded.denied then loaded.denied.flush() end
   call('HSET', ZONE, 'meta', encode(meta))
   flush_counts()
-  return format('{"now":%d,"policy":%d,"results":[%s]}', now, zone.version, concat(results, ','))
+  local alike = loaded.grants and loaded.grants.alike() or '[]'
+  return format('{"now":%d,"policy":%d,"alike":%s,"results":[%s]}', now, zone.version, alike, concat(results, ','))
 end
 
 return main(decode(ARGV[1]))

@@ -4,8 +4,8 @@
 --
 -- A check: (ask, candidate, k) -> units it allows of k, why. why: {reason, pool, in_use, limit,
 -- retry_after_ms}; in_use and limit only where the reason is about room. again_ms: time alone may end it.
-local pools, share, hunger = need('pool'), need('share'), need('hunger')
-local rate, breaker = need('rate'), need('breaker')
+local pools, share, rate = need('pool'), need('share'), need('rate')
+local rooms = need('room')
 local checks = {}
 
 -- retry_after: ms, or false where only an operator helps
@@ -30,6 +30,8 @@ end
 -- Half open: as many as the request needs at least may try.
 function checks.breaker_open(ask, c, k)
   local why
+  if #c.broken == 0 then return k end
+  local breaker = need('breaker')
   for _, p in ipairs(c.broken) do
     if breaker.is_open(p) then return no('breaker_open', p, breaker.wait(p)) end
     if breaker.is_half_open(p) and k > ask.min_count then
@@ -84,13 +86,13 @@ local function room_check(reason, list)
   return function(ask, c, k)
     local why
     for _, p in ipairs(c[list]) do
-      local limit = pools.limit(p)
+      local limit = rooms.limit(p)
       local free = limit and max(0, limit - p.in_use)
       if free and free < k then
         k = free
         why = {
           reason = reason, pool = p.name, in_use = p.in_use, limit = limit,
-          retry_after_ms = pools.retry_after(p, ask.min_count),
+          retry_after_ms = rooms.retry_after(p, ask.min_count),
         }
       end
     end
@@ -107,7 +109,7 @@ checks.pool_full = room_check('pool_full', 'named')
 local function guaranteed(ask, c, k)
   for _, p in ipairs(c.pools) do
     if p.name == zone.guaranteed then
-      return min(k, (share.kept(p, ask.op.campaign, pools.limit(p) or FOREVER)))
+      return min(k, (share.kept(p, ask.op.campaign, rooms.limit(p) or FOREVER)))
     end
   end
   return 0
@@ -117,20 +119,20 @@ end
 -- what is kept for others and for higher classes (trunk reservation).
 local function unreserved(ask, p, limit, k)
   local mine = share.kept(p, ask.op.campaign, limit)
-  local own = min(k, mine, max(0, pools.room(p)))
+  local own = min(k, mine, max(0, rooms.of(p)))
   return max(own, min(k, share.rest(p, ask, limit)))
 end
 
 function checks.reserved(ask, c, k)
   local why
   for _, p in ipairs(c.channels) do
-    local limit = pools.limit(p)
+    local limit = rooms.limit(p)
     local allowed = limit and max(0, unreserved(ask, p, limit, k))
     if allowed and allowed < k then
       k = allowed
       why = {
         reason = 'reserved', pool = p.name, in_use = p.in_use, limit = limit,
-        retry_after_ms = pools.retry_after(p, ask.min_count),
+        retry_after_ms = rooms.retry_after(p, ask.min_count),
       }
     end
   end
@@ -143,13 +145,13 @@ function checks.fair_share(ask, c, k)
     local allowed, ends
     if p.hungry then
       own = own or guaranteed(ask, c, k)
-      allowed, ends = hunger.allowed(p, ask, c, k, own)
+      allowed, ends = need('hunger').allowed(p, ask, c, k, own)
     end
     if allowed and allowed < k then
       k = allowed
       why = {
-        reason = 'fair_share', pool = p.name, in_use = p.in_use, limit = pools.limit(p),
-        retry_after_ms = pools.retry_after(p, ask.min_count),
+        reason = 'fair_share', pool = p.name, in_use = p.in_use, limit = rooms.limit(p),
+        retry_after_ms = rooms.retry_after(p, ask.min_count),
         again_ms = ends and max(1, ends - now + 1) or nil,
       }
     end
@@ -166,11 +168,11 @@ end
 -- The checks before the first of counts look at what no grant and hardly an end changes: a candidate
 -- that passed them needs them again only after such a change.
 local function first_for(c)
-  return c.passed == pools.changes and first_of_counts or 1
+  return c.base and c.base.passed == pools.changes and #c.broken == 0 and first_of_counts or 1
 end
 
 local function note_passed(ask, c, k)
-  if k == ask.count and #c.broken == 0 then c.passed = pools.changes end
+  if c.base and k == ask.count and #c.broken == 0 and next(zone.paused) == nil then c.base.passed = pools.changes end
 end
 
 -- -> units granted (fewer than min_count: denied), and what limited it

@@ -2,12 +2,13 @@
 -- A report for one that is past its deadline but not yet served meets an expired one all the same
 -- (report.lua), so a slice that is too small delays room, never truth.
 local record, pools = need('record'), need('pool')
+local occupancy = need('occupancy')
 
 -- Of every fed pool that it occupies, the newest photograph must show it if its call is up.
 local function is_held_everywhere(r)
   if now <= r.visible_by then return false end
-  for _, p in ipairs(pools.all(r)) do
-    if p.fed and not pools.holds(p, r) then return false end
+  for _, p in ipairs(occupancy.pools(r)) do
+    if p.fed and not occupancy.holds(p, r) then return false end
   end
   return true
 end
@@ -15,17 +16,16 @@ end
 local serve = {}
 
 function serve.live(r)
-  if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('report').expire(r) end
-  call('ZADD', DUE, min(r.deadline, now + UNKNOWN_AGAIN_MS), r.id)
+  if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('ending').expire(r) end
+  gather('ZADD', DUE, score(min(r.deadline, now + UNKNOWN_AGAIN_MS)), r.id)
 end
 
-function serve.releasing(r) need('report').finish(r) end
+function serve.releasing(r) need('ending').finish(r) end
 
 serve.ended = record.forget
 serve.expired = record.forget
 
-return function()
-  local ids = call('ZRANGEBYSCORE', DUE, '-inf', '(' .. now, 'LIMIT', 0, DUE_SLICE)
+return function(ids)
   for _, id in ipairs(ids) do
     local r = record.read(id)
     if r then serve[r.state](r) else call('ZREM', DUE, id) end

@@ -11,6 +11,7 @@
 -- Who waits for several at once needs ports to stay free for a while: it comes before others that have
 -- just as much, and its campaign's own smaller asks step back for it, else they would starve it.
 local pools, share, hungry = need('pool'), need('share'), need('hungry')
+local rooms = need('room')
 local hunger = { weigh = hungry.weigh }
 
 local HUNGER_MS_MIN = 1000
@@ -24,9 +25,9 @@ local MAKES_HUNGRY = set_of({
 -- Could p, with nobody else in it, give the request what it needs at least? Who waits for what never
 -- comes would keep ports free for nobody.
 local function could_give(p, ask)
-  local limit = pools.limit(p)
+  local limit = rooms.limit(p)
   if not limit then return true end
-  local usable = limit - pools.headroom(p, limit)
+  local usable = limit - rooms.headroom(p, limit)
   if p.kind ~= 'channel' then return ask.min_count <= usable end
   local own, others = share.promised(p, ask.op.campaign, limit)
   local reserve = zone.priority_reserve[tostring(ask.campaign.rules.priority or 0)] or 0
@@ -99,8 +100,8 @@ end
 
 -- -> units that the rivals leave over, of what nobody else is kept
 local function spare(p, ask, c, r)
-  local limit = pools.limit(p)
-  local free = limit and (p.kind == 'channel' and share.rest(p, ask, limit) or pools.room(p)) or FOREVER
+  local limit = rooms.limit(p)
+  local free = limit and (p.kind == 'channel' and share.rest(p, ask, limit) or rooms.of(p)) or FOREVER
   local left = free - r.units
   if r.launches == 0 then return left end
   for _, one in ipairs(c.rated) do

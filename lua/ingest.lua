@@ -5,6 +5,7 @@
 -- -> {accepted, reason?, pool?, refused = {pool: reason}}
 
 local pools, ceiling = need('pool'), need('ceiling')
+local occupancy = need('occupancy')
 
 local WRAP = 2147483648 -- what a platform says from here on is minus one, not room
 
@@ -89,7 +90,7 @@ end
 local function take(p, t0, total, unused)
   if p.t0 then ceiling.keep(p, total) end
   photograph(p, t0)
-  p.ceiling = unused + pools.held(p, p.w0)
+  p.ceiling = unused + occupancy.held(p, p.w0)
   p.total, p.unused = total, unused
   pools.touch(p)
 end
@@ -101,7 +102,7 @@ local function estimate_foreign(t0, group)
   local p = pools.get(ON_KNOWN_MPP)
   photograph(p, t0)
   local before = meta.foreign
-  meta.foreign = max(0, group.total - unused - pools.held(p, p.w0))
+  meta.foreign = max(0, group.total - unused - occupancy.held(p, p.w0))
   pools.each(pools.forget_limit) -- of every MPP
   if meta.foreign < before then need('wake').better() end
 end

@@ -3,6 +3,7 @@
 -- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns), by?
 -- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
 local pools, audit = need('pool'), need('audit')
+local rooms = need('room')
 
 return function(op)
   local p = pools.get(op.pool)
@@ -16,5 +17,5 @@ return function(op)
   if not is_same then audit.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
   p.set_limit, p.set_until = op.limit, now + op.ttl_ms
   pools.touch(p)
-  return { pool = op.pool, limit = pools.limit(p), set_limit = op.limit, ['until'] = p.set_until }
+  return { pool = op.pool, limit = rooms.limit(p), set_limit = op.limit, ['until'] = p.set_until }
 end

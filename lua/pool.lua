@@ -14,9 +14,8 @@
 --   tat       theoretical arrival time of its rate, us, as text (rate.lua)
 --   set_limit, set_until   a limit for a while, from outside
 --   slots, open_until, probe_until   its circuit breaker (breaker.lua)
-local ceiling = need('ceiling')
 local pools = {}
-local cache, dirty, lists = {}, {}, {}
+local cache, dirty = {}, {}
 
 -- What was kept of pools that were read belongs to this generation: a flush begins the next.
 pools.generation = 0
@@ -27,9 +26,6 @@ local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
 }
 local REST = { 'adaptive', 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
-
-local RETRY_MS_MAX = 30000
-local HOLD_PART = 8 -- a new hold time moves the mean by one part in this many
 
 -- Read several at once that are wanted soon: a command for each would cost more than all else.
 local ahead, ahead_rules = {}, {}
@@ -42,6 +38,8 @@ function pools.read_ahead(names)
   local texts, rules = call('HMGET', POOLS, unpack(missing)), call('HMGET', POLICY, unpack(missing))
   for i, name in ipairs(missing) do ahead[name], ahead_rules[name] = texts[i], rules[i] end
 end
+
+local wild = {} -- kind -> rules of all of it, as far as they were read
 
 -- What policy says of a pool, or nil if it knows none of that name; and whether it says so of the
 -- whole kind (campaign:*, agent:*) and not of this one.
@@ -64,9 +62,11 @@ local function rules_of(name, kind)
     if mpp and channel == '' then return zone.is_mpp[mpp] and {} or nil end -- the whole MPP
     return mpp and zone.is_mpp[mpp] and zone.is_channel[channel] and { limit = 0 } or nil
   end
-  text = call('HGET', POLICY, kind .. ':*')
-  if not text then return nil end
-  return decode(text), true
+  if wild[kind] == nil then
+    text = call('HGET', POLICY, kind .. ':*')
+    wild[kind] = text and decode(text) or false
+  end
+  if wild[kind] then return wild[kind], true end
 end
 
 -- mpp:mpp1 has a rate and can be paused, but no reservation holds it: its channels are the pools.
@@ -81,7 +81,7 @@ function pools.get(name)
   if text == nil then text = call('HGET', POOLS, name) end
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or {}, rules ~= nil, wildcard
-  p.pend = PEND .. name
+  p.pend, p.tat = PEND .. name, tonumber(p.tat)
   -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
   p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
@@ -90,7 +90,7 @@ function pools.get(name)
     p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
   end
   cache[name] = p
-  if need('wake').is_wanted() then need('wake').measure(p) end
+  if is_waited_for() then need('wake').measure(p) end
   return p
 end
 
@@ -99,20 +99,10 @@ function pools.each(f)
   for _, p in pairs(cache) do f(p) end
 end
 
--- -> the pools that a reservation occupies
-function pools.all(r)
-  local list = lists[r.pools]
-  if list then return list end
-  list = {}
-  for i, name in ipairs(r.pools) do list[i] = pools.get(name) end
-  lists[r.pools] = list
-  return list
-end
-
 -- What a decision is worked out from, other than counts, has changed.
 function pools.forget_limit(p)
-  p.limit_now, p.usable_now, p.shown_as = nil, nil, nil
   pools.changes = pools.changes + 1
+  p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
 end
 
 -- To be written, and its limit may be another now.
@@ -126,6 +116,10 @@ function pools.keep(p)
   dirty[p.name] = p
 end
 
+function pools.keep_all(list)
+  for i = 1, #list do dirty[list[i].name] = list[i] end
+end
+
 -- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
 local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
 local function is_passing(p)
@@ -135,144 +129,34 @@ end
 local function saved(p)
   if is_passing(p) then
     p.hold = nil
-    if p.tat and tonumber(p.tat) <= now_us then p.tat = nil end
+    if p.tat and p.tat <= now_us then p.tat = nil end
   end
   local text, is_worth = { in_use = p.in_use }, p.in_use ~= 0
-  for _, fields in ipairs({ SNAPSHOT, REST }) do
-    for _, field in ipairs(fields) do
-      if p[field] then text[field], is_worth = p[field], true end
+  for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do
+    for i = 1, #fields do
+      local field = fields[i]
+      local value = p[field]
+      if value then text[field], is_worth = value, true end
     end
   end
+  if text.tat then text.tat = format('%.0f', text.tat) end -- JSON would round it
   return is_worth and encode(text)
 end
 
 function pools.flush()
-  local written = {}
+  settle()
   for name, p in pairs(dirty) do
     if p.was_worth then need('wake').compare(p) end
     local text = saved(p)
     if text then
-      written[#written + 1], written[#written + 2] = name, text
+      gather('HSET', POOLS, name, text)
     else
       call('HDEL', POOLS, name)
     end
   end
-  write_all(POOLS, written)
-  cache, dirty, lists, ahead, ahead_rules = {}, {}, {}, {}, {}
+  settle()
+  cache, dirty, ahead, ahead_rules, wild = {}, {}, {}, {}, {}
   pools.generation = pools.generation + 1
-end
-
--- Live reservations that the newest snapshot, seen from w0 on, may not contain yet.
-function pools.pending(p, w0)
-  if not w0 then return p.in_use end
-  if w0 <= (p.known_at or 0) then return p.in_use end
-  return call('ZCOUNT', PEND .. p.name, w0, '+inf')
-end
-
-function pools.held(p, w0)
-  return p.in_use - pools.pending(p, w0)
-end
-
--- A reservation is held by a pool when the pool's newest photograph must show its port.
-function pools.holds(p, r)
-  return p.w0 ~= nil and r.visible_by < p.w0
-end
-
-local shares
-local function share()
-  shares = shares or need('share') -- which needs this module
-  return shares
-end
-
--- r joins p, unchecked.
-function pools.join(p, r)
-  p.in_use = p.in_use + 1
-  if p.adaptive then need('adaptive').went_well(p) end
-  if p.contended then share().change(p, r.campaign, 1) end
-  if p.fed and not pools.holds(p, r) then call('ZADD', p.pend, score(r.visible_by), r.id) end
-  pools.keep(p)
-end
-
-local function lower(p, field, photographed_at, credit)
-  if p[field] and not (credit and credit(photographed_at)) then
-    p[field] = max(0, p[field] - 1)
-    pools.touch(p)
-  end
-end
-
--- r leaves p. The snapshot had the last word on a held one: its port may be gone already, so the
--- ceiling falls with it, unless credit(t1) knows that it was busy in the photograph and is free now.
--- expired: nobody said that it ended; a ceiling that is kept then falls in any case. So it does when a call
--- failed that had a port: that may be gone with its media server.
-function pools.leave(p, r, credit, expired)
-  p.in_use = p.in_use - 1
-  if p.contended then share().change(p, r.campaign, -1) end
-  if p.fed then
-    if pools.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end
-    if expired or (r.outcome == 'failed' and (r.taken or pools.holds(p, r))) then
-      lower(p, 'best')
-    elseif ceiling.counts(p, r) then
-      lower(p, 'best', p.best_t1, credit)
-    end
-    call('ZREM', p.pend, r.id)
-  end
-  pools.keep(p)
-end
-
--- Is its snapshot to be believed? (An MPP's lapses: then the estimate stands in for it.)
-function pools.is_fresh(p)
-  return p.t0 and p.w0 > meta.recover_until and now - p.t0 <= zone.max_age
-end
-
-local function smaller(a, b)
-  if a and b then return min(a, b) end
-  return a or b
-end
-
--- -> the most reservations that may hold p now, nil if nothing limits it. Found once for many asks:
--- whatever changes it touches p.
-function pools.limit(p)
-  if p.limit_now == nil then
-    local set = p.set_until and now < p.set_until and p.set_limit or nil
-    p.limit_now = smaller(set, pools.lasting_limit(p)) or false
-  end
-  return p.limit_now or nil
-end
-
--- -> the same without what somebody set for a while
-function pools.lasting_limit(p)
-  local capacity = p.rules.limit
-  if p.kind ~= 'mpp' or capacity == nil then return smaller(capacity, ceiling.of(p)) end
-  if pools.is_fresh(p) then return smaller(capacity, ceiling.of(p)) end
-  if not capacity or zone.mpp_total == 0 then return capacity end
-  return max(0, capacity - ceil(meta.foreign * capacity / zone.mpp_total))
-end
-
--- -> ports of p that are never granted
-function pools.headroom(p, limit)
-  if p.kind ~= 'channel' or not limit then return 0 end
-  return zone.headroom + ceil(limit * zone.headroom_percent / 100) + (p.adaptive and need('adaptive').headroom(p, limit) or 0)
-end
-
--- A reservation held it for so long.
-function pools.learn(p, held_ms)
-  p.hold = p.hold and floor(p.hold + (held_ms - p.hold) / HOLD_PART) or held_ms
-  pools.keep(p)
-end
-
--- -> ms until so many units are likely to be free, from how fast they were freed lately
-function pools.retry_after(p, units)
-  if not p.hold or p.in_use == 0 then return zone.poll_interval end
-  return max(zone.poll_min, min(RETRY_MS_MAX, ceil(p.hold * units / p.in_use)))
-end
-
--- -> free units, nil if nothing limits it
-function pools.room(p)
-  if p.usable_now == nil then
-    local limit = pools.limit(p)
-    p.usable_now = limit and limit - pools.headroom(p, limit) or false
-  end
-  return p.usable_now and p.usable_now - p.in_use or nil
 end
 
 return pools

@@ -37,7 +37,7 @@ local BELL = ARGV[2]
 
 local call, encode, decode = redis.call, cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
-local format, match, gmatch, sub, concat = string.format, string.match, string.gmatch, string.sub, table.concat
+local format, match, gmatch, find, sub, concat = string.format, string.match, string.gmatch, string.find, string.sub, table.concat
 
 -- Bounds: a call does at most this much besides its operations.
 local DUE_SLICE = 100        -- deadlines served
@@ -52,9 +52,15 @@ local meta      -- the zone's meta
 local zone      -- the zone's part of the compiled policy
 
 local modules, loaded = {}, {}
+local define_rare -- what few calls want is not even defined in the others
 local function need(name)
-  if not loaded[name] then loaded[name] = modules[name]() end
-  return loaded[name]
+  local module = loaded[name]
+  if not module then
+    if not modules[name] then define_rare() end
+    module = modules[name]()
+    loaded[name] = module
+  end
+  return module
 end
 
 -- Reasons in the order of the checks. One list with admission.model.Reason: a test compares them.
@@ -68,6 +74,14 @@ local function contains(list, value)
     if v == value then return true end
   end
   return false
+end
+
+local function chained(...)
+  local all = {}
+  for _, list in ipairs({ ... }) do
+    for _, v in ipairs(list) do all[#all + 1] = v end
+  end
+  return all
 end
 
 local function set_of(list)
@@ -89,11 +103,44 @@ end
 
 local FIELDS_MAX = 1000 -- of one command: Lua hands over no more than some thousand arguments
 
--- Write fields and their values, alternating in the list, to a hash with as few commands as may be.
-local function write_all(key, list)
-  for from = 1, #list, 2 * FIELDS_MAX do
-    call('HSET', key, unpack(list, from, min(#list, from + 2 * FIELDS_MAX - 1)))
+-- Writes that are gathered, so that one command takes many: command -> key -> arguments. They are in
+-- effect when they are settled: by whoever reads, or writes otherwise, what they write, at the latest at
+-- the end of the call.
+local GATHERED = { 'HSET', 'ZADD', 'ZREM' } -- in this order
+local gathered, is_gathered = { HSET = {}, ZADD = {}, ZREM = {} }, false
+
+local function settle()
+  if not is_gathered then return end
+  for _, command in ipairs(GATHERED) do
+    for key, list in pairs(gathered[command]) do
+      for from = 1, list.n, 2 * FIELDS_MAX do
+        call(command, key, unpack(list, from, min(list.n, from + 2 * FIELDS_MAX - 1)))
+      end
+    end
+    gathered[command] = {}
   end
+  is_gathered = false
+end
+
+local function list_of(command, key)
+  -- Added after it was removed in the same call: the removal comes first.
+  if command == 'ZADD' and gathered.ZREM[key] then settle() end
+  local list = gathered[command][key] or { n = 0 }
+  gathered[command][key], is_gathered = list, true
+  return list
+end
+
+-- first, second: field and text, or score and member
+local function gather(command, key, first, second)
+  local list = gathered[command][key] or list_of(command, key)
+  local n = list.n
+  list[n + 1], list[n + 2], list.n = first, second, n + 2
+end
+
+local function gather_removal(key, member)
+  if gathered.ZADD[key] then settle() end
+  local list = list_of('ZREM', key)
+  list[list.n + 1], list.n = member, list.n + 1
 end
 
 local function kind_of(pool_name)
@@ -107,6 +154,11 @@ local BUILT_IN = set_of({ 'channel', 'mpp', ON_KNOWN_MPP, 'campaign', 'zone' })
 -- A caller's fault, answered for this operation alone. field: the part of the request to blame.
 local function fault(code, field, value)
   return { error = code, field = field, value = value }
+end
+
+-- Is a request kept open somewhere until there is room? (wait.lua)
+local function is_waited_for()
+  return meta ~= nil and (meta.waiters or 0) > 0
 end
 
 -- Counters since the zone was born, written once for each call.

@@ -78,7 +78,7 @@ end
 function queue.join(ask, group)
   local op, from, to = ask.op, members(group)
   if (meta.waiters or 0) >= WAITERS_MAX or call('ZLEXCOUNT', QUEUE, from, to) >= GROUP_MAX then return nil end
-  if not wake.is_wanted() then
+  if not is_waited_for() then
     -- The sentinels; of a zone that is older than its waiters too.
     call('ZADD', QUEUE, 0, '')
     call('ZADD', ARRIVED, FOREVER, '')
@@ -115,7 +115,7 @@ function queue.count() return meta.waiters or 0 end
 
 -- -> ms that the longest waits already, for a zone's status
 function queue.longest_ms()
-  if not wake.is_wanted() then return 0 end
+  if not is_waited_for() then return 0 end
   return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2]))
 end
 

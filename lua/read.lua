@@ -5,6 +5,8 @@
 -- status: -                                                       -> {policy, paused, shadow,
 --         recovering, ..., pools, stats, denied, lease}
 local record, pools = need('record'), need('pool')
+local occupancy = need('occupancy')
+local rooms = need('room')
 local read = {}
 
 local function view(r)
@@ -53,18 +55,18 @@ local function is_set(p)
 end
 
 local function pool_view(p)
-  local limit, snapshot = pools.limit(p), nil
+  local limit, snapshot = rooms.limit(p), nil
   if p.t0 then
     snapshot = {
       t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0,
       foreign = p.foreign, group = p.group,
     }
   end
-  local pending = p.fed and pools.pending(p, p.w0) or nil
+  local pending = p.fed and occupancy.pending(p, p.w0) or nil
   return {
     pool = p.name, in_use = p.in_use, pending = pending, held = pending and p.in_use - pending,
     ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
-    headroom = pools.headroom(p, limit), room = limit and max(0, pools.room(p)), snapshot = snapshot,
+    headroom = rooms.headroom(p, limit), room = limit and max(0, rooms.of(p)), snapshot = snapshot,
     adaptive_headroom = p.adaptive and need('adaptive').headroom(p, limit or 0) or nil,
     set_limit = is_set(p) and p.set_limit or nil, set_until = is_set(p) and p.set_until or nil,
     wildcard = p.wildcard,

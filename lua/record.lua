@@ -38,13 +38,18 @@ local function short(r)
   }
 end
 
+-- Its pools as KIN has them: alike for all that differ by no more than their campaign.
+local function brief(r)
+  local letters, names = short(r), {}
+  for i, name in ipairs(r.pools) do names[i] = letters[name] or name end
+  return concat(names, ' ')
+end
+
 local function kin(r)
   local text = kin_of[r.pools]
   if not text then
-    local brief, names = short(r), {}
-    for i, name in ipairs(r.pools) do names[i] = brief[name] or name end
     text = format('%s %s %s %s %s %s', r.campaign, r.channel or '', r.mpp or '',
-      r.answer_within or '', r.max_call or '', concat(names, ' '))
+      r.answer_within or '', r.max_call or '', r.brief or brief(r))
     kin_of[r.pools] = text
   end
   return text
@@ -78,9 +83,34 @@ function record.text(r)
   return line .. owner .. (r.session or '') -- not by format, which ends a text at a zero byte
 end
 
+record.brief = brief
+
+-- -> the same in two halves, around its request_id: all that are granted alike in a call share them
+local HERE = '\1'
+function record.halves(r)
+  r.request_id = HERE
+  local text = record.text(r)
+  local at = find(text, HERE, 1, true)
+  return sub(text, 1, at - 1), sub(text, at + 1)
+end
+
+local texts = {} -- of the ids that were read ahead or written in this call; false: there is none
+
+-- Read what all reports of a call will look for, in one command.
+local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
+function record.read_ahead(ops)
+  local ids = {}
+  for _, op in ipairs(ops) do
+    if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end
+  end
+  if #ids < 2 then return end
+  for i, text in ipairs(call('HMGET', RES, unpack(ids))) do texts[ids[i]] = text end
+end
+
 -- -> record or nil
 function record.read(id)
-  local text = call('HGET', RES, id)
+  local text = texts[id]
+  if text == nil then text = call('HGET', RES, id) end
   if not text or text == '' then return nil end
   local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
     request_id, common, free = match(text, PATTERN)
@@ -100,10 +130,21 @@ function record.read(id)
   return r
 end
 
+local function write(id, text)
+  texts[id] = text
+  gather('HSET', RES, id, text)
+end
+
 -- due_at: when due.lua looks at it next, or nil to leave that as it is
 function record.write(r, due_at)
-  call('HSET', RES, r.id, record.text(r))
-  if due_at then call('ZADD', DUE, score(due_at), r.id) end
+  write(r.id, record.text(r))
+  if due_at then gather('ZADD', DUE, score(due_at), r.id) end
+end
+
+-- A new one, of those halves. due_text: as score has it
+function record.write_new(id, text, due_text)
+  write(id, text)
+  gather('ZADD', DUE, due_text, id)
 end
 
 function record.is_live(r)
@@ -122,6 +163,8 @@ end
 
 -- Forget it, and with the last of a request's reservations what was granted to the request.
 function record.forget(r)
+  settle()
+  texts[r.id] = false
   call('HDEL', RES, r.id)
   call('ZREM', DUE, r.id)
   if not r.request_id then return end
@@ -129,7 +172,7 @@ function record.forget(r)
   local q = asked.read(key)
   if not q then return end
   q.remain = q.remain - 1
-  if q.remain <= 0 then call('HDEL', REQ, key) else asked.write(key, q) end
+  if q.remain <= 0 then asked.forget(key) else asked.write(key, q) end
 end
 
 return record

@@ -1,91 +1,11 @@
--- report.lua: what dialers say of a reservation: launched, renew, end; and the effect of its end.
+-- report.lua: what dialers say of a reservation: launched, renew, end.
 --
 -- op: id, scope? (campaigns that the caller may touch), adopt?, and
 --   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
 -- -> {id, state, repeated, renew_within_ms?, adopted?}, maybe as JSON text, or a fault
 local record, pools = need('record'), need('pool')
+local occupancy, ending = need('occupancy'), need('ending')
 local report = {}
-
-local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
-
--- Did the call end after that photograph? Then its port was busy in it and is free now. Said of the
--- dialer's latest possible reading: the platform may have known earlier, the stopwatch may drift.
-local function credit_of(r)
-  if not (HAD_A_PORT[r.outcome] or r.taken) or not r.ended_at then return nil end
-  if r.outcome == 'failed' then return nil end -- with its media server, perhaps, and the port with both
-  -- Zone time stood still while the server's clock stepped back, a stopwatch did not: what was
-  -- measured across a step, or from an answer of before a loss, may be later than the moment meant.
-  if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end
-  local drift = ceil((now - r.granted_at) / DRIFT)
-  local busy_until = r.ended_at - zone.end_notice - drift
-  return function(photographed_at)
-    return r.ended_at > meta.recovered_from and photographed_at > meta.recovered_from
-      and busy_until > photographed_at
-  end
-end
-
-local function leave_all(r, credit, expired)
-  for _, p in ipairs(pools.all(r)) do pools.leave(p, r, credit, expired) end
-end
-
--- How long it held each pool: what a retry_after is learned from.
-local function learn(r)
-  local held_ms = now - r.granted_at
-  for _, p in ipairs(pools.all(r)) do pools.learn(p, held_ms) end
-end
-
-local function judge(r)
-  for _, p in ipairs(pools.all(r)) do
-    if p.rules.breaker then need('breaker').judge(p, r) end
-  end
-end
-
--- How long it kept how many ports from others; campaigns that policy does not name count together.
-local function count_port_time(r)
-  local p, ports = pools.get('campaign:' .. r.campaign), 0
-  for _, name in ipairs(r.pools) do
-    if kind_of(name) == 'channel' then ports = ports + 1 end
-  end
-  local named = p.known and not p.wildcard
-  count('port_ms:' .. (named and r.campaign or '*'), ports * (now - r.granted_at))
-end
-
-local function close(r, state, credit)
-  count_port_time(r)
-  leave_all(r, credit, state == 'expired')
-  r.state, r.released_at = state, now
-  record.write(r, now + zone.retention)
-end
-
-function report.expire(r)
-  close(r, 'expired', nil)
-  count('expired')
-end
-
--- Its dialer hung up before it was told of the grant: it was never anybody's. (wait.lua)
-function report.withdraw(r)
-  r.outcome, r.request_id = 'not_launched', false
-  judge(r)
-  close(r, 'ended', nil)
-  count('withdrawn')
-end
-
--- A measured over-launch: what was kept of better days is not to be trusted, nor all of the newest.
-local function take_warning(r)
-  for _, p in ipairs(pools.all(r)) do
-    if p.kind == 'channel' then
-      need('ceiling').forget(p)
-      need('adaptive').warn(p)
-    end
-  end
-end
-
--- The effect of an end: now, or when release_within has passed (due.lua).
-function report.finish(r)
-  if r.outcome == 'no_resource' then take_warning(r) end
-  learn(r)
-  close(r, 'ended', credit_of(r))
-end
 
 -- As JSON text: every call has one, and its id, which we made, needs no escaping.
 local function answer(r, repeated)
@@ -102,26 +22,27 @@ local function find(op)
   if not r then return nil, fault('unknown_reservation', 'id', op.id) end
   if #r.pools == 0 then return nil, fault('unknown_reservation', 'id', op.id) end -- a tombstone
   if op.scope and not contains(op.scope, r.campaign) then return nil, fault('forbidden', 'id', op.id) end
-  if record.is_overdue(r) then report.expire(r) end
+  if record.is_overdue(r) then ending.expire(r) end
   return r
 end
 
 -- The platform chose an MPP, or another than was booked.
 local function move_to(r, mpp)
   local to = pools.get('mpp:' .. mpp .. ':' .. r.channel)
-  local names = {}
+  local names, joined = {}, { to }
   for _, name in ipairs(r.pools) do
     local p = pools.get(name)
-    if p.kind == 'mpp' then pools.leave(p, r, nil) else names[#names + 1] = name end
+    if p.kind == 'mpp' then occupancy.leave(p, r, nil) else names[#names + 1] = name end
   end
   if not r.mpp then
     names[#names + 1] = ON_KNOWN_MPP
-    pools.join(pools.get(ON_KNOWN_MPP), r)
+    joined[2] = pools.get(ON_KNOWN_MPP)
   end
   names[#names + 1] = to.name
-  pools.join(to, r)
+  occupancy.join(joined, r)
+  pools.keep_all(joined)
   -- Its newest photograph shows the port already, as somebody else's: it is ours.
-  if to.ceiling and pools.holds(to, r) then
+  if to.ceiling and occupancy.holds(to, r) then
     to.ceiling = to.ceiling + 1
     pools.touch(to)
   end
@@ -132,8 +53,9 @@ end
 local function visible_by(r, moment)
   if moment >= r.visible_by then return end
   r.visible_by = moment
-  for _, p in ipairs(pools.all(r)) do
-    if p.fed and not pools.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
+  settle()
+  for _, p in ipairs(occupancy.pools(r)) do
+    if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
   end
 end
 
@@ -210,13 +132,13 @@ report['end'] = function(op)
   r.outcome, r.reported_at = op.outcome, now
   r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
   count('end:' .. op.outcome)
-  judge(r)
+  ending.judge(r)
   if zone.release_within > 0 then
     r.state = 'releasing'
     record.write(r, now + zone.release_within)
     need('wake').better_in(zone.release_within + 1)
   else
-    report.finish(r)
+    ending.finish(r)
   end
   return answer(r, false)
 end

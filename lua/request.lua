@@ -1,5 +1,5 @@
--- request.lua: from what was asked to the pools that it needs. Reads only.
-local pools, rate = need('pool'), need('rate')
+-- request.lua: what was asked, checked against policy. Reads only.
+local pools = need('pool')
 local request = {}
 
 -- The campaign's rules, or nil if the list is closed and it is not on it.
@@ -69,116 +69,44 @@ end
 
 -- What is named is looked up once in a call, as long as the pools that were read stay.
 local common, generation = {}, nil
+local last, last_ask -- most asks of a call name what the one before them did
+local function is_as_last(op)
+  return last and op.campaign == last.campaign and op.channel == last.channel and op.mpp == last.mpp
+    and op.application == last.application and not op.pools and not last.pools
+end
+
 local function look_up(op)
-  if generation ~= pools.generation then common, generation = {}, pools.generation end
+  if generation ~= pools.generation then common, last, generation = {}, nil, pools.generation end
+  if is_as_last(op) then return last_ask end
   local asked = op.pools and #op.pools > 0 and concat(op.pools, ',') or ''
   local key = op.campaign .. '/' .. (op.channel or '') .. '/' .. (op.application or '') .. '/' .. (op.mpp or '') .. '/' .. asked
-  local wrong
-  if not common[key] then common[key], wrong = common_of(op) end
-  return common[key], wrong
+  local known, wrong = common[key], nil
+  if not known then
+    known, wrong = common_of(op)
+    common[key] = known
+  end
+  last, last_ask = known and op, known
+  return known, wrong
 end
 
--- -> ask {op, count, min_count, channel, channels, campaign, named, placement}, or nil and a fault
+-- -> ask {op, count, min_count, channel, channels, campaign, named, placement}, or nil and a fault.
+-- It is the same table for all that name the same: good until the next one is read.
 function request.read(op)
-  local common, wrong = look_up(op)
-  if not common then return nil, wrong end
-  return {
-    op = op, count = op.count, min_count = op.min_count, channel = common.channel, channels = common.channels,
-    campaign = common.campaign, named = common.named, placement = common.placement, candidates = common.candidates,
-  }
+  local ask, wrong = look_up(op)
+  if not ask then return nil, wrong end
+  ask.op, ask.count, ask.min_count, ask.is_big = op, op.count, op.min_count, nil
+  return ask
 end
 
--- The MPP with most room, the first of the policy's on ties.
-local function roomiest(mpps, channel)
-  local best, most
-  for _, mpp in ipairs(mpps) do
-    local name = 'mpp:' .. mpp .. ':' .. channel
-    local room = pools.room(pools.get(name)) or FOREVER
-    if zone.paused['mpp:' .. mpp] or zone.paused[name] then room = -FOREVER end
-    if not most or room > most then best, most = mpp, room end
+-- Read what all asks of a call will look for, in few commands.
+function request.read_ahead(ops)
+  local names, is_named = {}, {}
+  for _, op in ipairs(ops) do
+    if op.op == 'admit' and not is_named[op.campaign] then
+      is_named[op.campaign], names[#names + 1] = true, 'campaign:' .. op.campaign
+    end
   end
-  return best
-end
-
-local function mpp_of(ask, channel)
-  if ask.op.mpp then return ask.op.mpp end
-  local place = ask.placement
-  if place.own and #place.mpps == 1 then return place.mpps[1] end
-  if zone.placement == 'controller' then return roomiest(place.mpps, channel) end
-  return nil -- the platform's choice: booked when launched names it
-end
-
--- Pools of the candidate that have a rate, among them the zone and the whole MPP.
-local function rated_of(c)
-  local list = {}
-  local function add(p)
-    if rate.is_limited(p) then list[#list + 1] = p end
-  end
-  add(pools.get('zone'))
-  if c.mpp then add(pools.get('mpp:' .. c.mpp)) end
-  for _, p in ipairs(c.pools) do
-    if p.kind ~= 'channel' and p.kind ~= 'mpp' then add(p) end
-  end
-  return list
-end
-
--- The smallest that the campaign or a named pool sets, else the zone's.
-local function within(c, campaign, name)
-  local value = campaign.rules[name]
-  for _, p in ipairs(c.named) do
-    local own = p.rules[name]
-    if own and (not value or own < value) then value = own end
-  end
-  return value or zone[name]
-end
-
--- Which of its pools which check looks at.
-function request.sort(c)
-  c.channels, c.mpps, c.campaigns, c.named = {}, {}, {}, {}
-  c.broken, c.watched, c.contended = {}, {}, {}
-  local of = { channel = c.channels, mpp = c.mpps, campaign = c.campaigns, [ON_KNOWN_MPP] = {} }
-  for _, p in ipairs(c.pools) do
-    local list = of[p.kind] or c.named
-    list[#list + 1] = p
-    if p.rules.breaker then c.broken[#c.broken + 1] = p end
-    -- An MPP's own snapshot is passed over when it is old.
-    if p.kind ~= 'mpp' and p.kind ~= ON_KNOWN_MPP then c.watched[#c.watched + 1] = p end
-    if p.contended then c.contended[#c.contended + 1] = p end
-  end
-  return c
-end
-
-local function make(ask, channel, mpp)
-  local c = { channel = channel, mpp = mpp or nil, pools = {}, names = {} }
-  local function add(name) c.pools[#c.pools + 1], c.names[#c.names + 1] = pools.get(name), name end
-  local soon = { 'zone', unpack(ask.named) }
-  for _, taken in ipairs(zone.takes[channel] or { channel }) do soon[#soon + 1] = 'channel:' .. taken end
-  if c.mpp then
-    soon[#soon + 1], soon[#soon + 2], soon[#soon + 3] = 'mpp:' .. c.mpp, 'mpp:' .. c.mpp .. ':' .. channel, ON_KNOWN_MPP
-  end
-  pools.read_ahead(soon)
-  for _, taken in ipairs(zone.takes[channel] or { channel }) do add('channel:' .. taken) end
-  if c.mpp then
-    add('mpp:' .. c.mpp .. ':' .. channel)
-    add(ON_KNOWN_MPP)
-  end
-  add(ask.campaign.name)
-  for _, name in ipairs(ask.named) do add(name) end
-  request.sort(c)
-  c.rated = rated_of(c)
-  c.answer_within, c.max_call = within(c, ask.campaign, 'answer_within'), within(c, ask.campaign, 'max_call')
-  return c
-end
-
--- Which pools a call on that channel would take.
--- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
--- -> candidate {channel, mpp, pools, names, rated, answer_within, max_call, and what sort makes}; not to be changed
-function request.candidate(ask, channel, mpp)
-  if mpp == nil then mpp = mpp_of(ask, channel) end
-  local key = mpp and channel .. ' ' .. mpp or channel
-  local c = ask.candidates[key] or make(ask, channel, mpp)
-  ask.candidates[key] = c
-  return c
+  pools.read_ahead(names)
 end
 
 return request

@@ -2,6 +2,7 @@
 --
 -- shares hash, "pool campaign" -> live reservations of the campaign that name the pool
 local pools = need('pool')
+local rooms = need('room')
 local share = {}
 local cache = {}
 
@@ -9,18 +10,32 @@ local function key(pool, campaign)
   return pool .. ' ' .. campaign
 end
 
+local function shares_of(p)
+  local of_pool = p.shares or cache[p.name] or {}
+  cache[p.name], p.shares = of_pool, of_pool
+  return of_pool
+end
+
 local function entry(p, campaign)
-  local of_pool = cache[p.name]
-  if not of_pool then
-    of_pool = {}
-    cache[p.name] = of_pool
-  end
+  local of_pool = shares_of(p)
   local s = of_pool[campaign]
   if not s then
-    s = { n = tonumber(call('HGET', SHARES, key(p.name, campaign)) or 0) }
+    local name = key(p.name, campaign)
+    s = { n = tonumber(call('HGET', SHARES, name) or 0), key = name }
     of_pool[campaign] = s
   end
   return s
+end
+
+-- Read what a reservation of the campaign changes in all of those pools.
+function share.read_ahead(list, campaign)
+  local keys = {}
+  for i, p in ipairs(list) do keys[i] = key(p.name, campaign) end
+  if #keys < 2 then return end
+  for i, text in ipairs(call('HMGET', SHARES, unpack(keys))) do
+    local of_pool = shares_of(list[i])
+    of_pool[campaign] = of_pool[campaign] or { n = tonumber(text or 0), key = keys[i] }
+  end
 end
 
 function share.of(p, campaign)
@@ -33,26 +48,25 @@ local function guarantee_of(p, campaign)
 end
 
 function share.change(p, campaign, by)
-  local s, guarantee = entry(p, campaign), guarantee_of(p, campaign)
-  local before = s.n
+  local s = p.shares and p.shares[campaign] or entry(p, campaign)
+  local before, guarantee = s.n, p.name == zone.guaranteed and guarantee_of(p, campaign) or 0
   s.n, s.dirty = before + by, true
   if guarantee > 0 then
     p.unmet = (p.unmet or 0) + max(0, guarantee - s.n) - max(0, guarantee - before)
   end
-  if p.hungry then need('hunger').weigh(p, campaign) end
+  if p.hungry then need('hungry').weigh(p, campaign) end
 end
 
 function share.flush()
-  local written = {}
-  for pool, of_pool in pairs(cache) do
-    for campaign, s in pairs(of_pool) do
-      if s.dirty and s.n == 0 then call('HDEL', SHARES, key(pool, campaign)) end
+  for _, of_pool in pairs(cache) do
+    for _, s in pairs(of_pool) do
+      if s.dirty and s.n == 0 then call('HDEL', SHARES, s.key) end
       if s.dirty and s.n ~= 0 then
-        written[#written + 1], written[#written + 2] = key(pool, campaign), format('%d', s.n)
+        gather('HSET', SHARES, s.key, format('%d', s.n))
       end
     end
   end
-  write_all(SHARES, written)
+  settle()
   cache = {}
 end
 
@@ -80,7 +94,7 @@ end
 function share.rest(p, ask, limit)
   local _, others = share.kept(p, ask.op.campaign, limit)
   local class = tostring(ask.campaign.rules.priority or 0)
-  return pools.room(p) - others - (zone.priority_reserve[class] or 0)
+  return rooms.of(p) - others - (zone.priority_reserve[class] or 0)
 end
 
 -- -> units of p that are the campaign's own, and those of all others, used or not

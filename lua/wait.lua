@@ -10,6 +10,7 @@
 --   replica's, and what the admit with that id was granted is taken back, unless somebody heard of
 --   it: a repeat of the request was answered, or a report came.
 local queue, wake, pools = need('queue'), need('wake'), need('pool')
+local rooms = need('room')
 local wait = {}
 
 -- Another replica's waiter is first now, and nobody else tells it.
@@ -47,7 +48,7 @@ function wait.behind(ask)
   local p = e.about_room and pools.get(e.pool)
   return {
     reason = e.reason, pool = e.pool, retry_after_ms = e.retry_after_ms,
-    in_use = p and p.in_use or nil, limit = p and pools.limit(p) or nil,
+    in_use = p and p.in_use or nil, limit = p and rooms.limit(p) or nil,
   }
 end
 
@@ -108,7 +109,7 @@ function wait.granted(op, c)
   wait.fetched(op)
   if not meta.held_back then return end
   for _, p in ipairs(c.pools) do
-    if p.hungry and (pools.room(p) or 1) > 0 then
+    if p.hungry and (rooms.of(p) or 1) > 0 then
       meta.held_back = nil
       wake.better()
     end
@@ -117,7 +118,7 @@ end
 
 function wait.beat(op)
   meta.asked = now -- somebody still asks: the poller must not fall asleep
-  if wake.is_wanted() then queue.beat(op.replica) end
+  if is_waited_for() then queue.beat(op.replica) end
   return {}
 end
 
@@ -136,8 +137,8 @@ end
 function wait.withdraw(op)
   local group = op.replica and give_up(op)
   local list = unheard(op)
-  for _, r in ipairs(list) do need('report').withdraw(r) end
-  if #list > 0 then call('HDEL', REQ, queue.key(op)) end
+  for _, r in ipairs(list) do need('ending').withdraw(r) end
+  if #list > 0 then need('asked').forget(queue.key(op)) end
   return { withdrawn = #list, group = group or nil }
 end
 

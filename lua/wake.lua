@@ -7,6 +7,7 @@
 -- written, so that an end whose ceiling falls with it, or whose port is granted in the same call,
 -- wakes nobody.
 local pools = need('pool')
+local rooms = need('room')
 local wake = {}
 
 local NOTHING = -1
@@ -16,12 +17,8 @@ local later = {}
 local function worth(p)
   if p.rules.breaker and need('breaker').is_open(p) then return NOTHING end
   local is_watched = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
-  if is_watched and not pools.is_fresh(p) then return NOTHING end
-  return pools.room(p) or FOREVER
-end
-
-function wake.is_wanted()
-  return meta ~= nil and (meta.waiters or 0) > 0
+  if is_watched and not rooms.is_fresh(p) then return NOTHING end
+  return rooms.of(p) or FOREVER
 end
 
 -- p was read: remember what it is worth before the call changes it.
@@ -59,7 +56,7 @@ end
 
 function wake.flush()
   local list = delays()
-  local is_due = is_called or (wake.is_wanted() and (is_better or #list > 0))
+  local is_due = is_called or (is_waited_for() and (is_better or #list > 0))
   if not BELL or not is_due then return end
   call('PUBLISH', BELL, table.concat({ 'room', string.match(ZONE, '{(.-)}'), unpack(list) }, ' '))
 end

@@ -49,6 +49,12 @@ def token_for(secret: bytes, reservation_id: str, campaign: str) -> str:
     return f"{_mac(secret, named)}.{named}"
 
 
+def add_links(base: str, secret: bytes, answer: Answer) -> None:
+    """Give each reservation of a grant its `report_url`."""
+    for one in answer["reservations"]:
+        one["report_url"] = base + token_for(secret, one["id"], answer["campaign"])
+
+
 def _mac(secret: bytes, named: str) -> str:
     digest = hmac.digest(secret, named.encode(), "sha256")[:MAC_BYTES]
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -71,12 +77,9 @@ class Capabilities:
         self._clock = clock
         self._refreshed_at: dict[str, float] = {}
 
-    def add_links(self, request: web.Request, secret: bytes, answer: Answer, campaign: str) -> None:
-        """Give each reservation of a grant its `report_url`."""
-        if answer["reservations"]:
-            base = self._public_url or _own_url(request)
-            for one in answer["reservations"]:
-                one["report_url"] = f"{base}/r/{token_for(secret, one['id'], campaign)}"
+    def base_of(self, request: web.Request) -> str:
+        """What the links of its answer begin with."""
+        return f"{self._public_url or _own_url(request)}/r/"
 
     async def open(self, token: str) -> Held:
         """What the token stands for; raises `NotFound` for one that is not genuine."""

@@ -16,6 +16,7 @@ from admission.errors import (
     Unavailable,
 )
 from admission.ledger.memory import PolicyLost, StoredPolicy
+from admission.ledger.replies import PlainGrant
 from admission.model import Answer, IngestAnswer, Lease
 
 JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
@@ -41,6 +42,32 @@ def decided(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> 
         spread = 1 + JITTER * random.random()
         answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
     return answer
+
+
+def plain(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
+    """What `admission` makes of a plain grant, without looking for what it has not."""
+    like, room = grant
+    channel = like["channel"]
+    return {
+        "decision": "grant",
+        "now": now,
+        "request_id": op["request_id"],
+        "zone": zone,
+        "channel": channel,
+        "campaign": op["campaign"],
+        "granted": 1,
+        "launch_within_ms": like["launch_within_ms"],
+        "reservations": [
+            {
+                "id": public_id(zone, op["id"]),
+                "mpp": like.get("mpp"),
+                "channel": channel,
+                "renew_within_ms": like["renew_within_ms"],
+            }
+        ],
+        "room": room,
+        "snapshot": like.get("snapshot"),
+    }
 
 
 def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:

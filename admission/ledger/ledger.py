@@ -20,6 +20,7 @@ from admission.ledger.calls import ScriptCalls
 from admission.ledger.connection import RedisConnection
 from admission.ledger.group import GroupCommit, Operation
 from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
+from admission.ledger.replies import PlainGrant, told
 from admission.model import Answer, IngestAnswer, Lease, Snapshot
 
 log = logging.getLogger(__name__)
@@ -57,15 +58,17 @@ class Ledger:
         script: scripts.Script | None = None,
         on_policy: OnPolicy = ignore,
     ) -> None:
-        told = statistics or Statistics()
-        self._calls = ScriptCalls(connection, script or scripts.load(), told.on_call)
-        self._group = GroupCommit(self._send, told.on_batch)
+        hooks = statistics or Statistics()
+        self._calls = ScriptCalls(connection, script or scripts.load(), hooks.on_call)
+        self._group = GroupCommit(self._send, hooks.on_batch)
         self._memory = PolicyMemory(self.policy, on_policy)
 
     async def admit(self, zone: str, op: Operation) -> Answer:
         """May it launch? The answer is a grant or a deny in the fields of the API."""
         # The op has no nulls (`ask_to_op`), and every ask comes through here: not `_perform`.
         now, result = await self._group.submit(zone, {"op": "admit", **op}, op["count"])
+        if isinstance(result, PlainGrant):
+            return answers.plain(zone, op, now, result)
         if "error" in result:
             raise self._fault(zone, "admit", result)
         return answers.decided(zone, op, now, result)
@@ -77,12 +80,14 @@ class Ledger:
         """
         named = [{"op": "admit", **op} for op in ops]
         parts = [self._group.submit_all(zone, part, n) for part, n in operations.parts(named)]
-        told = chain.from_iterable(await asyncio.gather(*parts))
+        results = chain.from_iterable(await asyncio.gather(*parts))
         return [
-            self._fault(zone, "admit", result)
+            answers.plain(zone, op, now, result)
+            if isinstance(result, PlainGrant)
+            else self._fault(zone, "admit", result)
             if "error" in result
             else answers.decided(zone, op, now, result)
-            for op, (now, result) in zip(ops, told, strict=True)
+            for op, (now, result) in zip(ops, results, strict=True)
         ]
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
@@ -282,7 +287,8 @@ class Ledger:
             await self._restore(zone, remembered)
         else:
             self._memory.saw(zone, reply["policy"])
-        return [(reply["now"], result) for result in reply["results"]]
+        now = reply["now"]
+        return [(now, result) for result in told(reply)]
 
     async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
         """Redis lost the policy, or has an older one than this replica saw."""

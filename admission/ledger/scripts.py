@@ -8,11 +8,17 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, Literal
 
-MODULES: Final = (
-    "clock", "asked", "record", "ceiling", "pool", "adaptive", "share", "hungry", "hunger", "rate",
-    "breaker", "request", "checks", "admit", "report", "adopt", "due", "ingest", "lease", "read",
-    "policy", "limit", "wake", "queue", "wait", "audit", "denied",
+# A file is a module of the script: defined in every call, or, if few calls want it, when it is first
+# wanted; run when it is first wanted.
+HOT: Final = (
+    "clock", "asked", "record", "ceiling", "room", "pool", "occupancy", "share", "rate", "request",
+    "candidate", "checks", "easy", "grants", "admit", "ending", "report",
 )  # fmt: skip
+RARE: Final = (
+    "adaptive", "hungry", "hunger", "breaker", "adopt", "due", "ingest", "lease", "read", "policy", "limit",
+    "wake", "queue", "wait", "audit", "denied",
+)  # fmt: skip
+MODULES: Final = (*HOT, *RARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +50,13 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
         clock: `server` reads Redis TIME and INFO; `test` reads both from keys that a test sets.
     """
     files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
-    wrapped = [f"modules.{name} = function()\n{_read(file)}end\n" for name, file in files.items()]
-    return _script("\n".join((_read("prelude"), *wrapped, _read("apply"))))
+    hot, rare = ("\n".join(_module(name, files[name]) for name in some) for some in (HOT, RARE))
+    defined = f"local function define()\n{hot}end\ndefine()\ndefine_rare = function()\n{rare}end\n"
+    return _script("\n".join((_read("prelude"), defined, _read("apply"))))
+
+
+def _module(name: str, file: str) -> str:
+    return f"modules.{name} = function()\n{_read(file)}end\n"
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import redis
 
+from admission.ledger import replies
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
 from admission.model import Outcome
@@ -81,19 +82,19 @@ class Ours(Contestant):
         self._told.append(op)
 
     def _apply(self, op: Op) -> Op:
-        zone, wire = self._keys[0], self._wire
+        zone, wire, ops = self._keys[0], self._wire, [*self._told, op]
         clock = ("MSET", f"{zone}:clock", (EPOCH_MS + self._sight.now) * 1000, f"{zone}:run", "r")
         script = (
             "EVALSHA",
             self._sha,
             len(self._keys),
             *self._keys,
-            json.dumps([*self._told, op]),
+            json.dumps(ops),
             "",
         )
         wire.send_packed_command(wire.pack_commands([clock, script]))
         wire.read_response()
-        results = json.loads(wire.read_response())["results"]
+        results = replies.whole(ops, wire.read_response())["results"]
         self._told.clear()
         for result in results:
             assert not result or result.get("error") in (None, "unknown_reservation"), result

@@ -33,7 +33,7 @@ def lines(telemetry: Telemetry, **statuses: object) -> list[str]:
 )
 def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
     telemetry = Telemetry()
-    telemetry.decided("East", answer, 0.001)
+    telemetry.decided("East", [answer], 0.001)
     counted = f'admission_decisions_total{{{labels},zone="East"}} 1.0'
     assert counted in lines(telemetry)
     assert "admission_decision_seconds_count 1.0" in lines(telemetry)
@@ -41,7 +41,7 @@ def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
 
 def test_a_decision_that_waited_has_no_time() -> None:
     telemetry = Telemetry()
-    telemetry.decided("East", {"decision": "grant"}, None)
+    telemetry.decided("East", [{"decision": "grant"}], None)
     assert "admission_decision_seconds_count 0.0" in lines(telemetry)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import redis
 
+from admission.ledger import replies
+
 Answer = dict[str, Any]
 
 
@@ -47,7 +49,7 @@ def _at(
         pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
         pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
         _, text = pipe.execute()
-    return dict(json.loads(text))
+    return replies.whole(ops, text)
 
 
 @cache

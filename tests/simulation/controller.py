@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import redis
 
+from admission.ledger import replies
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import Script
 from admission.policy import compile_policy, digest, policy_json
@@ -122,8 +123,7 @@ class Controller:
             )
         )
         wire.read_response()
-        answer: dict[str, Any] = json.loads(wire.read_response())
-        return answer
+        return replies.whole(ops, wire.read_response())
 
     def _policy_op(self, mode: str) -> Op:
         policy = self._policy

@@ -75,7 +75,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="visible without the time to claim",
-        old="visible_by = now + zone.launch_within + ask.placement.claim_within,",
+        old="visible_by = now + zone.launch_within + claim_within,",
         new="visible_by = now + zone.launch_within,",
         scenario=CROWD,
     ),

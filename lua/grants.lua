@@ -1,0 +1,117 @@
+-- grants.lua: what a grant leaves behind, and how a plain one is told.
+--
+-- A call has many grants that are alike: of the same candidate, to the same owner. What they have in
+-- common is made once, as their *mould*.
+local record, pools, asked = need('record'), need('pool'), need('asked')
+local occupancy = need('occupancy')
+local rooms = need('room')
+local rate = need('rate')
+local grants = {}
+
+function grants.nth_id(id, i)
+  return i == 1 and id or id .. '.' .. i
+end
+
+-- -> free units of the tightest of its pools, nil if none has a limit
+function grants.room(c)
+  local smallest, list = FOREVER, c.pools
+  for i = 1, #list do
+    local room = rooms.of(list[i])
+    if room and room < smallest then smallest = room end
+  end
+  return smallest < FOREVER and max(0, smallest) or nil
+end
+
+function grants.snapshot(channel)
+  local p = pools.get('channel:' .. channel)
+  if not p.t0 or not p.total then return nil end
+  return { age_ms = now - p.t0, total = p.total, unused = p.unused }
+end
+
+-- Its pools are about to change.
+local function mould_of(ask, c, owner)
+  local claim_within = ask.placement.claim_within
+  local m = {
+    id = '', granted_at = now, state = 'live', campaign = ask.op.campaign, visible_by = now + zone.launch_within + claim_within,
+    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = c.names,
+    answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
+    launch_within = zone.launch_within, granted = 1, remain = 1, brief = c.base.brief,
+  }
+  m.brief = m.brief or record.brief(m)
+  c.base.brief = m.brief
+  m.head, m.tail = record.halves(m)
+  need('share').read_ahead(c.contended, m.campaign)
+  pools.keep_all(c.pools)
+  pools.keep_all(c.rated)
+  m.rest, m.deadline_text = asked.rest(m), score(m.deadline)
+  return m
+end
+
+local function mould(ask, c)
+  local owner = ask.op.owner or ''
+  local m = c.moulds[owner]
+  if not m then
+    m = mould_of(ask, c, owner)
+    c.moulds[owner] = m
+  end
+  return m
+end
+
+-- Reserve k units. is_true: not what shadow mode only pretends to grant: that uses up no rate, else all
+-- that follows were denied.
+function grants.reserve(ask, c, k, is_true)
+  local op, m = ask.op, mould(ask, c)
+  if is_true then rate.consume(c.rated, k) end
+  for _, p in ipairs(c.broken) do
+    local breaker = need('breaker')
+    if breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
+  end
+  local is_named_so = op.request_id == 'r-' .. op.id
+  for i = 1, k do
+    m.id = i == 1 and op.id or grants.nth_id(op.id, i)
+    record.write_new(m.id, m.head .. (i == 1 and is_named_so and '=' or op.request_id) .. m.tail, m.deadline_text)
+    occupancy.join(c.pools, m)
+  end
+  m.granted, m.remain = k, k
+  asked.write_new(op, is_named_so, k == 1 and m.rest or asked.rest(m))
+end
+
+-- -> reservations as they are told
+function grants.list(op, c, k)
+  local list = {}
+  for i = 1, k do
+    list[i] = { id = grants.nth_id(op.id, i), mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
+  end
+  return list
+end
+
+-- What plain grants of a call have in common is told once.
+local alike = {} -- JSON texts
+
+local function number_of(m, c)
+  local numbers, changed = c.base.numbers, c.own.changed
+  if numbers.as_of ~= changed then
+    numbers = { as_of = changed }
+    c.base.numbers = numbers
+  end
+  if not numbers[m.answer_within] then
+    numbers[m.answer_within], alike[#alike + 1] = #alike, encode({
+      channel = m.channel, mpp = m.mpp, launch_within_ms = m.launch_within, renew_within_ms = m.answer_within,
+      snapshot = grants.snapshot(m.channel),
+    })
+  end
+  return numbers[m.answer_within]
+end
+
+-- Nearly all answers are one launch, granted in full: told as [number of what is alike, room]. A table of
+-- its own for each, its encoding and its text would cost as much as the decision.
+function grants.plain(ask, c, room)
+  return '[' .. number_of(mould(ask, c), c) .. ',' .. (room or 'null') .. ']'
+end
+
+-- -> JSON of the list
+function grants.alike()
+  return '[' .. concat(alike, ',') .. ']'
+end
+
+return grants
