@@ -45,6 +45,17 @@ def test_a_decision_that_waited_has_no_time() -> None:
     assert "admission_decision_seconds_count 0.0" in lines(telemetry)
 
 
+def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
+    telemetry = Telemetry()
+    grant, deny = {"decision": "grant"}, {"decision": "deny", "reason": "no_capacity"}
+    telemetry.decided("East", [grant, deny, grant], 0.001)
+    told = lines(telemetry)
+    name = "admission_decisions_total"
+    assert f'{name}{{decision="grant",reason="",zone="East"}} 2.0' in told
+    assert f'{name}{{decision="deny",reason="no_capacity",zone="East"}} 1.0' in told
+    assert "admission_decision_seconds_count 1.0" in told
+
+
 def test_snapshots_and_polls_are_counted() -> None:
     telemetry = Telemetry()
     telemetry.ingested("East", IngestAnswer(now=NOW, accepted=True))

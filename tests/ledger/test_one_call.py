@@ -1,0 +1,69 @@
+"""Operations that share a call: what one of them leaves for the next, beside what draws meet."""
+
+from typing import Any
+
+import redis
+
+from admission.policy import compile_policy, parse_policy
+from tests.ledger.virtual_zone import VirtualZone
+
+BREAKER = {"failures_percent": 50, "window_ms": 60_000, "min_calls": 1, "pause_ms": 10_000}
+POLICY: dict[str, Any] = {
+    "source": "push",
+    "channels": ["sip"],
+    "max_age_ms": 100_000,
+    "mpps": {"m1": {"sip": 5}, "m2": {"sip": 5}},
+    "campaigns": {"sound": {}, "broken": {"breaker": BREAKER}},
+}
+
+
+def zone(client: redis.Redis) -> VirtualZone:
+    made = VirtualZone(client, compile_policy(parse_policy(POLICY)))
+    made.advance(60_000)
+    groups = [{"total": 10, "unused": {"channel:sip": 10}}]
+    assert made.one("ingest", t0=made.now_ms, groups=groups)["accepted"]
+    return made
+
+
+def ask(name: str, campaign: str = "sound", **more: Any) -> dict[str, Any]:
+    told = {"request_id": name, "campaign": campaign, "count": 1, "min_count": 1}
+    return {"op": "admit", "id": name, "owner": "o", "body": "b"} | told | more
+
+
+def test_an_open_breaker_stands_in_the_way_behind_an_ask_that_was_easy(redis_sync):
+    east = zone(redis_sync)
+    east.call([ask("x", "broken"), {"op": "end", "id": "x", "outcome": "failed"}])
+    first, second = east.call([ask("a"), ask("b", "broken")])
+    assert first["decision"] == "grant"
+    assert second["reason"] == "breaker_open"
+
+
+def test_a_repeat_in_the_same_call_is_the_same_grant(redis_sync):
+    east = zone(redis_sync)
+    first, second, other = east.call([ask("a"), ask("a"), ask("a", body="another")])
+    assert second["repeated"]
+    assert second["reservations"][0]["id"] == first["reservations"][0]["id"]
+    assert other["error"] == "conflict"
+    assert east.in_use("channel:sip") == 1
+
+
+def test_a_call_that_ends_where_it_was_granted_leaves_nothing(redis_sync):
+    east = zone(redis_sync)
+    told = {"op": "launched", "id": "a"}
+    east.call([ask("a", mpp="m1"), told | {"mpp": "m2"}, told | {"mpp": "m1"}])
+    assert [east.in_use(f"mpp:{mpp}:sip") for mpp in ("m1", "m2")] == [1, 0]
+    pending = {one["pool"]: one.get("pending") for one in east.one("status")["pools"]}
+    assert pending["channel:sip"] == 1
+    end = {"op": "end", "id": "b", "outcome": "not_launched"}
+    _, ended, again = east.call([ask("b"), end, end])
+    assert (ended["repeated"], again["repeated"]) == (False, True)
+    assert east.in_use("channel:sip") == 1
+
+
+def test_what_expires_as_a_call_begins_is_known_to_the_report_in_it(redis_sync):
+    east = zone(redis_sync)
+    east.call([ask("a"), ask("b")])
+    east.advance(3_600_000)
+    ends = [{"op": "end", "id": name, "outcome": "completed"} for name in ("a", "b")]
+    assert [one["state"] for one in east.call(ends)] == ["expired", "expired"]
+    assert east.in_use("channel:sip") == 0

@@ -1,0 +1,38 @@
+"""The script tells once what plain grants have in common; the API shows each in full."""
+
+from typing import Any
+
+import pytest
+
+from admission.ledger import answers, replies
+
+OP = {"op": "admit", "id": "abc", "request_id": "r-abc", "campaign": "c", "count": 1}
+LIKE: dict[str, Any] = {
+    "channel": "sip",
+    "mpp": "m1",
+    "launch_within_ms": 500,
+    "renew_within_ms": 3000,
+    "snapshot": {"age_ms": 4, "total": 10, "unused": 7},
+}
+BARE = {name: LIKE[name] for name in ("channel", "launch_within_ms", "renew_within_ms")}
+
+
+@pytest.mark.parametrize("like", [LIKE, BARE], ids=["all", "no MPP, no snapshot"])
+@pytest.mark.parametrize("room", [3, 0, None])
+def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | None) -> None:
+    grant = replies.PlainGrant(like, room)
+    shown = answers.plain("East", OP, 17, grant)
+    other = answers.admission("East", OP, 17, replies.in_full(OP, grant))
+    assert shown == other
+    assert list(shown) == list(other)  # in the order of the API
+
+
+def test_each_plain_grant_points_at_what_it_is_like() -> None:
+    deny = {"decision": "deny"}
+    reply = {"now": 1, "alike": [LIKE, BARE], "results": [[1, None], deny, [0, 4], {}]}
+    assert list(replies.told(reply)) == [
+        replies.PlainGrant(BARE, None),
+        deny,
+        replies.PlainGrant(LIKE, 4),
+        {},
+    ]
