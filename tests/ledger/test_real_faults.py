@@ -164,14 +164,14 @@ async def test_a_server_that_still_loads_is_waited_for(own_redis: RedisServer) -
     await ledger.store_policy("East", stored(), "file")
     await recovered(ledger)
     with own_redis.client() as admin:
-        # Somebody who loads looks up every 2 MB.
+        # Somebody who loads looks up every 2 MB: after each key, however slow the machine.
         admin.config_set("rdbcompression", "no")
-        text = "string.rep('x', 600)"
-        admin.eval(f"for n = 1, 10000 do redis.call('SET', 'k' .. n, {text}) end", 0)
+        text = f"string.rep('x', {2**21})"
+        admin.eval(f"for n = 1, 40 do redis.call('SET', 'k' .. n, {text}) end", 0)
         admin.save()
     own_redis.kill()
     config = own_redis.folder / "redis.conf"
-    config.write_text(config.read_text() + "key-load-delay 20\n")
+    config.write_text(config.read_text() + "key-load-delay 30000\n")  # us
     starting = asyncio.create_task(asyncio.to_thread(own_redis.start))
     faults = set()
     async with asyncio.timeout(60):
