@@ -163,7 +163,7 @@ class FakeDecider:
             raise
 
     async def until_called(self) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(15):
             await self.called.wait()
 
 
