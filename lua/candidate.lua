@@ -74,7 +74,7 @@ local function make_base(channel, mpp, named)
     before[#before + 1], before[#before + 2] = pools.get('mpp:' .. mpp .. ':' .. channel), pools.get(ON_KNOWN_MPP)
   end
   for i, name in ipairs(named) do after[i] = pools.get(name) end
-  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {} })
+  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, forms = {} })
   b.before, b.after, b.own = before, after, pools.get('channel:' .. channel)
   b.rated_before = rated_of({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil })
   b.rated_after = rated_of(after)
@@ -104,17 +104,23 @@ end
 
 local function make(ask, channel, mpp)
   local b, campaign = base_of(channel, mpp, ask.named), ask.campaign
-  local c = { base = b, pools = chained(b.before, { campaign }, b.after), names = {}, campaigns = { campaign }, moulds = {} }
-  for i, p in ipairs(c.pools) do c.names[i] = p.name end
+  local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, moulds = {} }
   if campaign.rules.breaker then c.broken = chained({ campaign }, b.broken) end
   c.rated = chained(b.rated_before, rate.is_limited(campaign) and { campaign } or {}, b.rated_after)
   c.answer_within, c.max_call = within(b, campaign, 'answer_within'), within(b, campaign, 'max_call')
   return setmetatable(c, b)
 end
 
+-- -> the names of its pools
+function candidate.names(c)
+  local names = {}
+  for i, p in ipairs(c.pools) do names[i] = p.name end
+  return names
+end
+
 -- Which pools a call on that channel would take.
 -- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
--- -> candidate {channel, mpp, pools, names, rated, answer_within, max_call, and what sort makes}; not to be changed
+-- -> candidate {channel, mpp, pools, rated, answer_within, max_call, and what sort makes}; not to be changed
 function candidate.of(ask, channel, mpp)
   if mpp == nil then mpp = mpp_of(ask, channel) end
   local of_channel = ask.candidates[channel] or {}

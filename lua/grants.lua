@@ -1,11 +1,9 @@
 -- grants.lua: what a grant leaves behind, and how a plain one is told.
 --
--- A call has many grants that are alike: of the same candidate, to the same owner. What they have in
--- common is made once, as their *mould*.
+-- A call has many grants that are alike. What those to the same owner from the same pools have in common
+-- is made once, as their *form*; what those of the same campaign have in common too, as their *mould*.
 local record, pools, asked = need('record'), need('pool'), need('asked')
-local occupancy = need('occupancy')
-local rooms = need('room')
-local rate = need('rate')
+local candidate, occupancy, rooms, rate = need('candidate'), need('occupancy'), need('room'), need('rate')
 local grants = {}
 
 function grants.nth_id(id, i)
@@ -28,23 +26,31 @@ function grants.snapshot(channel)
   return { age_ms = now - p.t0, total = p.total, unused = p.unused }
 end
 
+-- What grants of all campaigns have in common that need the same pools.
+local function form_of(ask, c, owner)
+  local claim_within = ask.placement.claim_within
+  local key = concat({ owner, c.answer_within, c.max_call or '', claim_within }, '\n')
+  local f = c.base.forms[key]
+  if f then return f end
+  f = {
+    id = '', granted_at = now, state = 'live', visible_by = now + zone.launch_within + claim_within,
+    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.names(c),
+    answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
+    launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
+  }
+  f.head, f.middle, f.tail = record.parts(f)
+  f.rest, f.deadline_text = asked.rest(f), score(f.deadline)
+  c.base.forms[key] = f
+  return f
+end
+
 -- Its pools are about to change.
 local function mould_of(ask, c, owner)
-  local claim_within = ask.placement.claim_within
-  local m = {
-    id = '', granted_at = now, state = 'live', campaign = ask.op.campaign, visible_by = now + zone.launch_within + claim_within,
-    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = c.names,
-    answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
-    launch_within = zone.launch_within, granted = 1, remain = 1, brief = c.base.brief,
-  }
-  m.brief = m.brief or record.brief(m)
-  c.base.brief = m.brief
-  m.head, m.tail = record.halves(m)
-  need('share').read_ahead(c.contended, m.campaign)
+  local f, campaign = form_of(ask, c, owner), ask.op.campaign
+  need('share').read_ahead(c.contended, campaign)
   pools.keep_all(c.pools)
   pools.keep_all(c.rated)
-  m.rest, m.deadline_text = asked.rest(m), score(m.deadline)
-  return m
+  return { form = f, campaign = campaign, visible_by = f.visible_by, tail = f.middle .. campaign .. f.tail }
 end
 
 local function mould(ask, c)
@@ -61,6 +67,7 @@ end
 -- that follows were denied.
 function grants.reserve(ask, c, k, is_true)
   local op, m = ask.op, mould(ask, c)
+  local f = m.form
   if is_true then rate.consume(c.rated, k) end
   for _, p in ipairs(c.broken) do
     local breaker = need('breaker')
@@ -69,11 +76,11 @@ function grants.reserve(ask, c, k, is_true)
   local is_named_so = op.request_id == 'r-' .. op.id
   for i = 1, k do
     m.id = i == 1 and op.id or grants.nth_id(op.id, i)
-    record.write_new(m.id, m.head .. (i == 1 and is_named_so and '=' or op.request_id) .. m.tail, m.deadline_text)
+    record.write_new(m.id, f.head .. (i == 1 and is_named_so and '=' or op.request_id) .. m.tail, f.deadline_text)
     occupancy.join(c.pools, m)
   end
-  m.granted, m.remain = k, k
-  asked.write_new(op, is_named_so, k == 1 and m.rest or asked.rest(m))
+  f.granted, f.remain = k, k
+  asked.write_new(op, is_named_so, k == 1 and f.rest or asked.rest(f))
 end
 
 -- -> reservations as they are told
@@ -88,25 +95,25 @@ end
 -- What plain grants of a call have in common is told once.
 local alike = {} -- JSON texts
 
-local function number_of(m, c)
+local function number_of(f, c)
   local numbers, changed = c.base.numbers, c.own.changed
   if numbers.as_of ~= changed then
     numbers = { as_of = changed }
     c.base.numbers = numbers
   end
-  if not numbers[m.answer_within] then
-    numbers[m.answer_within], alike[#alike + 1] = #alike, encode({
-      channel = m.channel, mpp = m.mpp, launch_within_ms = m.launch_within, renew_within_ms = m.answer_within,
-      snapshot = grants.snapshot(m.channel),
+  if not numbers[f.answer_within] then
+    numbers[f.answer_within], alike[#alike + 1] = #alike, encode({
+      channel = f.channel, mpp = f.mpp, launch_within_ms = f.launch_within, renew_within_ms = f.answer_within,
+      snapshot = grants.snapshot(f.channel),
     })
   end
-  return numbers[m.answer_within]
+  return numbers[f.answer_within]
 end
 
 -- Nearly all answers are one launch, granted in full: told as [number of what is alike, room]. A table of
 -- its own for each, its encoding and its text would cost as much as the decision.
 function grants.plain(ask, c, room)
-  return '[' .. number_of(mould(ask, c), c) .. ',' .. (room or 'null') .. ']'
+  return '[' .. number_of(mould(ask, c).form, c) .. ',' .. (room or 'null') .. ']'
 end
 
 -- -> JSON of the list

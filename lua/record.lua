@@ -83,15 +83,14 @@ function record.text(r)
   return line .. owner .. (r.session or '') -- not by format, which ends a text at a zero byte
 end
 
-record.brief = brief
-
--- -> the same in two halves, around its request_id: all that are granted alike in a call share them
-local HERE = '\1'
-function record.halves(r)
-  r.request_id = HERE
-  local text = record.text(r)
-  local at = find(text, HERE, 1, true)
-  return sub(text, 1, at - 1), sub(text, at + 1)
+-- -> the same in three parts, around its request_id and its campaign: reservations that are granted alike in a
+-- call share them
+local FIRST, SECOND = '\1', '\2'
+function record.parts(r)
+  local like = { id = '', request_id = FIRST, campaign = SECOND, brief = brief(r), pools = {} }
+  local text = record.text(setmetatable(like, { __index = r }))
+  local one, two = find(text, FIRST, 1, true), find(text, SECOND, 1, true)
+  return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
 end
 
 local texts = {} -- of the ids that were read ahead or written in this call; false: there is none
