@@ -121,7 +121,7 @@ def _op() -> dict[str, Any]:
     made = secrets.token_urlsafe(8)
     asked = {"campaign": "c0", "channel": "sip", "mpp": "mpp1", "count": 1, "min_count": 1}
     named = {"op": "admit", "id": made, "request_id": f"r-{made}", "owner": "dialer-1"}
-    return named | asked | {"pools": [], "body": "0123456789a"}
+    return named | asked | {"body": "0123456789a"}
 
 
 def _ratios(told: dict[str, list[float]]) -> dict[str, float]:
