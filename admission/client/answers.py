@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from admission.errors import Unavailable
 from admission.model import Reason
 
 if TYPE_CHECKING:
@@ -190,8 +191,11 @@ def reservations_of(body: Body) -> list[Reservation]:
 
 
 def reported_of(body: Body) -> Reported:
-    """The answer to a report."""
-    return Reported(**_known(Reported, body))
+    """The answer to a report; raises `Unavailable` for one that cannot be read."""
+    try:
+        return Reported(**_known(Reported, body))
+    except TypeError:
+        raise Unavailable("the answer to a report cannot be read") from None
 
 
 def listed_of(zone: str, body: Body) -> Listed:

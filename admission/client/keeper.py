@@ -130,8 +130,8 @@ class Keeper:
 
     def _renewed(self, grant: Grant, result: dict[str, Any], *, restated: bool) -> None:
         status = result.get("status")
-        if status == 200:
-            self._answered(grant, reported_of(result), restated=restated)
+        if status == 200 and result.get("state"):
+            self._answered(grant, reported_of({"id": grant.id} | result), restated=restated)
         elif status == 404:
             self._answered(grant, Reported(id=grant.id, state=None), restated=restated)
         elif status is not None and 400 <= status < 500:
@@ -165,4 +165,4 @@ def _results(reply: Reply, wanted: int) -> list[dict[str, Any]]:
     found = reply.body.get("results")
     if not isinstance(found, list) or len(found) != wanted:
         raise Unavailable("the answer to a batch cannot be read")
-    return found
+    return [one if isinstance(one, dict) else {} for one in found]

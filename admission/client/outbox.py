@@ -113,6 +113,7 @@ class Outbox:
         )
         try:
             reply = await self._wire.call(call)
+            answer = reported_of(reply.body)
         except NotFound:
             # For an end that means: done, forget it. For a launched: it was never of that service.
             report.told(Reported(id=report.id, state=None))
@@ -120,4 +121,4 @@ class Outbox:
             log.warning("%s of %s is lost: %s", report.verb, report.id, fault)
         else:
             self._on_reply(report.id, reply)
-            report.told(reported_of(reply.body))
+            report.told(answer)

@@ -1,12 +1,19 @@
 """Renewals nobody thinks of, and what a service that lost its state is told again."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 import redis.asyncio
 
-from admission.client import AdmissionClient, Reason
+from admission.client import AdmissionClient, Grant, Reason, Reservation
+from admission.client.grant import Desk, Terms
+from admission.client.keeper import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Keeper
 from tests.client.house import found, in_use, take_your_time, until, until_is
+from tests.client.test_wire import wired
 from tests.service.house import House
 
 ANSWER_WITHIN_MS = 1_000
@@ -81,8 +88,8 @@ async def test_a_zone_that_lost_its_state_is_told_of_every_call_at_once(
     assert (await client.ask("collections")).reason is Reason.RECOVERING
     taken = await until_is(house, rings.id, state="live", taken=True)
     assert (taken["session"], taken["mpp"]) == ("s-1", "mpp1")
-    for grant in answer.grants:
-        await until_is(house, grant.id, state="live")
+    for grant in answer.grants[1:]:
+        assert not (await until_is(house, grant.id, state="live"))["taken"]
     assert await in_use(house, "campaign:collections") == 3
     assert await in_use(house, "trunk:carrier-a") == 3
 
@@ -98,3 +105,111 @@ async def test_a_dialer_that_does_not_ask_heals_the_counts_with_its_next_renewal
     # A connected call is renewed seldom; the other's renewal shows that the state is lost.
     await until_is(house, quiet.id, state="live")
     await until_is(house, rings.id, state="live", taken=True, session="s-1")
+
+
+NOW_S = 1000.0
+LIVE = {"status": 200, "id": "East~0", "state": "live", "renew_within_ms": 60_000}
+
+
+def grants(count: int, renew_within_ms: int | None = 0) -> list[Grant]:
+    """Calls of which one knows only when they are to be renewed."""
+    made = []
+    for n in range(count):
+        one = Reservation(
+            id=f"East~{n}",
+            zone="East",
+            channel="sip",
+            campaign="c",
+            renew_within_ms=renew_within_ms,
+        )
+        made.append(Grant(one, Terms(request_id="r", launch_by=0.0), cast(Desk, None)))
+    return made
+
+
+@asynccontextmanager
+async def kept(
+    calls: Sequence[Grant], *answers: Sequence[dict[str, Any]]
+) -> AsyncIterator[tuple[Keeper, list[str]]]:
+    """A keeper of these calls, whose service gives these answers; and which of them it was told."""
+    told: list[str] = []
+    replies = [(200, json.dumps({"results": answer}), {}) for answer in answers]
+    async with wired(replies) as (wire, _):
+        keeper = Keeper(wire, lambda: NOW_S, lambda id, _reply: told.append(id))
+        for one in calls:
+            keeper.keep(one)
+        yield keeper, told
+
+
+@pytest.mark.parametrize(
+    ("status", "again_s"),
+    [
+        (400, REFUSED_AGAIN_S),
+        (403, REFUSED_AGAIN_S),
+        (499, REFUSED_AGAIN_S),
+        (500, AGAIN_S),
+        (503, AGAIN_S),
+        (None, AGAIN_S),
+    ],
+)
+async def test_what_is_not_renewed_is_tried_again_the_later_the_less_it_helps(
+    status: int | None, again_s: tuple[float, float]
+):
+    calls = grants(1)
+    async with kept(calls, [{"status": status}]) as (keeper, told):
+        await keeper._renew(calls)
+    low, high = again_s
+    assert low <= keeper._due["East~0"] - NOW_S <= high
+    assert (keeper.kept, told, calls[0].answered) == (1, [], None)
+
+
+@pytest.mark.parametrize("results", [[LIVE], [{"status": 200}] * 2, ["live", "live"], {}])
+async def test_an_answer_that_cannot_be_read_is_a_failure_for_all(results: Any):
+    calls = grants(2)
+    async with kept(calls, results) as (keeper, _):
+        await keeper._renew(calls)
+    assert keeper.kept == 2
+    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in keeper._due.values())
+
+
+async def test_a_call_that_the_service_does_not_know_is_let_go():
+    calls = grants(1)
+    async with kept(calls, [{"status": 404}]) as (keeper, _):
+        keeper.restate("East")
+        await keeper._renew(calls)
+    assert calls[0].answered is not None
+    assert (calls[0].answered.id, calls[0].answered.state) == ("East~0", None)
+    assert (keeper.kept, keeper._due, keeper._lost) == (0, {}, set())
+
+
+@pytest.mark.parametrize(
+    ("renew_within_ms", "in_s"),
+    [(1_000, 0.5), (10_000, 5.0), (10_000_000, RENEW_EVERY_S), (None, RENEW_EVERY_S)],
+)
+async def test_it_is_renewed_at_half_its_time_and_at_least_every_minute(
+    renew_within_ms: int | None, in_s: float
+):
+    async with kept(grants(1, renew_within_ms), []) as (keeper, _):
+        assert keeper._due == {"East~0": NOW_S + in_s}
+
+
+async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_once():
+    calls = grants(2)
+    adopted = LIVE | {"adopted": True}
+    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (keeper, told):
+        await keeper._renew(calls)
+        assert keeper._lost == {"East~0", "East~1"}
+        assert set(keeper._due.values()) == {NOW_S}
+        await keeper._renew(calls)
+    assert keeper._lost == set()
+    assert set(keeper._due.values()) == {NOW_S + 30}
+    assert told == ["East~0"]  # only what carries its zone's time is told
+
+
+async def test_what_is_due_is_renewed_without_being_asked_for():
+    calls = grants(1)
+    async with kept(calls, [{"status": 404}]) as (keeper, _):
+        running = asyncio.create_task(keeper.run())
+        async with asyncio.timeout(60):
+            while keeper.kept:  # noqa: ASYNC110  it tells nobody
+                await asyncio.sleep(0.001)
+        running.cancel()

@@ -1,0 +1,94 @@
+"""Reports on their way: in order, bounded, and repeated no longer than they are of use."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from admission.client import outbox
+from admission.client.answers import Reported
+from admission.client.outbox import Outbox
+from tests.client.test_wire import FINE, Answers, wired
+
+LIVE = (200, '{"id": "East~a", "state": "live", "now": 1}', {})
+UNKNOWN = (404, '{"detail": "no reservation East~a"}', {})
+FORBIDDEN = (403, '{"detail": "not this campaign"}', {})
+AWAY = (503, '{"retry_after_ms": 600000}', {})
+
+
+class Told:
+    """What was heard of reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[Reported] = []
+        self.replies: list[str] = []
+
+
+@asynccontextmanager
+async def opened(answers: Answers) -> AsyncIterator[tuple[Outbox, Told, list[Any]]]:
+    told = Told()
+    async with wired(answers) as (wire, asked):
+        box = Outbox(wire, lambda: 0.0, lambda id, _reply: told.replies.append(id))
+        yield box, told, asked
+        await box.close(60)
+
+
+async def test_reports_of_a_reservation_go_in_their_order() -> None:
+    async with opened([LIVE]) as (box, told, asked):
+        for verb in ("launched", "end"):
+            box.put("East~a", verb, {}, told.reports.append)
+        assert await box.settled("East~a", 60)
+    assert [one.path.rpartition("/")[2] for one in asked] == ["launched", "end"]
+    assert [one.state for one in told.reports] == ["live", "live"]
+    assert told.replies == ["East~a", "East~a"]
+
+
+async def test_a_reservation_that_is_not_known_is_told_as_such() -> None:
+    async with opened([UNKNOWN]) as (box, told, _):
+        box.put("East~a", "end", {}, told.reports.append)
+        assert await box.settled("East~a", 60)
+    assert [(one.id, one.state) for one in told.reports] == [("East~a", None)]
+    assert told.replies == []
+
+
+@pytest.mark.parametrize("odd", [FORBIDDEN, FINE])  # the latter says nothing of a reservation
+async def test_a_report_that_fails_keeps_no_other_back(
+    odd: tuple[int, str, dict[str, str]],
+) -> None:
+    async with opened([odd, LIVE]) as (box, told, _):
+        for verb in ("launched", "end"):
+            box.put("East~a", verb, {}, told.reports.append)
+        assert await box.settled("East~a", 60)
+    assert len(told.reports) == 1
+
+
+async def test_more_than_may_wait_are_given_up_and_room_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "REPORTS_MAX", 2)
+    async with opened([LIVE]) as (box, told, asked):
+        for id in ("East~a", "East~b", "East~c"):
+            box.put(id, "end", {}, told.reports.append)
+        assert await asyncio.gather(*(box.settled(id, 60) for id in ("East~a", "East~b")))
+        assert len(asked) == 2
+        for id in ("East~d", "East~e"):
+            box.put(id, "end", {}, told.reports.append)
+        assert await asyncio.gather(*(box.settled(id, 60) for id in ("East~d", "East~e")))
+    assert len(asked) == 4
+
+
+async def test_leaving_waits_for_what_is_under_way() -> None:
+    async with opened([LIVE]) as (box, told, _):
+        box.put("East~a", "end", {}, told.reports.append)
+        await box.close(60)
+        assert len(told.reports) == 1
+
+
+async def test_leaving_gives_up_what_does_not_get_through() -> None:
+    async with opened([AWAY]) as (box, told, _):
+        for verb in ("launched", "end"):
+            box.put("East~a", verb, {}, told.reports.append)
+        await box.close(0)
+        assert (told.reports, box._waiting, box._workers) == ([], 0, {})
