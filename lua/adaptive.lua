@@ -3,8 +3,7 @@
 -- p.adaptive: parts of a port, WELL to one. A launch that found no port (no_resource) adds a whole port,
 -- up to what policy allows; each reservation takes a part away. So it settles where at most one launch
 -- in WELL fails.
-local pools = need('pool')
-local rooms = need('room')
+local pools, rooms = need('pool'), need('room')
 local adaptive = {}
 
 local WELL = 200

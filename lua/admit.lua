@@ -5,8 +5,7 @@
 -- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 
 local record, pools, asked = need('record'), need('pool'), need('asked')
-local occupancy = need('occupancy')
-local rooms = need('room')
+local occupancy, rooms = need('occupancy'), need('room')
 local request, candidate, easy = need('request'), need('candidate'), need('easy')
 local checks, grants = need('checks'), need('grants')
 

@@ -5,8 +5,7 @@
 --
 -- The call exists whatever we think of it: it joins its pools unchecked, and ceilings do not move.
 
-local record, pools = need('record'), need('pool')
-local occupancy = need('occupancy')
+local record, pools, occupancy = need('record'), need('pool'), need('occupancy')
 local request, candidate = need('request'), need('candidate')
 
 local function restated(op, known)

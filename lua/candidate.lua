@@ -2,8 +2,7 @@
 --
 -- A candidate is made once in a call for all asks that name the same; what differs by no more than the
 -- campaign stands in its base.
-local pools, rate = need('pool'), need('rate')
-local rooms = need('room')
+local pools, rooms, rate = need('pool'), need('room'), need('rate')
 local candidate = {}
 
 -- The MPP with most room, the first of the policy's on ties.

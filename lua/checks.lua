@@ -4,8 +4,7 @@
 --
 -- A check: (ask, candidate, k) -> units it allows of k, why. why: {reason, pool, in_use, limit,
 -- retry_after_ms}; in_use and limit only where the reason is about room. again_ms: time alone may end it.
-local pools, share, rate = need('pool'), need('share'), need('rate')
-local rooms = need('room')
+local pools, rooms, share, rate = need('pool'), need('room'), need('share'), need('rate')
 local checks = {}
 
 -- retry_after: ms, or false where only an operator helps

@@ -1,8 +1,7 @@
 -- due.lua: deadlines, served oldest first in bounded slices at the start of every call.
 -- A report for one that is past its deadline but not yet served meets an expired one all the same
 -- (report.lua), so a slice that is too small delays room, never truth.
-local record, pools = need('record'), need('pool')
-local occupancy = need('occupancy')
+local record, occupancy = need('record'), need('occupancy')
 
 -- Of every fed pool that it occupies, the newest photograph must show it if its call is up.
 local function is_held_everywhere(r)

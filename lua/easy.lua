@@ -1,7 +1,6 @@
 -- easy.lua: one launch, and nothing that it needs is scarce: as nearly always. Then no check would object
 -- (checks.lua), and what all alike of a call have in common need not be looked at again.
-local pools, rate = need('pool'), need('rate')
-local rooms = need('room')
+local pools, rooms, rate = need('pool'), need('room'), need('rate')
 local easy = {}
 
 -- Units of each channel that are never this campaign's, whatever the others use: then neither a guarantee

@@ -10,9 +10,8 @@
 --
 -- Who waits for several at once needs ports to stay free for a while: it comes before others that have
 -- just as much, and its campaign's own smaller asks step back for it, else they would starve it.
-local pools, share, hungry = need('pool'), need('share'), need('hungry')
-local rooms = need('room')
-local hunger = { weigh = hungry.weigh }
+local pools, rooms, share, hungry = need('pool'), need('room'), need('share'), need('hungry')
+local hunger = {}
 
 local HUNGER_MS_MIN = 1000
 local BURST_MS = 100 -- asks of one dialer that belong together come within this

@@ -4,8 +4,7 @@
 --     groups = [{total, unused = {pool: n}}], absent? = [pool]
 -- -> {accepted, reason?, pool?, refused = {pool: reason}}
 
-local pools, ceiling = need('pool'), need('ceiling')
-local occupancy = need('occupancy')
+local pools, occupancy, ceiling = need('pool'), need('occupancy'), need('ceiling')
 
 local WRAP = 2147483648 -- what a platform says from here on is minus one, not room
 

@@ -2,8 +2,7 @@
 --
 -- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns), by?
 -- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
-local pools, audit = need('pool'), need('audit')
-local rooms = need('room')
+local pools, rooms, audit = need('pool'), need('room'), need('audit')
 
 return function(op)
   local p = pools.get(op.pool)

@@ -149,7 +149,6 @@ end
 
 -- Named by every reservation whose MPP is known; tells foreign use of MPPs from our own.
 local ON_KNOWN_MPP = 'mpps'
-local BUILT_IN = set_of({ 'channel', 'mpp', ON_KNOWN_MPP, 'campaign', 'zone' })
 
 -- A caller's fault, answered for this operation alone. field: the part of the request to blame.
 local function fault(code, field, value)

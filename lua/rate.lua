@@ -1,6 +1,5 @@
 -- rate.lua: launches per second: GCRA (the leaky bucket as a meter) in whole us. Over any window no
 -- more than rate x window + burst; nothing is refunded, a denied request consumes nothing.
-local pools = need('pool')
 local rate = {}
 
 -- us that one launch takes of the rate: rounded up, so that the rate is never exceeded

@@ -5,8 +5,7 @@
 -- status: -                                                       -> {policy, paused, shadow,
 --         recovering, ..., pools, stats, denied, lease}
 local record, pools = need('record'), need('pool')
-local occupancy = need('occupancy')
-local rooms = need('room')
+local occupancy, rooms = need('occupancy'), need('room')
 local read = {}
 
 local function view(r)

@@ -1,8 +1,7 @@
 -- share.lua: how much of a contended pool each campaign has, and what is kept free for whom.
 --
 -- shares hash, "pool campaign" -> live reservations of the campaign that name the pool
-local pools = need('pool')
-local rooms = need('room')
+local pools, rooms = need('pool'), need('room')
 local share = {}
 local cache = {}
 

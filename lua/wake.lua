@@ -6,7 +6,6 @@
 -- snapshot, breaker open). It is measured when the pool is first read in a call and again when it is
 -- written, so that an end whose ceiling falls with it, or whose port is granted in the same call,
 -- wakes nobody.
-local pools = need('pool')
 local rooms = need('room')
 local wake = {}
 
