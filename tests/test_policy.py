@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from admission.errors import Invalid
 from admission.policy import compile_policy, digest, from_json, parse_policy, policy_json
-from admission.policy_parts import CampaignPolicy, PoolPolicy
+from admission.policy_parts import CHANNELS_MAX, PORTS_MAX, RATE_MIN, CampaignPolicy, PoolPolicy
 from admission.policy_zone import ZonePolicy
 
 SMALL: dict[str, Any] = {"source": "epm", "channels": ["sip", "h323"]}
@@ -91,6 +91,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"channels": ["sip", "burst"]}, "channels", "must not contain burst: an MPP's table has"),
     ({"campaigns": {"a*": {}}}, 'campaigns."a*"', 'nor "*" for every other campaign'),
     (
+        {"campaigns": {"*": {"guarantee": 1}}},
+        'campaigns."*".guarantee',
+        "must not be given to *: nobody knows how many campaigns that would be",
+    ),
+    (
         {"campaigns": {"a": {"limit": 5, "guarantee": 6}}},
         "campaigns.a.guarantee",
         "must not be larger than the campaign's limit, 5",
@@ -145,12 +150,16 @@ def test_all_broken_rules_are_listed_at_once() -> None:
     assert places == ["capacity.sip", "capacity.h323", "max_call_ms"]
 
 
+CHANNELS = [f"c{n}" for n in range(CHANNELS_MAX)]
 GOOD: list[dict[str, Any]] = [
     {},
     {"source": None, "sources": ["cms", "push"]},
     {"source": "static", "capacity": {"sip": 5, "h323": 0}},
     {"headroom": "100%"},
     {"headroom": "0%"},
+    {"headroom": PORTS_MAX},
+    {"rate_per_s": RATE_MIN},
+    {"channels": CHANNELS, "mpps": {"m": dict.fromkeys(CHANNELS, 1)}, "capacity": {}},
     {"source_zone": 7},
     {"answer_within_ms": 13_501, "max_call_ms": 13_501},
     {"campaigns": {"a": {"pools": ["agent:7"]}}, "pools": {"agent:*": {}}},

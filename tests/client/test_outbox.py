@@ -9,8 +9,8 @@ import pytest
 
 from admission.client import outbox
 from admission.client.answers import Reported
-from admission.client.outbox import Outbox
-from tests.client.test_wire import FINE, Answers, wired
+from admission.client.outbox import PATIENCE_S, Outbox
+from tests.client.test_wire import FINE, LATER, Answers, wired
 
 LIVE = (200, '{"id": "East~a", "state": "live", "now": 1}', {})
 UNKNOWN = (404, '{"detail": "no reservation East~a"}', {})
@@ -24,13 +24,14 @@ class Told:
     def __init__(self) -> None:
         self.reports: list[Reported] = []
         self.replies: list[str] = []
+        self.clock_s = 1000.0
 
 
 @asynccontextmanager
 async def opened(answers: Answers) -> AsyncIterator[tuple[Outbox, Told, list[Any]]]:
     told = Told()
     async with wired(answers) as (wire, asked):
-        box = Outbox(wire, lambda: 0.0, lambda id, _reply: told.replies.append(id))
+        box = Outbox(wire, lambda: told.clock_s, lambda id, _reply: told.replies.append(id))
         yield box, told, asked
         await box.close(60)
 
@@ -64,6 +65,26 @@ async def test_a_report_that_fails_keeps_no_other_back(
     assert len(told.reports) == 1
 
 
+async def test_a_report_is_repeated_until_it_is_answered() -> None:
+    async with opened([LATER, LATER, LIVE]) as (box, told, asked):
+        box.put("East~a", "end", {}, told.reports.append)
+        assert await box.settled("East~a", 60)
+    assert (len(asked), len(told.reports)) == (3, 1)
+
+
+async def test_when_its_time_is_up_a_report_is_tried_once_and_given_up() -> None:
+    async with opened([LIVE, LATER]) as (box, told, asked):
+
+        def told_late(answer: Reported) -> None:
+            told.reports.append(answer)
+            told.clock_s += 2 * PATIENCE_S
+
+        box.put("East~a", "launched", {}, told_late)
+        box.put("East~a", "end", {}, told.reports.append)
+        assert await box.settled("East~a", 60)
+    assert (len(asked), len(told.reports)) == (2, 1)
+
+
 async def test_more_than_may_wait_are_given_up_and_room_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -90,5 +111,7 @@ async def test_leaving_gives_up_what_does_not_get_through() -> None:
     async with opened([AWAY]) as (box, told, _):
         for verb in ("launched", "end"):
             box.put("East~a", verb, {}, told.reports.append)
+        assert not await box.settled("East~a", 0)
         await box.close(0)
+        assert await box.settled("East~a", 0)
         assert (told.reports, box._waiting, box._workers) == ([], 0, {})

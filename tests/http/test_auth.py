@@ -247,6 +247,15 @@ def test_tokens_can_be_replaced() -> None:
         credentials.caller("Bearer old")
 
 
+def test_whether_tokens_are_needed_is_known_and_stays_so_without_any() -> None:
+    credentials = Credentials()
+    credentials.replace([])
+    assert (credentials.configured, credentials.count) == (False, 0)
+    assert credentials.caller("Bearer whatever") is ANONYMOUS
+    credentials.replace([token("one")])
+    assert (credentials.configured, credentials.count) == (True, 1)
+
+
 def test_the_last_token_cannot_be_removed() -> None:
     credentials = Credentials([token("one")])
     with pytest.raises(ConfigError):

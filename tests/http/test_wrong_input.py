@@ -8,8 +8,9 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
+from admission.http.app import create_app
 from admission.http.bodies import BODY_BYTES_MAX
-from tests.http.house import ASK, ID, NOW, FakeDecider, Server, problem
+from tests.http.house import ASK, ID, NOW, FakeDecider, Server, problem, serving
 
 ASKS = "/v1/admissions"
 LAUNCHED, RENEW, END = (f"/v1/reservations/{ID}/{verb}" for verb in ("launched", "renew", "end"))
@@ -285,3 +286,13 @@ async def test_headers_too_long_or_too_many_are_refused(server: Server, head: by
     answer = await server.raw(head)
     assert b" 400 " in answer.split(b"\r\n")[0]
     assert b"application/problem+json" in answer
+
+
+async def test_where_no_zone_is_the_default_one_must_be_named(decider: FakeDecider) -> None:
+    unnamed = {key: value for key, value in ASK.items() if key != "zone"}
+    async with serving(create_app(decider)) as server:
+        async with server.http.post(ASKS, json=unnamed) as answer:
+            found = await problem(answer, 422, decider)
+        assert [one["field"] for one in found["errors"]] == ["zone"]
+        async with server.http.post(ASKS, json={**unnamed, "zone": "East"}) as answer:
+            assert answer.status == 200
