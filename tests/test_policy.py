@@ -326,7 +326,8 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
 
     fields = compile_policy(parse_policy(policy))
 
-    del fields["zone"]
+    zone = fields.pop("zone")
+    assert (zone["guaranteed"], zone["guarantee_total"]) == (f"channel:{policy['channels'][0]}", 1)
     told = {
         "guarantees": {"a": 1},
         "mpp:m1:sip": {"limit": 50},

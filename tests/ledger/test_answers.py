@@ -1,0 +1,201 @@
+"""What the script says, as the API says it: every field under its name, and none too many."""
+
+import json
+from typing import Any
+
+import pytest
+
+from admission.errors import AdmissionError, Conflict, Forbidden, Invalid, NotFound, Unavailable
+from admission.ledger import answers, replies
+from admission.ledger.memory import PolicyLost
+from admission.ledger.replies import PlainGrant
+from admission.model import IngestAnswer, Lease
+
+NOW = 1_700_000_000_000
+OP = {"campaign": "c", "request_id": "r", "id": "x"}
+SNAPSHOT = {"age_ms": 7, "total": 100, "unused": 40}
+CALL = {"id": "x", "channel": "sip", "renew_within_ms": 60_000}
+GRANT: dict[str, Any] = {
+    "decision": "grant", "request_id": "r", "channel": "sip", "granted": 1,
+    "launch_within_ms": 2000, "reservations": [CALL], "room": 3, "snapshot": SNAPSHOT,
+}  # fmt: skip
+DENY: dict[str, Any] = {
+    "decision": "deny", "request_id": "r", "channel": "sip", "granted": 0, "reservations": [],
+    "reason": "no_room", "pool": "channel:sip", "in_use": 9, "limit": 10, "retry_after_ms": 500,
+}  # fmt: skip
+LIMITING = {key: DENY[key] for key in ("reason", "pool", "in_use", "limit", "retry_after_ms")}
+HEAD = {"now": NOW, "request_id": "r", "zone": "East", "channel": "sip", "campaign": "c"}
+SHOWN = {"id": "East~x", "mpp": None, "channel": "sip", "renew_within_ms": 60_000}
+GRANTED: dict[str, Any] = HEAD | {
+    "decision": "grant", "granted": 1, "launch_within_ms": 2000, "reservations": [SHOWN],
+    "room": 3, "snapshot": SNAPSHOT,
+}  # fmt: skip
+DENIED = HEAD | LIMITING | {
+    "decision": "deny", "granted": 0, "reservations": [], "room": None, "snapshot": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (GRANT, GRANTED),
+        (DENY, DENIED),
+        (GRANT | LIMITING, GRANTED | LIMITING),  # fewer than were asked for
+        (GRANT | {"repeated": True}, GRANTED | {"repeated": True}),
+        (GRANT | {"shadow": True} | LIMITING, GRANTED | {"shadow": True} | LIMITING),
+        (GRANT | {"dry_run": True, "repeated": False}, GRANTED | {"dry_run": True}),
+        (DENY | {"waiting": {"group": "g"}}, DENIED | {"waiting": {"group": "g"}}),
+        (
+            GRANT | {"reservations": [CALL | {"mpp": "m1", "state": "ended"}]},
+            GRANTED | {"reservations": [SHOWN | {"mpp": "m1", "state": "ended"}]},
+        ),
+        (
+            DENY | {"pools": [{"pool": "p", "in_use": 1, "verdict": "ok", "secret": 1}]},
+            DENIED
+            | {
+                "pools": [
+                    {"pool": "p", "limit": None, "in_use": 1, "headroom": None, "room": None}
+                    | {"verdict": "ok"}
+                ]
+            },
+        ),
+    ],
+)
+def test_a_decision(said: dict[str, Any], told: dict[str, Any]) -> None:
+    assert answers.admission("East", OP, NOW, said) == told
+
+
+@pytest.mark.parametrize("mpp", [{}, {"mpp": "m1"}])
+def test_a_plain_grant_is_told_as_any_other(mpp: dict[str, str]) -> None:
+    like = {"channel": "sip", "launch_within_ms": 2000, "renew_within_ms": 60_000, **mpp}
+    grant = PlainGrant(like | {"snapshot": SNAPSHOT}, 3)
+    told = answers.plain("East", OP, NOW, grant)
+    in_full = answers.admission("East", OP, NOW, replies.in_full(OP, grant))
+    assert list(told.items()) == list(in_full.items())
+
+
+def test_denied_together_is_not_told_to_come_back_together() -> None:
+    times = {answers.decided("East", OP, NOW, DENY)["retry_after_ms"] for _ in range(100)}
+    assert len(times) > 10
+    assert min(times) >= 500
+    assert max(times) <= 500 * (1 + answers.JITTER)
+    never = DENY | {"retry_after_ms": None}
+    assert answers.decided("East", OP, NOW, never)["retry_after_ms"] is None
+
+
+def test_an_id_carries_its_zone_for_dialers_only() -> None:
+    assert answers.public_id("East", "x") == "East~x"
+    assert answers.private_id("East~x") == "x"
+
+
+def test_a_report() -> None:
+    said = {"id": "x", "state": "ended", "repeated": False}
+    told = {"id": "East~x", "now": NOW, "state": "ended", "repeated": False}
+    more = {"renew_within_ms": 7, "adopted": True}
+    assert answers.report("East", NOW, said) == told
+    assert answers.report("East", NOW, said | more | {"zone": "?"}) == told | more
+
+
+def test_a_page_of_reservations() -> None:
+    one = {"id": "x", "state": "live", "campaign": "c", "answer_within": 5, "max_call": 6}
+    shown = {
+        "id": "East~x", "zone": "East", "state": "live", "campaign": "c",
+        "answer_within_ms": 5, "max_call_ms": 6,
+    }  # fmt: skip
+    said = {"reservations": [one], "cursor": "17"}
+    assert answers.page("East", NOW, said) == {
+        "now": NOW, "zone": "East", "reservations": [shown], "cursor": "17",
+    }  # fmt: skip
+
+
+def test_a_snapshot_and_a_lease() -> None:
+    refused = {"accepted": False, "reason": "impossible", "pool": "p", "refused": {"p": 1}}
+    assert answers.ingested(NOW, refused) == IngestAnswer(now=NOW, **refused)
+    fine = answers.ingested(NOW, {"accepted": True, "refused": None})
+    assert fine == IngestAnswer(now=NOW, accepted=True, reason=None, pool=None, refused={})
+    said = {"token": 3, "until": 4, "wanted": True, "idle_ms": 5, "t0": 6}
+    assert answers.lease(NOW, said) == Lease(
+        now=NOW, token=3, until=4, wanted=True, idle_ms=5, newest_t0=6
+    )
+
+
+def test_a_status_has_every_field_of_every_pool() -> None:
+    sometimes = {"adaptive_headroom": 1, "set_limit": 2, "set_until": 3, "wildcard": True}
+    names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
+    pools = [{"pool": "p", "in_use": 1, "odd": 2} | sometimes, {"pool": "q"}]
+    told = answers.status(
+        "East", NOW, {"pools": pools, "stats": None, "denied": [{"at": 1}], "paused": {}}
+    )
+    nothing = dict.fromkeys([*names, "snapshot"])
+    assert told == {
+        "zone": "East", "now": NOW, "stats": {}, "denied": [{"at": 1}], "paused": {},
+        "pools": [{"pool": "p"} | nothing | {"in_use": 1} | sometimes, {"pool": "q"} | nothing],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "pool"), [("zone", None), ("trunk:a", "trunk:a")])
+def test_a_pause_is_of_the_zone_or_of_a_pool(said: str, pool: str | None) -> None:
+    fields = {"paused": True, "changed": True, "version": 3}
+    told = answers.paused("East", NOW, {"pool": said, "more": 1} | fields)
+    assert told == {"now": NOW, "zone": "East", "pool": pool} | fields
+
+
+def test_a_limit_for_a_while() -> None:
+    fields = {"pool": "p", "limit": 1, "set_limit": 2, "until": 3}
+    told = answers.limited("East", NOW, fields | {"more": 1})
+    assert told == {"now": NOW, "zone": "East"} | fields
+
+
+def test_a_stored_policy() -> None:
+    said = {
+        "version": "7", "digest": "d", "fields": {"a": 1}, "source": "{}",
+        "paused": json.dumps({"zone": 5}), "applied": ["c"],
+    }  # fmt: skip
+    without = answers.stored_policy(said)
+    assert (without.version, without.digest, without.fields) == (7, "d", {"a": 1})
+    assert (without.source, without.paused, without.applied) == ("{}", {"zone": 5}, ("c",))
+    assert without.secret == ""
+    assert answers.stored_policy(said | {"secret": "s"}).secret == "s"
+
+
+@pytest.mark.parametrize(
+    ("did", "on", "shown"),
+    [("pause", "zone", None), ("limit", "trunk:a", "trunk:a"), ("end", "x", "East~x")],
+)
+def test_an_entry_of_the_audit(did: str, on: str, shown: str | None) -> None:
+    entry = {"id": "1-0", "at": 5, "by": "ann", "did": did}
+    told = answers.audited("East", NOW, {"entries": [entry | {"on": on, "detail": None}]})
+    assert told["entries"] == [entry | {"on": shown, "detail": {}}]
+    assert answers.audited("East", NOW, {"entries": None})["entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        ({"error": "conflict", "field": "request_id", "value": "r"}, Conflict, "request_id r came"),
+        ({"error": "conflict", "field": "version", "value": 7}, Conflict, "is version 7"),
+        ({"error": "lost"}, PolicyLost, "being restored"),
+        ({"error": "unknown_campaign", "value": "c"}, NotFound, "no campaign c"),
+        ({"error": "unknown_pool", "value": "p"}, NotFound, "no pool p"),
+        ({"error": "unknown_reservation", "value": "x"}, NotFound, "no reservation East~x"),
+        ({"error": "forbidden", "field": "id"}, Forbidden, "another campaign"),
+        ({"error": "forbidden", "field": "pool"}, Forbidden, "do not reach that pool"),
+        ({"error": "forbidden"}, Forbidden, "another campaign"),
+        ({"error": "too_many_pauses", "value": 9}, Conflict, "9 pools are paused"),
+        ({"error": "unknown_mpp", "field": "mpp", "value": "m"}, Invalid, "mpp: m is not an MPP"),
+        ({"error": "unknown_channel", "field": "channel", "value": "x"}, Invalid, "East has no x"),
+        ({"error": "pool_not_allowed", "field": "pools", "value": "p"}, Invalid, "p is not open"),
+        ({"error": "newer than this"}, AdmissionError, "the ledger failed"),
+    ],
+)
+def test_a_fault(fault: dict[str, Any], kind: type[AdmissionError], says: str) -> None:
+    found = answers.exception("East", fault)
+    assert type(found) is kind
+    assert says in found.detail
+
+
+@pytest.mark.parametrize(("error", "says"), [("no_policy", "no policy yet"), ("x", "version of")])
+def test_a_call_that_did_nothing(error: str, says: str) -> None:
+    found = answers.unusable("East", error)
+    assert isinstance(found, Unavailable)
+    assert says in found.detail
