@@ -12,7 +12,7 @@ from admission.errors import ConfigError
 
 NAMES = ("redis-server", "valkey-server")
 VERSION_MIN = (6, 2)
-VERSION_TIMEOUT_S = 5.0
+VERSION_TIMEOUT_S = 60.0  # more than a cold disk or a busy machine needs
 
 
 def find_server() -> Path:
@@ -21,7 +21,8 @@ def find_server() -> Path:
     One on the PATH that is older than 6.2 is passed over. Blocks for the few ms that
     `--version` takes.
 
-    Raises: ConfigError: there is none; it says what to install.
+    Raises: ConfigError: there is none, and it says what to install; or one that should have gone
+        first does not answer: another version would not read its data.
     """
     for path in _candidates():
         if _version(path) >= VERSION_MIN:
@@ -62,12 +63,19 @@ def _runnable(path: Path) -> Path:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Major and minor, (0, 0) for what does not run or does not say."""
+    """Major and minor, (0, 0) for what does not run or does not say.
+
+    Raises: ConfigError: it did not answer in time.
+    """
     try:
         answer = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired as exc:
+        raise ConfigError(
+            f"{path} --version did not answer within {VERSION_TIMEOUT_S:.0f} s"
+        ) from exc
+    except OSError:
         return (0, 0)
     found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -34,6 +34,19 @@ def test_one_that_is_too_old_is_passed_over(
     assert binary.find_server() == newer
 
 
+def test_one_that_is_slow_is_not_passed_over_for_one_that_would_not_read_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "redis-server"
+    slow.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    slow.chmod(0o755)
+    fake_server(tmp_path / "valkey-server", "6.2.14")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(binary, "VERSION_TIMEOUT_S", 0.01)
+    with pytest.raises(ConfigError, match="did not answer"):
+        binary.find_server()
+
+
 def test_a_carried_server_is_found_without_importing_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
