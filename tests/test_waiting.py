@@ -9,6 +9,7 @@ import pytest
 from admission.errors import AdmissionError, NotFound, Unavailable
 from admission.model import Answer
 from admission.waiting import Waiting
+from admission.waiting_lines import Lines, Waiter
 
 Op = dict[str, Any]
 LONG_MS = 30_000
@@ -150,7 +151,7 @@ async def test_a_later_try_says_when_the_request_was_first_seen(
     await opened(waiting, ask("a"))
     waiting.hear("room East")
     await settle()
-    assert ledger.ops[-1]["seen"] == 1
+    assert (ledger.ops[-1]["seen"], ledger.ops[-1]["replica"]) == (1, "A")
     assert 1 < ledger.ops[-1]["waits"] <= LONG_MS
 
 
@@ -448,3 +449,16 @@ async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
     await asyncio.gather(*waiting._beats.values())
     assert waiting._beats == {}
     await waiting.stop()
+
+
+async def test_lines_have_their_turn_one_after_the_other_and_go_with_their_last_place() -> None:
+    lines = Lines()
+    places = []
+    for name in "abcde":
+        waiter = Waiter(ask(name, campaign=name), NEVER_S)
+        places.append((lines.join("East", name, waiter, {"decision": "deny"}), waiter))
+    turns = [[line.group for line in lines.next_of("East", 2)] for _ in range(5)]
+    assert turns == [["a", "b"], ["c", "d"], ["e", "a"], ["b", "c"], ["d", "e"]]
+    for place, waiter in places:
+        lines.leave(place, waiter)
+    assert (lines.zones(), lines.of("East"), list(lines.places())) == ([], [], [])

@@ -1,5 +1,6 @@
 """What the client makes of a service, a balancer or a stranger at the other end of the wire."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,9 +105,32 @@ async def test_an_answer_without_its_fields_is_no_grant():
             await client.ask("collections")
 
 
-def test_an_address_that_is_none_is_said_at_once():
+@pytest.mark.parametrize("url", ["localhost:8080", "http://", "http:/v1", "ftp://localhost", ""])
+def test_an_address_that_is_none_is_said_at_once(url: str):
     with pytest.raises(ConfigError, match="is not a URL"):
-        AdmissionClient("localhost:8080")
+        AdmissionClient(url)
+
+
+def test_an_address_may_be_of_tls():
+    AdmissionClient("https://dial.example.com/adm/")
+
+
+async def test_a_service_that_says_nothing_is_not_waited_for():
+    said_nothing = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await said_nothing.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    quick = Call(method="POST", path="/x", timeout_s=0.05, body={})
+    async with server:
+        known = {"token": "", "tls": None, "stopwatch": time.monotonic, "connections_max": 4}
+        async with asyncio.timeout(60), Wire(url, **known) as wire:
+            with pytest.raises(Unavailable, match="cannot be reached"):
+                await wire.call(quick)
+        said_nothing.set()
 
 
 async def test_a_client_that_is_not_open_says_so():

@@ -1,5 +1,7 @@
 """The data folder of the embedded server, without a server."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,28 @@ def test_a_short_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="not private"):
         Folder(data)
     short.rmdir()
+
+
+@pytest.mark.parametrize("whose", ["somebody else's", "a link's"])
+def test_a_short_folder_that_is_not_our_own_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data, we = tmp_path / ("long" * 40), os.getuid()
+    if whose == "a link's":
+        short = Folder(data).socket.parent
+        short.rename(tmp_path / "elsewhere")
+        short.symlink_to(tmp_path / "elsewhere")
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: we + 1)
+    with pytest.raises(ConfigError, match="not private"):
+        Folder(data)
+
+
+def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot make"):
+        Folder(tmp_path / "file" / "data")
 
 
 def test_redis_7_names_its_damaged_file(tmp_path: Path) -> None:

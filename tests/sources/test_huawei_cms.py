@@ -85,6 +85,14 @@ async def test_the_documented_example_is_read() -> None:
     assert snapshot.warnings == ()
 
 
+@pytest.mark.parametrize("odd", ["7", True, -1, 2**31, 1.5, None, [1]])
+async def test_what_is_no_count_is_not_noted(odd: Any) -> None:
+    async with platform(counted(loginAgentNum=odd)) as url:
+        snapshot = await asked(url)
+
+    assert set(snapshot.notes) == {"agents_licensed", "vdns", "vdns_licensed"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -53,6 +53,13 @@ def test_the_lease_outlasts_a_slow_query_an_idle_pause_and_the_queue() -> None:
     assert lease_ttl_ms(poll(), 4_000) == 2_500 + 4_000 + 3_000 + 1_000
 
 
+def test_the_lease_outlasts_the_slowest_of_several_sources() -> None:
+    quick, slow = FakeSource(ManualClock()), FakeSource(ManualClock())
+    slow.timeout_ms = 9_000
+    both = ZonePoll(sources=(slow, quick), channels=("sip",))
+    assert lease_ttl_ms(both, 0) == 2_500 + 9_000 + 1_000
+
+
 @pytest.mark.parametrize(
     ("failures", "low", "high"),
     [(1, 250, 500), (2, 500, 1_000), (3, 1_000, 2_000), (4, 2_000, 4_000), (10**6, 2_500, 5_000)],
