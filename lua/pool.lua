@@ -9,9 +9,9 @@
 --   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (ceiling.lua)
 --   adaptive  headroom that measured over-launches called for, in parts of a port (adaptive.lua)
 --   hold      mean time in ms that a reservation holds it, learned from ends
---   hungry    digits: priority classes that have campaigns hungry for it (hunger.lua)
+--   hungry    digits: priority classes that have campaigns hungry for it (hungry.lua)
 --   unmet     units of guarantees that their campaigns do not use now (share.lua)
---   tat       theoretical arrival time of its rate, us, as text (rate.lua)
+--   tat       theoretical arrival time of its rate, us; text in the hash (rate.lua)
 --   set_limit, set_until   a limit for a while, from outside
 --   slots, open_until, probe_until   its circuit breaker (breaker.lua)
 local pools = {}

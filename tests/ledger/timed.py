@@ -30,26 +30,19 @@ def call_at(
         clock_us: what the server's clock says.
         run_id: who the server says it is.
     """
+
+    def once() -> Answer:
+        with client.pipeline(transaction=False) as pipe:
+            pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
+            pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
+            _, text = pipe.execute()
+        return replies.whole(ops, text)
+
     try:
-        return _at(client, source, keys, ops, clock_us, run_id)
+        return once()
     except redis.exceptions.NoScriptError:
         client.script_load(source)
-        return _at(client, source, keys, ops, clock_us, run_id)
-
-
-def _at(
-    client: redis.Redis,
-    source: str,
-    keys: Sequence[str],
-    ops: list[dict[str, Any]],
-    clock_us: int,
-    run_id: str,
-) -> Answer:
-    with client.pipeline(transaction=False) as pipe:
-        pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
-        pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
-        _, text = pipe.execute()
-    return replies.whole(ops, text)
+        return once()
 
 
 @cache
