@@ -14,6 +14,8 @@ BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
 
 # One worker for each of two cores; whoever is done takes over tests of the other.
 SPREAD := -n 2 --dist worksteal
+# For what may take longer than a test that hangs is waited for (pyproject.toml).
+PATIENT := -o faulthandler_timeout=0
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint check faults fuzz soak faults-table docs clean bench bench-quick
@@ -40,10 +42,10 @@ faults: $(VENV)/.dev ## break everything that can break, under load; some minute
 	$(BIN)/pytest -m faults $(SPREAD) tests/faults $(ARGS)
 
 fuzz: $(VENV)/.dev ## send some 20,000 generated requests, as each role; ARGS="-k dialer"
-	$(BIN)/pytest -m fuzz $(SPREAD) tests/fuzz $(ARGS)
+	$(BIN)/pytest -m fuzz $(PATIENT) $(SPREAD) tests/fuzz $(ARGS)
 
 soak: $(VENV)/.dev ## a quarter of an hour at half load with churn: nothing grows
-	ADMISSION_SOAK_S=900 $(BIN)/pytest -m faults -n 0 tests/faults/test_soak.py $(ARGS)
+	ADMISSION_SOAK_S=900 $(BIN)/pytest -m faults $(PATIENT) -n 0 tests/faults/test_soak.py $(ARGS)
 
 faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table

@@ -81,7 +81,7 @@ async def _apply(request: web.Request, verb: str, reservation_id: str, report: R
 
 
 def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
-    """The operation's own fields (lua/README.md); what was not reported is left out."""
+    """The operation's own fields (lua/README.md); None: not reported."""
     caller = request[CALLER]
     fields: dict[str, Any] = {"scope": caller.scope}
     if isinstance(report, End):
@@ -96,7 +96,7 @@ def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
                 "mpp": report.mpp,
             }
         fields["adopt"] = _adopt(request, zone, report.reservation)
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _adopt(request: web.Request, zone: str, restated: Restated | None) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def _adopt(request: web.Request, zone: str, restated: Restated | None) -> dict[s
         message = "Must be the zone in the reservation's id"
         raise Invalid(FieldError(field="reservation.zone", message=message))
     request[CALLER].require_campaign(restated.campaign)
-    return restated.model_dump(exclude={"zone"}, exclude_none=True)
+    return restated.model_dump(exclude={"zone"})
 
 
 def _counted_as(answer: Answer, report: Report) -> str:

@@ -10,6 +10,7 @@ from aiohttp import ClientResponse, ClientSession, web
 
 from admission.errors import AdmissionError
 from admission.http.server import serve_app
+from admission.ledger.operations import without_nulls
 from admission.model import Answer, IngestAnswer, SnapshotGroup
 
 NOW = 1_790_000_000_000
@@ -77,7 +78,7 @@ class FakeDecider:
         self.stopped = True
 
     async def report(self, zone: str, op: dict[str, Any]) -> Answer:
-        await self._took("report", zone, op)
+        await self._took("report", zone, without_nulls(op))  # as the ledger does
         await self._wait()
         return {"state": "live", "id": op["id"], "repeated": False, "now": NOW}
 

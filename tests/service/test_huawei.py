@@ -136,7 +136,8 @@ async def test_nonsense_is_refused_and_the_last_good_count_stays(redis_url: str)
 
 
 async def test_a_licence_lowered_below_its_use_leaves_no_room(redis_url: str) -> None:
-    # Without a lag: a count of before the others came says that there is room.
+    # Without a lag: the licence is lowered at once, and a count of calls of before the others came
+    # would say that there is room.
     async with call_centre(redis_url, simulated(lag_ms=0)) as at:
         await at.can_grant()
         wave = {"calls": 4, "hold_ms": 600_000}
