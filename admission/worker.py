@@ -5,6 +5,7 @@ It lives no longer than its parent: its standard input ends when the parent does
 
 import asyncio
 import os
+import shutil
 import sys
 
 import uvloop
@@ -39,12 +40,16 @@ async def work(plan: Plan) -> None:
 
 def main() -> int:
     """Read the plan and work; the exit code is returned."""
+    parent = os.getppid()
     plan = Plan.decode(sys.stdin.readline())
     try:
         uvloop.run(work(plan))
     except ConfigError as fault:
         print(f"admission: {describe_errors(fault)}", file=sys.stderr)
         return USAGE
+    finally:
+        if os.getppid() != parent:  # who would have removed it
+            shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
     return 0
 
 

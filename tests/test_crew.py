@@ -112,10 +112,14 @@ def test_a_signal_ends_parent_workers_and_redis(tmp_path: Path) -> None:
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
-    service = start(tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    service = start(tmp_path, TMPDIR=str(scratch))
     pids = workers(service)
+    assert list(scratch.glob("admission-metrics-*"))
     service.stop(signal.SIGKILL)
     until("no worker", lambda: not any(map(is_alive, pids)))
+    assert not list(scratch.iterdir())
     again = start(tmp_path)  # and whoever starts next finds the port, and the store, free
     asks(again, 1)
     again.stop(signal.SIGTERM)
