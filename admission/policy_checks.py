@@ -123,7 +123,7 @@ def _polling(policy: "ZonePolicy") -> Iterator[Problem]:
 
 
 def _deadlines(policy: "ZonePolicy") -> Iterator[Problem]:
-    """A reservation must not expire while its port may still be taken unseen (design 4)."""
+    """A reservation must not expire while its port may still be taken unseen."""
     claim, whose = _largest_claim(policy)
     least = policy.launch_within_ms + claim + policy.visibility_lag_ms + policy.max_age_ms
     for place, value in _all_deadlines(policy):

@@ -20,9 +20,9 @@
 --   KEYS[3] req    hash  campaign/request_id -> what was granted (asked.lua)
 --   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua)
 --   KEYS[5] pools  hash  pool -> in_use and snapshot state (pool.lua)
---   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, secret (policy.lua)
+--   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, paused, secret (policy.lua)
 --   KEYS[7] stats  hash  counters
---   KEYS[8] shares hash  "pool campaign" -> live reservations (share.lua)
+--   KEYS[8] shares hash  "pool campaign" -> its reservations there (share.lua)
 --   KEYS[9] hungry prefix of what hungry.lua keeps
 --   KEYS[10] pend  prefix; pend..pool = zset of reservations that the pool's newest snapshot may
 --                        not contain yet: id, score = visible_by

@@ -259,6 +259,17 @@ def test_every_operation_is_in_the_protocol() -> None:
         assert f"`{operation}`" in readme, operation
 
 
+def test_every_script_is_on_the_map_and_its_twin_exists() -> None:
+    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    rows = readme[readme.index("| file |") : readme.index("\nWhat holds everywhere")].splitlines()
+    cells = [row.strip("|").split("|") for row in rows[2:] if row]
+    mapped = [name for row in cells for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(mapped) == sorted(path.stem for path in LUA)
+    twins = {name for row in cells for name in re.findall(r"`(\w+)`", row[2])}
+    oracle = {path.stem for path in (ROOT / "tests" / "oracle").glob("*.py")}
+    assert twins == oracle - {"__init__"}
+
+
 def test_an_exception_has_a_reason() -> None:
     for reasons in (LONG_MODULES, LONG_FUNCTIONS, LONG_SCRIPTS):
         assert all(reason.strip() for reason in reasons.values())

@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path.relative_to(ROOT)
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("deploy/**/*.md")]
+    for place in ("*.md", "docs/**/*.md", "deploy/**/*.md", "lua/*.md", "tests/*.md")
+    for path in ROOT.glob(place)
 )
 SHELL = ("sh", "bash", "shell", "console")
 PYTHON = ("python", "py")

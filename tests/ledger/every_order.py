@@ -11,7 +11,7 @@ of its own: a question in flight collects every count that it may have seen, and
 each of them.
 
 Foreign use may grow at any time, but the promise holds only while it does not grow between a
-photograph and the claims that rely on it (design section 3, invariant 3): a call that would take
+photograph and the claims that rely on it (docs/concepts.md): a call that would take
 its port after such growth leads out of the assumptions and is not followed.
 """
 

@@ -90,7 +90,7 @@ def test_a_granted_call_finds_a_port_in_every_order_of_events(name: str) -> None
 
 @pytest.mark.parametrize("name", SCOPES)
 def test_a_scope_keeps_the_assumptions(name: str) -> None:
-    """An expiry while a launch is still under way would free a port that is taken (design 4)."""
+    """An expiry while a launch is still under way would free a port that is taken."""
     scope, _ = SCOPES[name]
     shortest = min(scope.answer_within, scope.max_call)
     assert shortest > scope.claim + scope.lag + scope.max_age or shortest > scope.ticks

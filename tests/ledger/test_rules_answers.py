@@ -1,4 +1,4 @@
-"""The oracle's answers in small examples: reasons, several units, repeats, channels, MPPs."""
+"""Small examples on oracle and script: reasons, several units, repeats, channels, MPPs."""
 
 from typing import Any
 

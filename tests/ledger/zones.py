@@ -18,7 +18,7 @@ POLL_MS = 1000
 
 
 def policy(zone: dict[str, Any] | None = None, **fields: dict[str, Any]) -> dict[str, Any]:
-    """A compiled policy with the defaults of design section 4; `__` stands for `:` in names."""
+    """A compiled policy with the defaults of a zone; `__` stands for `:` in names."""
     defaults = {
         "launch_within": LAUNCH_MS,
         "claim_within": CLAIM_MS,

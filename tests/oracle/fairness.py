@@ -1,4 +1,4 @@
-"""Who gets the next port: guarantees, classes, and weighted fairness by hunger (design section 5).
+"""Who gets the next port: guarantees, classes, weighted fairness (docs/decisions/fairness.md).
 
 Nothing is kept but who is hungry for what until when. Shares are counted from the reservations.
 """

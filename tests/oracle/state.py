@@ -10,7 +10,7 @@ HAD_PORT = frozenset({"completed", "no_answer", "busy", "abandoned"})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Each rule that the proof of design section 3 rests on. False breaks it, to see tests fail."""
+    """Each rule that docs/decisions/ceiling.md rests on. False breaks it, to see tests fail."""
 
     held_end_lowers: bool = True
     held_expiry_lowers: bool = True
