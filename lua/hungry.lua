@@ -71,18 +71,31 @@ local function forget(p, class, campaign)
   call('HDEL', until_key(), p.name .. ' ' .. campaign)
 end
 
+-- Nobody of that class is hungry any more: asks for p may be easy again (easy.lua).
+local function finish(p, class)
+  call('DEL', set_key(p, class))
+  local others = string.gsub(p.hungry, class, '')
+  p.hungry = others ~= '' and others or nil
+  pools.touch(p)
+end
+
 -- Call f with the ratio and the hunger of campaigns of that class, other than me, that are hungry for p,
--- least ratio first, as long as f answers true.
+-- least ratio first, as long as f answers true. Those whose hunger is over are forgotten.
 function hungry.each(p, class, me, f)
-  local key = set_key(p, class)
-  local list = call('ZRANGE', key, 0, LOOKS, 'WITHSCORES')
+  local list = call('ZRANGE', set_key(p, class), 0, LOOKS, 'WITHSCORES')
+  local is_any = false
   for i = 1, #list, 2 do
     local campaign = list[i]
-    local h = campaign ~= '' and campaign ~= me and hungry.of(p, campaign)
-    if h and h.ends < now then
-      forget(p, class, campaign)
-    elseif h and not f(tonumber(list[i + 1]), h) then
-      return
+    if campaign == '' then -- the last
+      if not is_any then finish(p, class) end
+    else
+      local h = hungry.of(p, campaign)
+      if h.ends < now then
+        forget(p, class, campaign)
+      else
+        is_any = true
+        if campaign ~= me and not f(tonumber(list[i + 1]), h) then return end
+      end
     end
   end
 end

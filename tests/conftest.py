@@ -10,9 +10,14 @@ import fakeredis
 import pytest
 import redis
 import redis.asyncio
+from hypothesis import HealthCheck, settings
 
-from tests.redis_server import RedisServer
+from tests.redis_server import PATIENT, RedisServer
 from tests.secrets import WATCH
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,7 +59,7 @@ def patient_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def redis_sync(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """A blocking client of the emptied server; answers are bytes, as the ledger sees them."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    with redis_server.client() as client:
         client.flushall()
         client.script_flush()
         yield client
@@ -69,7 +74,7 @@ def redis_url(redis_server: RedisServer, redis_sync: redis.Redis) -> str:
 @pytest.fixture
 async def redis_async(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
     """An asyncio client of the emptied server."""
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+    async with redis.asyncio.Redis.from_url(redis_url, **PATIENT) as client:
         yield client
 
 

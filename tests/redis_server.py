@@ -18,8 +18,10 @@ import redis
 
 from admission.ledger.binary import find_server
 
-START_S = 10.0
+START_S = 60.0
 POLL_S = 0.002
+# Of a test's own clients: redis-py gives up after 5 s, which a busy machine may take.
+PATIENT = {"socket_timeout": 60.0}
 
 
 def server_binary() -> Path:
@@ -61,8 +63,8 @@ class RedisServer:
         return self
 
     def client(self, **options: Any) -> redis.Redis:
-        """A blocking client of it; answers are bytes."""
-        return redis.Redis(unix_socket_path=str(self.socket), **options)
+        """A blocking client of it, patient on a busy machine; answers are bytes."""
+        return redis.Redis(unix_socket_path=str(self.socket), **PATIENT | options)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -130,7 +132,7 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
         self._process.send_signal(how)
         try:
-            self._process.wait(timeout=5.0)
+            self._process.wait(timeout=START_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -48,7 +48,7 @@ class PortServer(RedisServer):
 
     def client(self, **options: Any) -> redis.Redis:
         password = self.password or None
-        return redis.Redis(unix_socket_path=str(self.socket), password=password, **options)
+        return super().client(password=password, **options)
 
     def call(self, *command: Any) -> Any:
         with self.client() as client:

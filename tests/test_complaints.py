@@ -158,7 +158,7 @@ async def test_11_a_restarted_store_that_forgot_the_script_breaks_nothing(
 ) -> None:
     """bottleneck 118; trigger.dev 834."""
     async with replicas(own_redis.url, 1) as (one,):
-        with redis.Redis.from_url(own_redis.url) as client:
+        with own_redis.client() as client:
             client.script_flush()
         flushed = await one.ask("flushed")
         assert flushed.get("decision") == "grant", flushed

@@ -413,7 +413,7 @@ VALUES = st.recursive(
 WHOLE = tomllib.loads(EXAMPLE.read_text("utf-8"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(WHOLE)) | WORDS, VALUES, max_size=4))
 def test_no_document_raises_anything_but_a_config_error(document: dict[str, Any]) -> None:
     text = "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in document.items())
@@ -430,7 +430,7 @@ def places(value: Any) -> list[tuple[Any, ...]]:
     return [(key, *rest) for key, part in inside for rest in [(), *places(part)]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(places(WHOLE)), VALUES)
 def test_no_wrong_value_raises_anything_but_a_config_error(
     place: tuple[Any, ...], value: Any
@@ -445,7 +445,7 @@ def test_no_wrong_value_raises_anything_but_a_config_error(
         load("".join(f"{key} = {toml(part)}\n" for key, part in document.items()), SECRETS)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=40))
 def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
     with suppress(ConfigError):

@@ -387,7 +387,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON)
 def test_no_document_raises_anything_but_invalid(document: Any) -> None:
     for parse in (lambda: parse_policy(document), lambda: from_json(json.dumps(document))):
@@ -395,7 +395,7 @@ def test_no_document_raises_anything_but_invalid(document: Any) -> None:
             parse()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(zone({}) | SMALL)) | KEYS, JSON)
 def test_no_wrong_key_raises_anything_but_invalid(key: str, value: Any) -> None:
     try:

@@ -94,7 +94,7 @@ LINE = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(LINE, max_size=12))
 def test_what_parses_has_a_line_for_each_key_and_for_nothing_else(lines: list[str]) -> None:
     text = "\n".join(lines)

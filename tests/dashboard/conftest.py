@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import redis
 
 from admission.composition import open_service
 from admission.http.app import create_app
@@ -124,7 +123,7 @@ def _is_bad(said: Any) -> bool:
 @pytest.fixture
 def emptied(redis_server: RedisServer) -> str:
     """The URL of the emptied server."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    with redis_server.client() as client:
         client.flushall()
     return redis_server.url
 

@@ -59,7 +59,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, str, bytes]:
     return method, path, json.dumps({**good, **changed}).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(call=bodies())
 def test_no_body_breaks_it(post: Post, call: tuple[str, str, bytes]) -> None:
     status, answer = post(*call)

@@ -11,6 +11,7 @@ EVERYBODY = [*CAMPAIGNS, *CAMPAIGNS, *CAMPAIGNS, "nobody-named-it"]
 POOLS = ["channel:sip", "channel:h323", "trunk:x", "trunk:y", "agent:1", "campaign:a", "campaign:b"]
 OUTCOMES = ["completed"] * 5 + ["busy", "failed", "failed", "no_resource", "not_launched"]
 STEPS_US = [0, 0, 1, 999, 1_000, 20_000, 20_000, 100_000, 333_334, 500_000, 999_999, 1_000_000]
+EASY_ASKS = 20  # at first, and now and then: else hardly any ask is one for which nothing is scarce
 SELDOM_US = [2_000_001, 7_000_000, 31_000_000]
 
 
@@ -44,6 +45,8 @@ class FairDraws:
     def some(self, now: int) -> list[Op]:
         """The operations of one call: mostly asks and ends, so that ports are scarce."""
         drawn = [self.ask(now) for _ in range(self.rng.choice([0, 1, 1, 2, 4]))]
+        if self.asked < EASY_ASKS or self.rng.random() < 0.05:
+            drawn = self.easy_asks(now)
         kinds = [(self.end, 14), (self.snapshot, 5), (self.launched, 2), (self.odd_ask, 3)]
         seldom = [(self.pause, 1), (self.go_on, 2), (self.limit, 2), (self.another_policy, 1)]
         draws, weights = zip(*kinds, *seldom, strict=True)
@@ -68,6 +71,12 @@ class FairDraws:
             "body": "same",
             **stated(mpp=self.rng.choice([None, *self.mpps])),
         }
+
+    def easy_asks(self, now: int) -> list[Op]:
+        """One dialer's asks in one call, for a port each: all but the first may be easy."""
+        one = {"campaign": self.rng.choice(EVERYBODY), "channel": "sip", "pools": []}
+        one |= {"count": 1, "min_count": 1}
+        return [self.ask(now) | one for _ in range(self.rng.choice([3, 6]))]
 
     def odd_ask(self, now: int) -> Op:
         """A dry run, an explanation, or an ask once more."""

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import redis
-import redis.asyncio
 import trustme
 from pydantic import ValidationError
 
@@ -111,7 +109,7 @@ async def test_a_restarted_server_is_not_noticed(own_redis: RedisServer) -> None
 
 @pytest.mark.parametrize("may_config", ["+config", "-config"])
 async def test_a_server_that_evicts_is_refused(own_redis: RedisServer, may_config: str) -> None:
-    with redis.Redis.from_url(own_redis.url) as admin:
+    with own_redis.client() as admin:
         admin.config_set("maxmemory-policy", "allkeys-lru")
         admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", may_config)
     with pytest.raises(ConfigError, match="allkeys-lru"):
@@ -124,14 +122,14 @@ async def test_wrong_credentials_are_a_configuration_error(own_redis: RedisServe
 
 
 async def test_a_user_without_info_is_a_configuration_error(own_redis: RedisServer) -> None:
-    with redis.Redis.from_url(own_redis.url) as admin:
+    with own_redis.client() as admin:
         admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", "-info")
     with pytest.raises(ConfigError, match="info"):
         await connect(RedisSettings(url=own_redis.url, username="joe", password="pw"))
 
 
 async def test_a_replica_is_refused(own_redis: RedisServer) -> None:
-    with redis.Redis.from_url(own_redis.url) as admin:
+    with own_redis.client() as admin:
         admin.replicaof("127.0.0.1", "1")
     with pytest.raises(ConfigError, match="primary"):
         await connect(RedisSettings(url=own_redis.url))

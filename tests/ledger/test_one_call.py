@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 import redis
 
+from admission.ledger.keys import zone_keys
 from admission.policy import compile_policy, parse_policy
 from tests.ledger.virtual_zone import VirtualZone
 
@@ -15,6 +17,7 @@ POLICY: dict[str, Any] = {
     "mpps": {"m1": {"sip": 5}, "m2": {"sip": 5}},
     "campaigns": {"sound": {}, "broken": {"breaker": BREAKER}},
 }
+HUNGRY = zone_keys("virtual", "east")[8]
 
 
 def zone(client: redis.Redis) -> VirtualZone:
@@ -67,3 +70,22 @@ def test_what_expires_as_a_call_begins_is_known_to_the_report_in_it(redis_sync):
     ends = [{"op": "end", "id": name, "outcome": "completed"} for name in ("a", "b")]
     assert [one["state"] for one in east.call(ends)] == ["expired", "expired"]
     assert east.in_use("channel:sip") == 0
+
+
+@pytest.mark.parametrize("campaign", ["sound", "broken"])
+def test_hunger_that_is_over_is_forgotten(redis_sync, campaign):
+    """Whoever asks next, the one that was hungry or another: from then on asks are easy again."""
+    east = zone(redis_sync)
+    kept = f"{HUNGRY}*"
+    _, denied = east.call([ask("a", count=10, min_count=10), ask("b")])
+    assert (denied["reason"], len(redis_sync.keys(kept))) == ("no_capacity", 2)
+    end = {"op": "end", "id": "a", "outcome": "not_launched"}
+    for n in range(2, 11):
+        east.call([end | {"id": f"a.{n}"}])
+    east.call([end])
+    east.advance(90_000)
+    assert east.call([ask("c", campaign)])[0]["decision"] == "grant"
+    assert redis_sync.keys(kept) == [f"{HUNGRY}until".encode()]
+    assert redis_sync.hgetall(f"{HUNGRY}until") == {b"": b""}
+    (text,) = redis_sync.hmget(zone_keys("virtual", "east")[4], "channel:sip")
+    assert b"hungry" not in text
