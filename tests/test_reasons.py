@@ -8,6 +8,8 @@ from admission.http.keys import DESCRIPTION
 from admission.ledger.scripts import MODULES, folder
 from admission.model import Reason
 from tests.http.house import FakeDecider
+from tests.oracle.decide import ENDED_BY_SNAPSHOT
+from tests.oracle.fairness import MAKES_HUNGRY
 
 REASONS = [reason.value for reason in Reason]
 PAGE = Path(__file__).parents[1] / "docs" / "reasons.md"
@@ -34,6 +36,25 @@ def test_the_script_gives_no_other() -> None:
     texts = [(folder() / f"{name}.lua").read_text("utf-8") for name in MODULES]
     given = {one for text in texts for one in re.findall(r"\breason = '(\w+)'", text)}
     assert given <= set(REASONS)
+
+
+def test_the_protocol_explains_each_in_this_order() -> None:
+    readme = (folder() / "README.md").read_text(encoding="utf-8")
+    bullets = re.findall(r"^   \* (`.*)$", readme, re.MULTILINE)
+    told = [name for line in bullets for name in re.findall(r"`(\w+)`", line) if name in REASONS]
+    assert list(dict.fromkeys(told)) == REASONS
+
+
+def lua_set(module: str, name: str) -> set[str]:
+    text = (folder() / f"{module}.lua").read_text(encoding="utf-8")
+    found = re.search(rf"local {name} = set_of\(\{{(.*?)\}}\)", text, re.DOTALL)
+    assert found
+    return set(re.findall(r"'(\w+)'", found[1]))
+
+
+def test_the_oracle_counts_each_as_the_script_does() -> None:
+    assert lua_set("admit", "ENDED_BY_SNAPSHOT") == set(ENDED_BY_SNAPSHOT)
+    assert lua_set("hunger", "MAKES_HUNGRY") == set(MAKES_HUNGRY)
 
 
 def test_the_description_of_the_api_has_the_same() -> None:

@@ -7,7 +7,9 @@ A mutation that nothing sees is a rule that nobody tests.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import product
+from pathlib import Path
 
 import pytest
 import redis
@@ -15,11 +17,15 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from admission.ledger import scripts
-from tests.ledger import machine, test_rules, test_rules_answers, test_rules_ingest, test_rules_kept
+from tests.ledger import machine
 from tests.ledger.zones import RuleZone, ScriptLedger
 
 EXAMPLES = 400
-TABLES = (test_rules, test_rules_ingest, test_rules_answers, test_rules_kept)
+TABLES = [
+    import_module(f"tests.ledger.{path.stem}")
+    for path in sorted(Path(__file__).parent.glob("test_rules*.py"))
+    if path.stem != Path(__file__).stem
+]
 # What the machine meets soon; that it can fail at all is the point.
 SEEN_BY_THE_MACHINE = ("held end keeps the ceiling", "no lag", "partial grants one too many")
 
