@@ -92,8 +92,18 @@ class Again:
             place.deny = answer
             self.note(place.line, waiting)
             return False
+        if self._is_taken_back(place, waiter, answer):
+            place.line.again = True
+            return False
         self._give(place, waiter, answer)
         return True
+
+    def _is_taken_back(self, place: Place, waiter: Waiter, answer: Answer) -> bool:
+        """The grant is for one that went meanwhile, and withdraws it; repeats of it still wait."""
+        if answer["decision"] == "deny" or not waiter.answer.done():
+            return False
+        self._lines.leave(place, waiter)
+        return bool(place.waiters)
 
     def _give(self, place: Place, waiter: Waiter, answer: Answer) -> None:
         """Answer everybody of a place. A repeat gets the same grant, by its own time."""

@@ -26,7 +26,7 @@ class FakeLedger:
         self.ops: list[Op] = []
         self.withdrawn: list[Op] = []
         self.queue: list[str] = []
-        self.granted: set[str] = set()
+        self.granted: dict[str, bool] = {}  # request -> whether a repeat was answered
         self.again_ms: int | None = None
         self.fault: Exception | None = None
         self.gate = asyncio.Event()
@@ -47,13 +47,14 @@ class FakeLedger:
 
     def _decide(self, request: str, waits: int | None, campaign: str) -> Answer:
         if request in self.granted:
+            self.granted[request] = True
             return {"decision": "grant", "now": 1, "repeated": True}
         first = self.queue[0] if self.queue else request
         if request in self.queue and (waits == 0 or (self.free and first == request)):
             self.queue.remove(request)
         if self.free and first == request:
             self.free -= 1
-            self.granted.add(request)
+            self.granted[request] = False
             return {"decision": "grant", "now": 1}
         deny: Answer = {"decision": "deny", "now": 1}
         if waits:
@@ -65,8 +66,12 @@ class FakeLedger:
 
     async def withdraw(self, zone: str, op: Op) -> str | None:
         self.withdrawn.append(op)
+        await self.gate.wait()  # calls of a zone are answered in their order
+        await asyncio.sleep(0)
         if "replica" in op and op["request_id"] in self.queue:
             self.queue.remove(op["request_id"])
+        if self.granted.get(op["request_id"]) is False:
+            del self.granted[op["request_id"]]
         return str(op["campaign"])
 
     async def beat(self, zone: str, replica: str) -> None:
@@ -321,6 +326,25 @@ async def test_a_grant_for_a_client_that_is_gone_is_withdrawn_after_it(
     await settle()
     assert task.cancelled()
     assert [op["id"] for op in ledger.withdrawn] == ["id-a"]
+
+
+async def test_a_grant_for_a_client_that_is_gone_does_not_end_the_wait_of_its_repeat(
+    ledger: FakeLedger, waiting: Waiting
+) -> None:
+    first, second = await opened(waiting, ask("a"), ask("a", id="again"))
+    ledger.free = 1
+    ledger.gate.clear()
+    waiting.hear("room East")
+    await settle()
+    first.cancel()  # its try is under way
+    ledger.gate.set()
+    await settle()
+    assert [op["id"] for op in ledger.withdrawn] == ["id-a"]
+    assert not second.done()
+    assert ledger.queue == ["a"]
+    ledger.free = 1
+    waiting.hear("room East")
+    assert await soon(second) == "grant"
 
 
 async def test_a_repeat_joins_its_first_and_both_get_the_grant(
