@@ -7,7 +7,7 @@ other.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from admission.errors import Unavailable
@@ -18,6 +18,7 @@ QUEUE_MAX: Final = 20_000  # operations that wait for one zone
 
 Operation = dict[str, Any]
 Taker = tuple[asyncio.Future[Any], int | None]  # how many results it takes; None: one, by itself
+Part = tuple[list[Operation], int]
 Send = Callable[[str, list[Operation]], Awaitable[list[Any]]]
 
 
@@ -90,16 +91,31 @@ class GroupCommit:
         """
         return self._queue(zone, [op], units, None)
 
-    def submit_all(self, zone: str, ops: list[Operation], units: int) -> asyncio.Future[list[Any]]:
-        """Queue operations that go together: one future for the results of all, in order.
+    async def submit_parts(self, zone: str, parts: Iterable[Part]) -> list[Any]:
+        """Queue operations of which each part goes together.
 
         Args:
-            units: reservations that they may touch, at most UNITS_MAX.
+            parts: operations, and reservations that they may touch, at most UNITS_MAX.
 
-        Raises:
-            Unavailable: too many operations wait for that zone.
+        Returns:
+            The results of all, in order. Where the call of a part failed, its fault stands in the
+            place of each of its operations: what others were granted is not lost with it.
         """
-        return self._queue(zone, ops, units, len(ops))
+        parts = list(parts)
+        sent = [self._queue_part(zone, ops, units) for ops, units in parts]
+        results: list[Any] = []
+        found = await asyncio.gather(*sent, return_exceptions=True)
+        for (ops, _), one in zip(parts, found, strict=True):
+            results += [one] * len(ops) if isinstance(one, BaseException) else one
+        return results
+
+    def _queue_part(self, zone: str, ops: list[Operation], units: int) -> asyncio.Future[list[Any]]:
+        try:
+            return self._queue(zone, ops, units, len(ops))
+        except Unavailable as fault:
+            refused: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+            refused.set_exception(fault)
+            return refused
 
     def _queue(
         self, zone: str, ops: list[Operation], units: int, taken: int | None
@@ -132,23 +148,28 @@ class GroupCommit:
 
     async def _drain(self, zone: str, lane: _Lane) -> None:
         left = lane.left_at_first()
-        while lane.waiting:
-            lane.oldest = lane.since
-            ops, takers = lane.next_batch(left)
-            left = 0
-            if ops:
-                self._on_batch(len(ops))
-                await self._commit(zone, ops, takers)
-        lane.busy = False
+        try:
+            while lane.waiting:
+                lane.oldest = lane.since
+                ops, takers = lane.next_batch(left)
+                left = 0
+                if ops:
+                    await self._commit(zone, ops, takers)
+        finally:
+            lane.busy = False
 
     async def _commit(self, zone: str, ops: list[Operation], takers: list[Taker]) -> None:
+        """One call. Whatever goes wrong, all takers are answered and the lane goes on."""
         try:
-            results = await self._send(zone, ops)
+            self._on_batch(len(ops))
+            self._hand_out(await self._send(zone, ops), takers)
         except BaseException as exc:
             self._fail(takers, exc)
             if not isinstance(exc, Exception):
                 raise
-            return
+
+    @staticmethod
+    def _hand_out(results: list[Any], takers: list[Taker]) -> None:
         at = 0
         for future, taken in takers:
             n = 1 if taken is None else taken

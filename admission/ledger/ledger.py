@@ -4,12 +4,10 @@ The decision is made in Lua (lua/README.md). Here its answers get the names and 
 its faults become exceptions.
 """
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -79,16 +77,20 @@ class Ledger:
         One that waits for room belongs into a call of its own.
         """
         named = [{"op": "admit", **op} for op in ops]
-        parts = [self._group.submit_all(zone, part, n) for part, n in operations.parts(named)]
-        results = chain.from_iterable(await asyncio.gather(*parts))
-        return [
-            answers.plain(zone, op, now, result)
-            if isinstance(result, PlainGrant)
-            else self._fault(zone, "admit", result)
-            if "error" in result
-            else answers.decided(zone, op, now, result)
-            for op, (now, result) in zip(ops, results, strict=True)
-        ]
+        found = await self._group.submit_parts(zone, operations.parts(named))
+        return [self._told(zone, op, one) for op, one in zip(ops, found, strict=True)]
+
+    def _told(self, zone: str, op: Operation, found: Any) -> Answer | AdmissionError:
+        if isinstance(found, AdmissionError):
+            return found
+        if isinstance(found, BaseException):
+            raise found
+        now, result = found
+        if isinstance(result, PlainGrant):
+            return answers.plain(zone, op, now, result)
+        if "error" in result:
+            return self._fault(zone, "admit", result)
+        return answers.decided(zone, op, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
         """Nobody waits for that admit's answer any more: nothing is left of it (lua/wait.lua).

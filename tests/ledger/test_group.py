@@ -65,7 +65,9 @@ async def test_operations_that_go_together_are_answered_together():
     server = Server()
     commit = GroupCommit(server.send)
     server.gate.set()
-    together = commit.submit_all("East", [{"n": 1}, {"n": 2}], 2)
+    parts = commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)])
+    together = asyncio.create_task(parts)
+    await asyncio.sleep(0)  # queued, and nothing sent yet
     alone = commit.submit("East", {"n": 3})
     assert await asyncio.gather(together, alone) == [[10, 20], 30]
     assert [len(ops) for _, ops in server.calls] == [3]
@@ -202,3 +204,43 @@ async def test_close_waits_for_what_is_under_way():
     server.gate.set()
     await closing
     assert pending.result() == 70
+
+
+async def test_a_hook_that_raises_fails_its_call_and_no_other():
+    def hook(size: int) -> None:
+        if not server.calls and size == 1:
+            raise OSError("disk full")
+
+    server = Server()
+    server.gate.set()
+    commit = GroupCommit(server.send, hook)
+    with pytest.raises(OSError, match="disk full"):
+        await commit.submit("East", {"n": 1})
+    assert await commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)]) == [10, 20]
+
+
+async def test_results_that_do_not_fit_fail_their_call_and_no_other():
+    async def send(_zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        return [op["n"] for op in ops if op["n"] > 0]
+
+    commit = GroupCommit(send)
+    with pytest.raises(IndexError):
+        await commit.submit("East", {"n": 0})
+    assert await commit.submit("East", {"n": 1}) == 1
+
+
+async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypatch):
+    fault = Unavailable("nobody answers")
+
+    async def send(_zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+        if any(op["n"] == 3 for op in ops):
+            raise fault
+        return [op["n"] for op in ops]
+
+    monkeypatch.setattr(group, "QUEUE_MAX", 3)
+    parts = [([{"n": n}, {"n": n}], group.UNITS_MAX) for n in range(1, 4)]
+    commit = GroupCommit(send)
+    *answered, refused, too_many = await commit.submit_parts("East", [*parts, ([{"n": 9}], 1)])
+    assert answered == [1, 1, 2, 2, fault]
+    assert refused is fault
+    assert isinstance(too_many, Unavailable)
