@@ -1,13 +1,18 @@
 -- due.lua: deadlines, served oldest first in bounded slices at the start of every call.
 -- A report for one that is past its deadline but not yet served meets an expired one all the same
 -- (report.lua), so a slice that is too small delays room, never truth.
-local record, occupancy = need('record'), need('occupancy')
+local record, occupancy, rooms = need('record'), need('occupancy'), need('room')
 
--- Of every fed pool that it occupies, the newest photograph must show it if its call is up.
+-- An MPP's snapshot that lapsed is ignored: perhaps none will ever come again.
+local function is_watched(p)
+  return p.fed and (p.kind ~= 'mpp' or rooms.is_fresh(p))
+end
+
+-- Of every pool that it occupies and snapshots feed, the newest photograph must show it if its call is up.
 local function is_held_everywhere(r)
   if now <= r.visible_by then return false end
   for _, p in ipairs(occupancy.pools(r)) do
-    if p.fed and not occupancy.holds(p, r) then return false end
+    if is_watched(p) and not occupancy.holds(p, r) then return false end
   end
   return true
 end

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.zones import LAUNCH_MS, MAX_AGE_MS, RETENTION_MS, RuleZone, policy
+from tests.ledger.zones import (
+    LAG_MS,
+    LAUNCH_MS,
+    MAX_AGE_MS,
+    RETENTION_MS,
+    VISIBLE_MS,
+    RuleZone,
+    policy,
+)
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
@@ -150,3 +158,15 @@ def test_an_mpp_s_own_photograph_counts_while_it_is_fresh():
     assert zone.pool("mpp:m1:sip")["limit"] == 3
     zone.wait(MAX_AGE_MS + 1)
     assert zone.pool("mpp:m1:sip")["limit"] == 2
+
+
+@pytest.mark.parametrize(("waited_ms", "in_use"), [(0, 1), (MAX_AGE_MS + 1, 0)])
+def test_a_call_in_unknown_state_waits_for_an_mpp_s_own_photograph_while_it_is_fresh(
+    waited_ms, in_use
+):
+    zone = RuleZone(policy(MPPS, **CAPACITIES)).ready()
+    zone.ingest(4, {"mpp:m1:sip": 4})
+    zone.wait(waited_ms).photo(sip=10, h323=0)
+    zone.end(zone.grant(mpp="m1"), "unknown")
+    zone.wait(VISIBLE_MS + LAG_MS + 1).photo(sip=10, h323=0).wait(501)
+    assert zone.pool()["in_use"] == in_use

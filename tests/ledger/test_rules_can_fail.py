@@ -59,6 +59,8 @@ MUTATIONS = (
     Mutation("unused above total", "return sum <= total", "return true"),
     Mutation("launched alone takes the port", "if op.port_taken then\n    changed", "if true then\n    changed"),
     Mutation("unknown ends at once", "return give_up(r) end", "op.outcome = 'failed' end"),
+    Mutation("an mpp's lapsed photograph is waited for", "p.fed and (p.kind ~= 'mpp' or rooms.is_fresh(p))", "p.fed"),
+    Mutation("no mpp's photograph is waited for", "p.kind ~= 'mpp' or rooms.is_fresh(p)", "p.kind ~= 'mpp'"),
     Mutation("release at once", "if zone.release_within > 0 then", "if false then"),
     Mutation("no recovery", "meta.run_id ~= run_id or silent", "false"),
     Mutation("partial grants one too many", "if free and free < k then\n        k = free", "if free and free < k then\n        k = free + 1"),

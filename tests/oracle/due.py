@@ -1,7 +1,8 @@
 """Deadlines: what is done for a reservation when its time has come."""
 
 from tests.oracle.effects import expire, release
-from tests.oracle.pools import fed, held_in
+from tests.oracle.policy import kind
+from tests.oracle.pools import fed, held_in, is_fresh
 from tests.oracle.state import Reservation, Zone
 
 SLICE = 100
@@ -36,8 +37,15 @@ def is_settled(zone: Zone, one: Reservation) -> bool:
     """Whether a launch that was given up can happen no more, or is in every photograph."""
     if zone.now > one.deadline:
         return True
-    in_all = all(held_in(zone, one, pool) for pool in one.pools if fed(zone, pool))
+    in_all = all(held_in(zone, one, pool) for pool in one.pools if is_watched(zone, pool))
     return zone.now > one.visible_by and in_all
+
+
+def is_watched(zone: Zone, pool: str) -> bool:
+    """Whether photographs of a pool are to be waited for: not of an MPP whose own has lapsed."""
+    if kind(pool) != "mpp":
+        return fed(zone, pool)
+    return pool in zone.snapshots and is_fresh(zone, zone.snapshots[pool])
 
 
 def forget(zone: Zone, one: Reservation) -> None:
