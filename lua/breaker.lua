@@ -46,6 +46,12 @@ local function counted_calls(p)
   return slot, calls, failures
 end
 
+-- -> zone time in ms from which on none of its calls counts
+function breaker.counts_until(p)
+  local newest = p.slots[#p.slots]
+  return newest and ceil((newest[1] + SLOTS) * p.rules.breaker.window / SLOTS) or 0
+end
+
 local function add(p, failed)
   local slot, calls, failures = counted_calls(p)
   local newest = p.slots[#p.slots]

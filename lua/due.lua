@@ -29,9 +29,16 @@ function serve.releasing(r) need('ending').finish(r) end
 serve.ended = record.forget
 serve.expired = record.forget
 
+-- No reservation: a pool that is looked at once, or nothing any more.
+local function drop(id)
+  call('ZREM', DUE, id)
+  local pool = match(id, '^pool (.+)$')
+  if pool then need('passing').look(pool) end
+end
+
 return function(ids)
   for _, id in ipairs(ids) do
     local r = record.read(id)
-    if r then serve[r.state](r) else call('ZREM', DUE, id) end
+    if r then serve[r.state](r) else drop(id) end
   end
 end

@@ -85,6 +85,7 @@ local function weigh_anew()
     if name ~= '' then
       local p = pools.get(name)
       if p.hungry then hungry.clear(p) end
+      if pools.is_passing(p) then pools.keep(p) end -- perhaps since this policy
     end
   end
   share.recount()

@@ -122,14 +122,14 @@ end
 
 -- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
 local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
-local function is_passing(p)
+function pools.is_passing(p)
   return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
 end
 
 local function saved(p)
-  if is_passing(p) then
+  if pools.is_passing(p) then
     p.hold = nil
-    if p.tat and p.tat <= now_us then p.tat = nil end
+    if p.tat or p.set_until or p.slots or p.hungry then need('passing').forget(p) end
   end
   local text, is_worth = { in_use = p.in_use }, p.in_use ~= 0
   for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do

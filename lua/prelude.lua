@@ -18,7 +18,7 @@
 --                        waiters, arrivals, beats, held_back   who waits (queue.lua)
 --   KEYS[2] res    hash  id -> record (record.lua)
 --   KEYS[3] req    hash  campaign/request_id -> what was granted (asked.lua)
---   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua)
+--   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua); "pool NAME"
 --   KEYS[5] pools  hash  pool -> in_use and snapshot state (pool.lua)
 --   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, paused, secret (policy.lua)
 --   KEYS[7] stats  hash  counters

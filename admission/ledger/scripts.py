@@ -16,7 +16,7 @@ HOT: Final = (
 )  # fmt: skip
 RARE: Final = (
     "adaptive", "hungry", "hunger", "breaker", "adopt", "due", "ingest", "lease", "read", "policy",
-    "limit", "wake", "queue", "wait", "audit", "denied",
+    "limit", "passing", "wake", "queue", "wait", "audit", "denied",
 )  # fmt: skip
 MODULES: Final = (*HOT, *RARE)
 

@@ -1,11 +1,12 @@
 """What a reservation is stored as: short, and nothing that was said is lost."""
 
+import json
 from typing import Any
 
 import pytest
 import redis
 
-from tests.ledger.hand import Hand, ask, end
+from tests.ledger.hand import Hand, ask, decision, end
 
 BYTES_MAX = 100  # of a plain call's record; a hundred thousand of them are live at once
 
@@ -90,5 +91,88 @@ def test_campaigns_that_policy_does_not_name_leave_no_pool_behind(redis_sync) ->
         hand.call(ask(f"r{n}", campaign=f"new-{n}"))
         hand.after(100)
         hand.call(end(f"r{n}"))
-    pools = redis_sync.hkeys(hand.keys[4])
-    assert not [name for name in pools if name.startswith(b"campaign:new-")]
+    assert not passing_pools(hand)
+
+
+def passing_pools(hand: Hand) -> list[bytes]:
+    """Pools of campaigns and agents that only a wildcard names."""
+    names = hand.client.hkeys(hand.keys[4])
+    return [name for name in names if name.startswith((b"campaign:new-", b"agent:"))]
+
+
+BREAKER = {"failures_percent": 100, "min_calls": 100, "window_ms": 60_000}
+
+
+@pytest.mark.parametrize(
+    ("rules", "lasts_ms"),
+    [({"breaker": BREAKER}, 60_000), ({"rate_per_s": 0.1, "burst": 1}, 10_000)],
+)
+def test_what_counts_when_the_last_call_ends_is_forgotten_when_it_does_not(
+    redis_sync: redis.Redis, rules, lasts_ms
+):
+    hand = Hand(redis_sync, campaigns={"*": rules})
+    for n in range(2):
+        hand.call(ask(f"r{n}", campaign=f"new-{n}"), end(f"r{n}"))
+    assert len(passing_pools(hand)) == 2
+    hand.after(lasts_ms + 1)
+    hand.one({"op": "time"})
+    assert not passing_pools(hand)
+
+
+def test_a_breaker_counts_calls_of_a_campaign_that_had_none_up_in_between(redis_sync):
+    breaker = BREAKER | {"min_calls": 2}
+    hand = Hand(redis_sync, campaigns={"*": {"breaker": breaker}})
+    hand.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
+    hand.after(50_000)
+    hand.call(ask("r2", campaign="new-1"), end("r2", outcome="failed"))
+    hand.after(20_000)
+    assert hand.one(ask("r3", campaign="new-1"))["reason"] == "breaker_open"
+
+
+def test_an_open_breaker_of_a_campaign_without_calls_is_not_forgotten(redis_sync):
+    hand = Hand(redis_sync, campaigns={"*": {"breaker": BREAKER | {"min_calls": 1}}})
+    hand.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
+    hand.after(3_600_000)
+    hand.one({"op": "time"})
+    first, second = hand.call(ask("r2", campaign="new-1"), ask("r3", campaign="new-1"))
+    assert (decision(first), decision(second)) == ("grant", "breaker_open")
+
+
+def test_a_limit_for_a_while_leaves_no_pool_behind(redis_sync):
+    hand = Hand(redis_sync, campaigns={"*": {}})
+    hand.one({"op": "limit", "pool": "campaign:new-1", "limit": 3, "ttl_ms": 5000})
+    hand.after(5001)
+    hand.one({"op": "time"})
+    assert not passing_pools(hand)
+
+
+def test_hunger_for_an_agent_that_is_gone_leaves_no_pool_behind(redis_sync):
+    hand = Hand(redis_sync, pools={"agent:*": {"limit": 1}})
+    hand.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
+    assert passing_pools(hand)
+    for _ in range(2):
+        hand.after(60_001)
+        hand.one({"op": "time"})
+    assert not passing_pools(hand)
+
+
+def test_a_name_that_policy_names_no_more_is_forgotten(redis_sync):
+    hand = Hand(redis_sync, campaigns={"new-1": {}, "*": {}})
+    hand.call(ask("r1", campaign="new-1"))
+    hand.after(100)
+    hand.call(end("r1"))
+    assert passing_pools(hand)
+    hand.set_policy(campaigns={"*": {}})
+    assert not passing_pools(hand)
+
+
+def test_an_agent_that_is_photographed_is_not_looked_at_again(redis_sync):
+    hand = Hand(redis_sync, pools={"agent:*": {"limit": 1}})
+    photograph = {"op": "ingest", "groups": [{"total": 1, "unused": {"agent:1": 1}}]}
+    hand.after(60_000)  # long after the zone was new
+    hand.one(photograph | {"t0": hand.now})
+    hand.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
+    hand.after(1)
+    hand.one(photograph | {"t0": hand.now})
+    assert json.loads(redis_sync.hget(hand.keys[4], "agent:1"))["hungry"]
+    assert not [name for name in redis_sync.zrange(hand.keys[3], 0, -1) if b"agent" in name]
