@@ -97,7 +97,9 @@ class GrantDesk:
         def told(answer: Reported) -> None:
             grant.answered = answer
 
-        self._outbox.put(grant.id, verb, body, told)
+        # Whoever is renewed is up: a renewal that comes after an `unknown` would undo it.
+        after = self._keeper.under_way(grant.id) if verb == "end" else None
+        self._outbox.put(grant.id, verb, body, told, after)
 
     def keep(self, grant: Grant) -> None:
         """Renew it from now on."""

@@ -47,6 +47,8 @@ class Keeper:
         self._kept: dict[str, Grant] = {}
         self._due: dict[str, float] = {}
         self._lost: set[str] = set()  # ids that are to be restated and not only renewed
+        self._asked: frozenset[str] = frozenset()  # ids whose renewal is under way
+        self._answered_all = asyncio.Event()  # of those
         self._wake = asyncio.Event()
         self._first = math.inf  # when the next is due, as `run` last saw it
 
@@ -65,6 +67,10 @@ class Keeper:
         self._kept.pop(grant.id, None)
         self._due.pop(grant.id, None)
         self._lost.discard(grant.id)
+
+    def under_way(self, id: str) -> asyncio.Event | None:
+        """Set as soon as the renewal of it that is under way is over, however; None: none is."""
+        return self._answered_all if id in self._asked else None
 
     def restate(self, zone: str) -> None:
         """The zone has lost its state: tell it of every call that it should count, now."""
@@ -94,6 +100,17 @@ class Keeper:
 
     async def _renew(self, grants: Sequence[Grant]) -> None:
         restated = {one.id for one in grants if one.id in self._lost}
+        self._asked, self._answered_all = frozenset(one.id for one in grants), asyncio.Event()
+        try:
+            results = await self._ask(grants)
+        finally:
+            self._asked = frozenset()
+            self._answered_all.set()
+        for grant, result in zip(grants, results, strict=True):
+            if grant.id in self._kept:
+                self._renewed(grant, result, restated=grant.id in restated)
+
+    async def _ask(self, grants: Sequence[Grant]) -> list[dict[str, Any]]:
         call = Call(
             method="POST",
             path="/v1/reservations/batch",
@@ -105,12 +122,9 @@ class Keeper:
             results = _results(reply, len(grants))
         except AdmissionError as fault:
             log.warning("%d calls are not renewed yet: %s", len(grants), fault)
-            results = [{"status": _FAILED}] * len(grants)
-        else:
-            self._hear(reply, grants, results)
-        for grant, result in zip(grants, results, strict=True):
-            if grant.id in self._kept:
-                self._renewed(grant, result, restated=grant.id in restated)
+            return [{"status": _FAILED}] * len(grants)
+        self._hear(reply, grants, results)
+        return results
 
     def _hear(
         self, reply: Reply, grants: Sequence[Grant], results: Sequence[dict[str, Any]]

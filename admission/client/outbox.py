@@ -33,6 +33,7 @@ class Report:
         verb: launched or end.
         told: hears what the service said to it.
         until: of the stopwatch; then its time is up.
+        after: it is not sent before this is set.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Report:
     body: dict[str, Any]
     told: Callable[[Reported], None]
     until: float
+    after: asyncio.Event | None
 
 
 class Outbox:
@@ -62,15 +64,20 @@ class Outbox:
         self._waiting = 0
 
     def put(
-        self, id: str, verb: str, body: dict[str, Any], told: Callable[[Reported], None]
+        self,
+        id: str,
+        verb: str,
+        body: dict[str, Any],
+        told: Callable[[Reported], None],
+        after: asyncio.Event | None = None,
     ) -> None:
-        """Send it as soon as those before it of the same reservation are through."""
+        """Send it as soon as those before it of its reservation are through, and `after` is set."""
         if self._waiting >= REPORTS_MAX:
             log.warning("%s of %s is given up: %d reports wait", verb, id, self._waiting)
             return
         self._waiting += 1
         until = self._stopwatch() + PATIENCE_S
-        report = Report(id=id, verb=verb, body=body, told=told, until=until)
+        report = Report(id=id, verb=verb, body=body, told=told, until=until, after=after)
         self._lanes.setdefault(id, deque()).append(report)
         if id not in self._workers:
             self._workers[id] = asyncio.create_task(self._work(id), name=f"reports of {id}")
@@ -104,6 +111,8 @@ class Outbox:
             del self._lanes[id], self._workers[id]
 
     async def _send(self, report: Report) -> None:
+        if report.after:
+            await report.after.wait()
         call = Call(
             method="POST",
             path=f"/v1/reservations/{report.id}/{report.verb}",

@@ -10,8 +10,11 @@ import pytest
 import redis.asyncio
 
 from admission.client import AdmissionClient, Grant, Reason, Reservation
+from admission.client.desk import GrantDesk
 from admission.client.grant import Desk, Terms
 from admission.client.keeper import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Keeper
+from admission.client.wire import Call, Reply, Wire
+from admission.errors import AdmissionError, Unavailable
 from tests.client.house import found, in_use, take_your_time, until, until_is
 from tests.client.test_wire import wired
 from tests.service.house import House
@@ -214,3 +217,42 @@ async def test_what_is_due_is_renewed_without_being_asked_for():
             while keeper.kept:  # noqa: ASYNC110  it tells nobody
                 await asyncio.sleep(0.001)
         running.cancel()
+
+
+class SlowWire:
+    """A service that answers a batch of renewals when it may, and all else at once."""
+
+    def __init__(self, fault: AdmissionError | None) -> None:
+        self.fault = fault
+        self.heard: list[str] = []
+        self.renewing, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def call(self, call: Call) -> Reply:
+        verb = call.path.rpartition("/")[2]
+        self.heard.append(verb)
+        if verb == "end":
+            return Reply(body=LIVE, sent_at=0.0, arrived_at=0.0)
+        self.renewing.set()
+        await self.may_answer.wait()
+        self.heard.append("renewed")
+        if self.fault:
+            raise self.fault
+        return Reply(body={"results": [LIVE]}, sent_at=0.0, arrived_at=0.0)
+
+
+@pytest.mark.parametrize("fault", [None, Unavailable("the store")])
+async def test_no_renewal_comes_after_an_end(fault: AdmissionError | None):
+    wire = SlowWire(fault)
+    desk = GrantDesk(cast(Wire, wire), lambda: NOW_S)
+    desk.open()
+    due = Reservation(id="East~0", zone="East", channel="sip", campaign="c", renew_within_ms=0)
+    grant = Grant(due, Terms(request_id="r", launch_by=0.0), desk)
+    desk.keep(grant)
+    await wire.renewing.wait()
+    grant.ended("unknown")
+    for _ in range(10):  # whoever does not wait for the renewal sends it now
+        await asyncio.sleep(0)
+    wire.may_answer.set()
+    assert await grant.settled(60)
+    await desk.close(60)
+    assert wire.heard == ["batch", "renewed", "end"]
