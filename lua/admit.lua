@@ -50,7 +50,7 @@ local function explain(ask, c)
       local limit = rooms.limit(p)
       list[#list + 1] = {
         pool = p.name, limit = limit, in_use = p.in_use, headroom = rooms.headroom(p, limit),
-        room = rooms.of(p), verdict = k >= 1 and 'ok' or why.reason,
+        room = limit and max(0, rooms.of(p)), verdict = k >= 1 and 'ok' or why.reason,
       }
     end
   end

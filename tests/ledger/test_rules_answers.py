@@ -129,6 +129,15 @@ def test_a_dry_run_takes_nothing():
     assert zone.pool()["in_use"] == 0
 
 
+def test_a_pool_above_its_limit_has_no_room():
+    zone = RuleZone().ready()
+    zone.grant()
+    zone.call({"op": "limit", "pool": "campaign:a", "limit": 0, "ttl_ms": 1000})
+    explained = zone.ask(dry_run=True, explain=True)["pools"][1]
+    assert (explained["pool"], explained["room"]) == ("campaign:a", 0)
+    assert zone.pool("campaign:a")["room"] == 0
+
+
 MPPS = {"mpps": ["m1", "m2"], "mpp_total": 8}
 CAPACITIES = {"mpp__m1__sip": {"limit": 4}, "mpp__m2__sip": {"limit": 4}}
 

@@ -61,6 +61,7 @@ MUTATIONS = (
     Mutation("unknown ends at once", "return give_up(r) end", "op.outcome = 'failed' end"),
     Mutation("an mpp's lapsed photograph is waited for", "p.fed and (p.kind ~= 'mpp' or rooms.is_fresh(p))", "p.fed"),
     Mutation("no mpp's photograph is waited for", "p.kind ~= 'mpp' or rooms.is_fresh(p)", "p.kind ~= 'mpp'"),
+    Mutation("less than nothing is told as room", "limit and max(0, rooms.of(p)), verdict", "rooms.of(p), verdict"),
     Mutation("release at once", "if zone.release_within > 0 then", "if false then"),
     Mutation("no recovery", "meta.run_id ~= run_id or silent", "false"),
     Mutation("partial grants one too many", "if free and free < k then\n        k = free", "if free and free < k then\n        k = free + 1"),

@@ -7,7 +7,7 @@ from tests.oracle.breakers import start_probe
 from tests.oracle.checks import ABOUT_ROOM, Check, Wish, run
 from tests.oracle.fairness import MAKES_HUNGRY, could_ever_give, grow_hungry, hungry_for
 from tests.oracle.names import mpp_of, name_error, pools_of
-from tests.oracle.pools import headroom, in_use, limit, room, snapshot
+from tests.oracle.pools import headroom, in_use, limit, room, snapshot, told_room
 from tests.oracle.rates import burst, pour, rated
 from tests.oracle.reports import joined
 from tests.oracle.state import Request, Reservation, Zone
@@ -260,6 +260,6 @@ def explain(zone: Zone, op: dict[str, Any], pool: str) -> Answer:
         "limit": limit(zone, pool),
         "in_use": in_use(zone, pool),
         "headroom": headroom(zone, pool),
-        "room": room(zone, pool),
+        "room": told_room(zone, pool),
         "verdict": limiting.reason if limiting and not gives else "ok",
     }

@@ -151,6 +151,12 @@ def room(zone: Zone, pool: str) -> int | None:
     return None if most is None else most - headroom(zone, pool) - in_use(zone, pool)
 
 
+def told_room(zone: Zone, pool: str) -> int | None:
+    """Room as it is told of one pool: never below 0."""
+    free = room(zone, pool)
+    return None if free is None else max(0, free)
+
+
 def waits_for_recovery(zone: Zone, pool: str) -> bool:
     """Whether a pool needs a newer snapshot before it may be granted from again."""
     newest = snapshot(zone, pool)

@@ -11,8 +11,8 @@ from tests.oracle.pools import (
     in_use,
     limit,
     limit_for_a_while,
-    room,
     snapshot,
+    told_room,
 )
 from tests.oracle.reports import FORBIDDEN, UNKNOWN, is_out_of_scope
 from tests.oracle.state import Reservation, Zone
@@ -69,14 +69,13 @@ def is_worth_telling(zone: Zone, pool: str) -> bool:
 
 def pool_status(zone: Zone, pool: str) -> Answer:
     """One pool's counts and limits."""
-    free = room(zone, pool)
     told: Answer = {
         "pool": pool,
         "in_use": in_use(zone, pool),
         "capacity": zone.policy.capacity(pool),
         "limit": limit(zone, pool),
         "headroom": headroom(zone, pool),
-        "room": None if free is None else max(0, free),
+        "room": told_room(zone, pool),
         "adaptive_headroom": adaptive_headroom(zone, pool) if zone.adaptive.get(pool) else None,
         "wildcard": zone.policy.is_wildcard(pool) or None,
     }
