@@ -136,7 +136,7 @@ end
 local function want_snapshot(limiting)
   if limiting and ENDED_BY_SNAPSHOT[limiting.reason] and not meta.wanted then
     meta.wanted = true
-    if BELL then call('PUBLISH', BELL, 'poll ' .. string.match(ZONE, '{(.-)}')) end
+    ring('poll')
   end
 end
 

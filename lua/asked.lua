@@ -8,8 +8,9 @@ local asked = {}
 local REST = ' %d %d %s %d %d %s %s %d'
 local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)$'
 
-function asked.key(op)
-  return op.campaign .. '/' .. op.request_id
+-- of: a request, or a reservation of it
+function asked.key(of)
+  return of.campaign .. '/' .. of.request_id
 end
 
 local texts = {} -- of the keys that were read ahead or written in this call; false: there is none

@@ -74,11 +74,6 @@ local function paused_count()
   return n
 end
 
--- Whoever polls must hear of it: an idle zone would be polled by its old parameters for a while.
-local function ring()
-  if BELL then call('PUBLISH', BELL, 'poll ' .. string.match(ZONE, '{(.-)}')) end
-end
-
 -- Guarantees, weights and classes may have changed.
 local function weigh_anew()
   for _, name in ipairs(call('HKEYS', POOLS)) do
@@ -107,7 +102,7 @@ function policy.store(op)
   load_policy()
   if is_newly_fed(before) then begin_recovery() end
   weigh_anew()
-  ring()
+  ring('poll') -- an idle zone would be polled by its old parameters for a while
   count('policy')
   audit.note(op, 'policy', 'zone', { mode = op.mode, version = version, digest = op.digest })
   return { version = version, applied = true, digest = op.digest }

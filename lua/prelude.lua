@@ -155,6 +155,11 @@ local function fault(code, field, value)
   return { error = code, field = field, value = value }
 end
 
+-- Tell all replicas, if anybody listens: "poll ZONE" to whoever polls, "room ZONE ..." to those who wait.
+local function ring(what, ...)
+  if BELL then call('PUBLISH', BELL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
+end
+
 -- Is a request kept open somewhere until there is room? (wait.lua)
 local function is_waited_for()
   return meta ~= nil and (meta.waiters or 0) > 0

@@ -7,7 +7,7 @@
 --         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true}
 -- arrived zset, campaign/request_id, score = since
 -- meta    waiters (places), arrivals, beats {replica: alive until}, held_back (somebody is denied fair_share)
-local wake = need('wake')
+local asked, wake = need('asked'), need('wake')
 local queue = {}
 
 local WAITERS_MAX = 20000 -- places of the zone
@@ -15,8 +15,6 @@ local GROUP_MAX = 5000    -- places of one group
 local WAIT_MS_MAX = 35000 -- longer than any request may wait
 local BEAT_MS = 3000      -- a replica that was not heard of for so long is dead
 local LOOKS = 100         -- dead places that one look, or one call, takes away
-
-function queue.key(op) return op.campaign .. '/' .. op.request_id end
 
 -- What is waited for: campaign, channel, application, MPP, named pools. No name has a space in it.
 function queue.group(ask)
@@ -67,7 +65,7 @@ function queue.first(group)
   for _ = 1, LOOKS do
     local place = call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1]
     if not place then return nil end
-    local key = string.match(group, '^[^/]+') .. '/' .. string.match(place, '%S+$')
+    local key = asked.key({ campaign = string.match(group, '^[^/]+'), request_id = string.match(place, '%S+$') })
     local e = queue.read(key)
     if e and e.place == place and queue.is_alive(e) then return key, e end
     if e and e.place == place then queue.remove(key, e) else call('ZREM', QUEUE, place) end
@@ -89,7 +87,7 @@ function queue.join(ask, group)
   local since = op.seen or now
   local place = string.format('%s %015.0f %012.0f %s', group, since, meta.arrivals, op.request_id)
   call('ZADD', QUEUE, 0, place)
-  call('ZADD', ARRIVED, since, queue.key(op))
+  call('ZADD', ARRIVED, since, asked.key(op))
   return { place = place, since = since, ends = 0, body = op.body, hungry = {} }
 end
 

@@ -167,7 +167,7 @@ function record.forget(r)
   call('HDEL', RES, r.id)
   call('ZREM', DUE, r.id)
   if not r.request_id then return end
-  local key = r.campaign .. '/' .. r.request_id
+  local key = asked.key(r)
   local q = asked.read(key)
   if not q then return end
   q.remain = q.remain - 1

@@ -56,8 +56,7 @@ end
 function wake.flush()
   local list = delays()
   local is_due = is_called or (is_waited_for() and (is_better or #list > 0))
-  if not BELL or not is_due then return end
-  call('PUBLISH', BELL, table.concat({ 'room', string.match(ZONE, '{(.-)}'), unpack(list) }, ' '))
+  if is_due then ring('room', unpack(list)) end
 end
 
 return wake
