@@ -22,7 +22,7 @@ from admission.http.bodies import load, parse, read_body, validate
 from admission.http.capability import add_links
 from admission.http.hangup import CancelledOnHangup, has_hung_up
 from admission.http.keys import CALLER, CAPABILITIES, DECIDER, IDS, TELEMETRY
-from admission.http.render import admission_answer, json_response
+from admission.http.render import json_response
 from admission.http.scope import asked_zone
 from admission.logs import log_decision
 from admission.model import Answer, Ask, AskBatch, GoodBatch
@@ -156,10 +156,9 @@ def _shown(
     zone, ask, op = asked
     if answer["granted"] and not ask.dry_run:
         granted.append((zone, op))
-    shown = admission_answer(answer, zone, ask.campaign)
-    log_decision(shown)
-    add_links(base, secret, shown)
-    return shown
+    log_decision(answer)
+    add_links(base, secret, answer)
+    return answer
 
 
 async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:

@@ -16,8 +16,8 @@ class Decider(Protocol):
     batch makes all of its calls without waiting in between. A call to `admit` may be cancelled (its
     client hung up); no other call is.
 
-    Ids are public ones (`Zone~abc`). Answers are dicts in the field names of the API, each with
-    `now` (zone time in ms) where it is about a zone.
+    Ids are public ones (`Zone~abc`). Answers are dicts with the fields of the API, in its order,
+    each with `now` (zone time in ms) where it is about a zone: they are told as they are.
     """
 
     def zones(self) -> Collection[str]:
@@ -75,7 +75,7 @@ class Decider(Protocol):
         ...
 
     async def reservations(self, zone: str, **filters: Any) -> Answer:
-        """One page: `cursor` ("0" at the end) and `reservations`.
+        """One page: `cursor` (null at the end) and `reservations`.
 
         Args:
             filters: `limit` and `cursor` always; `campaign`, `owner`, `state`, `scope` when asked.

@@ -12,7 +12,7 @@ from admission.http.bodies import JSON, load, parse, read_body, validate
 from admission.http.capability import opened
 from admission.http.forms import FORM, parse_form
 from admission.http.keys import CALLER, DECIDER, TELEMETRY
-from admission.http.render import json_response, report_answer
+from admission.http.render import json_response
 from admission.http.scope import zone_of_id
 from admission.model import Answer, End, Launched, Renew, ReportBatch, ReportVerb, Restated
 
@@ -77,7 +77,7 @@ async def _apply(request: web.Request, verb: str, reservation_id: str, report: R
         app[TELEMETRY].reported(zone, verb, "unknown_reservation")
         raise
     app[TELEMETRY].reported(zone, verb, _counted_as(answer, report))
-    return report_answer(answer)
+    return answer
 
 
 def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Looking at reservations: one, and pages of them."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -8,13 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from admission.http.bodies import validate
 from admission.http.keys import CALLER, DECIDER
 from admission.http.query import once_each
-from admission.http.render import json_response, report_answer
+from admission.http.render import json_response
 from admission.http.scope import asked_zone, zone_of_id
 from admission.model import Name, Text
 
 PAGE_MAX: Final = 1000
-# The store's own end-of-scan mark; the API says null.
-_LAST: Final = "0"
 
 
 class ReservationQuery(BaseModel):
@@ -27,7 +25,7 @@ class ReservationQuery(BaseModel):
     owner: Text | None = None
     state: Literal["live", "ended", "expired"] | None = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
-    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")] = _LAST
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")] = "0"
 
 
 async def one(request: web.Request) -> web.Response:
@@ -35,9 +33,7 @@ async def one(request: web.Request) -> web.Response:
     reservation_id = request.match_info["id"]
     zone = zone_of_id(request, reservation_id)
     scope = request[CALLER].scope
-    return json_response(
-        report_answer(await request.app[DECIDER].reservation(zone, reservation_id, scope))
-    )
+    return json_response(await request.app[DECIDER].reservation(zone, reservation_id, scope))
 
 
 async def page(request: web.Request) -> web.Response:
@@ -49,14 +45,4 @@ async def page(request: web.Request) -> web.Response:
     filters = query.model_dump(exclude={"zone"}, exclude_none=True)
     if (scope := request[CALLER].scope) is not None:
         filters["scope"] = scope
-    return json_response(_page(zone, await request.app[DECIDER].reservations(zone, **filters)))
-
-
-def _page(zone: str, found: dict[str, Any]) -> dict[str, Any]:
-    cursor = str(found.get("cursor", _LAST))
-    return {
-        "now": found["now"],
-        "zone": zone,
-        "cursor": None if cursor == _LAST else cursor,
-        "reservations": found.get("reservations") or [],
-    }
+    return json_response(await request.app[DECIDER].reservations(zone, **filters))

@@ -29,7 +29,7 @@ async def every(request: web.Request) -> web.Response:
 async def one(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}`."""
     zone = zone_in_path(request)
-    return json_response({"zone": zone, **await request.app[DECIDER].status(zone)})
+    return json_response(await request.app[DECIDER].status(zone))
 
 
 async def time(request: web.Request) -> web.Response:
@@ -50,7 +50,7 @@ def _shown(request: web.Request, zone: str, found: Answer | BaseException) -> di
     # One zone whose store is away must not hide the others.
     if isinstance(found, BaseException):
         return {"zone": zone, "problem": problem_of(found, request[REQUEST_ID])}
-    return {"zone": zone, **found}
+    return found
 
 
 def _taken_or_refused(answer: IngestAnswer) -> dict[str, Any]:

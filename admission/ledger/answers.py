@@ -20,6 +20,7 @@ from admission.ledger.replies import PlainGrant
 from admission.model import Answer, IngestAnswer, Lease
 
 JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
+LAST: Final = "0"  # the cursor with which Redis ends a scan
 _LIMITING: Final = ("reason", "pool", "in_use", "limit", "retry_after_ms")
 _MARKS: Final = ("repeated", "shadow", "dry_run")
 
@@ -129,19 +130,20 @@ def report(zone: str, now: int, result: dict[str, Any]) -> Answer:
     return answer
 
 
-def reservation(zone: str, result: dict[str, Any]) -> Answer:
-    """One reservation, with the names of the API."""
+def reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
+    """One reservation, with the names of the API. `head`: what is told of it besides, early."""
     hidden = ("id", "answer_within", "max_call")
     shown = {name: value for name, value in result.items() if name not in hidden}
-    head = {"id": public_id(zone, result["id"]), "zone": zone, "state": result["state"]}
+    first = {"id": public_id(zone, result["id"]), **head, "state": result["state"], "zone": zone}
     tail = {"answer_within_ms": result["answer_within"], "max_call_ms": result["max_call"]}
-    return head | shown | tail
+    return first | shown | tail
 
 
 def page(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """A page of reservations; `cursor` is "0" on the last."""
+    """A page of reservations; `cursor` is null on the last."""
     found = [reservation(zone, one) for one in result["reservations"]]
-    return {"now": now, "zone": zone, "reservations": found, "cursor": result["cursor"]}
+    cursor = result["cursor"] if result["cursor"] != LAST else None
+    return {"now": now, "zone": zone, "cursor": cursor, "reservations": found}
 
 
 def ingested(now: int, result: dict[str, Any]) -> IngestAnswer:

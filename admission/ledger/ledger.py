@@ -145,7 +145,7 @@ class Ledger:
         """One reservation: its times, pools, state."""
         op = {"op": "get", "id": answers.private_id(public_id), "scope": scope}
         now, result = await self._perform(zone, op)
-        return answers.reservation(zone, result) | {"now": now}
+        return answers.reservation(zone, result, now=now)
 
     async def reservations(
         self, zone: str, *, cursor: str = "0", limit: int = 100, **filters: Any

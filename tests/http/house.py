@@ -61,7 +61,7 @@ class FakeDecider:
     async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
         await self._took("admit", zone, op)
         await self._wait()
-        return granted(op)
+        return granted(zone, op)
 
     async def admit_all(
         self, zone: str, ops: Sequence[dict[str, Any]]
@@ -80,7 +80,7 @@ class FakeDecider:
     async def report(self, zone: str, op: dict[str, Any]) -> Answer:
         await self._took("report", zone, without_nulls(op))  # as the ledger does
         await self._wait()
-        return {"state": "live", "id": op["id"], "repeated": False, "now": NOW}
+        return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
 
     async def reservation(self, zone: str, reservation_id: str, scope: Any) -> Answer:
         await self._took("reservation", zone, reservation_id, scope)
@@ -88,11 +88,11 @@ class FakeDecider:
 
     async def reservations(self, zone: str, **filters: Any) -> Answer:
         await self._took("reservations", zone, filters)
-        return {"now": NOW, "cursor": "0", "reservations": {}}
+        return {"now": NOW, "zone": zone, "cursor": None, "reservations": []}
 
     async def status(self, zone: str) -> Answer:
         await self._took("status", zone)
-        return {"now": NOW, "recovering": zone == "West", "pools": POOLS, "stats": {}}
+        return {"zone": zone, "now": NOW, "recovering": zone == "West", "pools": POOLS, "stats": {}}
 
     async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         self.by = by
@@ -168,18 +168,20 @@ class FakeDecider:
             await self.called.wait()
 
 
-def granted(op: dict[str, Any]) -> Answer:
-    """A grant as the ledger gives it: its fields in no particular order."""
+def granted(zone: str, op: dict[str, Any]) -> Answer:
+    """A grant as the ledger gives it."""
     taken = {"id": f"East~{op['id']}", "mpp": None, "channel": "sip", "renew_within_ms": 150000}
     return {
-        "room": 36,
-        "reservations": [] if op.get("dry_run") else [taken],
-        "granted": op["count"],
-        "now": NOW,
         "decision": "grant",
-        "channel": op.get("channel", "sip"),
+        "now": NOW,
         "request_id": op["request_id"],
+        "zone": zone,
+        "channel": op.get("channel", "sip"),
+        "campaign": op["campaign"],
+        "granted": op["count"],
         "launch_within_ms": 1000,
+        "reservations": [] if op.get("dry_run") else [taken],
+        "room": 36,
         "snapshot": {"age_ms": 412, "total": 200, "unused": 64},
     }
 

@@ -31,20 +31,6 @@ async def test_a_grant_is_answered_in_the_order_of_the_description(http: ClientS
     Decision.model_validate(body)
 
 
-async def test_a_deny_has_an_empty_list_of_reservations(
-    http: ClientSession, decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def deny(zone: str, op: dict[str, object]) -> dict[str, object]:
-        return {"decision": "deny", "granted": 0, "now": NOW, "reason": "no_capacity"}
-
-    monkeypatch.setattr(decider, "admit", deny)
-    async with http.post("/v1/admissions", json=ASK) as answer:
-        body = await answer.json()
-    assert answer.status == 200
-    assert body["reservations"] == []
-    assert body["campaign"] == "collections"
-
-
 async def test_all_that_is_asked_reaches_the_ledger(
     http: ClientSession, decider: FakeDecider
 ) -> None:

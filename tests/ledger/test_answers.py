@@ -40,6 +40,7 @@ DENIED = HEAD | LIMITING | {
     [
         (GRANT, GRANTED),
         (DENY, DENIED),
+        (DENY | {"reservations": {}}, DENIED),  # as Lua writes an empty list
         (GRANT | LIMITING, GRANTED | LIMITING),  # fewer than were asked for
         (GRANT | {"repeated": True}, GRANTED | {"repeated": True}),
         (GRANT | {"shadow": True} | LIMITING, GRANTED | {"shadow": True} | LIMITING),
@@ -63,6 +64,18 @@ DENIED = HEAD | LIMITING | {
 )
 def test_a_decision(said: dict[str, Any], told: dict[str, Any]) -> None:
     assert answers.admission("East", OP, NOW, said) == told
+
+
+ORDER = (
+    "decision", "now", "request_id", "zone", "channel", "campaign", "granted", "launch_within_ms",
+    "reservations", "reason", "pool", "in_use", "limit", "retry_after_ms", "room", "snapshot",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("said", [GRANT, DENY, GRANT | LIMITING])
+def test_a_decision_is_told_in_the_order_of_the_contract(said: dict[str, Any]) -> None:
+    told = answers.admission("East", OP, NOW, said)
+    assert list(told) == [name for name in ORDER if name in told]
 
 
 @pytest.mark.parametrize("mpp", [{}, {"mpp": "m1"}])
@@ -106,6 +119,11 @@ def test_a_page_of_reservations() -> None:
     assert answers.page("East", NOW, said) == {
         "now": NOW, "zone": "East", "reservations": [shown], "cursor": "17",
     }  # fmt: skip
+    last = answers.page("East", NOW, {"reservations": {}, "cursor": "0"})
+    assert (last["reservations"], last["cursor"]) == ([], None)
+    alone = answers.reservation("East", one, now=NOW)
+    assert alone == shown | {"now": NOW}
+    assert list(alone)[:4] == ["id", "now", "state", "zone"]
 
 
 def test_a_snapshot_and_a_lease() -> None:
