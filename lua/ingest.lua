@@ -67,10 +67,12 @@ local function refusal(op, total, unused, names)
   end
 end
 
--- A sentinel, so that the set never is an absent key; and reservations older than the feed.
+-- A sentinel, so that the set never is an absent key; and reservations older than the feed. A channel's feed
+-- began with its policy (policy.lua), or with the zone.
 local function begin_feed(p)
   call('ZADD', PEND .. p.name, -1, '')
-  p.known_at = p.in_use > 0 and p.kind ~= 'channel' and p.name ~= ON_KNOWN_MPP and now + zone.claim_max or 0
+  if p.kind == 'channel' then return end
+  p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_longest or 0
 end
 
 -- Entries before w0 are held for good: the window only moves on.

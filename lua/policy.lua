@@ -48,6 +48,7 @@ end
 -- A new zone, or one that lost its state: whatever is offered is better than none.
 function policy.first(op)
   op.lost = op.known ~= nil
+  op.fields.zone.replaced_at = nil -- by the clock of a zone that is lost
   replace(op, op.lost and 0 or op.version or 1, {})
   load_policy()
   share.recount()
@@ -59,13 +60,26 @@ local function is_lost(op, version)
   return op.lost or (op.known ~= nil and version < op.known)
 end
 
+-- Calls that earlier policies let go may claim later than the new one's do. So its rules say for how long:
+-- claim_before = what the replaced policy said, or an earlier one as long as its own calls may be out;
+-- replaced_at = since when, by this zone's clock. They are part of the policy, so replicas bring it back with
+-- them (told). After a loss no clock says how much of it is over: it is waited for again.
+local function note_earlier(rules, before)
+  local told, earlier = rules.claim_before or 0, before.claim_before or 0
+  if before.replaced_at and now - before.replaced_at > earlier then earlier = 0 end
+  rules.claim_before, rules.replaced_at = max(told, earlier, before.claim_max), now
+end
+
 -- A channel that snapshots feed from now on was not watched before, or somebody else takes the
--- photographs: nobody knows which reservations they show. As after a loss, time tells.
-local function is_newly_fed(before)
+-- photographs: nobody knows which reservations they show. As after a loss, time tells. So it does when a
+-- policy is restored: the recovery that the loss began went by the one that was found.
+local function watch_anew(op, before)
+  local is_other, new = #zone.fed > 0 and before.source ~= nil and before.source ~= zone.source, {}
   for _, channel in ipairs(zone.fed) do
-    if not before.is_fed[channel] then return true end
+    if not before.is_fed[channel] then new[#new + 1] = pools.get('channel:' .. channel) end
   end
-  return #zone.fed > 0 and before.source ~= nil and before.source ~= zone.source
+  if is_other or #new > 0 or op.mode == 'restore' then begin_recovery() end
+  for _, p in ipairs(new) do pools.feed_anew(p, meta.recover_until) end
 end
 
 local function paused_count()
@@ -98,9 +112,10 @@ function policy.store(op)
   pools.flush()
   version = op.mode == 'restore' and op.version or version + 1
   local before = zone
+  note_earlier(op.fields.zone, before)
   replace(op, version, applied)
   load_policy()
-  if is_newly_fed(before) then begin_recovery() end
+  watch_anew(op, before)
   weigh_anew()
   ring('poll') -- an idle zone would be polled by its old parameters for a while
   count('policy')

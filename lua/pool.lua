@@ -74,6 +74,10 @@ function pools.is_whole_mpp(name)
   return string.match(name, '^mpp:[^:]+$') ~= nil
 end
 
+local function forget_snapshot(p)
+  for _, field in ipairs(SNAPSHOT) do p[field] = nil end
+end
+
 function pools.get(name)
   if cache[name] then return cache[name] end
   local kind = kind_of(name)
@@ -85,13 +89,20 @@ function pools.get(name)
   -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
   p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
-    for _, field in ipairs(SNAPSHOT) do p[field] = nil end
+    forget_snapshot(p)
   else
     p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
   end
   cache[name] = p
   if is_waited_for() then need('wake').measure(p) end
   return p
+end
+
+-- Snapshots feed a channel from now on; an earlier feed, and its reservations, say nothing of it.
+function pools.feed_anew(p, known_at)
+  forget_snapshot(p)
+  p.known_at = known_at
+  pools.touch(p)
 end
 
 -- Call f with every pool that was read in this call.

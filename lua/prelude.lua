@@ -178,7 +178,7 @@ end
 -- Reservations may be out that we know nothing of: recovered_from now on, nothing is granted until
 -- each of them is dead or in a photograph.
 local function begin_recovery()
-  meta.recovered_from, meta.recover_until = now, now + zone.claim_max
+  meta.recovered_from, meta.recover_until = now, now + zone.claim_longest
   meta.wanted = true
   count('recovery')
 end
@@ -189,6 +189,8 @@ local function load_policy()
   if not got[1] then return false end
   zone = decode(got[1])
   zone.paused = got[2] and decode(got[2]) or {}
+  -- Calls that an earlier policy let go may claim later than this one's (policy.lua).
+  zone.claim_longest = max(zone.claim_max, zone.claim_before or 0)
   zone.is_channel, zone.is_fed, zone.is_mpp = set_of(zone.channels), set_of(zone.fed), set_of(zone.mpps)
   return true
 end

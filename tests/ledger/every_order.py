@@ -158,7 +158,7 @@ class Explorer:
         yield self._end(world, n, call, "not_launched", world.tick)
 
     def _claim(self, world: World, n: int, call: Call) -> Iterator[Event]:
-        if world.tick <= call.since + self.scope.claim and not call.doubtful:
+        if world.tick <= call.since + self._claim_within(world, call) and not call.doubtful:
             self.claims += 1
             if not self._free(world):
                 raise OverLaunchError(" | ".join([*self.way, f"no port for call {n}"]))
@@ -166,6 +166,10 @@ class Explorer:
         yield self._end(world, n, call, "failed", world.tick)
         if self.scope.early_launched or call.phase == "launched":
             yield from self._told(world, n, call, "launched", False)
+
+    def _claim_within(self, world: World, call: Call) -> int:
+        is_of_shorter = self.scope.shortened and not world.losses and call.place != NEVER
+        return 0 if is_of_shorter else self.scope.claim
 
     def _life(self, world: World, n: int, call: Call) -> Iterator[Event]:
         if call.phase == "up":

@@ -131,6 +131,11 @@ class FairDraws:
     def another_policy(self, now: int) -> Op:
         """All rules anew, or what is live once more."""
         self.policies += self.rng.random() < 0.8 or not self.policies
-        fields = policy(self.rng, bool(self.fed), bool(self.mpps))
+        is_fed, has_mpps = self._still(bool(self.fed)), bool(self.mpps)
+        fields = policy(self.rng, is_fed, has_mpps, self.rng.choice([200, 200, 0, 900]))
+        self.fed, self.mpps = fields["zone"]["fed"], fields["zone"]["mpps"]
         digest = f"another {self.policies}"
         return {"op": "policy", "mode": "apply", "source": "{}", "digest": digest, "fields": fields}
+
+    def _still(self, was: bool) -> bool:
+        return was if self.rng.random() < 0.7 else not was

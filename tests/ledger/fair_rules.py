@@ -13,6 +13,7 @@ CAMPAIGNS = ["a", "b", "c", "d"]
 MPPS = ["m1", "m2"]
 TOTAL = 12
 MAX_AGE_MS = 60_000
+LAUNCH_MS = 100
 # 49 is a number for which n / 49 * 49 is not always n.
 WEIGHTS = [1, 1, 1, 2, 5, 0.5, 3, 49, 0.01]
 # What it means, the rule as it is written in Lua, what it becomes.
@@ -77,8 +78,8 @@ def campaign(rng: Random) -> Fields:
     return own | counted(rng, [None, None, None, None, 3, 8])
 
 
-def policy(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
-    """A compiled policy. Whether there are snapshots and MPPs must not change later."""
+def policy(rng: Random, is_fed: bool, has_mpps: bool, claim_within: int = 200) -> Fields:
+    """A compiled policy. Whether there are MPPs must not change later."""
     fields: Fields = {f"campaign:{name}": campaign(rng) for name in CAMPAIGNS}
     fields["campaign:*"] = campaign(rng) | {"guarantee": 0}
     fields["trunk:x"] = counted(rng, [None, 2, 4, 6])
@@ -93,6 +94,7 @@ def policy(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
     total = sum(guarantees.values())
     more = stated(guaranteed="channel:sip" if total else None)
     more |= {"mpp_total": sum(ports), "guarantee_total": total}
+    more |= {"claim_within": claim_within, "claim_max": LAUNCH_MS + claim_within}
     return fields | {"zone": zone(rng, is_fed, has_mpps) | more, "guarantees": guarantees}
 
 
@@ -101,9 +103,7 @@ def zone(rng: Random, is_fed: bool, has_mpps: bool) -> Fields:
     ports = [1, 3, 5, 8, 8, TOTAL]
     capacity = {"sip": rng.choice(ports), "h323": rng.choice(ports)}
     return {
-        "launch_within": 100,
-        "claim_within": 200,
-        "claim_max": 300,
+        "launch_within": LAUNCH_MS,
         "visibility_lag": 50,
         "end_notice": 0,
         "release_within": rng.choice([0, 0, 0, 150]),

@@ -32,6 +32,7 @@ SCOPES = {
         18_000,
     ),
     "lost": (Scope(ticks=3, snapshots=1, losses=1), 18_000),
+    "lost, shortened": (Scope(ticks=3, snapshots=1, losses=1, shortened=True), 10_000),
     "lost, restated": (Scope(ticks=3, lag=0, snapshots=1, losses=1, adopts=True), 37_000),
     "restored": (
         Scope(ports=1, calls=2, ticks=4, lag=0, snapshots=1, losses=1, backup=True),
@@ -64,6 +65,7 @@ BROKEN = {
     "kept_ends_lower": "dedicated",
     "kept_expiry_lowers": "dedicated, expiring",
     "recovers": "lost",
+    "earlier_policies_claim": "lost, shortened",
 }
 
 

@@ -193,6 +193,40 @@ async def test_a_policy_put_right_after_a_loss_is_measured_against_what_was_lost
     assert await capacity(one.ledger) == 4
 
 
+SLOW_MS = 60_000
+SLOW = {"claim_within_ms": SLOW_MS}
+
+
+async def recovery_ms(ledger: Ledger) -> int:
+    status = await ledger.status("East")
+    return int(status["recover_until"]) - int(status["recovered_from"])
+
+
+@pytest.mark.parametrize("changes", [[], [{"capacity": {"sip": 3}}, {"capacity": {"sip": 4}}]])
+async def test_calls_of_policies_that_were_replaced_are_waited_for_after_a_loss(
+    one: Replica, redis_sync: redis.Redis, changes: list[dict[str, Any]]
+) -> None:
+    for policy in (SLOW, {}, *changes):
+        await one.ledger.store_policy("East", stored(**policy), "apply")
+    for _ in range(2):
+        redis_sync.flushall()
+        assert await recovery_ms(one.ledger) > SLOW_MS
+
+
+@pytest.mark.parametrize("last", [SLOW, {"capacity": {"sip": 3}}])
+async def test_who_remembers_less_and_is_faster_does_not_shorten_the_recovery(
+    one: Replica, two: Replica, redis_sync: redis.Redis, last: dict[str, Any]
+) -> None:
+    for policy in (SLOW, {}, last):
+        await one.ledger.store_policy("East", stored(**policy), "apply")
+    redis_sync.flushall()
+    assert await recovery_ms(two.ledger) < SLOW_MS
+
+    await one.ledger.now("East")
+
+    assert await recovery_ms(one.ledger) > SLOW_MS
+
+
 async def test_a_change_of_the_source_makes_the_zone_watch_anew(redis_url: str) -> None:
     """Photographs of another platform zone say nothing of the calls that are up."""
     fed = {"source": "push", "source_zone": "a"}

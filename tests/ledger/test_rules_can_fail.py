@@ -76,6 +76,13 @@ MUTATIONS = (
     Mutation("a kept ceiling does not shrink", "p.best - growth(p.best_w0)", "p.best"),
     Mutation("no_resource warns nobody", "need('adaptive').warn(p)", ""),
     Mutation("nothing is won back", "if p.adaptive then need('adaptive').went_well(p) end", ""),
+    Mutation("a loss forgets earlier policies", "max(zone.claim_max, zone.claim_before or 0)", "zone.claim_max"),
+    Mutation("only the policy before counts", "now - before.replaced_at > earlier then", "true then"),
+    Mutation("the policy before does not count", "max(told, earlier, before.claim_max)", "max(told, earlier)"),
+    Mutation("an earlier policy counts for ever", "then earlier = 0 end", "then end"),
+    Mutation("a new feed asks the newest policy", "now + zone.claim_longest or 0", "now + zone.claim_max or 0"),
+    Mutation("a channel's feed knows all calls at once", "pools.feed_anew(p, meta.recover_until)", "pools.feed_anew(p, 0)"),
+    Mutation("an old feed is believed", "for _, p in ipairs(new) do pools.feed_anew(p, meta.recover_until) end", ""),
     Mutation("credit across a step back", "r.granted_at <= (meta.stepped or 0) or", ""),
 )  # fmt: skip
 

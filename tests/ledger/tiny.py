@@ -33,7 +33,8 @@ class Scope:
     calls. `early_launched`: a launch is reported before, or without, any port being taken.
     `launch`: a grant is launched within this, and claims its port within `claim` of that; the
     launch is reported at once, late or never. `growth`: others take no more than one port in a
-    tick, and the policy says so.
+    tick, and the policy says so. `shortened`: just before a loss another policy replaced the
+    first, by which calls claim their ports at once.
     """
 
     ports: int = 2
@@ -54,6 +55,7 @@ class Scope:
     dedicated: bool = False
     growth: bool = False
     adopts: bool = False
+    shortened: bool = False
     early_launched: bool = False
 
     def policy(self) -> dict[str, dict[str, Any]]:
@@ -75,6 +77,13 @@ class Scope:
         growth_per_s = 1000 // TICK_MS if self.growth else 0
         kept = {"dedicated": self.dedicated, "growth_per_s": growth_per_s}
         return {"zone": zone | channels | kept, "campaign:*": {}}
+
+    def remembered(self) -> dict[str, dict[str, Any]]:
+        """The policy that comes back after a loss."""
+        first = self.policy()
+        shorter = {"claim_within": 0, "claim_max": self.launch * TICK_MS}
+        shorter["claim_before"] = first["zone"]["claim_max"]
+        return first | {"zone": first["zone"] | shorter} if self.shortened else first
 
 
 class Step(NamedTuple):
@@ -112,7 +121,7 @@ class Ledgers:
         """Another server: with nothing, or with what an older state says."""
         step = (backup, tick, "lost")
         if step not in self.steps:
-            ledger = OracleLedger(self.scope.policy(), self.rules)
+            ledger = OracleLedger(self.scope.remembered(), self.rules)
             if backup != NEVER:
                 ledger = self.reached[backup].copy()
             ledger.call([], ms(tick), "another run")

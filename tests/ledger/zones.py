@@ -75,7 +75,7 @@ class ScriptLedger:
 
     def call(self, ops: list[Answer], raw_ms: int, run_id: str) -> Answer:
         """Apply operations in order, in one script call."""
-        ops, self.first = [*self.first, *ops], []
+        ops, self.first, self.told = [*self.first, *ops], [], (raw_ms, run_id)
         clock_us = raw_ms * 1000
         answer = call_at(self.client, self.script.source, self.keys, ops, clock_us, run_id)
         for one in answer["results"]:
@@ -83,6 +83,14 @@ class ScriptLedger:
             if "reservations" in one:  # an empty list of Lua is an empty map; nothing is left out
                 one["reservations"] = [{"mpp": None} | each for each in one["reservations"]]
         return answer
+
+    def lose_all(self) -> None:
+        """Nothing is left but the policy, as replicas remember it: the next call brings it back."""
+        remembered = self.call([{"op": "policy_get"}], *self.told)["results"][0]
+        self.client.flushall()
+        names = ("version", "digest", "source", "fields")
+        told = {name: remembered[name] for name in names}
+        self.first = [{"op": "policy", "mode": "restore"} | told]
 
 
 class RuleZone:
@@ -98,6 +106,7 @@ class RuleZone:
         self.raw_ms = 1_000_000
         self.run_id = "first"
         self.asked = 0
+        self.policies = 0
         self.now = 0
         self.call({"op": "time"})
 
@@ -106,6 +115,20 @@ class RuleZone:
         answer = self.ledger.call(list(ops), self.raw_ms, self.run_id)
         self.now = answer["now"]
         return dict(answer["results"][-1])
+
+    def replace(self, fields: dict[str, Any]) -> "RuleZone":
+        """Another policy from here on."""
+        self.policies += 1
+        op = {"op": "policy", "mode": "apply", "digest": f"d{self.policies}", "source": ""}
+        assert self.call(op | {"fields": fields})["applied"]
+        return self
+
+    def lose_all(self) -> "RuleZone":
+        """The server forgets everything; a replica brings back the policy that it remembers."""
+        self.run_id += "'"
+        self.ledger.lose_all()
+        self.call({"op": "time"})
+        return self
 
     def wait(self, ms: int) -> "RuleZone":
         """Let time pass in steps that no silence detector minds."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.oracle.policy import Policy, kind
+from tests.oracle.policy import Fields, Policy, kind
 from tests.oracle.pools import limit
 from tests.oracle.state import SetLimit, Zone
 
@@ -41,10 +41,25 @@ def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
     """Another policy from here on. Who was hungry under the old one is weighed anew."""
     if op["digest"] == zone.digest:
         return {"version": zone.version, "applied": False, "digest": zone.digest}
-    fed_before = set(zone.policy.fed())
-    zone.policy, zone.digest = Policy(op["fields"]), op["digest"]
+    before = zone.policy
+    zone.policy, zone.digest = Policy(with_earlier(zone, op["fields"])), op["digest"]
     zone.version += 1
     zone.hunger.clear()
-    if set(zone.policy.fed()) - fed_before:
+    newly_fed = set(zone.policy.fed()) - set(before.fed())
+    is_same_source = before.source() in (None, zone.policy.source())
+    if newly_fed or (zone.policy.fed() and not is_same_source):
         zone.begin_recovery()
+    for channel in newly_fed:
+        zone.snapshots.pop(f"channel:{channel}", None)
+        zone.known_at[f"channel:{channel}"] = zone.recover_until
     return {"version": zone.version, "applied": True, "digest": zone.digest}
+
+
+def with_earlier(zone: Zone, fields: Fields) -> Fields:
+    """A new policy, with how long calls of the policies before it may still claim."""
+    replaced_at = zone.policy.zone.get("replaced_at")
+    spans = [zone.policy.ms("claim_max"), int(fields["zone"].get("claim_before") or 0)]
+    if replaced_at is None or zone.now - replaced_at <= zone.policy.ms("claim_before"):
+        spans.append(zone.policy.ms("claim_before"))
+    noted = {"claim_before": max(spans), "replaced_at": zone.now}
+    return fields | {"zone": fields["zone"] | noted}

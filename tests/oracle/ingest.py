@@ -117,9 +117,9 @@ def compiled(
 
 def known_from(zone: Zone, pool: str) -> int | None:
     """A pool that starts to be fed while occupied does not know since when each call shows."""
-    if kind(pool) == "channel" or not holders(zone, pool):
-        return None
-    return zone.now + zone.claim_max()
+    if kind(pool) == "channel":
+        return zone.known_at.get(pool)
+    return zone.now + zone.claim_max() if holders(zone, pool) else None
 
 
 def with_best(zone: Zone, last: Snapshot, new: Snapshot) -> Snapshot:

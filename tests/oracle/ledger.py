@@ -42,6 +42,11 @@ class OracleLedger:
         serve(self.zone)
         return {"now": self.zone.now, "results": [VERBS[op["op"]](self.zone, op) for op in ops]}
 
+    def lose_all(self) -> None:
+        """Nothing is left but the policy, as replicas remember it."""
+        lost = self.zone
+        self.zone = Zone(policy=lost.policy, digest=lost.digest, rules=lost.rules)
+
     def copy(self) -> "OracleLedger":
         """An independent copy. Everything inside the dicts is frozen."""
         twin = OracleLedger.__new__(OracleLedger)

@@ -100,6 +100,10 @@ class Policy:
         """The channels whose ceiling comes from snapshots."""
         return list(self.zone.get("fed") or [])
 
+    def source(self) -> str | None:
+        """Who takes the photographs."""
+        return self.zone.get("source")
+
     def taken_by(self, channel: str) -> list[str]:
         """The channels that one call of `channel` occupies."""
         return (self.zone.get("takes") or {}).get(channel) or [channel]

@@ -25,6 +25,7 @@ class Rules:
     kept_ends_lower: bool = True
     kept_expiry_lowers: bool = True
     recovers: bool = True
+    earlier_policies_claim: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,8 @@ class Zone:
     adaptive: dict[str, int] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
     held_for: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # channel pool that a policy made fed -> when all calls of before are visible
+    known_at: dict[str, int] = field(default_factory=dict)
     # pool, or `zone` -> since when
     paused: dict[str, int] = field(default_factory=dict)
     lease_holder: str | None = None
@@ -197,5 +200,6 @@ class Zone:
         return Zone(**{k: dict(v) if isinstance(v, dict) else v for k, v in values.items()})
 
     def claim_max(self) -> int:
-        """The longest time in ms from any grant to its port being taken."""
-        return self.policy.ms("claim_max")
+        """The longest time in ms from any grant, by any policy, to its port being taken."""
+        before = self.policy.ms("claim_before") if self.rules.earlier_policies_claim else 0
+        return max(self.policy.ms("claim_max"), before)
