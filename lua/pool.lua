@@ -74,6 +74,11 @@ function pools.is_whole_mpp(name)
   return string.match(name, '^mpp:[^:]+$') ~= nil
 end
 
+-- Rules of what policy does not name any more: none. But an MPP that it does not name has no ports.
+local function unnamed(name, kind)
+  return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {}
+end
+
 local function forget_snapshot(p)
   for _, field in ipairs(SNAPSHOT) do p[field] = nil end
 end
@@ -84,7 +89,7 @@ function pools.get(name)
   local text = ahead[name]
   if text == nil then text = call('HGET', POOLS, name) end
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
-  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or {}, rules ~= nil, wildcard
+  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or unnamed(name, kind), rules ~= nil, wildcard
   p.pend, p.tat = PEND .. name, tonumber(p.tat)
   -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
   p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'

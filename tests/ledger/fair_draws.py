@@ -131,7 +131,7 @@ class FairDraws:
     def another_policy(self, now: int) -> Op:
         """All rules anew, or what is live once more."""
         self.policies += self.rng.random() < 0.8 or not self.policies
-        is_fed, has_mpps = self._still(bool(self.fed)), bool(self.mpps)
+        is_fed, has_mpps = self._still(bool(self.fed)), self._still(bool(self.mpps))
         fields = policy(self.rng, is_fed, has_mpps, self.rng.choice([200, 200, 0, 900]))
         self.fed, self.mpps = fields["zone"]["fed"], fields["zone"]["mpps"]
         digest = f"another {self.policies}"

@@ -79,7 +79,7 @@ def campaign(rng: Random) -> Fields:
 
 
 def policy(rng: Random, is_fed: bool, has_mpps: bool, claim_within: int = 200) -> Fields:
-    """A compiled policy. Whether there are MPPs must not change later."""
+    """A compiled policy."""
     fields: Fields = {f"campaign:{name}": campaign(rng) for name in CAMPAIGNS}
     fields["campaign:*"] = campaign(rng) | {"guarantee": 0}
     fields["trunk:x"] = counted(rng, [None, 2, 4, 6])

@@ -83,6 +83,7 @@ MUTATIONS = (
     Mutation("a new feed asks the newest policy", "now + zone.claim_longest or 0", "now + zone.claim_max or 0"),
     Mutation("a channel's feed knows all calls at once", "pools.feed_anew(p, meta.recover_until)", "pools.feed_anew(p, 0)"),
     Mutation("an old feed is believed", "for _, p in ipairs(new) do pools.feed_anew(p, meta.recover_until) end", ""),
+    Mutation("an MPP out of policy is endless", "not pools.is_whole_mpp(name) and { limit = 0 } or {}", "{}"),
     Mutation("credit across a step back", "r.granted_at <= (meta.stepped or 0) or", ""),
 )  # fmt: skip
 

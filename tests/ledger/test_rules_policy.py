@@ -103,3 +103,12 @@ def test_a_longer_policy_is_waited_for_from_its_beginning():
     zone = RuleZone().ready(sip=1, h323=0)
     zone.replace(policy(SLOW)).lose_all()
     assert first_grant_ms(zone) > SLOW_MS
+
+
+def test_an_mpp_that_policy_names_no_longer_has_no_ports():
+    mpps = {"mpps": ["m"], "mpp_total": 3}
+    zone = RuleZone(policy(mpps, mpp__m__sip={"limit": 3})).ready()
+    zone.grant(mpp="m")
+    zone.replace(policy())
+    pool = zone.pool("mpp:m:sip")
+    assert (pool["in_use"], pool["capacity"], pool["limit"]) == (1, 0, 0)
