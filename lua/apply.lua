@@ -25,14 +25,21 @@ local function tick()
   if back > 0 then meta.stepped = now end
 end
 
+-- Another server than the one that wrote last: started since, or promoted since. The latter may be the very
+-- same process, which followed another one meanwhile and by that lost what it wrote last.
+local function is_another_server()
+  local clock, was = need('clock'), meta.heir_of
+  local run_id, heir_of = clock.run_id(), clock.heir_of()
+  local is_another = meta.run_id ~= run_id or (was ~= nil and heir_of ~= '' and heir_of ~= was)
+  meta.run_id = run_id
+  if heir_of ~= '' or not was then meta.heir_of = heir_of end
+  return is_another
+end
+
 -- Another server, or a long silence: what happened meanwhile is known to nobody.
 local function notice_loss()
-  local run_id = need('clock').run_id()
   local silent = #zone.fed > 0 and now - meta.called > zone.max_age
-  if meta.run_id ~= run_id or silent then
-    meta.run_id = run_id
-    begin_recovery()
-  end
+  if is_another_server() or silent then begin_recovery() end
   meta.called = now
 end
 

@@ -13,4 +13,10 @@ function clock.run_id()
   return string.match(call('INFO', 'server'), 'run_id:(%w+)')
 end
 
+-- -> the history of which this server is the promoted heir: another with every promotion, '' if there was none.
+-- (master_replid itself also changes when a first replica comes, or none was there for an hour.)
+function clock.heir_of()
+  return string.match(call('INFO', 'replication'), 'master_replid2:0*(%w*)') or ''
+end
+
 return clock

@@ -1,4 +1,4 @@
--- clock_test.lua: the clock of the tests: time in us at <zone>:clock, run_id at <zone>:run.
+-- clock_test.lua: the clock of the tests: time in us at <zone>:clock, run_id at <zone>:run. No server is promoted.
 -- Redis in memory, which some tests run on, lacks this one function: any slot does there.
 if not redis.sha1hex then redis.sha1hex = function() return '000000' end end
 
@@ -10,6 +10,10 @@ end
 
 function clock.run_id()
   return call('GET', ZONE .. ':run')
+end
+
+function clock.heir_of()
+  return ''
 end
 
 return clock

@@ -9,7 +9,7 @@
 --                        offset, last     clock: ms added to TIME; TIME when last read
 --                        stepped          zone time at which TIME last stepped back
 --                        called           zone time of the last call
---                        run_id           the server that last wrote this zone
+--                        run_id, heir_of  the server that last wrote this zone (clock.lua)
 --                        recovered_from, recover_until   the last recovery
 --                        holder, token, lease_until      who polls the platform
 --                        wanted           a denial waits for a newer snapshot

@@ -153,6 +153,7 @@ async def test_it_is_a_clean_503_and_over_when_its_cause_is(
     with contextmanager(trouble)(own_redis), pytest.raises(Unavailable, match=says) as caught:
         await ledger.admit("East", ask(2))
     assert caught.value.retry_after_s > 0
+    await insist(lambda: recovered(ledger))  # who was a replica may have lost something
     assert (await insist(lambda: ledger.admit("East", ask(2))))["granted"] == 1
     assert (await in_use(ledger))["channel:sip"] == 2
 

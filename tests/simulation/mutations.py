@@ -87,7 +87,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="no recovery after a loss",
-        old="if meta.run_id ~= run_id or silent then",
+        old="if is_another_server() or silent then",
         new="if false then",
         scenario=FLUSH,
         seed=1,
