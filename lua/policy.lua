@@ -1,7 +1,7 @@
 -- policy.lua: the live policy: stored compiled, replaced whole, read by every decision.
 --
 -- policy:      mode, expected? (version, for put), known? (version that the asker saw), version? (for
---              restore), digest, fields, source
+--              restore), digest, fields, source, offer? (a secret, for a zone without one)
 --   file     applies content that was never applied to this zone before
 --   apply    applies always
 --   put      applies if the live version is the expected one
@@ -38,7 +38,7 @@ local function replace(op, version, applied)
   while #applied > APPLIED_MAX do table.remove(applied, 1) end
   op.fields.zone.version = version
   local paused = op.paused or call('HGET', POLICY, 'paused') or '{}'
-  local secret = op.secret or call('HGET', POLICY, 'secret')
+  local secret = op.secret or call('HGET', POLICY, 'secret') or op.offer
   call('DEL', POLICY)
   if secret then call('HSET', POLICY, 'secret', secret) end
   for name, rules in pairs(op.fields) do call('HSET', POLICY, name, encode(rules)) end

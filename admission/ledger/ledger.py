@@ -5,7 +5,6 @@ its faults become exceptions.
 """
 
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +22,6 @@ from admission.model import Answer, IngestAnswer, Lease, Snapshot
 
 log = logging.getLogger(__name__)
 
-SECRET_BYTES: Final = 32
 CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
 
 
@@ -200,7 +198,7 @@ class Ledger:
         return answers.audited(zone, now, result)
 
     async def secret(self, zone: str, *, anew: bool = False) -> bytes:
-        """What all replicas sign the zone's `report_url`s with; made by whoever needs it first.
+        """What all replicas sign the zone's `report_url`s with; made with its first policy.
 
         Args:
             anew: ask Redis, though this replica remembers one: another may have made its own after
@@ -209,8 +207,7 @@ class Ledger:
         remembered = self._memory.newest(zone)
         if remembered and remembered.secret and not anew:
             return remembered.secret.encode()
-        offer = secrets.token_urlsafe(SECRET_BYTES)
-        _, result = await self._perform(zone, {"op": "secret", "offer": offer})
+        _, result = await self._perform(zone, {"op": "secret", "offer": operations.new_secret()})
         self._memory.keep_secret(zone, result["secret"])
         return str(result["secret"]).encode()
 

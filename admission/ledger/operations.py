@@ -1,6 +1,7 @@
 """Operations of the script whose fields come from values of the house (lua/README.md)."""
 
 import json
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from admission.ledger.group import UNITS_MAX
 from admission.ledger.memory import StoredPolicy
 from admission.model import Snapshot
 
+SECRET_BYTES: Final = 32
 RESTORED_BY: Final = "a replica, after a loss"  # in the audit
 
 
@@ -20,7 +22,13 @@ def policy(one: StoredPolicy, mode: str) -> dict[str, Any]:
         "digest": one.digest,
         "fields": one.fields,
         "source": one.source,
+        "offer": new_secret(),
     }
+
+
+def new_secret() -> str:
+    """What a zone without a secret may have."""
+    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def restore(remembered: StoredPolicy) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import redis
 from admission import errors
 from admission.ledger.connection import open_connection
 from admission.ledger.keys import zone_keys
-from admission.ledger.ledger import SECRET_BYTES, Ledger, Statistics
+from admission.ledger.ledger import Ledger, Statistics
 from admission.ledger.memory import PolicyMemory, StoredPolicy
-from admission.ledger.operations import RESTORED_BY
+from admission.ledger.operations import RESTORED_BY, SECRET_BYTES
 from admission.settings import RedisSettings
 from tests.ledger.test_ledger import ask, recovered, stored
 
@@ -148,6 +148,17 @@ async def test_a_loss_before_the_first_link_leaves_no_empty_secret(
     await one.ledger.now("East")
 
     assert len(await one.ledger.secret("East")) >= SECRET_BYTES
+
+
+async def test_a_replica_that_signed_nothing_yet_brings_the_secret_back(
+    one: Replica, two: Replica, redis_sync: redis.Redis
+) -> None:
+    secret = await one.ledger.secret("East")
+    redis_sync.flushall()
+    await two.ledger.now("East")
+
+    assert await two.ledger.secret("East") == secret
+    assert await two.ledger.secret("East", anew=True) == secret
 
 
 async def test_that_a_replica_restored_it_is_in_the_audit(
