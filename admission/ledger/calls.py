@@ -13,6 +13,7 @@ from admission.ledger.connection import RedisConnection
 from admission.ledger.faults import OutOfReach
 from admission.ledger.keys import bell, zone_keys
 from admission.ledger.scripts import Script
+from admission.ledger.steps import ClockSteps
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class ScriptCalls:
         self._prefix = connection.settings.key_prefix
         self._bell = bell(self._prefix)
         self._circuits = Circuits(self._probe)
+        self._steps = ClockSteps()
 
     def check(self, zone: str) -> None:
         """Return if that zone's Redis is worth a call. Raises: Unavailable: it is out of reach."""
@@ -52,9 +54,11 @@ class ScriptCalls:
 
         Raises: Unavailable; AdmissionError: the script failed.
         """
-        started = time.perf_counter()
+        started, sent = time.perf_counter(), self._steps.sending()
         try:
             raw = await self.evaluate(zone, ops, waited_s)
+            reply = dict(from_json(raw))
+            await self._watch_clock(zone, reply["now"], sent)
         except OutOfReach as fault:
             self._circuit(zone).open(fault)
             raise
@@ -64,7 +68,16 @@ class ScriptCalls:
             log.exception("ledger %s: the script failed", zone)
             raise
         self._on_call(time.perf_counter() - started)
-        return dict(from_json(raw))
+        return reply
+
+    async def _watch_clock(self, zone: str, now: int, sent: float) -> None:
+        """Nobody gets a time of a clock that has stepped ahead before the zone recovers from it."""
+        if not now:  # no time, but an error of the whole call
+            return
+        if self._steps.stepped(zone, now, sent):
+            log.warning("zone %s: the clock of Redis stepped ahead; the zone recovers", zone)
+            await self.evaluate(zone, [{"op": "stepped"}])
+        self._steps.note(zone, now, sent)
 
     async def evaluate(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> bytes:
         """One call, whatever the circuit says; the reply is JSON."""

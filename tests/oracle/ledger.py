@@ -82,6 +82,12 @@ def recover(zone: Zone, run_id: str, idle_ms: int) -> None:
         zone.begin_recovery()
 
 
+def stepped(zone: Zone, _op: dict[str, Any]) -> dict[str, Any]:
+    """Somebody's own clock says that this one stepped ahead."""
+    zone.begin_recovery()
+    return {}
+
+
 VERBS: dict[str, Callable[[Zone, dict[str, Any]], dict[str, Any]]] = {
     "admit": admit,
     "launched": report,
@@ -93,6 +99,7 @@ VERBS: dict[str, Callable[[Zone, dict[str, Any]], dict[str, Any]]] = {
     "list": listed,
     "status": status,
     "limit": set_limit,
+    "stepped": stepped,
     "pause": pause,
     "policy": replace_policy,
     "time": lambda zone, op: {},

@@ -1,0 +1,105 @@
+"""A zone's clock that steps ahead is noticed by a replica, before anybody is told its time."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis
+
+from admission.errors import Unavailable
+from admission.ledger.keys import zone_keys
+from admission.ledger.ledger import Ledger
+from admission.ledger.steps import SLACK_MS, ClockSteps
+from tests.ledger.test_ledger import open_ledger
+
+SENT_S, NOW_MS = 1000.0, 1_790_000_000_000
+STATS = zone_keys("adm", "East")[6]
+
+
+class Stopwatch:
+    """A process' own clock, in the hands of a test."""
+
+    def __init__(self) -> None:
+        self.s = SENT_S
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "ahead_ms", "stepped"),
+    [
+        (0.0, 0, False),
+        (0.0, SLACK_MS, False),
+        (0.0, SLACK_MS + 1, True),
+        (5.0, 5000, False),
+        (5.0, 5002 + SLACK_MS, False),  # clocks drift
+        (5.0, 5003 + SLACK_MS, True),
+        (5.0, 10_000, True),
+        (5.0, 3, False),  # a slow reply
+        (5.0, -60_000, False),  # another server, whose clock is behind
+    ],
+)
+def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, stepped: bool) -> None:
+    ours = Stopwatch()
+    steps = ClockSteps(ours)
+    steps.note("East", NOW_MS, steps.sending())
+    ours.s += passed_s
+    assert steps.stepped("East", NOW_MS + ahead_ms, ours.s) is stepped
+    assert not steps.stepped("West", NOW_MS + ahead_ms, ours.s), "nothing is known of it"
+
+
+def test_what_was_not_noted_is_found_again() -> None:
+    steps = ClockSteps(Stopwatch())
+    steps.note("East", NOW_MS, SENT_S)
+    for _ in range(2):
+        assert steps.stepped("East", NOW_MS + 5000, SENT_S)
+    steps.note("East", NOW_MS + 5000, SENT_S)
+    assert not steps.stepped("East", NOW_MS + 5001, SENT_S)
+
+
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    connection, ledger = await open_ledger(redis_url)
+    yield ledger
+    await ledger.close()
+    await connection.close()
+
+
+def recoveries(client: redis.Redis) -> int:
+    return int(client.hget(STATS, "recovery") or 0)  # type: ignore[arg-type]
+
+
+async def test_the_zone_recovers_once_from_a_step_ahead(
+    ledger: Ledger, redis_sync: redis.Redis
+) -> None:
+    ledger._calls._steps = ClockSteps(ours := Stopwatch())
+    await ledger.now("East")
+    before = recoveries(redis_sync)
+    ours.s -= 5.0  # the zone's clock, as seen from ours, is 5 s ahead of what it was
+    await ledger.now("East")
+    assert recoveries(redis_sync) == before + 1
+    await ledger.now("East")
+    assert recoveries(redis_sync) == before + 1
+
+
+async def test_nobody_is_told_the_time_before_the_recovery_has_begun(
+    ledger: Ledger, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ledger._calls.evaluate
+
+    async def cut(zone: str, ops: list[dict[str, Any]], waited_s: float = 0.0) -> bytes:
+        if ops[0]["op"] == "stepped":
+            raise Unavailable("Redis went away")
+        return await real(zone, ops, waited_s)
+
+    ledger._calls._steps = ClockSteps(ours := Stopwatch())
+    await ledger.now("East")
+    before = recoveries(redis_sync)
+    ours.s -= 5.0
+    with monkeypatch.context() as broken:
+        broken.setattr(ledger._calls, "evaluate", cut)
+        with pytest.raises(Unavailable):
+            await ledger.now("East")
+    await ledger.now("East")
+    assert recoveries(redis_sync) == before + 1
