@@ -6,11 +6,14 @@ other.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from admission.errors import Unavailable
+from admission.errors import AdmissionError, Unavailable
+
+log = logging.getLogger(__name__)
 
 UNITS_MAX: Final = 1000  # reservations and reports that one script call may touch
 HALF_FROM: Final = 16  # so many entries that find a lane idle go in two calls
@@ -167,6 +170,8 @@ class GroupCommit:
             self._fail(takers, exc)
             if not isinstance(exc, Exception):
                 raise
+            if not isinstance(exc, AdmissionError):
+                log.exception("ledger %s: a call of %d operations failed", zone, len(ops))
 
     @staticmethod
     def _hand_out(results: list[Any], takers: list[Taker]) -> None:

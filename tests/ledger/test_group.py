@@ -219,7 +219,9 @@ async def test_a_hook_that_raises_fails_its_call_and_no_other():
     assert await commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)]) == [10, 20]
 
 
-async def test_results_that_do_not_fit_fail_their_call_and_no_other():
+async def test_results_that_do_not_fit_fail_their_call_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+):
     async def send(_zone: str, ops: list[dict[str, Any]]) -> list[Any]:
         return [op["n"] for op in ops if op["n"] > 0]
 
@@ -227,6 +229,7 @@ async def test_results_that_do_not_fit_fail_their_call_and_no_other():
     with pytest.raises(IndexError):
         await commit.submit("East", {"n": 0})
     assert await commit.submit("East", {"n": 1}) == 1
+    assert "a call of 1 operations failed" in caplog.text
 
 
 async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypatch):

@@ -235,3 +235,24 @@ async def test_a_redis_that_is_gone_is_unavailable_with_a_time_to_ask_again(own_
     assert answer["reason"] == "recovering"
     await ledger.close()
     await connection.close()
+
+
+async def test_of_a_batch_in_two_calls_the_answered_one_counts_though_the_other_failed(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    connection, ledger = await open_ledger(redis_url, capacity={"sip": 2000}, campaigns={"*": {}})
+    real, calls = ledger._calls.apply, 0
+
+    async def second_fails(zone: str, ops: list[dict[str, Any]], waited_s: float = 0.0) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise errors.Unavailable("nobody there")
+        return await real(zone, ops, waited_s)
+
+    monkeypatch.setattr(ledger._calls, "apply", second_fails)
+    told = await ledger.admit_all("East", [ask(n, count=10) for n in range(200)])
+    kinds = [type(one) is errors.Unavailable or one["granted"] for one in told]  # type: ignore[index]
+    assert kinds == [10] * 100 + [True] * 100
+    await ledger.close()
+    await connection.close()
