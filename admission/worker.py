@@ -5,6 +5,7 @@ It lives no longer than its parent: its standard input ends when the parent does
 
 import asyncio
 import os
+import select
 import shutil
 import sys
 
@@ -38,9 +39,14 @@ async def work(plan: Plan) -> None:
         )
 
 
+def _is_orphan() -> bool:
+    """Whether the parent is gone. The system ends its pipes before it gives its children away."""
+    is_readable, _, _ = select.select([sys.stdin], [], [], 0)
+    return bool(is_readable) and not os.read(sys.stdin.fileno(), 1)
+
+
 def main() -> int:
     """Read the plan and work; the exit code is returned."""
-    parent = os.getppid()
     plan = Plan.decode(sys.stdin.readline())
     try:
         uvloop.run(work(plan))
@@ -48,7 +54,7 @@ def main() -> int:
         print(f"admission: {describe_errors(fault)}", file=sys.stderr)
         return USAGE
     finally:
-        if os.getppid() != parent:  # who would have removed it
+        if _is_orphan():  # else the parent removes it
             shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
     return 0
 
