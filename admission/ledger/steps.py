@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 DRIFT: Final = 2000  # clocks are trusted to one part in this many, as in lua/prelude.lua
-SLACK_MS: Final = 100  # less than any launch takes to claim its port
+SLACK_MS: Final = 100  # smaller steps are not told from the pace of two clocks
 
 
 class Seen(NamedTuple):
