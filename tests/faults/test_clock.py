@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -13,6 +13,7 @@ import admission.composition
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
+from admission.tasks import end_all
 from tests.faults.outside import Platform, polling, scene
 
 pytestmark = pytest.mark.faults
@@ -39,9 +40,7 @@ class Clock:
         try:
             yield
         finally:
-            ticking.cancel()
-            with suppress(asyncio.CancelledError):
-                await ticking
+            await end_all(ticking)  # its client may swallow a cancellation
             await self._client.aclose()
 
     async def _tick(self) -> None:
