@@ -14,7 +14,7 @@
     ├── Unavailable           503    ours: the store, the schema, shutting down
     ├── SourceError                  upstream's: the platform did not give a snapshot
     └── ConfigError                  the operator's: at start, never over HTTP
-        └── InvalidSettings          with every error and its place (config.py)
+        └── InvalidSettings          with every error and its place (config/load.py)
 
 A denial is not here: it is an answer.
 """

@@ -22,10 +22,10 @@ from typing import Any
 import redis
 import uvloop
 
+from admission.config.settings import RedisSettings
 from admission.ledger import scripts
-from admission.ledger.connection import connect
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import connect
 from benchmarks import svg
 from benchmarks.report import Report, machine, machine_line, spread, table
 from benchmarks.zone import STORE, Zone, recovered

@@ -8,9 +8,10 @@ from typing import Any
 
 import redis
 
-from admission.ledger import replies, scripts
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, parse_policy, policy_json
+from admission.ledger import results, scripts
 from admission.ledger.keys import zone_keys
-from admission.policy import compile_policy, digest, parse_policy, policy_json
 
 PORTS = 1_000_000
 POLICY: dict[str, Any] = {
@@ -59,7 +60,7 @@ class Zone:
         """Apply operations; the results."""
         ops = list(ops)
         text = self.client.evalsha(self._script.sha, len(self.keys), *self._arguments(ops))
-        answer = replies.whole(ops, text)
+        answer = results.whole(ops, text)
         assert "error" not in answer, answer
         return answer
 

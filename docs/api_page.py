@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from admission import __version__
-from admission.http.openapi import describe
+from admission.http.openapi.document import describe
 from admission.http.routes import routes
 
 JSON = "application/json"

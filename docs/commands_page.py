@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Iterator
 
-from admission.cli import command_line
-from admission.cli_help import EXIT_CODES
+from admission.cli.common import EXIT_CODES
+from admission.cli.main import command_line
 
 TOP = f"""\
 # Command line

@@ -10,21 +10,21 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from admission.config_environ import variable
-from admission.config_tables import SERVICE_TABLES
-from admission.explain import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, SHA256
-from admission.model import NAME, POOL
-from admission.policy_parts import (
+from admission.config.environment import variable
+from admission.config.settings import TokenSettings
+from admission.config.sources.huawei import AgentSettings, SignInSettings
+from admission.config.sources.registry import SOURCE_TYPES
+from admission.config.tables import SERVICE_TABLES
+from admission.domain.policy.parts import (
     ApplicationPolicy,
     BreakerPolicy,
     CampaignPolicy,
     MppPolicy,
     PoolPolicy,
 )
-from admission.policy_zone import ZonePolicy
-from admission.settings import TokenSettings
-from admission.settings_huawei import AgentSettings, SignInSettings
-from admission.settings_sources import SOURCE_TYPES
+from admission.domain.policy.zone import ZonePolicy
+from admission.domain.types import NAME, POOL
+from admission.domain.validation import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, SHA256
 
 NOBODY = "null"
 WORDS = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from admission.telemetry import Telemetry
-from admission.telemetry_zones import METRICS, UP
+from admission.telemetry.metrics import Telemetry
+from admission.telemetry.zone_metrics import METRICS, UP
 
 TOP = """\
 # Metrics

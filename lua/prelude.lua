@@ -2,7 +2,7 @@
 --
 -- The script is this prelude, then every other file as a module: a function that need(name) runs
 -- when it is first wanted in a call, so that a call pays for what it uses (a closure costs 0.3 us);
--- then apply.lua, which runs. Signature and every operation: lua/README.md.
+-- then main.lua, which runs. Signature and every operation: lua/README.md.
 --
 -- Schema 1
 --   KEYS[1] zone   hash  schema = number of this schema; meta = JSON object:
@@ -15,19 +15,19 @@
 --                        wanted           a denial waits for a newer snapshot
 --                        asked            zone time of the last admit
 --                        foreign          estimated foreign use of the MPPs' ports
---                        waiters, arrivals, beats, held_back   who waits (queue.lua)
---   KEYS[2] res    hash  id -> record (record.lua)
---   KEYS[3] req    hash  campaign/request_id -> what was granted (asked.lua)
---   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (due.lua); "pool NAME"
---   KEYS[5] pools  hash  pool -> in_use and snapshot state (pool.lua)
---   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, paused, secret (policy.lua)
+--                        waiters, arrivals, beats, held_back   who waits (state/wait_queue.lua)
+--   KEYS[2] res    hash  id -> record (state/reservation.lua)
+--   KEYS[3] req    hash  campaign/request_id -> what was granted (state/idempotency.lua)
+--   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (effects/expiry.lua); "pool NAME"
+--   KEYS[5] pools  hash  pool -> in_use and snapshot state (state/pool.lua)
+--   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, paused, secret (commands/policy.lua)
 --   KEYS[7] stats  hash  counters
---   KEYS[8] shares hash  "pool campaign" -> its reservations there (share.lua)
---   KEYS[9] hungry prefix of what hungry.lua keeps
+--   KEYS[8] shares hash  "pool campaign" -> its reservations there (rules/shares.lua)
+--   KEYS[9] hungry prefix of what state/contention.lua keeps
 --   KEYS[10] pend  prefix; pend..pool = zset of reservations that the pool's newest snapshot may
 --                        not contain yet: id, score = visible_by
---   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: who waits (queue.lua)
---   KEYS[14] audit stream  what was done by hand, and by whom (audit.lua)
+--   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: who waits (state/wait_queue.lua)
+--   KEYS[14] audit stream  what was done by hand, and by whom (state/audit_log.lua)
 
 local SCHEMA = 1
 local ZONE, RES, REQ, DUE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -160,7 +160,7 @@ local function ring(what, ...)
   if BELL then call('PUBLISH', BELL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
 end
 
--- Is a request kept open somewhere until there is room? (wait.lua)
+-- Is a request kept open somewhere until there is room? (commands/wait.lua)
 local function is_waited_for()
   return meta ~= nil and (meta.waiters or 0) > 0
 end
@@ -189,7 +189,7 @@ local function load_policy()
   if not got[1] then return false end
   zone = decode(got[1])
   zone.paused = got[2] and decode(got[2]) or {}
-  -- Calls that an earlier policy let go may claim later than this one's (policy.lua).
+  -- Calls that an earlier policy let go may claim later than this one's (commands/policy.lua).
   zone.claim_longest = max(zone.claim_max, zone.claim_before or 0)
   zone.is_channel, zone.is_fed, zone.is_mpp = set_of(zone.channels), set_of(zone.fed), set_of(zone.mpps)
   return true

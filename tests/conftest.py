@@ -53,7 +53,7 @@ def patient_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
 
     tests/faults, which measures how long requests take, has the real limit.
     """
-    monkeypatch.setattr("admission.ledger.connection.DEADLINE_PART", 20.0)
+    monkeypatch.setattr("admission.ledger.store.connection.DEADLINE_PART", 20.0)
 
 
 @pytest.fixture

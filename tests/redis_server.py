@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import redis
 
-from admission.ledger.binary import find_server
+from admission.ledger.store.embedded.binary import find_server
 
 START_S = 60.0
 POLL_S = 0.002

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admission.assignments import merge_patch
+from admission.cli.assignments import merge_patch
 from admission.errors import ConfigError
 
 

@@ -14,19 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from admission.config import (
+from admission.config.errors import InvalidSettings, SettingError, describe_errors
+from admission.config.load import (
     DEMO_SOURCE,
-    InvalidSettings,
-    SettingError,
     demo_settings,
     demo_text,
-    describe_errors,
     load_settings,
     parse_settings,
 )
+from admission.config.settings import RedisSettings, Settings, is_loopback
+from admission.domain.policy.compile import compile_policy
 from admission.errors import ConfigError
-from admission.policy import compile_policy
-from admission.settings import RedisSettings, Settings, is_loopback
 
 EXAMPLE = Path(__file__).parent / "files" / "example.toml"
 SECRETS = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from admission.logs import configure_logging, decisions, log_decision
-from admission.settings import LogSettings
+from admission.config.settings import LogSettings
+from admission.telemetry.logs import configure_logging, decisions, log_decision
 
 GRANT: dict[str, Any] = {
     "decision": "grant",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admission.merge_patch import merged
+from admission.domain.policy.merge_patch import merged
 
 
 @pytest.mark.parametrize(

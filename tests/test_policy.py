@@ -9,10 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, from_json, parse_policy, policy_json
+from admission.domain.policy.parts import (
+    CHANNELS_MAX,
+    PORTS_MAX,
+    RATE_MIN,
+    CampaignPolicy,
+    PoolPolicy,
+)
+from admission.domain.policy.zone import ZonePolicy
 from admission.errors import Invalid
-from admission.policy import compile_policy, digest, from_json, parse_policy, policy_json
-from admission.policy_parts import CHANNELS_MAX, PORTS_MAX, RATE_MIN, CampaignPolicy, PoolPolicy
-from admission.policy_zone import ZonePolicy
 
 SMALL: dict[str, Any] = {"source": "epm", "channels": ["sip", "h323"]}
 EXPIRY = "an expiry while pending would free a port that is taken"

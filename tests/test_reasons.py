@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from admission.domain.outcomes import Reason
 from admission.http.app import create_app
-from admission.http.keys import DESCRIPTION
-from admission.ledger.scripts import MODULES, folder
-from admission.model import Reason
+from admission.http.openapi.description import DESCRIPTION
+from admission.ledger.scripts import MODULES, folder, read_module
 from tests.http.house import FakeDecider
 from tests.oracle.decide import ENDED_BY_SNAPSHOT
 from tests.oracle.fairness import MAKES_HUNGRY
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reasons.md"
 
 
 def lua_reasons() -> list[str]:
-    prelude = (folder() / "prelude.lua").read_text(encoding="utf-8")
+    prelude = read_module("prelude")
     found = re.search(r"local REASONS = \{(.*?)\}", prelude, re.DOTALL)
     assert found
     return re.findall(r"'(\w+)'", found[1])
@@ -27,13 +27,13 @@ def test_the_script_checks_them_in_this_order() -> None:
 
 
 def test_the_script_has_a_check_for_each() -> None:
-    checks = (folder() / "checks.lua").read_text(encoding="utf-8")
+    checks = read_module("rules/checks")
     defined = re.findall(r"^(?:function )?checks\.(\w+)\b(?:\(| =)", checks, re.MULTILINE)
     assert sorted(set(defined) - {"run"}) == sorted(REASONS)
 
 
 def test_the_script_gives_no_other() -> None:
-    texts = [(folder() / f"{name}.lua").read_text("utf-8") for name in MODULES]
+    texts = [read_module(name) for name in MODULES]
     given = {one for text in texts for one in re.findall(r"\breason = '(\w+)'", text)}
     assert given <= set(REASONS)
 
@@ -46,15 +46,15 @@ def test_the_protocol_explains_each_in_this_order() -> None:
 
 
 def lua_set(module: str, name: str) -> set[str]:
-    text = (folder() / f"{module}.lua").read_text(encoding="utf-8")
+    text = read_module(module)
     found = re.search(rf"local {name} = set_of\(\{{(.*?)\}}\)", text, re.DOTALL)
     assert found
     return set(re.findall(r"'(\w+)'", found[1]))
 
 
 def test_the_oracle_counts_each_as_the_script_does() -> None:
-    assert lua_set("admit", "ENDED_BY_SNAPSHOT") == set(ENDED_BY_SNAPSHOT)
-    assert lua_set("hunger", "MAKES_HUNGRY") == set(MAKES_HUNGRY)
+    assert lua_set("commands/admit", "ENDED_BY_SNAPSHOT") == set(ENDED_BY_SNAPSHOT)
+    assert lua_set("rules/fair_share", "MAKES_HUNGRY") == set(MAKES_HUNGRY)
 
 
 def test_the_description_of_the_api_has_the_same() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from admission import redis_url
-from admission.redis_url import Host
+from admission.config import redis_url
+from admission.config.redis_url import Host
 
 
 @pytest.mark.parametrize(

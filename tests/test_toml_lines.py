@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admission.explain import Place
-from admission.toml_lines import key_lines, line_of
+from admission.config.toml_lines import key_lines, line_of
+from admission.domain.validation import Place
 
 TEXT = '''# a comment
 top = 1

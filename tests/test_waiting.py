@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from admission.domain.types import Answer
 from admission.errors import AdmissionError, NotFound, Unavailable
-from admission.model import Answer
-from admission.waiting import Waiting
-from admission.waiting_lines import Lines, Waiter
+from admission.service.waiting.coordinator import Waiting
+from admission.service.waiting.queue import Lines, Waiter
 
 Op = dict[str, Any]
 LONG_MS = 30_000

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from admission.http.dashboard import dashboard_files
+from admission.http.dashboard.handlers import dashboard_files
 from admission.ledger.scripts import load
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ def test_scripts_and_dashboard_in_the_wheel_are_those_of_the_checkout(tmp_path: 
     zipfile.ZipFile(wheel).extractall(unpacked)
 
     ask = (
-        "import admission, admission.ledger.scripts as s, admission.http.dashboard as d;"
+        "import admission, admission.ledger.scripts as s, admission.http.dashboard.handlers as d;"
         "print(admission.__file__, s.load().sha, *d.dashboard_files())"
     )
     found = subprocess.check_output(

@@ -4,21 +4,13 @@ Nothing here knows how a decision is made; it speaks api.md. `admission.client.p
 Experience Portal what was granted here.
 """
 
-from admission.client.answers import (
-    Denied,
-    Granted,
-    Listed,
-    Reported,
-    Reservation,
-    Snapshot,
-    Verdict,
-)
+from admission.client.answers import Denied, Listed, Reported, Reservation, Snapshot, Verdict
 from admission.client.blocking import BlockingClient, BlockingGrant
 from admission.client.client import AdmissionClient, AskOptions
-from admission.client.faults import NotAdmitted
-from admission.client.grant import Grant
+from admission.client.errors import NotAdmitted
+from admission.client.grant import Grant, Granted
+from admission.domain.outcomes import Outcome, Reason
 from admission.errors import AdmissionError, CallerError, Unavailable
-from admission.model import Outcome, Reason
 
 __all__ = [
     "AdmissionClient",

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from admission.domain.outcomes import Reason
 from admission.errors import Unavailable
-from admission.model import Reason
 
 if TYPE_CHECKING:
-    from admission.client.grant import Grant
+    pass
 
 Body = Mapping[str, Any]
+
 _REASONS: Final = frozenset(Reason)
 
 
@@ -99,26 +100,6 @@ class Denied(_Answer):
         where = f" at {self.pool}" if self.pool else ""
         use = f" ({self.in_use} of {self.limit} in use)" if self.limit is not None else ""
         return f"{self.reason or 'denied'}{where}{use}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted(_Answer):
-    """It may launch. `admitted` is True.
-
-    Args:
-        granted: launches; fewer than were asked for where `reason` says why.
-        launch_within_ms: counted from when the request was sent.
-        grants: one for each launch; none after a dry run.
-        repeated: the answer to an earlier, equal request.
-        shadow: it would have been denied, but the zone only watches.
-    """
-
-    granted: int
-    launch_within_ms: int
-    grants: "tuple[Grant, ...]" = ()
-    repeated: bool = False
-    shadow: bool = False
-    admitted: bool = field(default=True, init=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from admission.client.answers import Denied, Granted, Listed, Reported
+from admission.client.answers import Denied, Listed, Reported
 from admission.client.client import AdmissionClient, AskOptions
-from admission.client.grant import SETTLE_S, Grant
+from admission.client.grant import SETTLE_S, Grant, Granted
+from admission.domain.outcomes import Outcome
 from admission.errors import Unavailable
-from admission.model import Outcome
 
 T = TypeVar("T")
 

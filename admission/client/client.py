@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
 from admission.client import answers
-from admission.client.answers import Denied, Granted, Listed
-from admission.client.clock import Stopwatch
-from admission.client.desk import GrantDesk
-from admission.client.faults import NotAdmitted
-from admission.client.grant import Grant
-from admission.client.wire import Call, Reply, Wire
+from admission.client.answers import Denied, Listed
+from admission.client.errors import NotAdmitted
+from admission.client.grant import Grant, Granted
+from admission.client.grant_registry import GrantDesk
+from admission.client.transport import Call, Reply, Wire
+from admission.client.zone_clock import Stopwatch
+from admission.domain.outcomes import Outcome
+from admission.domain.types import WAIT_MS_MAX
 from admission.errors import Unavailable
-from admission.model import WAIT_MS_MAX, Outcome
 
 ASKS_AT_ONCE_MAX: Final = 1000  # one that waits for room keeps its connection
 REPORTS_AT_ONCE_MAX: Final = 50

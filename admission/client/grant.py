@@ -5,12 +5,12 @@ Reports are handed over, not awaited: a call never waits for the controller. `se
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from admission.client.answers import Reported, Reservation
-from admission.model import Outcome
+from admission.client.answers import Reported, Reservation, _Answer
+from admission.domain.outcomes import Outcome
 
 # Leaving the block waits so long for the reports; then they go on by themselves.
 SETTLE_S: Final = 2.0
@@ -218,3 +218,23 @@ class Grant:
         if not self.over:
             self.ended(Outcome.COMPLETED if kind is None else Outcome.UNKNOWN)
         await self.settled(SETTLE_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted(_Answer):
+    """It may launch. `admitted` is True.
+
+    Args:
+        granted: launches; fewer than were asked for where `reason` says why.
+        launch_within_ms: counted from when the request was sent.
+        grants: one for each launch; none after a dry run.
+        repeated: the answer to an earlier, equal request.
+        shadow: it would have been denied, but the zone only watches.
+    """
+
+    granted: int
+    launch_within_ms: int
+    grants: "tuple[Grant, ...]" = ()
+    repeated: bool = False
+    shadow: bool = False
+    admitted: bool = field(default=True, init=False)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from admission.client.answers import Reported, reported_of
-from admission.client.clock import Stopwatch
-from admission.client.wire import Call, Reply, Wire
+from admission.client.transport import Call, Reply, Wire
+from admission.client.zone_clock import Stopwatch
 from admission.errors import AdmissionError, NotFound
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""The HTTP face of the service: contract in docs/api, values from `admission.model`."""
+"""The HTTP face of the service: contract in docs/api, values from `admission.domain.outcomes`."""

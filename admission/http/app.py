@@ -3,21 +3,14 @@
 from aiohttp import web
 
 from admission import __version__
-from admission.http.auth import Credentials
-from admission.http.bodies import BODY_BYTES_MAX
-from admission.http.capability import Capabilities
-from admission.http.description import Description
-from admission.http.feed import Feed
-from admission.http.front import front
-from admission.http.ids import Ids
-from admission.http.keys import (
-    CAPABILITIES,
+from admission.http.auth.rate_limit import RequestRate
+from admission.http.auth.report_links import CAPABILITIES, Capabilities
+from admission.http.auth.tokens import Credentials
+from admission.http.context import (
     CREDENTIALS,
     DECIDER,
     DEFAULT_ZONE,
-    DESCRIPTION,
     DOORS,
-    FEED,
     IDS,
     LIFECYCLE,
     PORCH,
@@ -26,11 +19,15 @@ from admission.http.keys import (
     Lifecycle,
     Porch,
 )
-from admission.http.openapi import describe
-from admission.http.port import Decider
-from admission.http.rate import RequestRate
+from admission.http.decider import Decider
+from admission.http.events.feed import FEED, Feed
+from admission.http.ids import Ids
+from admission.http.middleware import front
+from admission.http.openapi.description import DESCRIPTION, Description
+from admission.http.openapi.document import describe
+from admission.http.parsing import BODY_BYTES_MAX
 from admission.http.routes import add_routes, doors, routes
-from admission.telemetry import Telemetry
+from admission.telemetry.metrics import Telemetry
 
 
 def create_app(
@@ -44,7 +41,7 @@ def create_app(
     public_url: str = "",
     requests_per_s: float = 0,
 ) -> web.Application:
-    """The HTTP side of the service, to be run with `admission.http.server.serve_app`.
+    """The HTTP side of the service, to be run with `admission.http.server.serve.serve_app`.
 
     Whoever opens and closes the decider's resources appends to `app.cleanup_ctx`.
 

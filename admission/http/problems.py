@@ -12,15 +12,8 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import hdrs, web
 
-from admission.errors import (
-    AdmissionError,
-    BadRequest,
-    CallerError,
-    Invalid,
-    TooFast,
-    Unavailable,
-)
-from admission.http.render import encode
+from admission.errors import AdmissionError, BadRequest, CallerError, Invalid, TooFast, Unavailable
+from admission.http.responses import encode
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Final
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http.auth import Role
-from admission.http.bodies import JSON
+from admission.http.auth.tokens import Role
+from admission.http.parsing import JSON
 
 EVERYBODY: Final = None
 OPERATOR: Final[frozenset[Role]] = frozenset()

@@ -5,9 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
+from admission.domain.types import RESERVATION_ID
 from admission.errors import FieldError, Invalid, NotFound
-from admission.http.keys import CALLER, DECIDER, DEFAULT_ZONE
-from admission.model import RESERVATION_ID
+from admission.http.context import CALLER, DECIDER, DEFAULT_ZONE
 
 _RESERVATION_ID: Final = re.compile(RESERVATION_ID)
 

@@ -23,7 +23,7 @@ def zone_keys(prefix: str, zone: str) -> tuple[str, ...]:
 
 
 def guids(prefix: str, zone: str) -> str:
-    """The key of the agents' sessions that were handed over in a zone (guids.py)."""
+    """The key of the agents' sessions that were handed over in a zone (agent_sessions.py)."""
     return f"{prefix}:{{{zone}}}:guids"
 
 

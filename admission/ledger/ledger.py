@@ -11,14 +11,15 @@ from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
+from admission.domain.snapshots import IngestAnswer, Lease, Snapshot
+from admission.domain.types import Answer
 from admission.errors import AdmissionError
-from admission.ledger import answers, operations, scripts
-from admission.ledger.calls import ScriptCalls
-from admission.ledger.connection import RedisConnection
-from admission.ledger.group import GroupCommit, Operation
-from admission.ledger.memory import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
-from admission.ledger.replies import PlainGrant, told
-from admission.model import Answer, IngestAnswer, Lease, Snapshot
+from admission.ledger import operations, results, script_errors, scripts
+from admission.ledger.group_commit import GroupCommit, Operation
+from admission.ledger.policy_cache import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
+from admission.ledger.results import PlainGrant, told
+from admission.ledger.script_client import ScriptCalls
+from admission.ledger.store.connection import RedisConnection, Script
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Ledger:
         connection: RedisConnection,
         *,
         statistics: Statistics | None = None,
-        script: scripts.Script | None = None,
+        script: Script | None = None,
         on_policy: OnPolicy = ignore,
     ) -> None:
         hooks = statistics or Statistics()
@@ -64,10 +65,10 @@ class Ledger:
         # The op has no nulls (`ask_to_op`), and every ask comes through here: not `_perform`.
         now, result = await self._group.submit(zone, {"op": "admit", **op}, op["count"])
         if isinstance(result, PlainGrant):
-            return answers.plain(zone, op, now, result)
+            return results.plain(zone, op, now, result)
         if "error" in result:
             raise self._fault(zone, "admit", result)
-        return answers.decided(zone, op, now, result)
+        return results.decided(zone, op, now, result)
 
     async def admit_all(self, zone: str, ops: Sequence[Operation]) -> list[Answer | AdmissionError]:
         """Decide many asks in order, each by itself; a fault stands in its place.
@@ -85,13 +86,15 @@ class Ledger:
             raise found
         now, result = found
         if isinstance(result, PlainGrant):
-            return answers.plain(zone, op, now, result)
+            return results.plain(zone, op, now, result)
         if "error" in result:
             return self._fault(zone, "admit", result)
-        return answers.decided(zone, op, now, result)
+        return results.decided(zone, op, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
-        """Nobody waits for that admit's answer any more: nothing is left of it (lua/wait.lua).
+        """Nobody waits for that admit's answer any more: nothing is left of it.
+
+        The rule stands in lua/commands/wait.lua.
 
         Returns:
             The group of waiters that it left, if it was in one.
@@ -106,9 +109,9 @@ class Ledger:
 
     async def report(self, zone: str, op: Operation) -> Answer:
         """Take a report: `op["op"]` is launched, renew or end; the id is the public one."""
-        inner = op | {"id": answers.private_id(op["id"])}
+        inner = op | {"id": results.private_id(op["id"])}
         now, result = await self._perform(zone, inner)
-        return answers.report(zone, now, result)
+        return results.report(zone, now, result)
 
     async def ingest(
         self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
@@ -122,7 +125,7 @@ class Ledger:
         groups = operations.groups(snapshot)
         op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
-        return answers.ingested(now, result)
+        return results.ingested(now, result)
 
     async def now(self, zone: str) -> int:
         """Zone time in ms."""
@@ -133,7 +136,7 @@ class Ledger:
         """Take or renew the right to poll the zone's platform."""
         op = {"op": "lease", "holder": holder, "ttl_ms": ttl_ms}
         now, result = await self._perform(zone, op)
-        return answers.lease(now, result)
+        return results.lease(now, result)
 
     async def release_lease(self, zone: str, holder: str) -> None:
         """Give it up, so that another replica polls at once."""
@@ -141,9 +144,9 @@ class Ledger:
 
     async def reservation(self, zone: str, public_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation: its times, pools, state."""
-        op = {"op": "get", "id": answers.private_id(public_id), "scope": scope}
+        op = {"op": "get", "id": results.private_id(public_id), "scope": scope}
         now, result = await self._perform(zone, op)
-        return answers.reservation(zone, result, now=now)
+        return results.reservation(zone, result, now=now)
 
     async def reservations(
         self, zone: str, *, cursor: str = "0", limit: int = 100, **filters: Any
@@ -151,12 +154,12 @@ class Ledger:
         """A page of reservations; filters: state, campaign, owner, scope."""
         op = {"op": "list", "cursor": cursor, "limit": limit, **filters}
         now, result = await self._perform(zone, op)
-        return answers.page(zone, now, result)
+        return results.page(zone, now, result)
 
     async def status(self, zone: str) -> Answer:
         """Everything about a zone: pools, recovery, counters, who polls."""
         now, result = await self._perform(zone, {"op": "status"})
-        return answers.status(zone, now, result)
+        return results.status(zone, now, result)
 
     async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
@@ -168,7 +171,7 @@ class Ledger:
             NotFound: no such pool. Conflict: too many pools are paused.
         """
         now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on, "by": by})
-        return answers.paused(zone, now, result)
+        return results.paused(zone, now, result)
 
     async def set_limit(
         self,
@@ -190,12 +193,12 @@ class Ledger:
         """
         op = {"op": "limit", "pool": pool, "limit": limit, "ttl_ms": ttl_ms, "scope": scope}
         now, result = await self._perform(zone, op | {"by": by})
-        return answers.limited(zone, now, result)
+        return results.limited(zone, now, result)
 
     async def audit(self, zone: str, limit: int, before: str | None = None) -> Answer:
         """What was done by hand, newest first; `before`: the id of an entry, only older ones."""
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
-        return answers.audited(zone, now, result)
+        return results.audited(zone, now, result)
 
     async def secret(self, zone: str, *, anew: bool = False) -> bytes:
         """What all replicas sign the zone's `report_url`s with; made with its first policy.
@@ -214,7 +217,7 @@ class Ledger:
     async def policy(self, zone: str) -> StoredPolicy:
         """The live policy."""
         _, result = await self._perform(zone, {"op": "policy_get"})
-        return answers.stored_policy(result)
+        return results.stored_policy(result)
 
     async def store_policy(
         self,
@@ -227,7 +230,7 @@ class Ledger:
         """Replace the zone's policy.
 
         Args:
-            mode: `file`, `apply`, `put` or `restore` (lua/policy.lua).
+            mode: `file`, `apply`, `put` or `restore` (lua/commands/policy.lua).
             expected: for `put`: the version that it replaces.
             by: who does it, for the audit; None: not audited.
 
@@ -271,7 +274,7 @@ class Ledger:
     def _fault(zone: str, verb: str, result: dict[str, Any]) -> AdmissionError:
         if result["error"] == "internal":
             log.error("ledger %s: %s failed: %s", zone, verb, result.get("value"))
-        return answers.exception(zone, result)
+        return script_errors.exception(zone, result)
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
         self._calls.check(zone)
@@ -281,7 +284,7 @@ class Ledger:
             await self._restore(zone, remembered)
             reply = await self._calls.apply(zone, ops)
         if "error" in reply:
-            raise answers.unusable(zone, reply["error"])
+            raise script_errors.unusable(zone, reply["error"])
         if remembered and reply["policy"] < remembered.version:
             await self._restore(zone, remembered)
         else:

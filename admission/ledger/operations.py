@@ -5,9 +5,9 @@ import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
-from admission.ledger.group import UNITS_MAX
-from admission.ledger.memory import StoredPolicy
-from admission.model import Snapshot
+from admission.domain.snapshots import Snapshot
+from admission.ledger.group_commit import UNITS_MAX
+from admission.ledger.policy_cache import StoredPolicy
 
 SECRET_BYTES: Final = 32
 RESTORED_BY: Final = "a replica, after a loss"  # in the audit

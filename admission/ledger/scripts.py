@@ -1,6 +1,5 @@
 """The Lua scripts, from lua/ in a checkout or from inside the wheel: the whole, and small ones."""
 
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -8,25 +7,23 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, Literal
 
-# A file is a module of the script and runs when it is first wanted in a call. Few calls want those
-# of RARE: they are not even defined before.
+from admission.ledger.store.connection import Script
+
+# A file is a module of the script, named by its file; it runs when a call first needs it. Few calls
+# need those of RARE: the script does not even define them before.
 HOT: Final = (
-    "clock", "asked", "record", "ceiling", "room", "pool", "occupancy", "share", "rate", "request",
-    "candidate", "checks", "easy", "grants", "admit", "ending", "report",
+    "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/limits",
+    "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit", "rules/request",
+    "rules/candidate", "rules/checks", "rules/fast_path", "effects/grant", "commands/admit",
+    "effects/release", "commands/report",
 )  # fmt: skip
 RARE: Final = (
-    "adaptive", "hungry", "hunger", "breaker", "adopt", "due", "ingest", "lease", "read", "policy",
-    "limit", "passing", "wake", "queue", "wait", "audit", "denied",
+    "rules/adaptive_headroom", "state/contention", "rules/fair_share", "rules/circuit_breaker",
+    "effects/adopt", "effects/expiry", "commands/ingest", "commands/lease", "commands/query",
+    "commands/policy", "commands/set_limit", "effects/pool_gc", "effects/notify",
+    "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",
 )  # fmt: skip
 MODULES: Final = (*HOT, *RARE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
-    """A script and the SHA1 by which Redis knows it."""
-
-    source: str
-    sha: str
 
 
 def folder() -> Traversable:
@@ -37,7 +34,7 @@ def folder() -> Traversable:
     """
     checkout = Path(__file__).parents[2] / "lua"
     for place in (checkout, files("admission") / "lua"):
-        if (place / "apply.lua").is_file():
+        if (place / "main.lua").is_file():
             return place
     raise FileNotFoundError("the Lua scripts are missing from this installation of admission")
 
@@ -52,22 +49,23 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
     files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
     hot, rare = ("\n".join(_module(name, files[name]) for name in some) for some in (HOT, RARE))
     defined = f"local function define()\n{hot}end\ndefine()\ndefine_rare = function()\n{rare}end\n"
-    return _script("\n".join((_read("prelude"), defined, _read("apply"))))
+    return _script("\n".join((read_module("prelude"), defined, read_module("main"))))
 
 
 def _module(name: str, file: str) -> str:
-    return f"modules.{name} = function()\n{_read(file)}end\n"
+    return f"modules.{name.rsplit('/', 1)[-1]} = function()\n{read_module(file)}end\n"
 
 
 @cache
 def load_alone(name: str) -> Script:
     """A script that is one file and no part of the whole."""
-    return _script(_read(name))
+    return _script(read_module(name))
 
 
 def _script(source: str) -> Script:
     return Script(source=source, sha=sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def _read(name: str) -> str:
+def read_module(name: str) -> str:
+    """The text of a Lua file, by its path below lua/ without the ending."""
     return (folder() / f"{name}.lua").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from admission.model import Snapshot
-from admission.settings_base import SourceSection
+from admission.config.base import SourceSection
+from admission.domain.snapshots import Snapshot
 
 PUSH: Final = "push"
 STATIC: Final = "static"

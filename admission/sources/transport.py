@@ -5,8 +5,8 @@ from typing import Final
 
 import aiohttp
 
+from admission.config.base import SourceSection
 from admission.errors import ConfigError, SourceError
-from admission.settings_base import SourceSection
 from admission.sources.base import one_line
 
 # The largest good answer of any platform has some twenty short fields; a fault may carry a Java

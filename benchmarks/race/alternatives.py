@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-from admission.model import Outcome
-from admission.sim.portal_values import Counts
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.values import Counts
 from benchmarks.race.contestant import Contestant, Sight
 from benchmarks.race.scenarios import Scenario
 

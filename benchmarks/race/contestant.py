@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from admission.model import Outcome
-from admission.sim.portal_values import Counts
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.values import Counts
 
 
 class Contestant:

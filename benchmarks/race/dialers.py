@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
-from admission.model import Outcome
-from admission.sim.portal_values import CallEvent, Progress
-from admission.sim.virtual_time import Loop
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.virtual_time import Loop
+from admission.sim.values import CallEvent, Progress
 from benchmarks.race.contestant import Contestant
 from benchmarks.race.scenarios import EVENT_MS, LAUNCH_MS, NOTICE_MS, REPORT_MS, Scenario
 

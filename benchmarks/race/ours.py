@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import redis
 
-from admission.ledger import replies
+from admission.domain.outcomes import Outcome
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, parse_policy, policy_json
+from admission.ledger import results
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
-from admission.model import Outcome
-from admission.policy import compile_policy, digest, parse_policy, policy_json
-from admission.sim.portal_values import Counts
+from admission.sim.experience_portal.values import Counts
 from benchmarks.race.alternatives import Maker
 from benchmarks.race.contestant import Contestant, Sight
 from benchmarks.race.scenarios import NOTICE_MS, ZONE, Scenario
@@ -94,11 +95,11 @@ class Ours(Contestant):
         )
         wire.send_packed_command(wire.pack_commands([clock, script]))
         wire.read_response()
-        results = replies.whole(ops, wire.read_response())["results"]
+        answered = results.whole(ops, wire.read_response())["results"]
         self._told.clear()
-        for result in results:
+        for result in answered:
             assert not result or result.get("error") in (None, "unknown_reservation"), result
-        return dict(results[-1] or {})
+        return dict(answered[-1] or {})
 
     def ask(self, dialer: int) -> str | None:
         name = next(self._names)

@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from admission.sim.portal_values import (
-    CallTiming,
-    Delay,
+from admission.sim.experience_portal.values import (
     ForeignUse,
     SystemSettings,
     ZoneSettings,
     even_zone,
 )
+from admission.sim.values import CallTiming, Delay
 
 ZONE: Final = "East"
 LAUNCH_MS: Final = Delay(low_ms=5, high_ms=60)  # from the ask to the launch

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from admission.sim.portal import Portal
-from admission.sim.portal_values import CallEvent, Counts, Progress
-from admission.sim.virtual_time import Loop
+from admission.sim.experience_portal.platform import Portal
+from admission.sim.experience_portal.values import Counts
+from admission.sim.experience_portal.virtual_time import Loop
+from admission.sim.values import CallEvent, Progress
 from benchmarks.race.alternatives import Maker
 from benchmarks.race.dialers import Call, Crowd
 from benchmarks.race.scenarios import POLL_MIN_MS, QUERY_MS, ZONE, Scenario

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.client.clock import ZoneClock
+from admission.client.zone_clock import ZoneClock
 
 DELAYS = st.integers(0, 60_000)
 

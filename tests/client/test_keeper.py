@@ -10,10 +10,10 @@ import pytest
 import redis.asyncio
 
 from admission.client import AdmissionClient, Grant, Reason, Reservation
-from admission.client.desk import GrantDesk
 from admission.client.grant import Desk, Terms
-from admission.client.keeper import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Keeper
-from admission.client.wire import Call, Reply, Wire
+from admission.client.grant_registry import GrantDesk
+from admission.client.renewals import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Keeper
+from admission.client.transport import Call, Reply, Wire
 from admission.errors import AdmissionError, Unavailable
 from tests.client.house import found, in_use, take_your_time, until, until_is
 from tests.client.test_wire import wired

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.client.launch import LaunchOptions, Place, launch_fields
-from admission.client.parameters import write_parameters
-from admission.sim.portal_contract import OPERATIONS, parse_parameters
+from admission.client.portal.launch_fields import LaunchOptions, Place, launch_fields
+from admission.client.portal.parameters import write_parameters
+from admission.sim.experience_portal.contract import OPERATIONS, parse_parameters
 
 NAMES = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_. -]{0,10}\Z").map(str.strip)
 VALUES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters=",\\"), max_size=20)

@@ -7,7 +7,7 @@ import pytest
 
 from admission.client import AdmissionClient, BlockingClient, Outcome
 from admission.client.portal import LaunchFailed, PortalLauncher
-from admission.sim.portal_contract import CURRENT_PATH
+from admission.sim.experience_portal.contract import CURRENT_PATH
 from tests.client.house import found, in_use, until_is
 from tests.service.house import House
 from tests.sim.conftest import calling_portal

@@ -3,7 +3,7 @@
 import admission.client as client
 from admission.client import Reason
 from admission.client.answers import denied_of, is_grant, reported_of, reservations_of
-from admission.client.faults import fault_of
+from admission.client.errors import fault_of
 from admission.errors import Conflict, Invalid, NotFound, TooFast, Unavailable
 
 DENY = {

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from admission.client import AdmissionClient
-from admission.client.wire import Call, Wire
+from admission.client.transport import Call, Wire
 from admission.errors import ConfigError, Forbidden, TooFast, Unavailable
 
 Answers = list[tuple[int, str, dict[str, str]]]

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from admission.composition import open_service
 from admission.http.app import create_app
-from admission.http.auth import Credentials
-from admission.http.feed import Feed
-from admission.http.keys import FEED
-from admission.telemetry import Telemetry
+from admission.http.auth.tokens import Credentials
+from admission.http.events.feed import FEED, Feed
+from admission.service.bootstrap import open_service
+from admission.telemetry.metrics import Telemetry
 from tests.http.house import serving
 from tests.redis_server import RedisServer
 from tests.service.house import House, settings_of

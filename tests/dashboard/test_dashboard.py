@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from admission.http.auth import Credentials, Role
+from admission.http.auth.tokens import Credentials, Role
 from tests.dashboard.conftest import PATIENCE_MS, Board, board_of
 from tests.http.test_auth import token
 from tests.tools import module, tool

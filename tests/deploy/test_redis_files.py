@@ -12,9 +12,9 @@ import redis
 import yaml
 from pydantic import SecretStr
 
+from admission.config.settings import RedisSettings
 from admission.errors import ConfigError
-from admission.ledger.connection import open_connection
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import open_connection
 from tests.redis_server import server_binary
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "redis"

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from admission.cli import command_line
+from admission.cli.main import command_line
 from tests.docs.blocks import ROOT, SHELL, blocks
 
 PAGE = (ROOT / "docs" / "commands.md").relative_to(ROOT)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from admission.policy_parts import PoolPolicy
-from admission.settings_huawei import HuaweiCmsSettings
+from admission.config.sources.huawei import HuaweiCmsSettings
+from admission.domain.policy.parts import PoolPolicy
 
 DOCS = Path(__file__).parents[2] / "docs"
 

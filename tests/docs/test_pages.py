@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.cli import command_line
+from admission.cli.main import command_line
 from tests.docs.blocks import PAGES, ROOT, SHELL, blocks
 
 TOPS = ("admission", "lua", "tests", "docs", "deploy", "benchmarks", "examples")

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from admission.http.forms import EndForm, LaunchedForm
+from admission.http.schemas.forms import EndForm, LaunchedForm
 from tests.test_serve import Running
 from tests.tools import tool
 

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import aiohttp
 
-from admission.model import Outcome
-from admission.sim.portal_live import LivePortal
-from admission.sim.portal_values import CallEvent, Progress
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.live import LivePortal
+from admission.sim.values import CallEvent, Progress
 
 CALLS_MAX = 4  # of one dialer at once
 ANSWER_S = 5.0  # a request without an answer by then is given up, and repeated

@@ -20,21 +20,23 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from admission.composition import open_service
+from admission.config.settings import RedisSettings, Settings
+from admission.config.sources.experience_portal import ExperiencePortalSettings
+from admission.domain.policy.document import parse_policy
 from admission.http.app import create_app
-from admission.policy import parse_policy
-from admission.settings import RedisSettings, Settings
-from admission.settings_portal import ExperiencePortalSettings
-from admission.sim.portal_config import PortalSettings
-from admission.sim.portal_contract import CURRENT_PATH
-from admission.sim.portal_faults import Fault, FaultBox, FaultKind
-from admission.sim.portal_live import LivePortal
-from admission.sim.portal_operations import Operations
-from admission.sim.portal_sessions import SessionLog
-from admission.sim.portal_values import Delay, SystemSettings, even_zone
-from admission.sim.portal_wire import Endpoint
+from admission.service.bootstrap import open_service
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH
+from admission.sim.experience_portal.endpoint import Endpoint
+from admission.sim.experience_portal.faults import Fault, FaultKind
+from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.operations import Operations
+from admission.sim.experience_portal.values import SystemSettings, even_zone
+from admission.sim.faults import FaultBox
 from admission.sim.serving import serving_app
-from admission.telemetry import Telemetry
+from admission.sim.sessions import SessionLog
+from admission.sim.values import Delay
+from admission.telemetry.metrics import Telemetry
 from tests.faults.dialer import Dialer, Tally
 from tests.faults.table import record
 from tests.faults.world import (
@@ -235,7 +237,7 @@ class Process:
         """Start it, and wait until it says where it listens."""
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "admission.cli", "serve", "service.toml"),
+                *(sys.executable, "-m", "admission.cli.main", "serve", "service.toml"),
                 cwd=self.folder,
                 env=self._environ,
                 stdout=asyncio.subprocess.PIPE,

@@ -9,10 +9,10 @@ import pytest
 
 from admission.client import AdmissionClient, NotAdmitted, Unavailable
 from admission.client.portal import LaunchFailed, PortalLauncher
-from admission.model import Outcome
-from admission.sim.portal_config import PortalSettings
-from admission.sim.portal_contract import CURRENT_PATH
-from admission.sim.portal_values import CallTiming, Delay
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH
+from admission.sim.values import CallTiming, Delay
 from tests.client.house import Wire, in_use, losing, until
 from tests.faults.table import record
 from tests.redis_server import RedisServer

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import redis.asyncio
 
-import admission.composition
+import admission.service.bootstrap
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
@@ -53,7 +53,7 @@ async def test_the_clock_is_stepped_by_an_hour_both_ways(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        admission.composition, "Ledger", partial(Ledger, script=scripts.load("test"))
+        admission.service.bootstrap, "Ledger", partial(Ledger, script=scripts.load("test"))
     )
     clock = Clock(redis_url)
 

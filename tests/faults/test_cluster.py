@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from admission.settings import RedisSettings
+from admission.config.settings import RedisSettings
 from tests.faults.world import World, world
 from tests.redis_clusters import Move, cluster, is_well, keys_in
 from tests.redis_sets import until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.settings import RedisSettings
+from admission.config.settings import RedisSettings
 from tests.faults.world import World, world
 
 pytestmark = pytest.mark.faults
@@ -40,7 +40,7 @@ def logs(data_dir: Path) -> list[Path]:
 async def test_the_server_is_killed_twenty_times(
     redis: RedisSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("admission.ledger.embedded.BACKOFF_MAX_S", 0.1)
+    monkeypatch.setattr("admission.ledger.store.embedded.server.BACKOFF_MAX_S", 0.1)
     async with world(monkeypatch, redis) as alive:
         for n in range(KILLS):
             await _is_up(alive)
@@ -65,7 +65,7 @@ async def _is_up(alive: World) -> None:
 async def test_the_server_restarts_on_damaged_data(
     redis: RedisSettings, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    monkeypatch.setattr("admission.ledger.embedded.BACKOFF_MIN_S", RESTART_S)
+    monkeypatch.setattr("admission.ledger.store.embedded.server.BACKOFF_MIN_S", RESTART_S)
     async with world(monkeypatch, redis) as alive:
         await asyncio.sleep(1.0)
         kill(alive)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.settings import RedisSettings
+from admission.config.settings import RedisSettings
 from tests.faults.world import World, world
 from tests.redis_server import RedisServer
 from tests.redis_sets import Watched, watched

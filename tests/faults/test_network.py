@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from admission.ledger.connection import open_connection
+from admission.config.settings import RedisSettings
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import open_connection
 from tests.faults.link import Link, Way
 from tests.faults.table import record
 from tests.faults.world import world

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from admission.settings import RedisSettings
+from admission.config.settings import RedisSettings
 from tests.faults.world import Photographer, world
 from tests.redis_server import RedisServer
 

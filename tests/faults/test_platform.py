@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from admission.sim.portal_faults import FaultKind
+from admission.sim.experience_portal.faults import FaultKind
 from tests.faults.outside import Scene, Start, polling, scene
 from tests.faults.world import CLAIM_MS, LAG_MS, LAUNCH_MS, ZONE
 

@@ -42,7 +42,7 @@ def workers_of(parent: int) -> list[int]:
         with contextlib.suppress(OSError):
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
             command = (stat.parent / "cmdline").read_bytes()
-            if int(ppid) == parent and state != "Z" and b"admission.worker" in command:
+            if int(ppid) == parent and state != "Z" and b"admission.runtime.worker" in command:
                 found.append(int(stat.parent.name))
     return sorted(found)
 

@@ -12,19 +12,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-import admission.composition
-from admission.composition import open_service
+import admission.service.bootstrap
+from admission.config.settings import RedisSettings, Settings
+from admission.config.sources.experience_portal import ExperiencePortalSettings
+from admission.domain.policy.document import parse_policy
+from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
-from admission.model import Snapshot, SnapshotGroup
-from admission.policy import parse_policy
-from admission.service import Service
-from admission.settings import RedisSettings, Settings
-from admission.settings_portal import ExperiencePortalSettings
-from admission.sim.portal import Portal
-from admission.sim.portal_live import LivePortal
-from admission.sim.portal_values import CallTiming, Delay, SystemSettings, even_zone
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
+from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.platform import Portal
+from admission.sim.experience_portal.values import SystemSettings, even_zone
+from admission.sim.values import CallTiming, Delay
 from admission.sources.base import ANY_ZONE, PolledZone
-from admission.telemetry import Telemetry
+from admission.telemetry.metrics import Telemetry
 from tests.faults.dialer import Dialer, Tally
 from tests.faults.table import record
 from tests.http.house import serving
@@ -187,7 +188,7 @@ async def world(
         sources.append(Photographer(platform))
         return sources[-1]
 
-    monkeypatch.setattr(admission.composition, "build_source", photographer)
+    monkeypatch.setattr(admission.service.bootstrap, "build_source", photographer)
     async with AsyncExitStack() as stack:
         services, urls = [], []
         for _ in range(replicas):

@@ -8,10 +8,11 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession, web
 
+from admission.domain.snapshots import IngestAnswer, SnapshotGroup
+from admission.domain.types import Answer
 from admission.errors import AdmissionError
-from admission.http.server import serve_app
+from admission.http.server.serve import serve_app
 from admission.ledger.operations import without_nulls
-from admission.model import Answer, IngestAnswer, SnapshotGroup
 
 NOW = 1_790_000_000_000
 ID = "East~x7Yk2mPq0aZ"

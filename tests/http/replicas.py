@@ -9,12 +9,12 @@ from typing import Any
 import redis.asyncio
 from aiohttp import ClientSession, TCPConnector
 
-from admission.composition import open_service
+from admission.config.settings import LimitSettings, RedisSettings, Settings
+from admission.domain.policy.document import parse_policy
 from admission.http.app import create_app
-from admission.policy import parse_policy
-from admission.service import Service
-from admission.settings import LimitSettings, RedisSettings, Settings
-from admission.telemetry import Telemetry
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
+from admission.telemetry.metrics import Telemetry
 from tests.http.house import Server, serving
 
 ZONE = {

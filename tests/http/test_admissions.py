@@ -9,11 +9,11 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
-from admission.http.admissions import ask_to_op, digest_of
-from admission.http.auth import ANONYMOUS
+from admission.http.auth.tokens import ANONYMOUS
+from admission.http.handlers.admissions import ask_to_op, digest_of
 from admission.http.ids import Ids
-from admission.http.schemas import Decision
-from admission.model import Ask
+from admission.http.schemas.requests import Ask
+from admission.http.schemas.responses import Decision
 from tests.http.house import ASK, NOW, FakeDecider, Server
 
 

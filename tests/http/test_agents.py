@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.errors import Conflict, NotFound
-from admission.http.schemas import HandOverAnswer
+from admission.http.schemas.responses import HandOverAnswer
 from tests.http.house import FakeDecider
 
 GUID = "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"

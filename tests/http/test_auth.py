@@ -9,8 +9,8 @@ from aiohttp import ClientSession
 
 from admission.errors import ConfigError, Forbidden
 from admission.http.app import create_app
-from admission.http.auth import ANONYMOUS, Caller, Credentials, Role, Token
-from admission.http.capability import token_for
+from admission.http.auth.report_links import token_for
+from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Role, Token
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
 from tests.http.house import ASK, ID, NOW, POLICY, FakeDecider, Server, serving

@@ -5,10 +5,10 @@ import re
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.outcomes import Reason
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role
-from admission.http.dashboard import dashboard_files
-from admission.model import Reason
+from admission.http.auth.tokens import Credentials, Role
+from admission.http.dashboard.handlers import dashboard_files
 from tests.http.house import FakeDecider, serving
 from tests.http.test_auth import bearer, token
 

@@ -9,11 +9,11 @@ import pytest
 from aiohttp import ClientResponse, web
 
 from admission.errors import Unavailable
-from admission.http import events, feed
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role
-from admission.http.feed import Feed, lasting
-from admission.http.keys import FEED
+from admission.http.auth.tokens import Credentials, Role
+from admission.http.events import feed
+from admission.http.events.feed import FEED, Feed, lasting
+from admission.http.events.handler import events
 from tests.http.house import NOW, FakeDecider, Server, problem, serving
 from tests.http.test_auth import bearer, token
 

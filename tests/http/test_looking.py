@@ -3,9 +3,9 @@
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.snapshots import IngestAnswer, SnapshotGroup
 from admission.errors import Unavailable
-from admission.http.schemas import ReservationPage, ZoneList
-from admission.model import IngestAnswer, SnapshotGroup
+from admission.http.schemas.responses import ReservationPage, ZoneList
 from tests.http.house import ID, NOW, FakeDecider
 
 

@@ -9,8 +9,8 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from admission.http.app import create_app
-from admission.http.examples import EXAMPLES
-from admission.http.keys import DESCRIPTION
+from admission.http.openapi.description import DESCRIPTION
+from admission.http.openapi.examples import EXAMPLES
 from admission.http.routes import routes
 from tests.http.house import ASK, ID, FakeDecider
 

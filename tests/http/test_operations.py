@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from admission.errors import Conflict, Invalid, NotFound, PreconditionFailed
-from admission.http.schemas_operations import LimitAnswer, PauseAnswer, PolicyAnswer
+from admission.http.schemas.responses import LimitAnswer, PauseAnswer, PolicyAnswer
 from tests.http.house import LIVE, NOW, POLICY, FakeDecider, problem
 
 ZONE = "/v1/zones/East"

@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 
 from admission.errors import TooFast
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role, Token
-from admission.http.rate import KEYS_MAX, RequestRate
+from admission.http.auth.rate_limit import KEYS_MAX, RequestRate
+from admission.http.auth.tokens import Credentials, Role, Token
 from tests.http.house import ASK, FakeDecider, serving
 
 

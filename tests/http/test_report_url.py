@@ -8,8 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from admission.http.capability import Capabilities, token_for
-from admission.http.keys import CAPABILITIES
+from admission.http.auth.report_links import CAPABILITIES, Capabilities, token_for
 from tests.http.house import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"

@@ -10,8 +10,8 @@ from aiohttp import ClientError, web
 
 from admission.errors import ConfigError
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role, Token
-from admission.http.server import is_loopback, serve_app
+from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.server.serve import is_loopback, serve_app
 from tests.http.house import ASK, ID, FakeDecider, Server, serving
 
 

@@ -7,9 +7,9 @@ import socket
 import pytest
 from aiohttp import web
 
-from admission.http import bodies
+from admission.http import parsing
 from admission.http.app import create_app
-from admission.http.connections import Patience, allow_many_files
+from admission.http.server.timeouts import Patience, allow_many_files
 from tests.http.house import FakeDecider, serving
 
 SOON = Patience(first_request_s=0.05, reading_s=0.05, look_s=0.01)
@@ -91,7 +91,7 @@ async def test_who_reads_slowly_is_not(decider: FakeDecider) -> None:
 async def test_a_body_that_comes_too_slowly_is_refused(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_BODY_WAIT_S", 0.05)
+    monkeypatch.setattr(parsing, "_BODY_WAIT_S", 0.05)
     async with serving(create_app(decider)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         head = b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

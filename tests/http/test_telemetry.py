@@ -5,10 +5,10 @@ import re
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.snapshots import IngestAnswer
 from admission.errors import NotFound, Unavailable
-from admission.model import IngestAnswer
-from admission.telemetry import Telemetry
-from admission.telemetry_zones import POOL_LABELS_MAX
+from admission.telemetry.metrics import Telemetry
+from admission.telemetry.zone_metrics import POOL_LABELS_MAX
 from tests.http.house import ASK, ID, NOW, FakeDecider
 
 

@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 
 from admission.errors import ConfigError
 from admission.http.app import create_app
-from admission.http.tls import Certificates
+from admission.http.server.tls import Certificates
 from tests.http.house import FakeDecider, serving
 
 HOST = "127.0.0.1"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from admission.http.trends import (
+from admission.http.events.trends import (
     HISTORY_POINTS_MAX,
     HISTORY_STEP_MS,
     RECENT_MS,

@@ -11,14 +11,14 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
-from admission.composition import open_service
+from admission.config.settings import RedisSettings, Settings
+from admission.domain.policy.document import parse_policy
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role, Token
-from admission.http.capability import token_for
+from admission.http.auth.report_links import token_for
+from admission.http.auth.tokens import Credentials, Role, Token
 from admission.http.routes import routes
-from admission.policy import parse_policy
-from admission.settings import RedisSettings, Settings
-from admission.telemetry import Telemetry
+from admission.service.bootstrap import open_service
+from admission.telemetry.metrics import Telemetry
 from tests.http.house import serving
 from tests.http.replicas import ZONE
 from tests.http.test_auth import WHO

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from admission.http.app import create_app
-from admission.http.bodies import BODY_BYTES_MAX
+from admission.http.parsing import BODY_BYTES_MAX
 from tests.http.house import ASK, ID, NOW, FakeDecider, Server, problem, serving
 
 ASKS = "/v1/admissions"

@@ -4,9 +4,10 @@ from typing import Any
 
 import redis
 
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, parse_policy, policy_json
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
-from admission.policy import compile_policy, digest, parse_policy, policy_json
 from tests.ledger.timed import call_at
 
 Op = dict[str, Any]

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from admission.config.settings import RedisSettings
+from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import ConfigError
-from admission.ledger.bell import Bell
-from admission.ledger.connection import RedisConnection, connect
 from admission.ledger.ledger import Ledger
-from admission.ledger.scripts import MODULES, folder
-from admission.model import Snapshot, SnapshotGroup
-from admission.settings import RedisSettings
+from admission.ledger.notifications import Bell
+from admission.ledger.scripts import MODULES, read_module
+from admission.ledger.store.connection import RedisConnection, connect
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
 from tests.redis_server import RedisServer
 
@@ -50,7 +50,7 @@ def test_as_shipped_nobody_knows_the_password() -> None:
 
 
 def test_it_allows_the_script_s_commands_and_the_service_s_and_no_more() -> None:
-    sources = [(folder() / f"{name}.lua").read_text() for name in (*MODULES, "prelude", "apply")]
+    sources = [read_module(name) for name in (*MODULES, "prelude", "main")]
     used = {name.lower() for name in re.findall(r"call\('([A-Z]+)'", "\n".join(sources))}
     assert set(re.findall(r"\+(\S+)", FILE.read_text())) == used | SAID
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from admission.ledger.bell import LOST, TEXT_BYTES_MAX, Bell
-from admission.ledger.connection import open_connection
-from admission.settings import RedisSettings
+from admission.config.settings import RedisSettings
+from admission.ledger.notifications import LOST, TEXT_BYTES_MAX, Bell
+from admission.ledger.store.connection import open_connection
 from tests.redis_server import RedisServer
 
 
@@ -67,8 +67,8 @@ async def test_after_a_restart_the_bell_tells_what_may_be_lost_and_rings_on(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bells that probe after a moment of silence, and give up after another."""
-    monkeypatch.setattr("admission.ledger.bell.IDLE_S", 0.001)
-    monkeypatch.setattr("admission.ledger.bell.REPLY_S", 0.2)
+    monkeypatch.setattr("admission.ledger.notifications.IDLE_S", 0.001)
+    monkeypatch.setattr("admission.ledger.notifications.REPLY_S", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")

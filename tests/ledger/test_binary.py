@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from admission.errors import ConfigError
-from admission.ledger import binary
-from admission.ledger.embedded import EmbeddedRedis
+from admission.ledger.store.embedded import binary
+from admission.ledger.store.embedded.server import EmbeddedRedis
 
 
 def fake_server(path: Path, version: str) -> Path:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from admission.errors import Unavailable
-from admission.ledger.circuit import Circuit, Circuits
-from admission.ledger.faults import OutOfReach
+from admission.ledger.circuit_breaker import Circuit, Circuits
+from admission.ledger.store.errors import OutOfReach
 
 AWAY = OutOfReach("nobody answers", retry_after_s=2.0)
 

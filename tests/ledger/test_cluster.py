@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 from redis.exceptions import AskError
 
+from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.bell import Bell
-from admission.ledger.cluster import ClusterClient
-from admission.ledger.connection import RedisConnection, connect, open_connection
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.notifications import Bell
+from admission.ledger.store.cluster import ClusterClient
+from admission.ledger.store.connection import RedisConnection, connect, open_connection
 from tests.ledger.test_ledger import ask, insist, stored
 from tests.redis_clusters import Cluster, Move, cluster, keys_in, slot_of
 from tests.redis_sets import PortServer, started
@@ -54,7 +54,7 @@ async def ledger(connection: RedisConnection) -> AsyncIterator[Ledger]:
 @pytest.fixture
 async def hurried(three: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ledger]:
     """Gives up after a second and a half: for calls that wait in vain."""
-    monkeypatch.setattr("admission.ledger.connection.DEADLINE_PART", 3.0)
+    monkeypatch.setattr("admission.ledger.store.connection.DEADLINE_PART", 3.0)
     opened = await connect(RedisSettings(url=three.url))
     one = Ledger(opened)
     yield one

@@ -12,10 +12,10 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.checks import check_server
-from admission.ledger.connection import connect, open_connection
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import connect, open_connection
+from admission.ledger.store.server_checks import check_server
 from tests.redis_server import RedisServer
 
 # --- settings ---------------------------------------------------------------------------------

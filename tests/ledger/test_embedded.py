@@ -1,7 +1,6 @@
 """The embedded server: its folder, its locks, its data, and what happens when somebody dies."""
 
 # ruff: noqa: ASYNC240  looking into the folder is what these tests do, and nothing else runs
-
 import asyncio
 import logging
 import os
@@ -17,8 +16,9 @@ import pytest
 import redis
 
 from admission.errors import ConfigError
-from admission.ledger import embedded, folder
-from admission.ledger.embedded import EmbeddedRedis
+from admission.ledger.scripts import folder
+from admission.ledger.store.embedded import server as embedded_server
+from admission.ledger.store.embedded.server import EmbeddedRedis
 
 
 @asynccontextmanager
@@ -200,7 +200,7 @@ async def test_an_orphan_that_hangs_is_killed(
 ) -> None:
     _, orphan = killed_service
     os.kill(orphan, signal.SIGSTOP)
-    monkeypatch.setattr(embedded, "STOP_S", 0.1)
+    monkeypatch.setattr(embedded_server, "STOP_S", 0.1)
     async with running(data) as (_, url):
         assert ask(url, "GET", "call") == "1"
     await until(lambda: is_gone(orphan))
@@ -279,8 +279,8 @@ def answers(url: str) -> bool:
 async def test_a_server_that_cannot_restart_is_tried_again_and_complained_of_once(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(embedded, "BACKOFF_MIN_S", 0.001)
-    monkeypatch.setattr(embedded, "BACKOFF_MAX_S", 0.002)
+    monkeypatch.setattr(embedded_server, "BACKOFF_MIN_S", 0.001)
+    monkeypatch.setattr(embedded_server, "BACKOFF_MAX_S", 0.002)
     launches = 0
 
     async def fails(*_: object) -> None:

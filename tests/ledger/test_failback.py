@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from admission.ledger.connection import open_connection
+from admission.config.settings import RedisSettings
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import open_connection
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
 from tests.redis_sets import PortServer, started, until
 

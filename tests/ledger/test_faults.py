@@ -6,7 +6,7 @@ import redis.asyncio
 from redis import exceptions as faults
 
 from admission.errors import AdmissionError, Forbidden, Unavailable
-from admission.ledger.connection import translate
+from admission.ledger.store.connection import translate
 from tests.redis_server import RedisServer
 
 IN_SCRIPT = "Error running script (call to f_0): @user_script:1: @user_script: 1: "

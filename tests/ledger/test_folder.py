@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from admission.errors import ConfigError
-from admission.ledger.folder import Folder
+from admission.ledger.store.embedded.data_dir import Folder
 
 
 def test_a_short_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from admission.errors import Unavailable
-from admission.ledger import group
-from admission.ledger.group import GroupCommit
+from admission.ledger import group_commit
+from admission.ledger.group_commit import HALF_FROM, GroupCommit
 
 
 class Server:
@@ -44,9 +44,12 @@ async def test_one_operation_goes_at_once_and_the_next_ones_share_a_call():
 @pytest.mark.parametrize(
     ("many", "calls"),
     [
-        (group.HALF_FROM - 1, [group.HALF_FROM - 1]),
-        (group.HALF_FROM, [group.HALF_FROM // 2] * 2),
-        (group.HALF_FROM + 1, [group.HALF_FROM // 2 + 1, group.HALF_FROM // 2]),
+        (HALF_FROM - 1, [HALF_FROM - 1]),
+        (HALF_FROM, [HALF_FROM // 2] * 2),
+        (
+            HALF_FROM + 1,
+            [HALF_FROM // 2 + 1, HALF_FROM // 2],
+        ),
     ],
 )
 async def test_many_that_find_a_zone_idle_go_in_two_calls_and_stay_in_order(
@@ -143,7 +146,7 @@ async def test_how_long_a_call_has_waited_is_counted_from_its_first_operation(mo
 
 
 async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monkeypatch):
-    monkeypatch.setattr(group, "UNITS_MAX", 10)
+    monkeypatch.setattr(group_commit, "UNITS_MAX", 10)
     server = Server()
     server.gate.set()
     commit = GroupCommit(server.send)
@@ -181,7 +184,7 @@ async def test_a_call_that_is_cancelled_does_not_look_like_a_caller_that_went():
 
 
 async def test_a_queue_that_is_too_long_refuses_and_loses_nothing(monkeypatch):
-    monkeypatch.setattr(group, "QUEUE_MAX", 2)
+    monkeypatch.setattr(group_commit, "QUEUE_MAX", 2)
     server = Server()
     commit = GroupCommit(server.send)
     first = commit.submit("East", {"n": 0})
@@ -240,8 +243,8 @@ async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypat
             raise fault
         return [op["n"] for op in ops]
 
-    monkeypatch.setattr(group, "QUEUE_MAX", 3)
-    parts = [([{"n": n}, {"n": n}], group.UNITS_MAX) for n in range(1, 4)]
+    monkeypatch.setattr(group_commit, "QUEUE_MAX", 3)
+    parts = [([{"n": n}, {"n": n}], group_commit.UNITS_MAX) for n in range(1, 4)]
     commit = GroupCommit(send)
     *answered, refused, too_many = await commit.submit_parts("East", [*parts, ([{"n": 9}], 1)])
     assert answered == [1, 1, 2, 2, fault]

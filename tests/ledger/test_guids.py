@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
+from admission.config.settings import RedisSettings
 from admission.errors import Conflict
-from admission.ledger import guids as module
-from admission.ledger.connection import connect
-from admission.ledger.guids import LIFE_MS, HandedGuids
+from admission.ledger import agent_sessions as module
+from admission.ledger.agent_sessions import LIFE_MS, HandedGuids
 from admission.ledger.keys import guids as key_of
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import connect
 
 FIRST, SECOND = "first.AgentGateway1", "second.AgentGateway1"
 

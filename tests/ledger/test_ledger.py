@@ -9,12 +9,13 @@ import pytest
 import redis
 
 from admission import errors
-from admission.ledger.connection import RedisConnection, open_connection
+from admission.config.settings import RedisSettings
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, parse_policy, policy_json
+from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger, StoredPolicy
-from admission.model import Snapshot, SnapshotGroup
-from admission.policy import compile_policy, digest, parse_policy, policy_json
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import RedisConnection, open_connection
 from tests.ledger.proxy import CuttingProxy
 from tests.redis_server import RedisServer
 

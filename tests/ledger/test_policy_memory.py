@@ -8,12 +8,12 @@ import pytest
 import redis
 
 from admission import errors
-from admission.ledger.connection import open_connection
+from admission.config.settings import RedisSettings
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger, Statistics
-from admission.ledger.memory import PolicyMemory, StoredPolicy
 from admission.ledger.operations import RESTORED_BY, SECRET_BYTES
-from admission.settings import RedisSettings
+from admission.ledger.policy_cache import PolicyMemory, StoredPolicy
+from admission.ledger.store.connection import open_connection
 from tests.ledger.test_ledger import ask, recovered, stored
 
 POLICY_KEY = zone_keys("adm", "East")[5]

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 import pytest
 import redis
 
+from admission.config.settings import RedisSettings
 from admission.errors import Unavailable
-from admission.ledger.connection import RedisConnection, open_connection
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import RedisConnection, open_connection
 from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.redis_server import RedisServer
 from tests.redis_sets import PortServer, started

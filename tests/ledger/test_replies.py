@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admission.ledger import answers, replies
+from admission.ledger import results
 
 OP = {"op": "admit", "id": "abc", "request_id": "r-abc", "campaign": "c", "count": 1}
 LIKE: dict[str, Any] = {
@@ -20,9 +20,9 @@ BARE = {name: LIKE[name] for name in ("channel", "launch_within_ms", "renew_with
 @pytest.mark.parametrize("like", [LIKE, BARE], ids=["all", "no MPP, no snapshot"])
 @pytest.mark.parametrize("room", [3, 0, None])
 def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | None) -> None:
-    grant = replies.PlainGrant(like, room)
-    shown = answers.plain("East", OP, 17, grant)
-    other = answers.admission("East", OP, 17, replies.in_full(OP, grant))
+    grant = results.PlainGrant(like, room)
+    shown = results.plain("East", OP, 17, grant)
+    other = results.admission("East", OP, 17, results.in_full(OP, grant))
     assert shown == other
     assert list(shown) == list(other)  # in the order of the API
 
@@ -30,9 +30,9 @@ def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | N
 def test_each_plain_grant_points_at_what_it_is_like() -> None:
     deny = {"decision": "deny"}
     reply = {"now": 1, "alike": [LIKE, BARE], "results": [[1, None], deny, [0, 4], {}]}
-    assert list(replies.told(reply)) == [
-        replies.PlainGrant(BARE, None),
+    assert list(results.told(reply)) == [
+        results.PlainGrant(BARE, None),
         deny,
-        replies.PlainGrant(LIKE, 4),
+        results.PlainGrant(LIKE, 4),
         {},
     ]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.bell import LOST, Bell
-from admission.ledger.connection import connect, open_connection
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.notifications import LOST, Bell
+from admission.ledger.store.connection import connect, open_connection
 from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.redis_sets import Watched, watched
 

@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from admission.errors import Unavailable
+from admission.ledger.clock_steps import SLACK_MS, ClockSteps
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from admission.ledger.steps import SLACK_MS, ClockSteps
 from tests.ledger.test_ledger import open_ledger
 
 SENT_S, NOW_MS = 1000.0, 1_790_000_000_000

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.connection import connect
 from admission.ledger.ledger import Ledger
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import connect
 from tests.ledger.test_ledger import ask, recovered, stored
 from tests.redis_clusters import cluster
 from tests.redis_sets import Certificates, PortServer, started, watched

@@ -12,13 +12,12 @@ from hashlib import sha1
 import pytest
 import redis
 
+from admission.config.settings import RedisSettings
 from admission.errors import Unavailable
 from admission.ledger import scripts
-from admission.ledger.connection import open_connection
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from admission.ledger.scripts import Script
-from admission.settings import RedisSettings
+from admission.ledger.store.connection import Script, open_connection
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
 
 ZONE_KEY = zone_keys("adm", "East")[0]

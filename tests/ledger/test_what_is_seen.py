@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from admission.policy import compile_policy, parse_policy
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import parse_policy
 from tests.ledger.virtual_zone import VirtualZone
 
 POLICY: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from admission.ledger import replies
+from admission.ledger import results
 
 Answer = dict[str, Any]
 
@@ -36,7 +36,7 @@ def call_at(
             pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
             pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
             _, text = pipe.execute()
-        return replies.whole(ops, text)
+        return results.whole(ops, text)
 
     try:
         return once()

@@ -11,7 +11,8 @@ from typing import Any
 
 import redis
 
-from admission.policy import compile_policy, parse_policy
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import parse_policy
 from tests.ledger.virtual_zone import Answer, Op, VirtualZone
 
 TICK_MS = 20

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from admission.ledger.keys import zone_keys
-from admission.ledger.scripts import Script
+from admission.ledger.store.connection import Script
 from tests.ledger.timed import call_at
 from tests.oracle import OracleLedger
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from admission.cli import main
-from admission.sim.portal_config import PortalSettings
-from admission.sim.portal_contract import CURRENT_PATH
+from admission.cli.main import main
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH
 from tests.sim.conftest import calling_portal
 from tests.sim.portal_world import Caller, exactly, system, timing
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.measure.advice import Spread, advise
-from admission.measure.text import advice_lines, call_line, command_line, plot_lines
-from admission.measure.trace import CallTimes, Disturbed, Seen, Trace, times_of
+from admission.cli.measure.advice import Spread, advise
+from admission.cli.measure.report import advice_lines, call_line, command_line, plot_lines
+from admission.cli.measure.trace import CallTimes, Disturbed, Seen, Trace, times_of
 
 
 def seen(*counts: tuple[float, int]) -> list[Seen]:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-import admission.composition
-from admission.cli import main
+import admission.service.bootstrap
+from admission.cli.main import main
 from tests.service.house import EAST, FakeSource, House, house_of, settings_of
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -37,7 +37,7 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """What the service takes for its platform."""
     fake = FakeSource()
-    monkeypatch.setattr(admission.composition, "build_source", lambda name, settings: fake)
+    monkeypatch.setattr(admission.service.bootstrap, "build_source", lambda name, settings: fake)
     return fake
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from admission.composition import open_service
-from admission.config import parse_settings
+from admission.config.load import parse_settings
+from admission.config.settings import Settings
+from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
-from admission.model import Snapshot, SnapshotGroup
-from admission.service import Service
-from admission.settings import Settings
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
 from admission.sources.base import ANY_ZONE, PolledZone
-from admission.telemetry import Telemetry
+from admission.telemetry.metrics import Telemetry
 from tests.http.house import serving
 
 SOURCE = '[sources.epm]\ntype = "experience_portal"\nurl = "http://127.0.0.1:9/x"\nauth = "none"\n'

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from admission.settings import Settings
-from admission.sim.huawei_config import HuaweiSettings
-from admission.sim.huawei_values import CenterSettings
-from admission.sim.portal_values import CallTiming, Delay
+from admission.config.settings import Settings
+from admission.sim.huawei.config import HuaweiSettings
+from admission.sim.huawei.values import CenterSettings
+from admission.sim.values import CallTiming, Delay
 from tests.secrets import AGENT_PASSWORD, CMS_SECRET
 from tests.service.house import House, house_of, settings_of
 from tests.sources.huawei_world import Center, center

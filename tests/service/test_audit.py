@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role, Token
-from admission.service import Service
+from admission.http.auth.tokens import Credentials, Role, Token
+from admission.service.service import Service
 from tests.http.house import serving
 from tests.http.replicas import replicas
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from admission.http.app import create_app
-from admission.http.auth import Credentials, Role
+from admission.http.auth.tokens import Credentials, Role
 from tests.http.house import FakeDecider, serving
 from tests.http.test_auth import token
 from tests.service.conftest import Run

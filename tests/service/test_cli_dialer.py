@@ -6,8 +6,8 @@ import tomllib
 
 import pytest
 
-from admission.cli import main
-from admission.settings import AuthSettings
+from admission.cli.main import main
+from admission.config.settings import AuthSettings
 from tests.service.conftest import Run
 from tests.service.house import House
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from admission.cli_top_table import Look, rates, top_lines
+from admission.cli.top_table import Look, rates, top_lines
 from admission.terminal import coloured
 from tests.service.conftest import Run
 from tests.service.house import House

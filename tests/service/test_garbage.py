@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from admission import garbage
+from admission.runtime import process
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 def test_what_was_loaded_is_passed_over_and_new_cycles_are_still_found() -> None:
     loaded = [object() for _ in range(3)]
-    garbage.settle()
+    process.settle()
     assert not any(one is loaded for one in gc.get_objects())
-    assert gc.get_threshold()[0] == garbage.NEW_OBJECTS
+    assert gc.get_threshold()[0] == process.NEW_OBJECTS
     cycle: list[object] = []
     cycle.append(cycle)
     del cycle

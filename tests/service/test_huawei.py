@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from admission.http.schemas import ZoneStatus
+from admission.http.schemas.responses import ZoneStatus
 from tests.secrets import AGENT_PASSWORD, keep_secret
 from tests.service.house import house_of, settings_of
 from tests.service.huawei_house import (

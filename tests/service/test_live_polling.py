@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
+from admission.domain.policy.document import parse_policy
 from admission.ledger.keys import zone_keys
-from admission.policies import Policies, stored_policy
-from admission.policy import parse_policy
+from admission.service.policies import Policies, stored_policy
 from tests.service.house import SOURCE, FakeSource, house_of, settings_of
 
 POLLED = (

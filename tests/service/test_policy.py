@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from admission.policy import digest, parse_policy
+from admission.domain.policy.document import digest, parse_policy
 from tests.service.house import EAST, SOURCE, House, house_of, settings_of
 
 PATH = "/v1/zones/East/policy"

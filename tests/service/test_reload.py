@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from admission.composition import open_service
-from admission.config import load_settings
+from admission.config.load import load_settings
 from admission.errors import Unavailable
-from admission.http.auth import Credentials
+from admission.http.auth.tokens import Credentials
 from admission.http.problems import Unauthorized
-from admission.reload import Reloader, reread_on_hangup, tokens_of
-from admission.service import Service
-from admission.telemetry import Telemetry
+from admission.runtime.reload import Reloader, reread_on_hangup, tokens_of
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
+from admission.telemetry.metrics import Telemetry
 from tests.service.house import EAST, SOURCE
 
 WEST = '[zones.West]\nsource = "push"\nchannels = ["sip"]\n'

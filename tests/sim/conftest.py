@@ -7,8 +7,8 @@ from typing import Protocol
 import aiohttp
 import pytest
 
-from admission.sim.portal_app import serving
-from admission.sim.portal_config import PortalSettings
+from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.config import PortalSettings
 from tests.sim.portal_world import Caller, quick
 
 

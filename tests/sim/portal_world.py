@@ -6,18 +6,16 @@ from typing import Any
 
 import aiohttp
 
-from admission.sim.portal import Portal
-from admission.sim.portal_config import PortalSettings
-from admission.sim.portal_contract import CURRENT_PATH, NAMESPACE
-from admission.sim.portal_values import (
-    CallEvent,
-    CallTiming,
-    Delay,
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH, NAMESPACE
+from admission.sim.experience_portal.platform import Portal
+from admission.sim.experience_portal.values import (
     ForeignUse,
     MppSettings,
     SystemSettings,
     ZoneSettings,
 )
+from admission.sim.values import CallEvent, CallTiming, Delay
 
 PREPARE_MS, RING_MS, TALK_MS = 100, 1_000, 5_000
 BASIC = "Basic " + base64.b64encode(b"dialer:dialer").decode()

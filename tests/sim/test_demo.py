@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from admission.demo.environment import open_house, tuned
 from admission.errors import ConfigError
-from admission.sim.demo_house import open_house, tuned
 
 PATIENCE_S = 60.0
 TRACEBACK = "Traceback"  # warnings may come where the machine is too slow
@@ -35,7 +35,7 @@ def temp() -> Iterator[Path]:
 async def demo(temp: Path, *arguments: str) -> AsyncIterator[Process]:
     """A running demo, which does not outlive the test."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "admission.cli", "demo", *arguments),
+        *(sys.executable, "-m", "admission", "demo", *arguments),
         stdout=PIPE,
         stderr=PIPE,
         env={**_environment(), "TMPDIR": str(temp)},

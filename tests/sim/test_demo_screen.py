@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from admission.sim.demo_screen import Table, screen
-from admission.sim.demo_table import Numbers
+from admission.demo.screen import Table, screen
+from admission.demo.table import Numbers
 from admission.terminal import CLEAR_LINE, ENTER, HOME, LEAVE, Canvas
 
 NUMBERS = Numbers(place="", seconds=1, zones=(), campaigns=())

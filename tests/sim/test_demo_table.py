@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from admission.sim.demo_table import (
+from admission.demo.table import (
     WIDTH,
     CampaignNumbers,
     Numbers,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from admission.sim.huawei_center import CallCenter
-from admission.sim.huawei_values import CenterEvent, CenterSettings, OtherCalls
+from admission.sim.huawei.call_center import CallCenter
+from admission.sim.huawei.values import CenterEvent, CenterSettings, OtherCalls
 from tests.sim.portal_world import PREPARE_MS, RING_MS, TALK_MS, exactly, timing
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from admission.sim.huawei_config import HuaweiSettings
-from admission.sim.huawei_desk import Desk, Refusal, Session
+from admission.sim.huawei.agent_sessions import Desk, Refusal, Session
+from admission.sim.huawei.config import HuaweiSettings
 
 AGENT, PASSWORD = 1001, HuaweiSettings().agent_password
 

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from admission.settings_huawei import LICENCE_PATH
-from admission.sources.huawei_c2 import authorization, canonical_request, timestamp
+from admission.config.sources.huawei import LICENCE_PATH
+from admission.sources.huawei.signature import authorization, canonical_request, timestamp
 from tests.secrets import CMS_SECRET
 from tests.service.huawei_house import simulated
 from tests.sources.huawei_world import Center, center, quiet
@@ -176,7 +176,7 @@ async def test_whoever_hangs_does_not_keep_the_simulator_from_ending() -> None:
 
 async def test_it_runs_alone_from_the_command_line() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "admission.cli", "simulate", "huawei", "--port", "0"),
+        *(sys.executable, "-m", "admission", "simulate", "huawei", "--port", "0"),
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONUNBUFFERED": "1"},
     )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from admission.sim.portal_values import Counts, Delay, ForeignUse, Progress
+from admission.sim.experience_portal.values import Counts, ForeignUse
+from admission.sim.values import Delay, Progress
 from tests.sim.portal_world import PREPARE_MS, RING_MS, TALK_MS, World, exactly, system, timing
 
 CLAIMED = PREPARE_MS

@@ -2,11 +2,11 @@
 
 import pytest
 
-from admission.model import Outcome
-from admission.sim.portal_contract import OPERATIONS, parse_parameters
-from admission.sim.portal_reports import report_of
-from admission.sim.portal_soap import SoapFault, read_request, write_fault
-from admission.sim.portal_values import CallEvent, Progress
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.contract import OPERATIONS, parse_parameters
+from admission.sim.experience_portal.reports import report_of
+from admission.sim.experience_portal.soap import SoapFault, read_request, write_fault
+from admission.sim.values import CallEvent, Progress
 from tests.sim.portal_world import envelope
 
 ENTITIES = b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'

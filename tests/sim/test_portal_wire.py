@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from admission.sim import portal_auth
-from admission.sim.portal_contract import CURRENT_PATH, LEGACY_PATH
+from admission.sim.experience_portal import auth
+from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from tests.sim.conftest import Calling
 from tests.sim.portal_world import Caller, envelope, exactly, quick, system, timing
 
@@ -95,7 +95,7 @@ async def test_a_digest_counts_for_its_challenge_and_path_alone(
 async def test_a_nonce_does_not_live_for_ever(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(portal_auth, "NONCE_LIFE_S", -1)
+    monkeypatch.setattr(auth, "NONCE_LIFE_S", -1)
     url = caller.url + LEGACY_PATH
     async with caller.session.post(url) as refused:
         challenge = refused.headers["WWW-Authenticate"]

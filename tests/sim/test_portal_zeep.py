@@ -9,9 +9,9 @@ import requests
 import zeep
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
-from admission.sim.portal_app import serving
-from admission.sim.portal_contract import CURRENT_PATH, LEGACY_PATH
-from admission.sim.portal_values import SystemSettings, even_zone
+from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
+from admission.sim.experience_portal.values import SystemSettings, even_zone
 from tests.sim.portal_world import exactly, quick, timing
 
 WAYS = {

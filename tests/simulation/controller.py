@@ -11,12 +11,13 @@ from typing import Any, Final, TypeAlias
 
 import redis
 
-from admission.ledger import replies
+from admission.domain.policy.compile import compile_policy
+from admission.domain.policy.document import digest, policy_json
+from admission.domain.policy.zone import ZonePolicy
+from admission.ledger import results
 from admission.ledger.keys import zone_keys
-from admission.ledger.scripts import Script
-from admission.policy import compile_policy, digest, policy_json
-from admission.policy_zone import ZonePolicy
-from admission.sim.virtual_time import Loop
+from admission.ledger.store.connection import Script
+from admission.sim.experience_portal.virtual_time import Loop
 from tests.simulation.parameters import ZONE
 
 Op: TypeAlias = dict[str, Any]
@@ -26,7 +27,7 @@ Answered: TypeAlias = Callable[[dict[str, Any], int], None]
 EPOCH_MS: Final = 1_700_000_000_000
 COMMIT_MS: Final = 6  # a script call is under way so long; what arrives meanwhile goes in the next
 KEYS: Final = zone_keys("sim", ZONE)
-HOLDING: Final = (b"l", b"r")  # states that hold their pools, as stored (lua/record.lua)
+HOLDING: Final = (b"l", b"r")  # states that hold their pools, as stored (lua/state/reservation.lua)
 
 
 def ignore(_result: dict[str, Any], _now: int) -> None:
@@ -123,7 +124,7 @@ class Controller:
             )
         )
         wire.read_response()
-        return replies.whole(ops, wire.read_response())
+        return results.whole(ops, wire.read_response())
 
     def _policy_op(self, mode: str) -> Op:
         policy = self._policy

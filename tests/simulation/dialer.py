@@ -5,9 +5,9 @@ from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from admission.model import Outcome
-from admission.sim.portal_values import CallEvent, Progress
-from admission.sim.virtual_time import Loop
+from admission.domain.outcomes import Outcome
+from admission.sim.experience_portal.virtual_time import Loop
+from admission.sim.values import CallEvent, Progress
 from tests.simulation.controller import Controller, Op
 from tests.simulation.dialer_reports import Reports
 from tests.simulation.network import Network

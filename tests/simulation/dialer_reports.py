@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from admission.model import Outcome
+from admission.domain.outcomes import Outcome
 from tests.simulation.controller import Op
 
 if TYPE_CHECKING:

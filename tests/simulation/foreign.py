@@ -9,8 +9,8 @@ was photographed before is then ingested by nobody. Others may leave at any time
 from random import Random
 from typing import Final
 
-from admission.sim.portal_values import Delay
-from admission.sim.virtual_time import Loop
+from admission.sim.experience_portal.virtual_time import Loop
+from admission.sim.values import Delay
 from tests.simulation.controller import Controller
 from tests.simulation.parameters import ZONE
 from tests.simulation.truth import Truth

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from admission.sim.huawei_values import AgentCountsAt, CenterSettings
-from admission.sim.portal_values import CallTiming, Delay
+from admission.sim.huawei.values import AgentCountsAt, CenterSettings
+from admission.sim.values import CallTiming, Delay
 from tests.simulation.parameters import CLOCK_STEP_MS, SLOW_APPLICATION, Parameters
 from tests.simulation.scenarios import Scenario
 

@@ -6,10 +6,10 @@ A voice call takes a voice licence, an IVR call one of each, an agent-bound call
 from random import Random
 from typing import Any, Final
 
-from admission.model import Outcome
-from admission.sim.huawei_center import CallCenter
-from admission.sim.huawei_values import CenterEvent
-from admission.sim.portal_values import Progress
+from admission.domain.outcomes import Outcome
+from admission.sim.huawei.call_center import CallCenter
+from admission.sim.huawei.values import CenterEvent
+from admission.sim.values import Progress
 from tests.simulation.controller import Op
 from tests.simulation.dialer import Call, Dialer
 from tests.simulation.foreign import GAP_MS, HOLD, Foreign

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Final
 
-from admission.ledger.scripts import Script, load
+from admission.ledger.scripts import load
+from admission.ledger.store.connection import Script
 from tests.simulation.scenarios import Scenario
 
 CROWD: Final = Scenario(name="crowd", dedicated=False, rough=True, crowd=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from admission.sim.virtual_time import Loop
+from admission.sim.experience_portal.virtual_time import Loop
 
 USUAL_MS: Final = 15
 SLOW_MS: Final = 2_500

@@ -4,16 +4,15 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final
 
-from admission.policy import parse_policy
-from admission.policy_zone import ZonePolicy
-from admission.sim.portal_values import (
-    CallTiming,
-    Delay,
+from admission.domain.policy.document import parse_policy
+from admission.domain.policy.zone import ZonePolicy
+from admission.sim.experience_portal.values import (
     ForeignUse,
     MppSettings,
     SystemSettings,
     ZoneSettings,
 )
+from admission.sim.values import CallTiming, Delay
 from tests.simulation.scenarios import Scenario
 
 ZONE: Final = "East"

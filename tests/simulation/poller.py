@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any, Final
 
-from admission.sim.virtual_time import Loop
+from admission.sim.experience_portal.virtual_time import Loop
 from tests.simulation.controller import Controller, Op, ignore
 from tests.simulation.foreign import Growth
 from tests.simulation.network import Network

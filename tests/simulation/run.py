@@ -5,7 +5,8 @@ from typing import Final
 
 import redis
 
-from admission.ledger.scripts import Script, load
+from admission.ledger.scripts import load
+from admission.ledger.store.connection import Script
 from tests.simulation.checks import check_empty
 from tests.simulation.huawei_world import CenterWorld
 from tests.simulation.scenarios import Scenario

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from admission.sim.virtual_time import Loop
+from admission.sim.experience_portal.virtual_time import Loop
 from tests.simulation.controller import Controller
 from tests.simulation.dialer import Dialer
 from tests.simulation.parameters import CLOCK_STEP_MS, ZONE, Parameters

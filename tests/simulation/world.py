@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import redis
 
-from admission.ledger.scripts import Script
-from admission.model import Outcome
-from admission.sim.portal import Portal
-from admission.sim.portal_values import CallEvent, Progress
-from admission.sim.virtual_time import Loop
+from admission.domain.outcomes import Outcome
+from admission.ledger.store.connection import Script
+from admission.sim.experience_portal.platform import Portal
+from admission.sim.experience_portal.virtual_time import Loop
+from admission.sim.values import CallEvent, Progress
 from tests.simulation.checks import check_counts
 from tests.simulation.controller import Controller, Op
 from tests.simulation.dialer import Call, Dialer

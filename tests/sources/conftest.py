@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from admission.sources.pace import ZonePoll
-from admission.sources.poller import Poller
+from admission.sources.polling.poller import Poller
+from admission.sources.polling.schedule import ZonePoll
 from tests.sources.fakes import FakeLedger, FakeSource, MakePoller, ManualClock
 
 

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from admission.domain.snapshots import IngestAnswer, Lease, Snapshot, SnapshotGroup
 from admission.errors import SourceError, Unavailable
-from admission.model import IngestAnswer, Lease, Snapshot, SnapshotGroup
 from admission.sources.base import ANY_ZONE, PolledZone
-from admission.sources.health import SourceState
-from admission.sources.pace import ZonePoll
-from admission.sources.poller import Poller
+from admission.sources.polling.health import SourceState
+from admission.sources.polling.poller import Poller
+from admission.sources.polling.schedule import ZonePoll
 
 ZONE_TIME = 1_700_000_000_000  # zone time when the test's clock reads 0
 SNAPSHOT = Snapshot(groups=(SnapshotGroup(total=10, unused={"channel:sip": 4}),))
@@ -61,7 +61,7 @@ async def settle() -> None:
 
 
 class FakeLedger:
-    """Leases as lua/lease.lua gives them, in the time of the test's clock."""
+    """Leases as lua/commands/lease.lua gives them, in the time of the test's clock."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock

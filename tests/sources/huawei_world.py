@@ -8,15 +8,15 @@ from typing import Any
 
 import aiohttp
 
+from admission.config.sources.huawei import HuaweiAgentGatewaySettings
+from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
-from admission.model import Snapshot
-from admission.settings_huawei import HuaweiAgentGatewaySettings
-from admission.sim.huawei_app import serving
-from admission.sim.huawei_config import HuaweiSettings
-from admission.sim.huawei_values import CenterSettings
+from admission.sim.huawei.app import serving
+from admission.sim.huawei.config import HuaweiSettings
+from admission.sim.huawei.values import CenterSettings
 from admission.sources.base import PolledZone
-from admission.sources.huawei_agent_gateway import HuaweiAgentGatewaySource
-from admission.sources.huawei_session import Pace
+from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
+from admission.sources.huawei.agent_session import Pace
 from tests.secrets import AGENT_PASSWORD
 
 AGENTS = (1001, 1002, 1003)

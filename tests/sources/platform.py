@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from admission.config.sources.experience_portal import ExperiencePortalSettings
+from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
-from admission.model import Snapshot
-from admission.settings_portal import ExperiencePortalSettings
-from admission.sources.experience_portal import ExperiencePortalSource
+from admission.sources.experience_portal.source import ExperiencePortalSource
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BOTH = ("sip", "h323")

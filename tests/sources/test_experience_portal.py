@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import SourceError
-from admission.model import Snapshot, SnapshotGroup
-from admission.sources.soap_client import SoapClient
+from admission.sources.experience_portal.soap_client import SoapClient
 from tests.sources.envelopes import counts, envelope
 from tests.sources.platform import BOTH, asked, connected, fixed, platform, settings
 

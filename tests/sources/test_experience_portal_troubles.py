@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from admission.errors import ConfigError, SourceError
-from admission.sources.experience_portal import ExperiencePortalSource
-from admission.sources.soap import SoapFault
-from admission.sources.soap_client import BODY_BYTES_MAX
+from admission.sources.experience_portal.soap import SoapFault
+from admission.sources.experience_portal.soap_client import BODY_BYTES_MAX
+from admission.sources.experience_portal.source import ExperiencePortalSource
 from tests.sources.envelopes import counts, envelope, fault
 from tests.sources.platform import (
     BOTH,

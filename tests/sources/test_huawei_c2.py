@@ -8,7 +8,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from admission.sources.huawei_c2 import authorization, canonical_request, normalized, timestamp
+from admission.sources.huawei.signature import (
+    authorization,
+    canonical_request,
+    normalized,
+    timestamp,
+)
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "files" / "c2_vectors.json").read_text("utf-8")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from admission.config.sources.huawei import HuaweiCmsSettings
+from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
-from admission.model import Snapshot
-from admission.settings_huawei import HuaweiCmsSettings
-from admission.sources.huawei_c2 import authorization, canonical_request
-from admission.sources.huawei_cms import HuaweiCmsSource
+from admission.sources.huawei.cms import HuaweiCmsSource
+from admission.sources.huawei.signature import authorization, canonical_request
 from tests.sources.platform import Answer, fixed, platform, raw_platform
 
 EXAMPLE: dict[str, Any] = json.loads(

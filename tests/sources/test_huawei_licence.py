@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from admission.sources.huawei_licence import Licence, licence_of
+from admission.sources.huawei.licence import Licence, licence_of
 
 NOW_S = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()
 GOOD, SOON, OVER = (datetime(2027, month, 2, 8, tzinfo=UTC).timestamp() for month in (12, 3, 2))

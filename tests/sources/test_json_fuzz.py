@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.errors import SourceError
-from admission.settings_huawei import HuaweiCmsSettings
 from admission.sources.base import LINE_CHARS_MAX
-from admission.sources.huawei_cms import COUNTERS, SHOWN, HuaweiCmsSource, _licences
-from admission.sources.huawei_gateway_client import CALLS_END, _calls, _meaning, guid_of
-from admission.sources.huawei_http import _object
+from admission.sources.huawei.cms import COUNTERS, SHOWN, HuaweiCmsSource, _licences
+from admission.sources.huawei.gateway_client import CALLS_END, _calls, _meaning, guid_of
+from admission.sources.huawei.json_client import _object
 from tests.secrets import CMS_SECRET
 
 SOURCE = HuaweiCmsSource(

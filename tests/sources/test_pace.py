@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from admission.model import Lease
-from admission.sources.pace import (
+from admission.domain.snapshots import Lease
+from admission.sources.polling.schedule import (
     STANDBY_JITTER_MS,
     STANDBY_MS_MAX,
     SystemClock,

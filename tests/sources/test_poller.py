@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from admission.sources.health import PollEvent, SourceState
-from admission.sources.poller import Poller
+from admission.sources.polling.health import PollEvent, SourceState
+from admission.sources.polling.poller import Poller
 from tests.sources.fakes import (
     FakeLedger,
     FakeSource,

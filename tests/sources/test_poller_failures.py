@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from admission.sources.health import SourceState
+from admission.sources.polling.health import SourceState
 from tests.sources.fakes import (
     FakeLedger,
     FakeSource,

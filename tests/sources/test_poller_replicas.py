@@ -2,8 +2,8 @@
 
 import pytest
 
-from admission.sources.health import SourceState
-from admission.sources.pace import HAND_OVER_MS
+from admission.sources.polling.health import SourceState
+from admission.sources.polling.schedule import HAND_OVER_MS
 from tests.sources.fakes import (
     FakeLedger,
     FakeSource,

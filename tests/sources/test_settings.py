@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from admission.settings_portal import Dialect, ExperiencePortalSettings
+from admission.config.sources.experience_portal import Dialect, ExperiencePortalSettings
 
 GOOD: dict[str, Any] = {
     "type": "experience_portal",

@@ -6,7 +6,12 @@ import pytest
 
 from admission.errors import SourceError
 from admission.sources.base import LINE_CHARS_MAX, is_polled, one_line
-from admission.sources.soap import SoapFault, integer, read_response, write_request
+from admission.sources.experience_portal.soap import (
+    SoapFault,
+    integer,
+    read_response,
+    write_request,
+)
 from tests.sources.envelopes import SERVICE, SOAP_11, SOAP_12, counts, envelope, fault, plain
 
 COUNTS = {"totalRes_returned": "200", "unusedSIP_returned": "64", "unusedH323_returned": "10"}

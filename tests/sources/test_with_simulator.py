@@ -6,13 +6,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.errors import SourceError
-from admission.settings_portal import ExperiencePortalSettings
-from admission.sim.portal_app import serving
-from admission.sim.portal_config import PortalSettings
-from admission.sim.portal_contract import CURRENT_PATH, LEGACY_PATH
-from admission.sim.portal_values import MppSettings, SystemSettings, ZoneSettings
-from admission.sources.experience_portal import ExperiencePortalSource
+from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
+from admission.sim.experience_portal.values import MppSettings, SystemSettings, ZoneSettings
+from admission.sources.experience_portal.source import ExperiencePortalSource
 
 QUIET = SystemSettings(
     zones=(

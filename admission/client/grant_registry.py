@@ -1,0 +1,158 @@
+"""Where a dialer's grants are kept: what was heard of the zones, what is to be reported, renewed.
+
+Every answer passes here once: its `now` goes to the clock, its grants to the keeper, and a word of
+lost state to all calls of that zone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from admission.client import answers
+from admission.client.answers import Denied, Listed, Reported, Reservation
+from admission.client.grant import Grant, Granted, Terms
+from admission.client.outbox import Outbox
+from admission.client.renewals import Keeper
+from admission.client.transport import Reply, Wire
+from admission.client.zone_clock import Stopwatch, ZoneClock
+from admission.domain.outcomes import Reason
+from admission.domain.types import BUILT_IN_POOLS
+from admission.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class GrantDesk:
+    """Keeps the grants of one client (`admission.client.grant.Desk`).
+
+    Args:
+        wire: for reports and renewals.
+        stopwatch: monotonic seconds.
+    """
+
+    def __init__(self, wire: Wire, stopwatch: Stopwatch) -> None:
+        self._clock = ZoneClock(stopwatch)
+        self._outbox = Outbox(wire, stopwatch, self._heard_of)
+        self._keeper = Keeper(wire, stopwatch, self._heard_of)
+        self._recovering: set[str] = set()
+        self._renewals: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to renew. Call it inside the event loop."""
+        self._renewals = asyncio.create_task(self._keeper.run(), name="renewals")
+
+    async def close(self, timeout_s: float) -> None:
+        """Renew no longer, and wait so long for the reports that are on their way."""
+        if self._keeper.kept:
+            log.warning("%d calls are left to themselves: the client closes", self._keeper.kept)
+        if self._renewals is not None:
+            self._renewals.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewals
+        await self._outbox.close(timeout_s)
+
+    def decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
+        """The answer to an ask; what it grants is kept from now on.
+
+        Args: pools: the named ones that were asked for.
+
+        Raises:
+            Unavailable: it is none.
+        """
+        try:
+            return self._decision(reply, pools)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Unavailable("the service's answer cannot be read") from None
+
+    def take_up(self, listed: Listed) -> Grant:
+        """Keep a reservation that an earlier process was granted."""
+        asked = [one for one in listed.pools if one.partition(":")[0] not in BUILT_IN_POOLS]
+        terms = Terms(
+            request_id=listed.request_id or "", launch_by=self.stopwatch(), pools=tuple(asked)
+        )
+        reservation = Reservation(
+            id=listed.id,
+            zone=listed.zone,
+            channel=listed.channel,
+            campaign=listed.campaign,
+            mpp=listed.mpp,
+        )
+        grant = Grant(reservation, terms, self)
+        grant.port_taken, grant.session_id = listed.taken, listed.session
+        self._keeper.keep(grant)
+        return grant
+
+    def zone_now(self, zone: str) -> int | None:
+        """The zone's time in ms is at least this; None: nothing was heard of it yet."""
+        return self._clock.now(zone)
+
+    def stopwatch(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.stopwatch()
+
+    def report(self, grant: Grant, verb: str, body: dict[str, Any]) -> None:
+        """Send a report in the background."""
+
+        def told(answer: Reported) -> None:
+            grant.answered = answer
+
+        # Whoever is renewed is up: a renewal that comes after an `unknown` would undo it.
+        after = self._keeper.under_way(grant.id) if verb == "end" else None
+        self._outbox.put(grant.id, verb, body, told, after)
+
+    def keep(self, grant: Grant) -> None:
+        """Renew it from now on."""
+        self._keeper.keep(grant)
+
+    def forget(self, grant: Grant) -> None:
+        """Renew it no longer."""
+        self._keeper.forget(grant)
+
+    async def settled(self, grant: Grant, timeout_s: float | None) -> bool:
+        """Wait until its reports are answered. False: the time was up first."""
+        return await self._outbox.settled(grant.id, timeout_s)
+
+    def _decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
+        body = reply.body
+        self._heard(body["zone"], reply)
+        if not answers.is_grant(body):
+            denied = answers.denied_of(body)
+            self._notice(denied)
+            return denied
+        self._recovering.discard(body["zone"])
+        within_ms = int(body.get("launch_within_ms") or 0)
+        terms = Terms(
+            request_id=body["request_id"],
+            launch_by=reply.sent_at + within_ms / 1000,
+            pools=pools,
+            shadow=bool(body.get("shadow")),
+        )
+        grants = [Grant(one, terms, self) for one in answers.reservations_of(body)]
+        for one in grants:
+            self._keeper.keep(one)
+        return Granted(
+            **answers.common_of(body),
+            granted=int(body["granted"]),
+            launch_within_ms=within_ms,
+            grants=tuple(grants),
+            repeated=bool(body.get("repeated")),
+            shadow=terms.shadow,
+        )
+
+    def _notice(self, denied: Denied) -> None:
+        """A zone that recovers has lost what it knew: tell it, once."""
+        if denied.reason != Reason.RECOVERING:
+            self._recovering.discard(denied.zone)
+        elif denied.zone not in self._recovering:
+            self._recovering.add(denied.zone)
+            self._keeper.restate(denied.zone)
+
+    def _heard_of(self, reservation_id: str, reply: Reply) -> None:
+        """An answer to a report: ids carry their zone."""
+        self._heard(reservation_id.partition("~")[0], reply)
+
+    def _heard(self, zone: str, reply: Reply) -> None:
+        now = int(reply.body.get("now") or 0)
+        self._clock.heard(zone, now, sent_at=reply.sent_at, arrived_at=reply.arrived_at)

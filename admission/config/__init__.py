@@ -1,0 +1,1 @@
+"""Settings: the TOML file, the environment, and what is checked before a start."""

@@ -1,0 +1,81 @@
+"""What the tables of the configuration share: strictness, addresses, paths."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from admission.domain.validation import Problem, refuse
+
+INTERVAL_MS_MAX: Final = 3_600_000
+
+
+def _http_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when it is not a port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must start with http:// or https:// and name a host")
+    if parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError("must be a plain address, without spaces and without #")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user or password: they have keys of their own")
+    return url
+
+
+def _http_url_or_none(url: str) -> str:
+    return url and _http_url(url)
+
+
+_UrlText: TypeAlias = Annotated[str, StringConstraints(max_length=2_000)]
+HttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_http_url)]
+OptionalHttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_http_url_or_none)]
+FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are refused, nothing is coerced, values are not shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class SourceSection(Section):
+    """What every polled platform has."""
+
+    url: HttpUrl
+    """Where the platform answers, `https://` in earnest."""
+    timeout_ms: Annotated[int, Field(ge=10, le=120_000)] = 3_000
+    """Of one query, from connecting to the last byte."""
+    min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 0
+    """Between the starts of any two queries of this source, over all of its zones."""
+    ca_file: FilePath | None = None
+    """PEM file of the authorities trusted. Absent: the system's."""
+    verify_tls: bool = True
+    """False trusts every certificate: for laboratories."""
+
+    @property
+    def place(self) -> str:
+        """Host and port, for logs."""
+        return urlsplit(self.url).netloc
+
+    @model_validator(mode="after")
+    def _trust_fits(self) -> Self:
+        refuse("source", self._trust_problems())
+        return self
+
+    def _trust_problems(self) -> Iterator[Problem]:
+        if self.ca_file and not self.url.startswith("https:"):
+            yield Problem(place=("ca_file",), message="needs TLS: a url that starts with https://")
+        if self.ca_file and not self.verify_tls:
+            yield Problem(place=("ca_file",), message="is of no use with verify_tls = false")

@@ -1,0 +1,109 @@
+"""What must hold between the tables of the configuration: each rule yields what breaks it."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
+from admission.config.sources.registry import BUILT_IN_SOURCES, COUNTED_CHANNELS
+from admission.domain.policy.zone import ZonePolicy
+from admission.domain.validation import Problem, did_you_mean
+
+CC_ID_MAX = 65_535
+
+
+def zone_problems(zone: ZonePolicy, source_types: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with a zone's policy in view of the configured sources.
+
+    Args:
+        zone: sound by itself; from the file or from a `PUT`.
+        source_types: type of each configured source, by its name.
+    """
+    yield from _unknown_sources(zone, source_types)
+    types = [source_types.get(name, "") for name in zone.source_names]
+    if "huawei_cms" in types:
+        yield from _cc_id(zone.source_zone)
+    # Whoever pushes may count anything; a static zone needs no counting.
+    if all(kind in COUNTED_CHANNELS for kind in types):
+        yield from _uncounted_channels(zone, types)
+
+
+def _unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Problem]:
+    for i, name in enumerate(zone.source_names):
+        if name not in known and name not in BUILT_IN_SOURCES:
+            words = [*known, *BUILT_IN_SOURCES]
+            message = f"{name} is not a configured source, push or static"
+            place = ("source",) if zone.source is not None else ("sources", i)
+            yield Problem(place=place, message=message + did_you_mean(name, words))
+
+
+def _cc_id(source_zone: str | None) -> Iterator[Problem]:
+    digits = source_zone or ""
+    is_id = digits.isascii() and digits.isdecimal() and len(digits) <= 5
+    if not is_id or not 1 <= int(digits) <= CC_ID_MAX:
+        message = f"must be the call centre's ccId, 1 to {CC_ID_MAX}, for a huawei_cms source"
+        yield Problem(place=("source_zone",), message=message)
+
+
+def _uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Problem]:
+    counted = [channel for kind in types for channel in COUNTED_CHANNELS[kind]]
+    for i, channel in enumerate(zone.channels):
+        if channel not in counted:
+            gives = f"only {', '.join(counted)}" if counted else "no channel"
+            message = f"{channel} would never have a snapshot: this zone's sources count {gives}"
+            yield Problem(place=("channels", i), message=message)
+
+
+def default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Iterator[Problem]:
+    """The zone of requests that name none must be there."""
+    if server.default_zone and server.default_zone not in zones:
+        hint = did_you_mean(server.default_zone, zones)
+        message = f"{server.default_zone} is not a configured zone{hint}"
+        yield Problem(place=("server", "default_zone"), message=message)
+
+
+def exposure_problems(
+    server: ServerSettings, redis: RedisSettings, has_tokens: bool
+) -> Iterator[Problem]:
+    """Who listens beyond this machine must have said so, and who may ask."""
+    if is_loopback(server.host):
+        return
+    if not redis.url and not redis.embedded:
+        message = (
+            f"must be said aloud on {server.host}, which is not a loopback address: embedded = "
+            "true serves this one machine only; give a url to share the ledger"
+        )
+        yield Problem(place=("redis", "embedded"), message=message)
+    if not has_tokens and not server.allow_anonymous:
+        message = (
+            f"{server.host} is not a loopback address and no [[auth.tokens]] are configured: "
+            "add tokens, or say allow_anonymous = true"
+        )
+        yield Problem(place=("server", "host"), message=message)
+
+
+def token_problems(
+    tokens: Mapping[int, TokenSettings], zones: Collection[str]
+) -> Iterator[Problem]:
+    """Tokens must be told apart, and reach zones that are there.
+
+    Args:
+        tokens: those that are sound by themselves, by their position in the file.
+        zones: names of the configured zones.
+    """
+    for key, word in (("name", "name"), ("sha256", "digest")):
+        values = ((i, getattr(token, key)) for i, token in tokens.items())
+        for i in _repeated(values):
+            message = f"the {word} is that of an earlier token"
+            yield Problem(place=("auth", "tokens", i, key), message=message)
+    for i, token in tokens.items():
+        for at, zone in enumerate(token.zones or ()):
+            if zone not in zones:
+                message = f"{zone} is not a configured zone{did_you_mean(zone, zones)}"
+                yield Problem(place=("auth", "tokens", i, "zones", at), message=message)
+
+
+def _repeated(values: Iterable[tuple[int, str]]) -> Iterator[int]:
+    seen: set[str] = set()
+    for i, value in values:
+        if value in seen:
+            yield i
+        seen.add(value)

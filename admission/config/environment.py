@@ -1,0 +1,74 @@
+"""The environment's overrides of the service tables: `ADMISSION__SERVER__PORT=9090`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from admission.config.tables import SERVICE_TABLES
+from admission.domain.validation import Place, Problem, did_you_mean
+
+PREFIX: Final = "ADMISSION__"
+_SECRETS: Final = (("redis", "password"),)
+Overrides = dict[str, dict[str, Any]]
+
+
+class _ServiceTables(BaseSettings):
+    """What the environment may say, still as text."""
+
+    server: dict[str, str] = Field(default_factory=dict)
+    redis: dict[str, str] = Field(default_factory=dict)
+    log: dict[str, str] = Field(default_factory=dict)
+    limits: dict[str, str] = Field(default_factory=dict)
+
+
+def variable(place: Place) -> str:
+    """The variable that overrides a place."""
+    return PREFIX + "__".join(str(step) for step in place).upper()
+
+
+def overrides(environ: Mapping[str, str]) -> tuple[Overrides, list[Problem]]:
+    """What the environment overrides, by table and key, and the variables that mean nothing."""
+    ours = {name.upper(): text for name, text in environ.items() if _is_ours(name)}
+    problems = [problem for name in ours for problem in _unknown(name)]
+    known = {name: text for name, text in ours.items() if not list(_unknown(name))}
+    return {
+        table: {key: _typed(table, key, text) for key, text in texts.items()}
+        for table, texts in _by_table(known).items()
+    }, problems
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(PREFIX)
+
+
+def _by_table(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    source = EnvSettingsSource(_ServiceTables, env_prefix=PREFIX, env_nested_delimiter="__")
+    # The caller's environment, not the process's.
+    source.env_vars = {name.lower(): text for name, text in environ.items()}
+    return source()
+
+
+def _unknown(name: str) -> Iterator[Problem]:
+    table, _, key = name.removeprefix(PREFIX).lower().partition("__")
+    if table not in SERVICE_TABLES:
+        message = f"only {', '.join(SERVICE_TABLES)} can be overridden by the environment"
+        yield Problem(place=(name,), message=message)
+        return
+    keys = list(SERVICE_TABLES[table].model_fields)
+    if key not in keys:
+        words = [variable((table, word)) for word in keys]
+        message = f"overrides no key of [{table}]{did_you_mean(name, words)}"
+        yield Problem(place=(name,), message=message)
+
+
+def _typed(table: str, key: str, text: str) -> Any:
+    """The text as the key's type; as it is when it is not one, for the table's check to refuse."""
+    if (table, key) in _SECRETS:
+        return SecretStr(text)
+    annotation: Any = SERVICE_TABLES[table].model_fields[key].annotation
+    try:
+        return TypeAdapter(annotation).validate_strings(text, strict=False)
+    except ValidationError:
+        return text

@@ -1,0 +1,225 @@
+"""From a decoded TOML document to `Settings`, collecting everything that is wrong on the way.
+
+Each table is validated by itself, so that one broken table hides no error in another.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from admission.config.checks import (
+    default_zone_problems,
+    exposure_problems,
+    token_problems,
+    zone_problems,
+)
+from admission.config.settings import (
+    AuthSettings,
+    LimitSettings,
+    LogSettings,
+    RedisSettings,
+    ServerSettings,
+    Settings,
+    TokenSettings,
+)
+from admission.config.sources.registry import BUILT_IN_SOURCES, SOURCE_TYPES
+from admission.domain.policy.zone import ZonePolicy
+from admission.domain.types import Name
+from admission.domain.validation import Place, Problem, did_you_mean, problems_of
+
+TABLES_MAX: Final = 1_000
+TOKENS_MAX: Final = 10_000
+SERVICE_TABLES: Final[dict[str, type[BaseModel]]] = {
+    "server": ServerSettings,
+    "redis": RedisSettings,
+    "log": LogSettings,
+    "limits": LimitSettings,
+}
+_TOP_KEYS: Final = (*SERVICE_TABLES, "auth", "sources", "zones")
+_NAME: Final = TypeAdapter(Name)
+_Model = TypeVar("_Model", bound=BaseModel)
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class TableReader:
+    """Reads the tables of one document.
+
+    Args:
+        document: as decoded from TOML, the environment's overrides included.
+        environ: where `{ env = ... }` secrets are.
+
+    `problems` has everything that was wrong, in the order found.
+    """
+
+    def __init__(self, document: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        self._document = document
+        self._environ = environ
+        self.problems: list[Problem] = []
+
+    def settings(self) -> Settings | None:
+        """The settings, or None when there are problems."""
+        self._check_tables()
+        service = {
+            key: self._table(model, (key,), self._document.get(key, {}))
+            for key, model in SERVICE_TABLES.items()
+        }
+        tokens = self._tokens()
+        sources = self._sources()
+        zones = self._zones()
+        self._cross_check(service, tokens, zones)
+        if self.problems:
+            return None
+        auth = AuthSettings(tokens=tuple(tokens.values()))
+        found = Settings.model_validate(
+            {**service, "auth": auth, "sources": sources, "zones": zones}
+        )
+        return _with_default_zone(found)
+
+    def policies(self) -> dict[str, ZonePolicy] | None:
+        """The zones alone, or None when they have problems. Needs no secret of the other tables."""
+        zones = self._zones()
+        self._check_zones(zones)
+        return None if self.problems else zones
+
+    def _check_tables(self) -> None:
+        for key, table in self._document.items():
+            if key not in _TOP_KEYS:
+                self._add((key,), "unknown table" + did_you_mean(key, _TOP_KEYS))
+            elif key not in SERVICE_TABLES and not isinstance(table, dict):
+                self._add((key,), "must be a table")
+
+    def _tokens(self) -> dict[int, TokenSettings]:
+        auth = self._dict("auth")
+        for key in auth:
+            if key != "tokens":
+                self._add(("auth", key), "unknown key" + did_you_mean(key, ["tokens"]))
+        listed = auth.get("tokens", [])
+        if not isinstance(listed, list) or len(listed) > TOKENS_MAX:
+            self._add(
+                ("auth", "tokens"), f"must be a list, [[auth.tokens]], of at most {TOKENS_MAX}"
+            )
+            return {}
+        found = {
+            i: self._table(TokenSettings, ("auth", "tokens", i), token)
+            for i, token in enumerate(listed)
+        }
+        return _sound(found)
+
+    def _sources(self) -> dict[str, BaseModel]:
+        return _sound({name: self._source(name, table) for name, table in self._named("sources")})
+
+    def _source(self, name: str, table: Any) -> BaseModel | None:
+        place = ("sources", name)
+        if name in BUILT_IN_SOURCES:
+            self._add(place, f"must not be called {name}: zones say {name} for something else")
+        kind = table.get("type") if isinstance(table, dict) else ""
+        if not isinstance(kind, str) or kind not in SOURCE_TYPES:
+            hint = did_you_mean(str(kind), SOURCE_TYPES)
+            self._add((*place, "type"), f"must be one of {', '.join(SOURCE_TYPES)}{hint}")
+            return None
+        return self._table(SOURCE_TYPES[kind], place, table)
+
+    def _zones(self) -> dict[str, ZonePolicy]:
+        if not self._document.get("zones"):
+            self._add(("zones",), "at least one [zones.NAME] is required")
+        return _sound(
+            {
+                name: self._table(ZonePolicy, ("zones", name), table)
+                for name, table in self._named("zones")
+            }
+        )
+
+    def _cross_check(
+        self,
+        service: Mapping[str, BaseModel | None],
+        tokens: dict[int, TokenSettings],
+        zones: dict[str, ZonePolicy],
+    ) -> None:
+        # Names count as configured even where their own table is broken: one error, one message.
+        names, server, redis = self._dict("zones"), service["server"], service["redis"]
+        self._check_zones(zones)
+        self._extend((), token_problems(tokens, names))
+        if isinstance(server, ServerSettings):
+            self._extend((), default_zone_problems(server, names))
+            if isinstance(redis, RedisSettings):
+                has_tokens = bool(self._dict("auth").get("tokens"))
+                self._extend((), exposure_problems(server, redis, has_tokens))
+
+    def _check_zones(self, zones: dict[str, ZonePolicy]) -> None:
+        types = {name: _kind(table) for name, table in self._dict("sources").items()}
+        for name, zone in zones.items():
+            self._extend(("zones", name), zone_problems(zone, types))
+
+    def _named(self, key: str) -> Iterator[tuple[str, Any]]:
+        """The entries of a table of tables, with sound names and in bounded number."""
+        tables = self._dict(key)
+        if len(tables) > TABLES_MAX:
+            self._add((key,), f"must have at most {TABLES_MAX} entries")
+            return
+        for name, table in tables.items():
+            try:
+                _NAME.validate_python(name)
+            except ValidationError as error:
+                self._extend((key, name), problems_of(BaseModel, error))
+            yield name, table
+
+    def _table(self, model: type[_Model], place: Place, table: Any) -> _Model | None:
+        """The table as its model, or what is left of it without the keys that are wrong.
+
+        Rules between keys and between tables are only checked on sound ones, so that what is
+        left must show whether it breaks any. It never reaches the caller.
+        """
+        context = {"environ": self._environ}
+        try:
+            return model.model_validate(table, context=context)
+        except ValidationError as error:
+            found = problems_of(model, error)
+        self._extend(place, found)
+        rest = deepcopy(table)
+        for problem in found:
+            _prune(rest, problem.place)
+        try:
+            return model.model_validate(rest, context=context)
+        except ValidationError as error:
+            rules = problems_of(model, error, rules_only=True)
+            self._extend(place, [problem for problem in rules if problem not in found])
+            return None
+
+    def _dict(self, key: str) -> dict[str, Any]:
+        found = self._document.get(key)
+        return found if isinstance(found, dict) else {}
+
+    def _add(self, place: Place, message: str) -> None:
+        self.problems.append(Problem(place=place, message=message))
+
+    def _extend(self, prefix: Place, problems: Iterable[Problem]) -> None:
+        self.problems += [problem.under(prefix) for problem in problems]
+
+
+def _prune(table: Any, place: Place) -> None:
+    """Take out what stands at a place, with the whole of a list that it stands in."""
+    for i, step in enumerate(place):
+        if not isinstance(table, dict):
+            return
+        inside = table.get(str(step))
+        if i + 1 == len(place) or not isinstance(inside, dict):
+            table.pop(str(step), None)
+            return
+        table = inside
+
+
+def _sound(tables: Mapping[_Key, _Value | None]) -> dict[_Key, _Value]:
+    return {key: table for key, table in tables.items() if table is not None}
+
+
+def _kind(source: Any) -> str:
+    return str(source.get("type", "")) if isinstance(source, dict) else ""
+
+
+def _with_default_zone(settings: Settings) -> Settings:
+    first = settings.server.default_zone or next(iter(settings.zones))
+    server = settings.server.model_copy(update={"default_zone": first})
+    return settings.model_copy(update={"server": server})

@@ -1,0 +1,91 @@
+"""On which line of a TOML text a key stands, for error messages.
+
+The standard parser does not say, so the text is cut into statements: the shortest runs of lines
+that parse by themselves. Only needed once something is wrong, so plain rather than fast.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from admission.domain.validation import Place
+
+# A value may go on for so many lines before the search for its end is given up.
+STATEMENT_LINES_MAX: Final = 200
+# How the parser says that more text could have helped.
+_UNFINISHED: Final = "at end of document"
+_HEADER: Final = re.compile(r"\s*\[")
+_SKIP: Final = re.compile(r"\s*(#.*)?$")
+
+
+def key_lines(text: str) -> dict[Place, int]:
+    """The first line (from 1) of every table and key of a TOML text that parses."""
+    found: dict[Place, int] = {}
+    table: Place = ()
+    tables_seen: dict[Place, int] = {}
+    for number, statement, is_header in _statements(text.replace("\r\n", "\n").split("\n")):
+        if is_header:
+            table = _entered(statement, tables_seen)
+        places = [()] if is_header else _places(statement)
+        for place in places:
+            for depth in range(1, len(table + place) + 1):
+                found.setdefault((table + place)[:depth], number)
+    return found
+
+
+def line_of(lines: dict[Place, int], place: Place) -> int | None:
+    """The line of a place, or of the nearest thing around it that has one."""
+    for depth in range(len(place), 0, -1):
+        if place[:depth] in lines:
+            return lines[place[:depth]]
+    return None
+
+
+def _statements(lines: list[str]) -> Iterator[tuple[int, dict[str, Any], bool]]:
+    at = 0
+    while at < len(lines):
+        if _SKIP.match(lines[at]):
+            at += 1
+            continue
+        statement, length = _parsed_at(lines, at)
+        if statement is not None:
+            yield at + 1, statement, bool(_HEADER.match(lines[at]))
+        at += length
+
+
+def _parsed_at(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
+    for length in range(1, min(STATEMENT_LINES_MAX, len(lines) - at) + 1):
+        try:
+            return tomllib.loads("\n".join(lines[at : at + length])), length
+        except tomllib.TOMLDecodeError as error:
+            if _UNFINISHED not in str(error):
+                break
+    return None, 1
+
+
+def _entered(header: dict[str, Any], seen: dict[Place, int]) -> Place:
+    """The place of the table that a header opens; `[[x]]` opens the next of a list."""
+    place: Place = ()
+    while header:
+        ((key, inside),) = header.items()
+        place += (key,)
+        if isinstance(inside, list):
+            seen[place] = seen.get(place, -1) + 1
+        if place in seen:
+            place += (seen[place],)
+        header = inside[0] if isinstance(inside, list) else inside
+    return place
+
+
+def _places(value: Any) -> list[Place]:
+    """Every key and list position inside a value, outer ones first."""
+    if isinstance(value, dict):
+        inside = list(value.items())
+    else:
+        inside = list(enumerate(value)) if isinstance(value, list) else []
+    return [
+        place
+        for key, part in inside
+        for place in [(key,), *((key, *deeper) for deeper in _places(part))]
+    ]

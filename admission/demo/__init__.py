@@ -1,0 +1,1 @@
+"""The demo: the service deciding for simulated dialers on a simulated platform."""

@@ -1,0 +1,209 @@
+"""What the demo runs on: its settings, the simulated platform, the service, and the way to both.
+
+    simulated platform <- SOAP - dialers - HTTP -> service (embedded Redis in a private folder)
+           |                        ^                 |
+           +------ call events -----+                 +-- polls the platform
+
+All of it in this process and on loopback.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from admission.config.load import demo_settings, with_platform_url
+from admission.config.settings import Settings
+from admission.config.sources.experience_portal import ExperiencePortalSettings
+from admission.demo.calls import Launcher
+from admission.demo.gates import ControllerGate, Gate, LookingGate, Stopwatch, Tally
+from admission.domain.policy.document import parse_policy, policy_json
+from admission.domain.policy.zone import ZonePolicy
+from admission.errors import ConfigError
+from admission.http.app import create_app
+from admission.http.server.serve import serve_app
+from admission.service.bootstrap import open_service
+from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH
+from admission.sim.experience_portal.from_settings import platform_for
+from admission.sim.values import CallTiming, Delay
+from admission.sources.experience_portal.soap_client import SoapClient
+from admission.telemetry.metrics import Telemetry
+
+SEED: Final = 7
+PORT_VARIABLE: Final = "ADMISSION__SERVER__PORT"
+SHUTDOWN_GRACE_MS: Final = 1_000
+LOOKS_AT_ONCE_MAX: Final = 64
+
+# Calls short enough that something happens; a port is claimed within 0.6 s of the launch.
+TIMING: Final = CallTiming(
+    prepare=Delay(low_ms=100, high_ms=600),
+    answer_after=Delay(low_ms=2_000, high_ms=6_000),
+    talk=Delay(low_ms=3_000, high_ms=120_000, mean_ms=30_000),
+    answered=0.5,
+    ring_at_most_ms=10_000,
+)
+# What an operator who knows this platform would write: its true times with a margin, a few ports
+# of headroom for inbound calls that come between photograph and claim, and deadlines short
+# enough to see the ledger heal. A launch cannot name its MPP, so the platform places the calls.
+TUNING: Final[dict[str, Any]] = {
+    "placement": "platform",
+    "headroom": "3%",
+    "launch_within_ms": 300,
+    "claim_within_ms": 750,
+    "visibility_lag_ms": 450,
+    "end_notice_ms": 100,
+    "poll_interval_ms": 250,
+    "max_age_ms": 5_000,
+    "answer_within_ms": 15_000,
+    "max_call_ms": 15_000,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything that is open while the demo runs.
+
+    Args:
+        settings: zones and campaigns.
+        platform_url: of the simulator.
+        service_url: of the controller; empty: there is none.
+        http: for whoever wants to speak to either.
+        launcher: to the platform.
+        gate: whom the dialers ask.
+        looks: the gate, where the dialers look for themselves.
+        tally: what the gate told them.
+        stopwatch: monotonic seconds.
+    """
+
+    settings: Settings
+    platform_url: str
+    service_url: str
+    http: aiohttp.ClientSession
+    launcher: Launcher
+    gate: Gate
+    looks: LookingGate | None
+    tally: Tally
+    stopwatch: Stopwatch = time.monotonic
+
+
+def tuned(environ: dict[str, str], folder: Path) -> Settings:
+    """The built-in demo's settings, with times fit for watching.
+
+    Args:
+        environ: overrides; without a port any free one is taken.
+        folder: for the embedded Redis.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+    settings = demo_settings(environ=environ)
+    port = settings.server.port if PORT_VARIABLE in environ else 0
+    changes = {
+        "server": settings.server.model_copy(update={"port": port}),
+        "redis": settings.redis.model_copy(update={"data_dir": folder}),
+        "zones": {name: _tuned_policy(policy) for name, policy in settings.zones.items()},
+    }
+    return settings.model_copy(update=changes)
+
+
+def tuned_platform(settings: Settings) -> PortalSettings:
+    """The simulated platform: the same, with and without a controller."""
+    platform = platform_for(settings)
+    return replace(platform, system=replace(platform.system, timing=TIMING), seed=SEED)
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, *, unguarded: bool, calls_max: int
+) -> AsyncIterator[House]:
+    """Start platform and service, and close them in the reverse order.
+
+    Args:
+        settings: from `tuned`.
+        unguarded: leave the service out.
+        calls_max: launches that may be in progress at once.
+
+    Raises:
+        ConfigError: the service cannot start.
+    """
+    platform = tuned_platform(settings)
+    async with AsyncExitStack() as stack:
+        platform_url = await stack.enter_async_context(serving(platform))
+        there = with_platform_url(settings, platform_url + CURRENT_PATH)
+        service_url = "" if unguarded else await stack.enter_async_context(_serving(there))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        launches = await _soap(stack, platform_url, calls_max)
+        tally = Tally()
+        looks = None
+        gate: Gate = ControllerGate(http, service_url, tally, time.monotonic)
+        if unguarded:
+            soap = await _soap(stack, platform_url, LOOKS_AT_ONCE_MAX)
+            gate = looks = LookingGate(soap, TUNING["launch_within_ms"], tally, time.monotonic)
+        yield House(
+            settings=settings,
+            platform_url=platform_url,
+            service_url=service_url,
+            http=http,
+            launcher=Launcher(launches, platform.codes),
+            gate=gate,
+            looks=looks,
+            tally=tally,
+        )
+
+
+def _tuned_policy(policy: ZonePolicy) -> ZonePolicy:
+    return parse_policy(json.loads(policy_json(policy)) | TUNING)
+
+
+async def _soap(stack: AsyncExitStack, platform_url: str, connections_max: int) -> SoapClient:
+    settings = ExperiencePortalSettings(url=platform_url + CURRENT_PATH, auth="none")
+    client = SoapClient(settings, connections_max=connections_max)
+    stack.push_async_callback(client.close)
+    return client
+
+
+@asynccontextmanager
+async def _serving(settings: Settings) -> AsyncIterator[str]:
+    """The real service. Returns: its URL."""
+    telemetry = Telemetry()
+    async with open_service(settings, telemetry) as service:
+        zone = settings.server.default_zone
+        app = create_app(service, telemetry=telemetry, default_zone=zone)
+        leave = asyncio.Event()
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        server = settings.server
+        serving = asyncio.create_task(
+            serve_app(
+                app,
+                server.host,
+                server.port,
+                stop=leave,
+                grace_ms=SHUTDOWN_GRACE_MS,
+                on_listening=port.set_result,
+            )
+        )
+        try:
+            both: set[asyncio.Future[Any]] = {serving, port}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                raise _cannot_listen(server.host, server.port, serving)
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            yield f"http://{host}:{port.result()}"
+        finally:
+            leave.set()
+            await asyncio.wait({serving})
+
+
+def _cannot_listen(host: str, port: int, serving: asyncio.Task[None]) -> BaseException:
+    fault = serving.exception()
+    if isinstance(fault, OSError):
+        return ConfigError(f"server.port: cannot listen on {host}:{port}: {fault.strerror}")
+    return fault or RuntimeError("the service ended by itself")

@@ -1,0 +1,180 @@
+"""`admission demo`: five campaigns of greedy dialers against a simulated platform, as a live table.
+
+What runs is in `demo_house`, what a dialer does in `dialer`, what is seen in `demo_table`. With
+`--unguarded` the same dialers, with the same seeds, on the same platform, look at QueryResources
+themselves instead of asking a controller.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from admission.config.settings import Settings
+from admission.demo.calls import CallFeed
+from admission.demo.dialer import CALLS_MAX, SOUND, Dialer, Habits, Phone
+from admission.demo.environment import SEED, House, open_house, tuned
+from admission.demo.meter import LastWarning, Meter
+from admission.demo.screen import Screen, screen
+from admission.demo.table import summary
+from admission.domain.policy.parts import ANY_CAMPAIGN
+from admission.runtime.serve import stopped_by_signals
+from admission.tasks import end_all
+from admission.terminal import is_terminal
+
+DIALERS_PER_ZONE: Final = 3  # of each campaign
+SECONDS_MAX: Final = 7 * 24 * 3600.0
+FOLDER_PREFIX: Final = "admission-demo-"
+
+# What is wrong with some campaigns, and how the table says it.
+HABITS: Final[dict[str, tuple[Habits, str]]] = {
+    "reminders": (Habits(ends_lost=0.15), "loses ends"),
+    "winback": (Habits(life_s=(8.0, 16.0)), "crashes"),
+}
+
+
+async def demo(
+    environ: dict[str, str], *, unguarded: bool, seconds: float | None, as_json: bool = False
+) -> None:
+    """Run until Ctrl-C, SIGTERM, or so many seconds are over.
+
+    Args:
+        environ: overrides of the demo's settings.
+        unguarded: no controller; the dialers look for themselves.
+        seconds: None: no end.
+        as_json: show nothing but the totals, at the end, for programs.
+
+    Raises:
+        ConfigError: an override is wrong, no Redis server is installed, or the port is taken.
+    """
+    stop, warnings = asyncio.Event(), LastWarning()
+    _log_to(warnings)
+    with _told_to_stop(stop), _private_folder() as folder:
+        settings = tuned(environ, folder)
+        calls_max = len(settings.zones) * len(campaigns_of(settings)) * DIALERS_PER_ZONE * CALLS_MAX
+        with screen(silent=as_json) as shown:
+            async with open_house(settings, unguarded=unguarded, calls_max=calls_max) as house:
+                feed = CallFeed(house.http, house.platform_url)
+                meter = _meter(house, warnings)
+                await _run(_dialers(house, feed), feed, meter, shown, stop, seconds)
+                last = await meter.read()
+    _say([json.dumps(asdict(last), indent=2)] if as_json else summary(last))
+
+
+async def _run(
+    dialers: list[Dialer],
+    feed: CallFeed,
+    meter: Meter,
+    shown: Screen,
+    stop: asyncio.Event,
+    seconds: float | None,
+) -> None:
+    """Let everybody work until it is time to stop."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one.run(), name=one.name) for one in dialers]
+        tasks.append(group.create_task(feed.read(), name="feed"))
+        tasks.append(group.create_task(_show(meter, shown, stop), name="screen"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_limit_s(seconds)):
+                await stop.wait()
+        await end_all(*tasks)
+
+
+async def _show(meter: Meter, shown: Screen, stop: asyncio.Event) -> None:
+    while True:
+        numbers = await meter.read()
+        try:
+            shown.show(numbers)
+        except OSError:  # whoever watched is gone
+            stop.set()
+            return
+        await asyncio.sleep(shown.every_s)
+
+
+def _dialers(house: House, feed: CallFeed) -> list[Dialer]:
+    """All of them; in each zone only the first of a crashing campaign's dialers crashes."""
+    phone = Phone(gate=house.gate, launcher=house.launcher, feed=feed, stopwatch=house.stopwatch)
+    return [
+        Dialer(
+            f"{campaign}-{zone}-{n}",
+            zone=zone,
+            campaign=campaign,
+            phone=phone,
+            habits=_habits(campaign, n),
+            seed=SEED,
+        )
+        for n in range(1, DIALERS_PER_ZONE + 1)
+        for zone in house.settings.zones
+        for campaign in campaigns_of(house.settings)
+    ]
+
+
+def _habits(campaign: str, n: int) -> Habits:
+    habits = HABITS.get(campaign, (SOUND, ""))[0]
+    return SOUND if habits.life_s and n > 1 else habits
+
+
+def campaigns_of(settings: Settings) -> list[str]:
+    """The campaigns that any zone names, in the order of the file."""
+    named = (name for zone in settings.zones.values() for name in zone.campaigns)
+    return [name for name in dict.fromkeys(named) if name != ANY_CAMPAIGN]
+
+
+def _meter(house: House, warnings: LastWarning) -> Meter:
+    return Meter(
+        house.http,
+        platform_url=house.platform_url,
+        service_url=house.service_url,
+        zones=tuple(house.settings.zones),
+        campaigns={name: HABITS.get(name, (SOUND, ""))[1] for name in campaigns_of(house.settings)},
+        tally=house.tally,
+        looks=house.looks,
+        stopwatch=house.stopwatch,
+        warnings=warnings,
+    )
+
+
+def _limit_s(seconds: float | None) -> float | None:
+    return None if seconds is None else min(max(0.0, seconds), SECONDS_MAX)
+
+
+@contextmanager
+def _told_to_stop(stop: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C, SIGTERM, or the window was closed: else the Redis process would be left behind."""
+    loop = asyncio.get_running_loop()
+    with stopped_by_signals(stop):
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
+        yield Path(folder)
+
+
+def _log_to(warnings: LastWarning) -> None:
+    """A table has a line for the newest warning; without a table they go to standard error."""
+    handlers: list[logging.Handler] = [warnings]
+    if not is_terminal():
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+
+
+def _say(lines: list[str]) -> None:
+    """Print, unless nobody listens any more; then Python must not try again at its exit."""
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,1 @@
+"""The policy of a zone: its document, its rules, its compiled form."""

@@ -1,0 +1,120 @@
+"""A zone's policy in and out of text, and as the ledger reads it.
+
+The operator's words come in once, as a `ZonePolicy`; what the ledger decides with is
+`compile_policy`, flat and without units, so that the script reads one field for each thing
+a request names.
+
+What is not named there reaches the script as it was said, under its own name: a setting that the
+model gets is there for the script at once. A policy that an older version compiled lacks it, and
+may live on in Redis: the script reads what is new with a default.
+"""
+
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel
+
+from admission.domain.policy.parts import CampaignPolicy, MppPolicy, PoolPolicy
+from admission.domain.policy.zone import ZonePolicy
+
+# EP tries an H.323 port before a SIP one; an `any` call is granted in the same order.
+ANY_ORDER: Final = ("h323", "sip")
+
+# Settings of a zone that the script knows in another form.
+OTHERWISE: Final = frozenset(
+    {
+        *("source", "sources", "source_zone", "ports"),
+        *("headroom", "adaptive_headroom", "foreign_growth_per_s", "call_takes"),
+        *("mpps", "applications", "campaigns", "pools"),
+    }
+)
+
+Fields: TypeAlias = dict[str, dict[str, Any]]
+
+
+def compile_policy(policy: ZonePolicy) -> Fields:
+    """The `fields` of the ledger's `policy` operation. Absent optional keys are left out."""
+    fields: Fields = {"zone": _zone(policy), "guarantees": _guarantees(policy)}
+    for name, campaign in policy.campaigns.items():
+        fields[f"campaign:{name}"] = _campaign(campaign)
+    for name, mpp in policy.mpps.items():
+        fields |= _mpp(f"mpp:{name}", mpp)
+    for name, application in policy.applications.items():
+        fields[f"application:{name}"] = _said(application)
+    for name, pool in policy.pools.items():
+        fields[name] = _said(pool) | _rate(pool)
+    return fields
+
+
+def _said(part: BaseModel, *without: str) -> dict[str, Any]:
+    """Its settings by name; a duration's unit is said nowhere, because it is always ms."""
+    return {
+        name.removesuffix("_ms"): _plain(value)
+        for name, value in part
+        if value is not None and name not in without
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return _said(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _zone(policy: ZonePolicy) -> dict[str, Any]:
+    return {
+        **_said(policy, *OTHERWISE),
+        "claim_max": policy.claim_max_ms,
+        "any": _any_order(policy.channels),
+        "fed": list(policy.fed_channels),
+        "takes": {c: list(policy.call_takes.get(c, (c,))) for c in policy.channels},
+        **_ports_or_percent("headroom", policy.headroom),
+        **_ports_or_percent("adaptive", policy.adaptive_headroom),
+        "growth_per_s": policy.foreign_growth_per_s,
+        "dedicated": policy.ports == "dedicated",
+        "mpps": list(policy.mpps),
+        "mpp_total": sum(sum(mpp.ports.values()) for mpp in policy.mpps.values()),
+        "source": f"{','.join(policy.source_names)}/{policy.source_zone or ''}",
+        **_guaranteed(policy),
+        **_rate(policy),
+    }
+
+
+def _ports_or_percent(name: str, value: int | str) -> dict[str, int]:
+    """Either in ports or in percent of the limit; the other is 0."""
+    if isinstance(value, int):
+        return {name: value, f"{name}_percent": 0}
+    return {name: 0, f"{name}_percent": int(value.rstrip("%"))}
+
+
+def _guarantees(policy: ZonePolicy) -> dict[str, int]:
+    return {name: one.guarantee for name, one in policy.campaigns.items() if one.guarantee}
+
+
+def _guaranteed(policy: ZonePolicy) -> dict[str, Any]:
+    """Guarantees are ports of one channel: the zone's first."""
+    total = sum(_guarantees(policy).values())
+    pool = {"guaranteed": f"channel:{policy.channels[0]}"} if total else {}
+    return pool | {"guarantee_total": total}
+
+
+def _any_order(channels: tuple[str, ...]) -> list[str]:
+    first = [channel for channel in ANY_ORDER if channel in channels]
+    return first + [channel for channel in channels if channel not in first]
+
+
+def _mpp(pool: str, mpp: MppPolicy) -> Fields:
+    """A pool for each channel, and a record of its own for the rate of all of them."""
+    fields: Fields = {f"{pool}:{channel}": {"limit": n} for channel, n in mpp.ports.items()}
+    return fields | ({pool: _rate(mpp)} if mpp.rate_per_s else {})
+
+
+def _rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict[str, Any]:
+    """`burst` 0 means one second's worth: said here once, so that nobody else has to know."""
+    second = max(1, -int(-limited.rate_per_s // 1)) if limited.rate_per_s else 0
+    return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second}
+
+
+def _campaign(campaign: CampaignPolicy) -> dict[str, Any]:
+    allowed = campaign.allowed_pools
+    own = {} if allowed is None else {"allowed": list(allowed)}
+    return _said(campaign, "allowed_pools") | own | _rate(campaign)

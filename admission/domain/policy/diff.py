@@ -1,0 +1,59 @@
+"""How two policies differ, as an operator reads it. Plain values in, lines out."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from admission.domain.validation import Place, dotted
+
+ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One setting that differs; `ABSENT` where it is not said."""
+
+    path: str
+    live: Any
+    file: Any
+
+    def line(self) -> str:
+        """`+` only the file says it, `-` only the live policy does, `~` they differ."""
+        if self.live is ABSENT:
+            return f"+ {self.path} = {_text(self.file)}"
+        if self.file is ABSENT:
+            return f"- {self.path} = {_text(self.live)}"
+        return f"~ {self.path}: {_text(self.live)} -> {_text(self.file)}"
+
+    def fields(self) -> dict[str, Any]:
+        """For programs; what is not said is left out."""
+        both = {"live": self.live, "file": self.file}
+        return {"path": self.path} | {k: v for k, v in both.items() if v is not ABSENT}
+
+
+def differences(live: Mapping[str, Any], file: Mapping[str, Any]) -> list[Difference]:
+    """Every setting that differs between the sources of two policies, by its path."""
+    ours, theirs = dict(_settings((), live)), dict(_settings((), file))
+    found = [
+        Difference(path=dotted(place), live=ours.get(place, ABSENT), file=theirs.get(place, ABSENT))
+        for place in sorted({*ours, *theirs})
+        if ours.get(place, ABSENT) != theirs.get(place, ABSENT)
+    ]
+    before, after = list(live.get("mpps", {})), list(file.get("mpps", {}))
+    if before != after and set(before) == set(after):
+        found.append(Difference(path="order of mpps", live=before, file=after))
+    return found
+
+
+def _settings(place: Place, value: Any) -> Iterator[tuple[Place, Any]]:
+    """The leaves of a policy's source; an empty table counts, as it may name a campaign."""
+    if isinstance(value, Mapping) and (value or not place):
+        for key, inside in value.items():
+            yield from _settings((*place, key), inside)
+    else:
+        yield place, value
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

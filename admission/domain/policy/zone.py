@@ -1,0 +1,291 @@
+"""The policy of one zone: the `[zones.X]` part of the configuration.
+
+Its parts are in `policy_parts`, what must hold between them in `policy_checks`; `policy` reads and
+writes it, and compiles it for the ledger. Nothing here knows Redis or a clock.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from admission.domain.policy.parts import (
+    APPLICATIONS_MAX,
+    CAMPAIGNS_MAX,
+    MPP_WORDS,
+    MPPS_MAX,
+    NAMED_POOLS_MAX,
+    ApplicationPolicy,
+    Burst,
+    CampaignKey,
+    CampaignPolicy,
+    ChannelNames,
+    Deadline,
+    Duration,
+    Headroom,
+    MppPolicy,
+    PerSecond,
+    PoolKey,
+    PoolPolicy,
+    Ports,
+    PriorityKey,
+    SourceNames,
+)
+from admission.domain.types import Name, Strict, Text
+from admission.domain.validation import Place, Problem, did_you_mean, refuse
+
+
+def _as_text(value: object) -> object:
+    """A call centre's ccId is a number, and may be written as one."""
+    return str(value) if type(value) is int else value
+
+
+class ZonePolicy(Strict):
+    """One capacity domain of a platform. This part is the policy: it lives in Redis, is shown and
+    changed by `/v1/zones/{zone}/policy`, and all replicas see a change with their next decision."""
+
+    source: Name | None = None
+    """Who counts the ports: a `[sources.X]`, `push` (somebody PUTs snapshots) or `static` (nobody:
+    `capacity` is all there is)."""
+    sources: SourceNames | None = None
+    """The same for several that count different pools."""
+    source_zone: Annotated[Text, BeforeValidator(_as_text)] | None = None
+    """The platform's own name for the zone; Huawei: the ccId."""
+    channels: ChannelNames
+    """Kinds of port, the default first. Experience Portal counts `sip` and `h323`; Huawei `voice`,
+    `ivr`, `web`."""
+    ports: Literal["shared", "dedicated"] = "shared"
+    """`shared`: others use the ports too, only the newest snapshot counts. `dedicated`: nobody else
+    does, which buys some percent of utilisation."""
+    placement: Literal["platform", "controller"] = "platform"
+    """`platform`: it chooses the MPP. `controller`: we do, among those with room, most free first,
+    and the dialer must launch there."""
+    headroom: Headroom = 0
+    """Ports, or a percentage such as `"5%"` of the limit (rounded up), of each channel that are
+    never granted."""
+    adaptive_headroom: Headroom = "3%"
+    """The most that measured over-launches (outcome no_resource) may add to the headroom: each adds
+    a port, 200 launches take it away. Ports, or a percentage, rounded down; 0: none."""
+    foreign_growth_per_s: PerSecond = 0
+    """How fast use by others may grow: a ceiling shrinks by this for each second of its snapshot's
+    age, and an older snapshot counts for as long as it then says more."""
+    rate_per_s: PerSecond = 0
+    """Launches per second of the whole zone. 0: no limit."""
+    burst: Burst = 0
+    """How many of them may come at once. 0: one second's worth."""
+    shadow: bool = False
+    """Decide and count, but answer a deny as a grant marked `shadow`: to watch before it counts."""
+
+    launch_within_ms: Annotated[Duration, Field(ge=1)] = 1_000
+    """A dialer launches within this of sending its request."""
+    claim_within_ms: Duration = 2_000
+    """The platform takes the port within this of the launch. The true value is worth some percent
+    of utilisation: `admission measure`."""
+    visibility_lag_ms: Duration = 500
+    """How old the platform's own count may be when it answers."""
+    end_notice_ms: Duration = 200
+    """A call ended at most this long before its dialer learnt of it."""
+    release_within_ms: Duration = 0
+    """A port is free this long after the dialer says so."""
+    poll_interval_ms: Annotated[Duration, Field(ge=10)] = 1_000
+    """Time between snapshots; idle zones take longer."""
+    poll_min_ms: Annotated[Duration, Field(ge=10)] = 200
+    """Shortest time between snapshots, when someone was denied for capacity."""
+    max_age_ms: Duration = 10_000
+    """A snapshot older than this denies `stale_snapshot`; and a zone untouched for so long
+    recovers."""
+    answer_within_ms: Deadline = 150_000
+    """No report of a reservation by then: it expires."""
+    max_call_ms: Deadline = 3_600_000
+    """Its port is taken and nothing is heard by then: it expires. Long calls renew."""
+    retention_ms: Duration = 120_000
+    """How long an ended reservation and its request still answer repeats."""
+
+    capacity: dict[Name, Ports] = Field(default_factory=dict)
+    """Ports of a channel: caps what a snapshot may claim; with `static` the capacity itself."""
+    call_takes: dict[Name, ChannelNames] = Field(default_factory=dict)
+    """Channels that one call of a channel occupies, where it is more than that channel. Huawei:
+    `ivr = ["voice", "ivr"]`."""
+    priority_reserve: dict[PriorityKey, Ports] = Field(default_factory=dict)
+    """Class -> ports that must stay free when a campaign of that `priority` asks (trunk
+    reservation)."""
+    mpps: dict[Name, MppPolicy] = Field(default_factory=dict, max_length=MPPS_MAX)
+    """The media servers, by the names that dialers use."""
+    applications: dict[Name, ApplicationPolicy] = Field(
+        default_factory=dict, max_length=APPLICATIONS_MAX
+    )
+    """What is known of an application."""
+    campaigns: dict[CampaignKey, CampaignPolicy] = Field(
+        default_factory=dict, max_length=CAMPAIGNS_MAX
+    )
+    """Who may ask. `"*"`: every campaign not named; without it those are refused (404)."""
+    pools: dict[PoolKey, PoolPolicy] = Field(default_factory=dict, max_length=NAMED_POOLS_MAX)
+    """Named pools such as `trunk:carrier-a`; `agent:*`: every one of that kind."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        refuse("zone", check(self))
+        return self
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The zone's sources, whichever way they were written."""
+        return self.sources or (() if self.source is None else (self.source,))
+
+    @property
+    def fed_channels(self) -> tuple[str, ...]:
+        """Channels whose ceiling comes from snapshots: none where the capacity is static."""
+        return () if "static" in self.source_names else self.channels
+
+    @property
+    def claim_max_ms(self) -> int:
+        """The longest that a launch of any application may take to be visible, from its grant."""
+        own = [a.claim_within_ms or 0 for a in self.applications.values()]
+        return self.launch_within_ms + max([self.claim_within_ms, *own])
+
+
+if TYPE_CHECKING:
+    pass
+
+
+def check(policy: "ZonePolicy") -> Iterator[Problem]:
+    """Every broken rule of a policy whose parts are sound by themselves."""
+    yield from _sources(policy)
+    yield from _channels(policy)
+    yield from _static_capacity(policy)
+    yield from _mpps(policy)
+    yield from _pools(policy)
+    yield from _guarantees(policy)
+    yield from _polling(policy)
+    yield from _deadlines(policy)
+
+
+def _sources(policy: "ZonePolicy") -> Iterator[Problem]:
+    if policy.source is None and policy.sources is None:
+        yield Problem(place=("source",), message="is required: a source's name, push or static")
+    if policy.source is not None and policy.sources is not None:
+        yield Problem(place=("sources",), message="must not be given together with source")
+
+
+def _channels(policy: "ZonePolicy") -> Iterator[Problem]:
+    if "any" in policy.channels:
+        message = "must not contain any: that word asks for whichever channel has room"
+        yield Problem(place=("channels",), message=message)
+    for word in MPP_WORDS:
+        if word in policy.channels:
+            message = f"must not contain {word}: an MPP's table has that word for something else"
+            yield Problem(place=("channels",), message=message)
+    named: list[tuple[Place, str]] = [(("capacity", name), name) for name in policy.capacity]
+    for channel, taken in policy.call_takes.items():
+        # What a channel that this zone does not have would take is no error: zones are copied.
+        if channel not in policy.channels:
+            continue
+        named += [(("call_takes", channel, i), name) for i, name in enumerate(taken)]
+    for place, name in named:
+        yield from _known(place, name, policy.channels, "a channel of this zone")
+    for name, mpp in policy.mpps.items():
+        yield from _ports(("mpps", name), mpp, policy.channels)
+
+
+def _ports(place: Place, mpp: MppPolicy, channels: Collection[str]) -> Iterator[Problem]:
+    for name in mpp.ports:
+        if name not in channels:
+            hint = did_you_mean(name, [*channels, *MPP_WORDS])
+            yield Problem(
+                place=(*place, name), message=f"{name} is not a channel of this zone{hint}"
+            )
+
+
+def _static_capacity(policy: "ZonePolicy") -> Iterator[Problem]:
+    if "static" not in policy.source_names:
+        return
+    for channel in policy.channels:
+        if channel not in policy.capacity:
+            message = "is required: a static zone has no other measure of its ports"
+            yield Problem(place=("capacity", channel), message=message)
+
+
+def _mpps(policy: "ZonePolicy") -> Iterator[Problem]:
+    if policy.placement == "controller" and not policy.mpps:
+        message = "must not be controller in a zone without mpps: there is nothing to choose from"
+        yield Problem(place=("placement",), message=message)
+    for name, application in policy.applications.items():
+        for i, mpp in enumerate(application.mpps):
+            place = ("applications", name, "mpps", i)
+            yield from _known(place, mpp, policy.mpps, "an MPP of this zone")
+
+
+def _pools(policy: "ZonePolicy") -> Iterator[Problem]:
+    wildcards = {pool for pool in policy.pools if pool.endswith(":*")}
+    kinds = {f"{pool.partition(':')[0]}:*" for pool in policy.pools}
+    for name, campaign in policy.campaigns.items():
+        for place, pool in _pools_of(name, campaign):
+            # `agent:*` may be allowed as soon as any agent is configured.
+            if _kind(pool) not in wildcards and pool not in kinds:
+                yield from _known(place, pool, policy.pools, "a pool of this zone")
+
+
+def _guarantees(policy: "ZonePolicy") -> Iterator[Problem]:
+    others = policy.campaigns.get("*")
+    if others and others.guarantee:
+        message = "must not be given to *: nobody knows how many campaigns that would be"
+        yield Problem(place=("campaigns", "*", "guarantee"), message=message)
+
+
+def _pools_of(name: str, campaign: CampaignPolicy) -> Iterator[tuple[Place, str]]:
+    for key, pools in (("pools", campaign.pools), ("allowed_pools", campaign.allowed_pools or ())):
+        for i, pool in enumerate(pools):
+            yield ("campaigns", name, key, i), pool
+
+
+def _kind(pool: str) -> str:
+    return f"{pool.partition(':')[0]}:*"
+
+
+def _known(place: Place, name: str, known: Collection[str], what: str) -> Iterator[Problem]:
+    if name not in known:
+        message = f"{name} is not {what}{did_you_mean(name, known)}"
+        yield Problem(place=place, message=message)
+
+
+def _polling(policy: "ZonePolicy") -> Iterator[Problem]:
+    if policy.poll_min_ms > policy.poll_interval_ms:
+        message = f"must not be larger than poll_interval_ms, {policy.poll_interval_ms}"
+        yield Problem(place=("poll_min_ms",), message=message)
+    if policy.poll_interval_ms >= policy.max_age_ms:
+        message = (
+            f"must be less than max_age_ms, {policy.max_age_ms}: "
+            "each snapshot would be stale before the next"
+        )
+        yield Problem(place=("poll_interval_ms",), message=message)
+
+
+def _deadlines(policy: "ZonePolicy") -> Iterator[Problem]:
+    """A reservation must not expire while its port may still be taken unseen."""
+    claim, whose = _largest_claim(policy)
+    least = policy.launch_within_ms + claim + policy.visibility_lag_ms + policy.max_age_ms
+    for place, value in _all_deadlines(policy):
+        if value is not None and value <= least:
+            message = (
+                f"must be greater than launch_within_ms + claim_within_ms{whose} + "
+                f"visibility_lag_ms + max_age_ms = {least}: "
+                "an expiry while pending would free a port that is taken"
+            )
+            yield Problem(place=place, message=message)
+
+
+def _largest_claim(policy: "ZonePolicy") -> tuple[int, str]:
+    largest, whose = policy.claim_within_ms, ""
+    for name, application in policy.applications.items():
+        if application.claim_within_ms is not None and application.claim_within_ms > largest:
+            largest, whose = application.claim_within_ms, f" (of application {name})"
+    return largest, whose
+
+
+def _all_deadlines(policy: "ZonePolicy") -> Iterator[tuple[Place, int | None]]:
+    for key in ("answer_within_ms", "max_call_ms"):
+        yield (key,), getattr(policy, key)
+        for name, campaign in policy.campaigns.items():
+            yield ("campaigns", name, key), getattr(campaign, key)
+        for name, pool in policy.pools.items():
+            yield ("pools", name, key), getattr(pool, key)

@@ -1,0 +1,64 @@
+"""Snapshots of a platform, the lease of the poller, and the answer to an ingest."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotGroup:
+    """Pools that share one total (EP: both protocols), with the unused ports of each.
+
+    The numbers are the platform's, unchecked: the ledger refuses and counts what cannot be.
+    """
+
+    total: int
+    unused: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One answer of a platform for one zone.
+
+    Args:
+        groups: what it counted.
+        absent: pools of which it said that it has no number (Huawei's 4294967295).
+        notes: facts for the zone's status only (licence end, signed-in agents). No secrets.
+        warnings: what the operator should look at though there are counts, a line each.
+    """
+
+    groups: tuple[SnapshotGroup, ...]
+    absent: tuple[str, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Whether this replica polls a zone now, and what the poller needs to know of the zone.
+
+    Args:
+        now: zone time in ms; the t0 of a snapshot whose query starts after this answer.
+        token: fencing token when the lease is ours, else None.
+        until: zone time in ms when the lease lapses.
+        wanted: somebody was denied for capacity since the newest snapshot.
+        idle_ms: ms since anybody asked for admission.
+        newest_t0: t0 of the newest snapshot of the channel pools, 0 if none.
+    """
+
+    now: int
+    token: int | None
+    until: int
+    wanted: bool
+    idle_ms: int
+    newest_t0: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestAnswer:
+    """What the ledger made of a snapshot; `refused`: pool -> reason, empty when all was taken."""
+
+    now: int
+    accepted: bool
+    reason: str | None = None
+    pool: str | None = None
+    refused: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""Names, bounds and constrained types that every package shares."""
+
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+COUNT_MAX: Final = 100
+
+BATCH_MAX: Final = 1000
+
+WAIT_MS_MAX: Final = 30_000
+
+POOLS_MAX: Final = 8
+
+LIMIT_TTL_MS_MAX: Final = 24 * 3_600_000
+
+# What a zone, campaign, MPP, application or channel may be called. `:` separates the parts of a
+# pool's name, `~` the zone from the rest of a reservation id, `{}` is Redis' hash tag.
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+POOL: Final = r"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+# The full name of any pool that can be paused or limited; `mpp:mpp1` is the whole MPP.
+ANY_POOL: Final = (
+    r"^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$"
+)
+
+REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,64}$"
+
+RESERVATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}~[A-Za-z0-9_-]{11}(\.[1-9][0-9]{0,2})?$"
+
+AGENT_ID: Final = r"^[1-9][0-9]{2,5}$"
+
+GUID: Final = r"^(JSESSIONID=)?[A-Za-z0-9._~+/-]{8,180}$"
+
+# Prefixes of pools that are not the caller's to name: they follow from the request.
+BUILT_IN_POOLS: Final = ("channel", "mpp", "campaign", "zone", "application")
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
+
+PoolName: TypeAlias = Annotated[str, StringConstraints(pattern=POOL)]
+
+Milliseconds: TypeAlias = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=128)]
+
+# Numbers a platform says: checked by the ledger, which counts what it refuses.
+Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
+
+
+class Strict(BaseModel):
+    """A body from outside: an unknown field is refused, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_enum_values=True)
+
+
+# An answer of the ledger, in the field names of the API. Rendered as it is.
+Answer: TypeAlias = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Credentials: tokens with roles and zones, signed report links, rate limits."""

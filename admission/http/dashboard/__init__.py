@@ -1,0 +1,1 @@
+"""The dashboard: plain modules and one page, served with the API."""

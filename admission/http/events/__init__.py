@@ -1,0 +1,1 @@
+"""Server-sent events: zone status as it changes, and its recent trend."""

@@ -1,0 +1,94 @@
+"""`GET /v1/events`: server-sent events.
+
+event      data
+hello      first of all: who watches (`name`, `role`), the `zones` that follow, the `version`
+zone       a zone's status as `GET /v1/zones/{zone}` gives it, when it changed, and `decisions`:
+           grants, and denies by reason, of the last `over_ms`
+problem    a zone that cannot be read now, and why
+history    before the first, once the zone is known: its ports over the last quarter of an hour
+
+A comment comes when there was nothing else for a few seconds. Credentials are looked at again then:
+whose token was taken away does not go on watching.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict
+
+from admission import __version__
+from admission.domain.types import Name
+from admission.http.context import CALLER, CREDENTIALS, DECIDER, REQUEST_ID
+from admission.http.events.feed import FEED, Stream, sse
+from admission.http.middleware import SERVER_NAME, X_REQUEST_ID
+from admission.http.parsing import validate
+from admission.http.problems import Unauthorized
+from admission.http.scope import known_zone
+from admission.http.server.connection import CancelledOnHangup
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S: Final = 5.0
+SLOW_S: Final = 10.0  # a client that takes nothing for so long is dropped
+MEDIA_TYPE: Final = "text/event-stream"
+_HEARTBEAT: Final = b": alive\n\n"
+_HEADERS: Final = {
+    hdrs.CONTENT_TYPE: MEDIA_TYPE,
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Accel-Buffering": "no",  # nginx would wait until it has a bufferful
+    hdrs.SERVER: SERVER_NAME,
+}
+
+
+class EventQuery(BaseModel):
+    """The query of `GET /v1/events`. `zone` None: all zones that the caller may see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zone: Name | None = None
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """`GET /v1/events`."""
+    query = validate(EventQuery, dict(request.query))
+    zones = _visible(request) if query.zone is None else [known_zone(request, query.zone)]
+    with request.app[FEED].follow(zones) as stream, CancelledOnHangup(request):
+        response = web.StreamResponse(headers=_HEADERS)
+        response.headers[X_REQUEST_ID] = request[REQUEST_ID]
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await _send(request, response, stream, _hello(request, zones))
+    return response
+
+
+def _visible(request: web.Request) -> list[str]:
+    return [zone for zone in request.app[DECIDER].zones() if request[CALLER].may_see_zone(zone)]
+
+
+def _hello(request: web.Request, zones: list[str]) -> bytes:
+    caller = request[CALLER]
+    told = {"name": caller.name, "role": caller.role, "zones": zones, "version": __version__}
+    return sse("hello", told)
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, stream: Stream, found: bytes
+) -> None:
+    try:
+        while not stream.closed:
+            async with asyncio.timeout(SLOW_S):
+                await response.write(found)
+            found = await stream.next(HEARTBEAT_S)
+            if not found:
+                request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+                found = _HEARTBEAT
+    except TimeoutError:
+        log.info("events: %s is too slow and was dropped", request[CALLER].name)
+        if request.transport is not None:
+            request.transport.abort()
+    except Unauthorized:
+        log.info("events: the token of %s is no longer good", request[CALLER].name)
+    except ConnectionError:
+        pass  # it is gone

@@ -1,0 +1,255 @@
+"""*May I launch?*, alone and in batches.
+
+A batch is answered when all of its asks are decided: one that waits for room makes all others wait,
+while the time to launch what they were granted runs. Such asks belong into requests of their own.
+"""
+
+import asyncio
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
+from hashlib import blake2b
+from time import perf_counter
+from typing import Any, Final, TypeAlias
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from admission.domain.types import Answer
+from admission.errors import AdmissionError, Invalid
+from admission.http.auth.report_links import CAPABILITIES, add_links
+from admission.http.auth.tokens import Caller
+from admission.http.context import CALLER, DECIDER, IDS, TELEMETRY
+from admission.http.handlers.batch import answer_each, answers_of
+from admission.http.parsing import load, parse, read_body, validate
+from admission.http.responses import json_response
+from admission.http.route import (
+    BODY_FAULTS,
+    CALLER_FAULTS,
+    DIALER,
+    Route,
+)
+from admission.http.schemas import responses
+from admission.http.schemas.requests import (
+    Ask,
+    AskBatch,
+    GoodBatch,
+)
+from admission.http.scope import asked_zone
+from admission.http.server.connection import CancelledOnHangup, has_hung_up
+from admission.telemetry.logs import log_decision
+
+_OPTIONAL = ("channel", "application", "mpp", "pools", "wait_ms", "dry_run", "explain")
+
+Op: TypeAlias = dict[str, Any]
+
+Granted: TypeAlias = list[tuple[str, Op]]
+
+
+async def ask_one(request: web.Request) -> web.Response:
+    """`POST /v1/admissions`."""
+    ask = parse(Ask, await read_body(request))
+    with _UndoneOnHangup(request) as granted:
+        return json_response(await _decide(request, ask, granted))
+
+
+async def ask_many(request: web.Request) -> web.Response:
+    """`POST /v1/admissions/batch`."""
+    asks = _asks(await read_body(request))
+    with _UndoneOnHangup(request) as granted:
+        if any(isinstance(ask, Ask) and ask.wait_ms for ask in asks):
+            return await answer_each(request, (_answer(request, ask, granted) for ask in asks))
+        return answers_of(request, await _decide_all(request, asks, granted))
+
+
+def _asks(body: bytes) -> Sequence[Ask | Invalid]:
+    """The asks of a batch; a bad one fails alone."""
+    try:
+        return GoodBatch.model_validate_json(body).requests  # at once: half of the time for each
+    except ValidationError:
+        return [_ask(raw) for raw in validate(AskBatch, load(body)).requests]
+
+
+def _ask(raw: dict[str, Any]) -> Ask | Invalid:
+    try:
+        return validate(Ask, raw)
+    except Invalid as fault:
+        return fault
+
+
+class _UndoneOnHangup:
+    """What is granted inside is taken back if the client hangs up before anything is written."""
+
+    __slots__ = ("_cancelled", "_granted", "_request")
+
+    def __init__(self, request: web.Request) -> None:
+        self._cancelled = CancelledOnHangup(request)
+        self._request = request
+        self._granted: Granted = []
+
+    def __enter__(self) -> Granted:
+        self._cancelled.__enter__()
+        return self._granted
+
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
+        self._cancelled.__exit__()
+        if self._granted and self._is_unheard(kind):
+            for zone, op in self._granted:
+                self._request.app[DECIDER].withdraw(zone, op)
+
+    def _is_unheard(self, kind: type[BaseException] | None) -> bool:
+        if kind is None:
+            return has_hung_up(self._request)
+        return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
+
+
+async def _answer(request: web.Request, ask: Ask | Invalid, granted: Granted) -> Answer:
+    if isinstance(ask, Invalid):
+        raise ask
+    return await _decide(request, ask, granted)
+
+
+async def _decide_all(
+    request: web.Request, asks: Sequence[Ask | Invalid], granted: Granted
+) -> list[Answer | BaseException]:
+    """Decide all, those of a zone together: what one ask costs alone is paid once for all."""
+    found: list[Answer | BaseException] = [Invalid()] * len(asks)
+    zones: dict[str, list[tuple[int, Ask, Op]]] = {}
+    zone_of = cache(partial(_zone_of, request))
+    caller, new_id = request[CALLER], request.app[IDS].new
+    for place, ask in enumerate(asks):
+        if isinstance(ask, Invalid):
+            found[place] = ask
+            continue
+        try:
+            zone = zone_of(ask.zone, ask.campaign)
+        except AdmissionError as fault:
+            found[place] = fault
+        else:
+            zones.setdefault(zone, []).append((place, ask, ask_to_op(ask, caller, new_id)))
+    works = (_decide_zone(request, zone, some, granted) for zone, some in zones.items())
+    for some, answers in zip(zones.values(), await asyncio.gather(*works), strict=True):
+        for (place, _, _), answer in zip(some, answers, strict=True):
+            found[place] = answer
+    return found
+
+
+async def _decide_zone(
+    request: web.Request, zone: str, asks: list[tuple[int, Ask, Op]], granted: Granted
+) -> Sequence[Answer | BaseException]:
+    started = perf_counter()
+    try:
+        decider = request.app[DECIDER]
+        secret = await decider.secret(zone)
+        answers = await decider.admit_all(zone, [op for _, _, op in asks])
+    except Exception as fault:
+        return [fault] * len(asks)
+    seconds = perf_counter() - started
+    decided = [one for one in answers if not isinstance(one, AdmissionError)]
+    request.app[TELEMETRY].decided(zone, decided, seconds)
+    base = request.app[CAPABILITIES].base_of(request)
+    return [
+        answer
+        if isinstance(answer, AdmissionError)
+        else _shown(base, (zone, ask, op), answer, secret, granted)
+        for (_, ask, op), answer in zip(asks, answers, strict=True)
+    ]
+
+
+def _zone_of(request: web.Request, zone: str | None, campaign: str) -> str:
+    found = asked_zone(request, zone)
+    request[CALLER].require_campaign(campaign)
+    return found
+
+
+def _shown(
+    base: str, asked: tuple[str, Ask, Op], answer: Answer, secret: bytes, granted: Granted
+) -> Answer:
+    """The decision as it is told; remembered if it must be taken back."""
+    zone, ask, op = asked
+    if answer["granted"] and not ask.dry_run:
+        granted.append((zone, op))
+    log_decision(answer)
+    add_links(base, secret, answer)
+    return answer
+
+
+async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
+    zone = _zone_of(request, ask.zone, ask.campaign)
+    app = request.app
+    decider = app[DECIDER]
+    secret = await decider.secret(zone)  # before anything is granted
+    started = perf_counter()
+    op = ask_to_op(ask, request[CALLER], app[IDS].new)
+    answer = await decider.admit(zone, op)
+    # A wait for room says nothing of how fast decisions are.
+    seconds = None if ask.wait_ms else perf_counter() - started
+    app[TELEMETRY].decided(zone, (answer,), seconds)
+    base = app[CAPABILITIES].base_of(request)
+    return _shown(base, (zone, ask, op), answer, secret, granted)
+
+
+def ask_to_op(ask: Ask, caller: Caller, new_id: Callable[[], str]) -> dict[str, Any]:
+    """The ledger's `admit` for an ask (lua/README.md). What was not asked is left out.
+
+    Args:
+        ask: what was asked; its zone is not part of the operation.
+        caller: whose name stands in for an `owner` that was not given.
+        new_id: makes 11 URL-safe characters that nobody guesses.
+    """
+    made = new_id()
+    op: dict[str, Any] = {
+        "op": "admit",
+        "id": made,
+        "request_id": ask.request_id or f"r-{made}",
+        "campaign": ask.campaign,
+        "count": ask.count,
+        "min_count": ask.min_count,
+        "owner": ask.owner or caller.name,
+        "body": digest_of(ask),
+    }
+    for name in _OPTIONAL:
+        if value := getattr(ask, name):
+            op[name] = value
+    return op
+
+
+def digest_of(ask: Ask) -> str:
+    """What tells a repeat from another ask under the same request_id: the fields that decide.
+
+    How long to wait, who owns it and whether to explain may differ between an ask and its repeat.
+    """
+    pools = tuple(sorted(ask.pools)) if ask.pools else ()
+    return _digest((ask.channel, ask.count, ask.min_count, ask.application, ask.mpp, pools))
+
+
+@lru_cache(maxsize=1024)  # nearly all asks of a dialer are alike
+def _digest(deciding: tuple[object, ...]) -> str:
+    digest = blake2b(repr(deciding).encode(), digest_size=8).digest()
+    return urlsafe_b64encode(digest)[:-1].decode()
+
+
+ADMISSION_ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/admissions",
+        handler=ask_one,
+        roles=DIALER,
+        room="Admissions",
+        summary="May I launch?",
+        answer=responses.Decision,
+        body=Ask,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
+    ),
+    Route(
+        method="POST",
+        path="/v1/admissions/batch",
+        handler=ask_many,
+        roles=DIALER,
+        room="Admissions",
+        summary="Up to 1000 asks, each decided by itself, in order",
+        answer=responses.DecisionResults,
+        body=responses.AskList,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS),
+    ),
+)

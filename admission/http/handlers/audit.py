@@ -1,0 +1,51 @@
+"""What was done by hand, and by whom."""
+
+from typing import Annotated, Any, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from admission.http.context import DECIDER
+from admission.http.parsing import once_each, validate
+from admission.http.responses import json_response
+from admission.http.schemas.responses import ZoneTime
+from admission.http.scope import zone_in_path
+
+PAGE_MAX: Final = 1000
+
+
+class AuditQuery(BaseModel):
+    """The query of `GET /v1/zones/{zone}/audit`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
+    before: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}-[0-9]{1,15}$")] | None = Field(
+        None, description="Only what is older than the entry with this id."
+    )
+
+
+class AuditEntry(BaseModel):
+    """One deed."""
+
+    id: str
+    at: ZoneTime
+    by: str = Field(description="Name of the operator's token; or what did it by itself.")
+    did: Literal["begin", "policy", "pause", "resume", "limit", "end"]
+    on: str | None = Field(description="A pool, or a reservation; null: the whole zone.")
+    detail: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """The newest deeds first; for older ones ask with `before` = the last id."""
+
+    now: ZoneTime
+    zone: str
+    entries: list[AuditEntry]
+
+
+async def page(request: web.Request) -> web.Response:
+    """`GET /v1/zones/{zone}/audit`."""
+    zone = zone_in_path(request)
+    query = validate(AuditQuery, once_each(request))
+    return json_response(await request.app[DECIDER].audit(zone, query.limit, query.before))

@@ -1,0 +1,206 @@
+"""What operators do to a running zone: pause, resume, limit, and change its policy."""
+
+import re
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel
+
+from admission.domain.policy.zone import ZonePolicy
+from admission.domain.types import ANY_POOL, Answer
+from admission.errors import BadRequest, Forbidden, NotFound
+from admission.http.auth.tokens import Caller, Role
+from admission.http.context import CALLER, DECIDER
+from admission.http.handlers import audit
+from admission.http.parsing import JSON, load, parse, read_body
+from admission.http.responses import json_response
+from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
+from admission.http.schemas import responses
+from admission.http.schemas.requests import SetLimit
+from admission.http.scope import zone_in_path
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+PATCH_TYPES: Final = (MERGE_PATCH, JSON)
+
+_ANY_POOL: Final = re.compile(ANY_POOL)
+
+_ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
+
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
+
+
+def pause_zone(on: bool) -> Handler:
+    """The handler of `POST /v1/zones/{zone}/pause`, or `/resume`."""
+
+    async def handler(request: web.Request) -> web.Response:
+        zone = zone_in_path(request)
+        return json_response(await request.app[DECIDER].pause(zone, None, on, _by(request)))
+
+    return handler
+
+
+def pause_pool(on: bool) -> Handler:
+    """The handler of `POST /v1/zones/{zone}/pools/{pool}/pause`, or `/resume`."""
+
+    async def handler(request: web.Request) -> web.Response:
+        zone, pool = zone_in_path(request), _pool_in_path(request)
+        return json_response(await request.app[DECIDER].pause(zone, pool, on, _by(request)))
+
+    return handler
+
+
+async def limit(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/pools/{pool}/limit`: a dialer only for its own campaigns."""
+    zone, pool = zone_in_path(request), _pool_in_path(request)
+    scope = _limitable(request[CALLER], pool)
+    asked = parse(SetLimit, await read_body(request))
+    decider = request.app[DECIDER]
+    return json_response(
+        await decider.set_limit(zone, pool, asked.limit, asked.ttl_ms, scope, _by(request))
+    )
+
+
+async def get_policy(request: web.Request) -> web.Response:
+    """`GET /v1/zones/{zone}/policy`."""
+    return _policy_response(await request.app[DECIDER].policy(zone_in_path(request)))
+
+
+async def put_policy(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/policy`."""
+    zone, versions = zone_in_path(request), _if_match(request)
+    document = load(await read_body(request))
+    decider = request.app[DECIDER]
+    return _policy_response(await decider.put_policy(zone, document, versions, _by(request)))
+
+
+async def patch_policy(request: web.Request) -> web.Response:
+    """`PATCH /v1/zones/{zone}/policy`."""
+    zone, versions = zone_in_path(request), _if_match(request)
+    patch = load(await read_body(request, PATCH_TYPES))
+    decider = request.app[DECIDER]
+    return _policy_response(await decider.patch_policy(zone, patch, versions, _by(request)))
+
+
+def _by(request: web.Request) -> str | None:
+    return request[CALLER].by_hand
+
+
+def _pool_in_path(request: web.Request) -> str:
+    pool = request.match_info["pool"]
+    if not _ANY_POOL.fullmatch(pool):
+        raise NotFound("There is no such pool.")
+    return pool
+
+
+def _limitable(caller: Caller, pool: str) -> list[str] | None:
+    """The campaigns whose pools the caller may limit, None: any pool.
+
+    A dialer's token must list the campaign: who may dial for all is still no operator.
+    """
+    if caller.role is not Role.DIALER:
+        return None
+    kind, _, campaign = pool.partition(":")
+    if kind != "campaign" or campaign not in (caller.campaigns or ()):
+        raise Forbidden("These credentials do not reach that pool.")
+    return caller.scope
+
+
+def _policy_response(answer: Answer) -> web.Response:
+    response = json_response(answer)
+    response.headers[hdrs.ETAG] = f'"{answer["version"]}"'
+    return response
+
+
+def _if_match(request: web.Request) -> frozenset[int] | None:
+    """The versions of If-Match, None for any; a weak or foreign tag fits no version."""
+    given = ",".join(request.headers.getall(hdrs.IF_MATCH, ["*"]))
+    tags = [tag.strip() for tag in given.split(",")]
+    if tags == ["*"]:
+        return None
+    found = [_ETAG.fullmatch(tag) for tag in tags]
+    if not all(found):
+        raise BadRequest('If-Match must be an ETag in quotes, such as "7", or *.')
+    versions = [one[2] for one in found if one is not None and one[1] is None]
+    return frozenset(int(text) for text in versions if _VERSION.fullmatch(text))
+
+
+_ZONE: Final = "/v1/zones/{zone}"
+
+_POOL: Final = f"{_ZONE}/pools/{{pool}}"
+
+
+def _pause(path: str, handler: Handler, summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        handler=handler,
+        roles=OPERATOR,
+        room="Operations",
+        summary=summary,
+        answer=responses.PauseAnswer,
+        faults=(*CALLER_FAULTS, 404, 409),
+    )
+
+
+def _policy(
+    method: str,
+    handler: Handler,
+    summary: str,
+    body: type[BaseModel] | None,
+    body_types: tuple[str, ...] = (JSON,),
+) -> Route:
+    changes = (*BODY_FAULTS, 409, 412) if body else ()
+    return Route(
+        method=method,
+        path=f"{_ZONE}/policy",
+        handler=handler,
+        roles=OPERATOR,
+        room="Operations",
+        summary=summary,
+        answer=responses.PolicyAnswer,
+        body=body,
+        body_types=body_types,
+        etag=True,
+        faults=(*CALLER_FAULTS, *changes, 404),
+    )
+
+
+OPERATION_ROUTES: Final = (
+    _pause(f"{_ZONE}/pause", pause_zone(True), "Stop grants in a zone"),
+    _pause(f"{_ZONE}/resume", pause_zone(False), "Grant again in a zone"),
+    _pause(f"{_POOL}/pause", pause_pool(True), "Stop grants of an MPP, campaign, trunk"),
+    _pause(f"{_POOL}/resume", pause_pool(False), "Grant again there"),
+    Route(
+        method="PUT",
+        path=f"{_POOL}/limit",
+        handler=limit,
+        roles=DIALER,
+        room="Operations",
+        summary="Limit a pool for a while; a dialer its own campaign, never above policy",
+        answer=responses.LimitAnswer,
+        body=SetLimit,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path=f"{_ZONE}/audit",
+        handler=audit.page,
+        roles=OPERATOR,
+        room="Operations",
+        summary="What was done by hand, and by whom; the newest first",
+        answer=audit.AuditPage,
+        query=audit.AuditQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
+    ),
+    _policy("GET", get_policy, "The live policy", None),
+    _policy("PUT", put_policy, "Replace the live policy", ZonePolicy),
+    _policy(
+        "PATCH",
+        patch_policy,
+        "Change the live policy by a JSON merge patch",
+        responses.PolicyPatch,
+        body_types=PATCH_TYPES,
+    ),
+)

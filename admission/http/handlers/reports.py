@@ -1,0 +1,188 @@
+"""What became of a call: launched, renewed, ended; alone and in batches."""
+
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel
+
+from admission.domain.types import Answer
+from admission.errors import FieldError, Invalid, NotFound
+from admission.http.auth import report_links
+from admission.http.auth.report_links import opened
+from admission.http.auth.tokens import ANONYMOUS
+from admission.http.context import CALLER, DECIDER, TELEMETRY
+from admission.http.handlers.batch import answer_each
+from admission.http.parsing import JSON, load, parse, read_body, validate
+from admission.http.responses import json_response
+from admission.http.route import (
+    BODY_FAULTS,
+    CALLER_FAULTS,
+    DIALER,
+    EVERYBODY,
+    Route,
+)
+from admission.http.schemas import responses
+from admission.http.schemas.forms import FORM, FORMS, parse_form
+from admission.http.schemas.requests import (
+    End,
+    Launched,
+    Renew,
+    ReportBatch,
+    ReportVerb,
+    Restated,
+)
+from admission.http.scope import zone_of_id
+
+Report = Launched | Renew | End
+
+_MODELS: Final[dict[str, type[Launched] | type[Renew] | type[End]]] = {
+    "launched": Launched,
+    "renew": Renew,
+    "end": End,
+}
+
+
+def report_one(verb: ReportVerb) -> Handler:
+    """The handler of `POST /v1/reservations/{id}/<verb>`. No body is an empty object."""
+    model = _MODELS[verb]
+
+    async def handler(request: web.Request) -> web.Response:
+        report: Report = parse(model, await read_body(request) or b"{}")
+        return json_response(await _apply(request, verb, request.match_info["id"], report))
+
+    return handler
+
+
+def report_by_url(verb: ReportVerb) -> Handler:
+    """The handler of `POST /r/{token}/<verb>`: the path says which reservation, and is secret."""
+    model = _MODELS[verb]
+
+    async def handler(request: web.Request) -> web.Response:
+        held = await opened(request)
+        request[CALLER] = held.caller
+        body = await read_body(request, (JSON, FORM))
+        is_form = bool(body) and request.content_type == FORM
+        report: Report = parse_form(model, body) if is_form else parse(model, body or b"{}")
+        return json_response(await _apply(request, verb, held.reservation_id, report))
+
+    return handler
+
+
+async def report_many(request: web.Request) -> web.Response:
+    """`POST /v1/reservations/batch`."""
+    batch = validate(ReportBatch, load(await read_body(request)))
+    return await answer_each(request, (_apply_raw(request, raw) for raw in batch.reports))
+
+
+async def _apply_raw(request: web.Request, raw: dict[str, Any]) -> Answer:
+    verb, reservation_id = raw.get("op"), raw.get("id")
+    if not isinstance(verb, str) or verb not in _MODELS:
+        raise Invalid(FieldError(field="op", message="Must be launched, renew or end"))
+    if not isinstance(reservation_id, str):
+        raise Invalid(FieldError(field="id", message="Must be the id of a reservation"))
+    fields = {name: value for name, value in raw.items() if name not in ("op", "id")}
+    report: Report = validate(_MODELS[verb], fields)
+    return await _apply(request, verb, reservation_id, report)
+
+
+async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
+    app = request.app
+    zone = zone_of_id(request, reservation_id)
+    op = {"op": verb, "id": reservation_id, **_fields(request, zone, report)}
+    try:
+        answer = await app[DECIDER].report(zone, op)
+    except NotFound:
+        app[TELEMETRY].reported(zone, verb, "unknown_reservation")
+        raise
+    app[TELEMETRY].reported(zone, verb, _counted_as(answer, report))
+    return answer
+
+
+def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
+    """The operation's own fields (lua/README.md); None: not reported."""
+    caller = request[CALLER]
+    fields: dict[str, Any] = {"scope": caller.scope}
+    if isinstance(report, End):
+        # A dialer's end is its work, an operator's is by force. Without tokens nobody can tell.
+        fields["by"] = None if caller is ANONYMOUS else caller.by_hand
+        fields |= {"outcome": report.decided_outcome().value, "ended_at": report.ended_at}
+    else:
+        if isinstance(report, Launched):
+            fields |= {
+                "port_taken": report.port_taken,
+                "session": report.session_id,
+                "mpp": report.mpp,
+            }
+        fields["adopt"] = _adopt(request, zone, report.reservation)
+    return fields
+
+
+def _adopt(request: web.Request, zone: str, restated: Restated | None) -> dict[str, Any] | None:
+    if restated is None:
+        return None
+    if restated.zone != zone:
+        message = "Must be the zone in the reservation's id"
+        raise Invalid(FieldError(field="reservation.zone", message=message))
+    request[CALLER].require_campaign(restated.campaign)
+    return restated.model_dump(exclude={"zone"})
+
+
+def _counted_as(answer: Answer, report: Report) -> str:
+    if answer.get("repeated"):
+        return "repeated"
+    if isinstance(report, End):
+        return report.decided_outcome().value
+    return "adopted" if answer.get("adopted") else "ok"
+
+
+def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/reservations/{{id}}/{verb}",
+        handler=report_one(verb),
+        roles=DIALER,
+        room="Reports",
+        summary=summary,
+        answer=responses.ReportAnswer,
+        body=body,
+        body_required=False,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    )
+
+
+def _by_url(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+    return Route(
+        method="POST",
+        path=f"{report_links.PATH}/{verb}",
+        handler=report_by_url(verb),
+        roles=EVERYBODY,
+        room="Reports",
+        summary=summary,
+        answer=responses.ReportAnswer,
+        body=body,
+        body_required=False,
+        form=FORMS[body],
+        faults=(*BODY_FAULTS, 403, 404, 429, 503),
+    )
+
+
+REPORT_ROUTES: Final = (
+    _report("launched", Launched, "The call was launched, or has its port"),
+    _report("renew", Renew, "The call is still up"),
+    _report("end", End, "The call ended, or was never launched"),
+    Route(
+        method="POST",
+        path="/v1/reservations/batch",
+        handler=report_many,
+        roles=DIALER,
+        room="Reports",
+        summary="Up to 1000 reports, in order",
+        answer=responses.ReportResults,
+        body=responses.ReportList,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS),
+    ),
+    _by_url("launched", Launched, "By report_url: launched, or has its port"),
+    _by_url("renew", Renew, "By report_url: still up"),
+    _by_url("end", End, "By report_url: ended, or never launched"),
+)

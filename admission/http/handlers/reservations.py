@@ -1,0 +1,79 @@
+"""Looking at reservations: one, and pages of them."""
+
+from typing import Annotated, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from admission.domain.types import Name, Text
+from admission.http.context import CALLER, DECIDER
+from admission.http.parsing import once_each, validate
+from admission.http.responses import json_response
+from admission.http.route import (
+    CALLER_FAULTS,
+    DIALER,
+    DIALER_OR_VIEWER,
+    Route,
+)
+from admission.http.schemas import responses
+from admission.http.scope import asked_zone, zone_of_id
+
+PAGE_MAX: Final = 1000
+
+
+class ReservationQuery(BaseModel):
+    """The query of `GET /v1/reservations`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zone: Name | None = None
+    campaign: Name | None = None
+    owner: Text | None = None
+    state: Literal["live", "ended", "expired"] | None = None
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")] = "0"
+
+
+async def one(request: web.Request) -> web.Response:
+    """`GET /v1/reservations/{id}`."""
+    reservation_id = request.match_info["id"]
+    zone = zone_of_id(request, reservation_id)
+    scope = request[CALLER].scope
+    return json_response(await request.app[DECIDER].reservation(zone, reservation_id, scope))
+
+
+async def page(request: web.Request) -> web.Response:
+    """`GET /v1/reservations`: a page may hold less than `limit`, even none, and not be the last."""
+    query = validate(ReservationQuery, once_each(request))
+    zone = asked_zone(request, query.zone)
+    if query.campaign is not None:
+        request[CALLER].require_campaign(query.campaign)
+    filters = query.model_dump(exclude={"zone"}, exclude_none=True)
+    if (scope := request[CALLER].scope) is not None:
+        filters["scope"] = scope
+    return json_response(await request.app[DECIDER].reservations(zone, **filters))
+
+
+RESERVATION_ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/reservations/{id}",
+        handler=one,
+        roles=DIALER,
+        room="Reservations",
+        summary="One reservation: its times, pools, state, and why it ended",
+        answer=responses.Reservation,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path="/v1/reservations",
+        handler=page,
+        roles=DIALER_OR_VIEWER,
+        room="Reservations",
+        summary="Pages of reservations; a dialer sees its own scope",
+        answer=responses.ReservationPage,
+        query=ReservationQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
+    ),
+)

@@ -1,0 +1,154 @@
+"""Zones: their status, their time, and snapshots that are pushed into them."""
+
+import asyncio
+import re
+from typing import Any, Final
+
+from aiohttp import web
+
+from admission.domain.snapshots import IngestAnswer
+from admission.domain.types import AGENT_ID, Answer
+from admission.errors import NotFound, Unavailable
+from admission.http.context import CALLER, DECIDER, REQUEST_ID, TELEMETRY
+from admission.http.events import handler
+from admission.http.parsing import parse, read_body
+from admission.http.problems import problem_of
+from admission.http.responses import json_response
+from admission.http.route import (
+    BODY_FAULTS,
+    CALLER_FAULTS,
+    EVERY_ROLE,
+    SOURCE,
+    VIEWER,
+    Route,
+)
+from admission.http.schemas import responses
+from admission.http.schemas.requests import (
+    HandedGuid,
+    PushedSnapshot,
+)
+from admission.http.scope import zone_in_path
+
+
+async def every(request: web.Request) -> web.Response:
+    """`GET /v1/zones`: those the caller may see."""
+    decider = request.app[DECIDER]
+    names = [zone for zone in decider.zones() if request[CALLER].may_see_zone(zone)]
+    found = await asyncio.gather(*map(decider.status, names), return_exceptions=True)
+    failed = [one for one in found if isinstance(one, Unavailable)]
+    if failed and len(failed) == len(names):
+        raise failed[0]
+    shown = [_shown(request, *pair) for pair in zip(names, found, strict=True)]
+    return json_response({"zones": shown})
+
+
+async def one(request: web.Request) -> web.Response:
+    """`GET /v1/zones/{zone}`."""
+    zone = zone_in_path(request)
+    return json_response(await request.app[DECIDER].status(zone))
+
+
+async def time(request: web.Request) -> web.Response:
+    """`GET /v1/zones/{zone}/time`."""
+    return json_response({"now": await request.app[DECIDER].now(zone_in_path(request))})
+
+
+async def push(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/snapshot`."""
+    zone = zone_in_path(request)
+    pushed = parse(PushedSnapshot, await read_body(request))
+    answer = await request.app[DECIDER].push(zone, pushed.taken_at, pushed.groups())
+    request.app[TELEMETRY].ingested(zone, answer)
+    return json_response(_taken_or_refused(answer))
+
+
+def _shown(request: web.Request, zone: str, found: Answer | BaseException) -> dict[str, Any]:
+    # One zone whose store is away must not hide the others.
+    if isinstance(found, BaseException):
+        return {"zone": zone, "problem": problem_of(found, request[REQUEST_ID])}
+    return found
+
+
+def _taken_or_refused(answer: IngestAnswer) -> dict[str, Any]:
+    shown = {"accepted": answer.accepted, "now": answer.now}
+    if answer.accepted:
+        return shown
+    return shown | {"reason": answer.reason, "pool": answer.pool, "refused": answer.refused}
+
+
+_AGENT: Final = re.compile(AGENT_ID)
+
+
+async def hand_over(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/agents/{agent}/guid`: the Guid is in no answer and in no log."""
+    zone, agent = zone_in_path(request), request.match_info["agent"]
+    if not _AGENT.fullmatch(agent):
+        raise NotFound("There is no such agent.")
+    handed = parse(HandedGuid, await read_body(request))
+    return json_response(await request.app[DECIDER].hand_over(zone, int(agent), handed.ticket))
+
+
+ZONE_ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/zones",
+        handler=every,
+        roles=VIEWER,
+        room="Zones",
+        summary="The status of every zone",
+        answer=responses.ZoneList,
+    ),
+    Route(
+        method="GET",
+        path="/v1/zones/{zone}",
+        handler=one,
+        roles=VIEWER,
+        room="Zones",
+        summary="The status of a zone",
+        answer=responses.ZoneStatus,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="GET",
+        path="/v1/zones/{zone}/time",
+        handler=time,
+        roles=EVERY_ROLE,
+        room="Zones",
+        summary="The zone's time",
+        answer=responses.Time,
+        faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/zones/{zone}/snapshot",
+        handler=push,
+        roles=SOURCE,
+        room="Zones",
+        summary="Push a snapshot",
+        answer=responses.PushAnswer,
+        body=PushedSnapshot,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/zones/{zone}/agents/{agent}/guid",
+        handler=hand_over,
+        roles=SOURCE,
+        room="Zones",
+        summary="Hand over a signed-in agent's session, to count its calls with",
+        answer=responses.HandOverAnswer,
+        body=HandedGuid,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
+    ),
+    Route(
+        method="GET",
+        path="/v1/events",
+        handler=handler.events,
+        roles=VIEWER,
+        room="Zones",
+        summary="Server-sent events: the status of zones as it changes",
+        answer=handler.MEDIA_TYPE,
+        query=handler.EventQuery,
+        faults=(*CALLER_FAULTS, 404, 422),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The listening side: sockets, TLS, time-outs, connections."""

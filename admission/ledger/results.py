@@ -1,0 +1,272 @@
+"""From the script's results to the answers of the API, and from its faults to exceptions."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from admission.domain.snapshots import IngestAnswer, Lease
+from admission.domain.types import Answer
+from admission.ledger.policy_cache import StoredPolicy
+
+JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
+
+LAST: Final = "0"  # the cursor with which Redis ends a scan
+
+_LIMITING: Final = ("reason", "pool", "in_use", "limit", "retry_after_ms")
+
+_MARKS: Final = ("repeated", "shadow", "dry_run")
+
+
+Result = dict[str, Any]
+
+
+class PlainGrant(NamedTuple):
+    """One launch that was granted in full: nearly every answer.
+
+    Args:
+        like: what it has in common with others of the call: `channel`, `mpp`, `launch_within_ms`,
+            `renew_within_ms`, `snapshot`.
+        room: units left in its tightest pool; None: none has a limit.
+    """
+
+    like: dict[str, Any]
+    room: int | None
+
+
+def public_id(zone: str, private: str) -> str:
+    """The id as dialers know it: it carries its zone."""
+    return f"{zone}~{private}"
+
+
+def private_id(public: str) -> str:
+    """The id as the ledger knows it."""
+    return public.partition("~")[2]
+
+
+def decided(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
+    """A grant or a deny to be told to a dialer."""
+    answer = admission(zone, op, now, result)
+    if answer.get("retry_after_ms"):
+        # Dialers that were denied together must not come back together.
+        spread = 1 + JITTER * random.random()
+        answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
+    return answer
+
+
+def plain(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
+    """What `admission` makes of a plain grant, without looking for what it has not."""
+    like, room = grant
+    channel = like["channel"]
+    return {
+        "decision": "grant",
+        "now": now,
+        "request_id": op["request_id"],
+        "zone": zone,
+        "channel": channel,
+        "campaign": op["campaign"],
+        "granted": 1,
+        "launch_within_ms": like["launch_within_ms"],
+        "reservations": [
+            {
+                "id": public_id(zone, op["id"]),
+                "mpp": like.get("mpp"),
+                "channel": channel,
+                "renew_within_ms": like["renew_within_ms"],
+            }
+        ],
+        "room": room,
+        "snapshot": like.get("snapshot"),
+    }
+
+
+def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
+    """A grant or a deny, in the order of the contract."""
+    granted = result["decision"] == "grant"
+    answer: Answer = {
+        "decision": result["decision"],
+        "now": now,
+        "request_id": result["request_id"],
+        "zone": zone,
+        "channel": result["channel"],
+        "campaign": op["campaign"],
+        "granted": result["granted"],
+    }
+    if granted:
+        answer["launch_within_ms"] = result["launch_within_ms"]
+    answer["reservations"] = [_granted(zone, one) for one in result["reservations"]]
+    if not granted or "reason" in result:
+        answer |= {name: result.get(name) for name in _LIMITING}
+    answer["room"], answer["snapshot"] = result.get("room"), result.get("snapshot")
+    for name in _MARKS:
+        if result.get(name):
+            answer[name] = True
+    if "waiting" in result:
+        answer["waiting"] = result["waiting"]  # the waiting coordinator takes it out
+    if "pools" in result:
+        answer["pools"] = [_explained(one) for one in result["pools"]]
+    return answer
+
+
+def _granted(zone: str, one: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "id": public_id(zone, one["id"]),
+        "mpp": one.get("mpp"),
+        "channel": one["channel"],
+        "renew_within_ms": one["renew_within_ms"],
+    }
+    if "state" in one:
+        shown["state"] = one["state"]
+    return shown
+
+
+def _explained(one: dict[str, Any]) -> dict[str, Any]:
+    names = ("pool", "limit", "in_use", "headroom", "room", "verdict")
+    return {name: one.get(name) for name in names}
+
+
+def report(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """What became of a report."""
+    answer: Answer = {
+        "id": public_id(zone, result["id"]),
+        "now": now,
+        "state": result["state"],
+        "repeated": result["repeated"],
+    }
+    for name in ("renew_within_ms", "adopted"):
+        if name in result:
+            answer[name] = result[name]
+    return answer
+
+
+def reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
+    """One reservation, with the names of the API. `head`: what is told of it besides, early."""
+    hidden = ("id", "answer_within", "max_call")
+    shown = {name: value for name, value in result.items() if name not in hidden}
+    first = {"id": public_id(zone, result["id"]), **head, "state": result["state"], "zone": zone}
+    tail = {"answer_within_ms": result["answer_within"], "max_call_ms": result["max_call"]}
+    return first | shown | tail
+
+
+def page(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """A page of reservations; `cursor` is null on the last."""
+    found = [reservation(zone, one) for one in result["reservations"]]
+    cursor = result["cursor"] if result["cursor"] != LAST else None
+    return {"now": now, "zone": zone, "cursor": cursor, "reservations": found}
+
+
+def ingested(now: int, result: dict[str, Any]) -> IngestAnswer:
+    """What the ledger made of a snapshot."""
+    return IngestAnswer(
+        now=now,
+        accepted=result["accepted"],
+        reason=result.get("reason"),
+        pool=result.get("pool"),
+        refused=result["refused"] or {},
+    )
+
+
+def lease(now: int, result: dict[str, Any]) -> Lease:
+    """Who polls."""
+    return Lease(
+        now=now,
+        token=result.get("token"),
+        until=result["until"],
+        wanted=result["wanted"],
+        idle_ms=result["idle_ms"],
+        newest_t0=result["t0"],
+    )
+
+
+def status(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """A zone's status: every pool has every field, null where there is nothing to say."""
+    pools = [_pool(one) for one in result["pools"]]
+    lists = {"pools": pools, "stats": result["stats"] or {}, "denied": result["denied"] or []}
+    return {"zone": zone, "now": now} | result | lists
+
+
+def _pool(one: dict[str, Any]) -> dict[str, Any]:
+    names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
+    shown = {"pool": one["pool"]} | {name: one.get(name) for name in names}
+    shown["snapshot"] = one.get("snapshot")
+    sometimes = ("adaptive_headroom", "set_limit", "set_until", "wildcard")
+    return shown | {n: one[n] for n in sometimes if n in one}
+
+
+def paused(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """What a pause or a resume did; `pool` null: the whole zone."""
+    pool = None if result["pool"] == "zone" else result["pool"]
+    told = {name: result[name] for name in ("paused", "changed", "version")}
+    return {"now": now, "zone": zone, "pool": pool} | told
+
+
+def limited(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """A limit for a while: `limit` is what counts now."""
+    told = {name: result[name] for name in ("pool", "limit", "set_limit", "until")}
+    return {"now": now, "zone": zone} | told
+
+
+def stored_policy(result: dict[str, Any]) -> StoredPolicy:
+    """The live policy."""
+    return StoredPolicy(
+        version=int(result["version"]),
+        digest=result["digest"],
+        fields=result["fields"],
+        source=result["source"],
+        paused=json.loads(result["paused"]),
+        applied=tuple(result["applied"]),
+        secret=result.get("secret", ""),
+    )
+
+
+def audited(zone: str, now: int, result: dict[str, Any]) -> Answer:
+    """What was done by hand, newest first. `on` null: the whole zone."""
+    return {
+        "now": now,
+        "zone": zone,
+        "entries": [_audited(zone, one) for one in result["entries"] or ()],
+    }
+
+
+def _audited(zone: str, one: dict[str, Any]) -> Answer:
+    named = {"zone": None}.get(one["on"], one["on"])
+    on = public_id(zone, named) if one["did"] == "end" else named
+    told = {name: one[name] for name in ("id", "at", "by", "did")}
+    return told | {"on": on, "detail": one["detail"] or {}}
+
+
+def told(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
+    """The results of a call, in the order of its operations."""
+    alike = reply["alike"]
+    for one in reply["results"]:
+        # An empty object of Lua may come as an empty list.
+        yield PlainGrant(alike[one[0]], one[1]) if one and isinstance(one, list) else one
+
+
+def whole(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:
+    """The reply to those operations with every result in full."""
+    reply: dict[str, Any] = from_json(raw)
+    if "results" in reply:
+        results = zip(ops, told(reply), strict=True)
+        reply["results"] = [
+            in_full(op, one) if isinstance(one, PlainGrant) else one for op, one in results
+        ]
+    return reply
+
+
+def in_full(op: dict[str, Any], grant: PlainGrant) -> Result:
+    """A plain grant of that `admit` as any other grant is told."""
+    like, room = grant
+    shown = {"id": op["id"], "mpp": like.get("mpp"), "channel": like["channel"]}
+    return {
+        "decision": "grant",
+        "request_id": op["request_id"],
+        "granted": 1,
+        "channel": like["channel"],
+        "launch_within_ms": like["launch_within_ms"],
+        "room": room,
+        "snapshot": like.get("snapshot"),
+        "reservations": [shown | {"renew_within_ms": like["renew_within_ms"]}],
+    }

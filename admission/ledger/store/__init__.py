@@ -1,0 +1,1 @@
+"""Connections to Redis: single server, Sentinel, Cluster, embedded; checks of each."""

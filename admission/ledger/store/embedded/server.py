@@ -1,0 +1,236 @@
+"""A real Redis of our own: started with the service, stopped with it, restarted when it dies.
+
+The server runs in a session of its own, so a Ctrl-C in the terminal ends the service first and
+the service then ends the server. Should the service be killed, the server stays behind as an
+orphan. It could be told to die with us (PR_SET_PDEATHSIG), but that exists on Linux only, needs
+code between fork and exec, and fires when the *thread* that forked ends. Instead the next start
+finds the orphan by the lock it still holds and ends it: SIGTERM makes Redis write and fsync its
+append-only file first. Adopting it was the other choice; it would save the zones a few seconds of
+recovery after a SIGKILL, and cost a second kind of server: not our child, of another version or
+durability than configured.
+
+A restarted server has a new `run_id`, which is how the ledger knows that it must recover.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import IO, Literal
+from urllib.parse import quote
+
+from admission.errors import ConfigError
+from admission.ledger.store.embedded.binary import find_server
+from admission.ledger.store.embedded.data_dir import Folder
+
+log = logging.getLogger(__name__)
+
+START_S = 120.0  # a long append-only file takes its time to load
+STOP_S = 10.0
+POLL_S = 0.005
+BACKOFF_MIN_S = 0.1
+BACKOFF_MAX_S = 30.0
+STABLE_S = 60.0  # a server that ran for so long is restarted without delay again
+
+
+class EmbeddedRedis:
+    """One server process, and the task that restarts it.
+
+    Args:
+        data_dir: folder of its data, socket, log and locks; used by one service at a time.
+        durability: `everysec` may lose the last second in a power cut, `always` nothing.
+    """
+
+    def __init__(
+        self, data_dir: Path | str, durability: Literal["everysec", "always"] = "everysec"
+    ) -> None:
+        self._data_dir = Path(data_dir)
+        self._durability = durability
+        self._lock: IO[str] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server process; None while there is none."""
+        alive = self._process and self._process.returncode is None
+        return self._process.pid if self._process and alive else None
+
+    async def start(self) -> str:
+        """Start the server, wait until it has loaded its data, and return its `unix://` URL.
+
+        Raises: ConfigError: no server installed; the folder is not writable or belongs to another
+            running service; the data is damaged; the server does not start.
+        """
+        if self._lock:
+            raise RuntimeError("already started")
+        binary = await asyncio.to_thread(find_server)
+        folder = Folder(self._data_dir)
+        self._lock = _own(folder)
+        try:
+            await self._launch(binary, folder)
+        except BaseException:
+            await self.stop()
+            raise
+        self._supervisor = asyncio.create_task(self._supervise(binary, folder), name="redis")
+        return f"unix://{quote(str(folder.socket))}"
+
+    async def stop(self) -> None:
+        """End the server, its data written, and release the folder. Safe to call twice."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor:
+            supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await supervisor
+        process, self._process = self._process, None
+        if process:
+            await _end(process)
+        lock, self._lock = self._lock, None
+        if lock:
+            lock.close()
+
+    async def _launch(self, binary: Path, folder: Folder) -> None:
+        server_lock = await _lock_of_server(folder)
+        try:
+            folder.write_config(self._durability)
+            offset_bytes = await self._spawn(binary, folder, server_lock)
+        except OSError as exc:
+            raise ConfigError(f"redis.data_dir: cannot start {binary}: {exc}") from exc
+        finally:
+            server_lock.close()  # from here on the server alone holds it
+        assert self._process is not None
+        await _ready(self._process, folder, offset_bytes)
+        _warn_of_losses(folder, offset_bytes)
+
+    async def _spawn(self, binary: Path, folder: Folder, server_lock: IO[str]) -> int:
+        """Run the server with its lock. Returns: where in the log it begins, in bytes."""
+        with folder.open_log() as out:
+            offset_bytes = out.seek(0, os.SEEK_END)
+            self._process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", 'umask 077 && exec "$0" "$@"', binary, folder.config),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=folder.path,
+                start_new_session=True,
+                pass_fds=(server_lock.fileno(),),
+            )
+        _tell_pid(server_lock, self._process.pid)
+        return offset_bytes
+
+    async def _supervise(self, binary: Path, folder: Folder) -> None:
+        backoff_s = BACKOFF_MIN_S
+        while True:
+            assert self._process is not None
+            began = time.monotonic()
+            code = await self._process.wait()
+            log.error("redis: the server ended with %s; restarting it", code)
+            if time.monotonic() - began > STABLE_S:
+                backoff_s = BACKOFF_MIN_S
+            backoff_s = await self._revive(binary, folder, backoff_s)
+
+    async def _revive(self, binary: Path, folder: Folder, backoff_s: float) -> float:
+        """Try until it runs. Returns: how long to wait should it end soon again."""
+        said = ""
+        while True:
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            try:
+                await self._launch(binary, folder)
+                return backoff_s
+            except (ConfigError, OSError) as exc:
+                if said != (said := str(exc).partition("\n")[0]):  # once, not at every attempt
+                    log.error("redis: the server does not restart: %s", exc)
+
+
+def _own(folder: Folder) -> IO[str]:
+    lock = folder.lock("service")
+    if lock is None:
+        raise ConfigError(
+            f"redis.data_dir: {folder.path} is in use by another running service, process "
+            f"{folder.holder('service')}; stop that one, or give each its own folder"
+        )
+    _tell_pid(lock, os.getpid())
+    return lock
+
+
+def _tell_pid(lock: IO[str], pid: int) -> None:
+    lock.truncate(0)
+    lock.write(str(pid))
+    lock.flush()
+
+
+async def _lock_of_server(folder: Folder) -> IO[str]:
+    """The server's lock; a server that still holds it has lost its service, and is ended first."""
+    if lock := folder.lock("server"):
+        return lock
+    pid = folder.holder("server")
+    log.warning("redis: ending process %s, which a service that was killed left behind", pid)
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            if pid:
+                os.kill(pid, how)
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline:
+            if lock := folder.lock("server"):
+                return lock
+            await asyncio.sleep(POLL_S)
+    raise ConfigError(f"redis.data_dir: process {pid} still uses {folder.path} and does not end")
+
+
+async def _ready(process: asyncio.subprocess.Process, folder: Folder, offset_bytes: int) -> None:
+    deadline = time.monotonic() + START_S
+    while process.returncode is None and time.monotonic() < deadline:
+        if await _answers(folder.socket):
+            return
+        await asyncio.sleep(POLL_S)
+    said = folder.log_since(offset_bytes)
+    if process.returncode is None:
+        await _end(process)
+        raise ConfigError(f"redis: the server did not answer within {START_S:.0f} s:\n{said}")
+    if "Bad file format reading the append only file" in said:
+        damaged = folder.damaged_file(said)
+        # Redis 7 and newer keep several files and a list of them, which go together.
+        what = "it" if damaged.parent == folder.path else f"the whole of {damaged.parent}"
+        raise ConfigError(
+            f"redis.data_dir: {damaged} is damaged. Move {what} away: every zone then recovers by "
+            "itself within seconds, without its reservations. Or repair a copy of it with "
+            "redis-check-aof --fix"
+        )
+    raise ConfigError(f"redis: the server ended with {process.returncode}:\n{said}")
+
+
+def _warn_of_losses(folder: Folder, offset_bytes: int) -> None:
+    if "loaded anyway because aof-load-truncated" in folder.log_since(offset_bytes):
+        log.warning("redis: the append-only file ended in the middle of an entry, which is lost")
+    if folder.has_two_data_sets():
+        log.warning("redis: %s has data of two versions of Redis; one is not read", folder.path)
+
+
+async def _answers(path: Path) -> bool:
+    """True once it answers PING: not while it still loads its data."""
+    try:
+        async with asyncio.timeout(1.0):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.readline() == b"+PONG\r\n"
+            finally:
+                writer.close()
+                await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, on which Redis fsyncs its data; SIGKILL if that takes too long."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(how)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+                return

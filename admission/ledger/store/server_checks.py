@@ -1,0 +1,85 @@
+"""What a Redis must be before the ledger trusts it: new enough, a primary, never evicting."""
+
+import logging
+import re
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from admission.errors import ConfigError
+from admission.ledger.store.embedded.binary import VERSION_MIN
+from admission.ledger.store.errors import root
+
+_REFUSALS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
+
+log = logging.getLogger(__name__)
+
+
+async def check_server(client: Redis, *, in_cluster: bool = False) -> None:
+    """Refuse a server that the ledger cannot rely on; warn of one that may lose writes.
+
+    Args:
+        in_cluster: it is meant to be a node of a cluster.
+
+    Raises:
+        ConfigError: older than 6.2, a replica, not `in_cluster` as meant, an evicting
+            `maxmemory-policy`.
+        redis.exceptions.RedisError: it did not answer, or refuses who asks; see `is_refusal`.
+    """
+    info: dict[str, Any] = await client.info()
+    policy = await _maxmemory_policy(client, info)
+    _check_version(info)
+    _check_role(info, in_cluster)
+    _check_policy(policy)
+    _warn_of_split_brain(info)
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Whether the server refuses these credentials, or its user may not ask this."""
+    return isinstance(root(exc), _REFUSALS)
+
+
+async def _maxmemory_policy(client: Redis, info: dict[str, Any]) -> str:
+    try:
+        answer = await client.config_get("maxmemory-policy")
+        return str(answer["maxmemory-policy"])
+    except (exceptions.ResponseError, KeyError):  # CONFIG is denied by ACL, or renamed away
+        return str(info.get("maxmemory_policy", ""))
+
+
+def _check_version(info: dict[str, Any]) -> None:
+    version = str(info.get("redis_version", "unknown"))
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < VERSION_MIN:
+        least = ".".join(map(str, VERSION_MIN))
+        raise ConfigError(f"redis: the server is version {version}; {least} or newer is needed")
+
+
+def _check_role(info: dict[str, Any], in_cluster: bool) -> None:
+    is_node = info.get("redis_mode") == "cluster"
+    if in_cluster and not is_node:
+        raise ConfigError("redis: the server is not a node of a cluster; use redis:// for it")
+    if is_node and not in_cluster:
+        raise ConfigError("redis: the server is a node of a cluster; use redis+cluster:// for it")
+    if info.get("role") != "master":
+        raise ConfigError("redis: the server is a replica; redis.url must name the primary")
+
+
+def _check_policy(policy: str) -> None:
+    if not policy:
+        log.warning("redis: maxmemory-policy is not readable; it must be noeviction")
+    elif policy != "noeviction":
+        raise ConfigError(
+            f"redis: maxmemory-policy is {policy}, which forgets reservations of live calls; "
+            "set it to noeviction"
+        )
+
+
+def _warn_of_split_brain(info: dict[str, Any]) -> None:
+    # INFO has this field only while min-replicas-to-write is in force
+    if info.get("connected_slaves") and "min_slaves_good_slaves" not in info:
+        log.warning(
+            "redis: the server has replicas but min-replicas-to-write is 0: in a split brain "
+            "two primaries could grant the same ports; set min-replicas-to-write 1"
+        )

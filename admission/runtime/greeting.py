@@ -1,0 +1,70 @@
+"""What a started service prints: its address and a first command to try."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from admission.config.settings import Settings
+from admission.errors import Unavailable
+from admission.service.service import Service
+
+WARM_UP_S_MAX: Final = 15.0
+
+WARM_UP_LOOK_S: Final = 0.1
+
+
+async def _say_what_to_try(settings: Settings, service: Service, port: int) -> None:
+    """As soon as the default zone can grant.
+
+    No event tells that a recovery is over, so it is looked at, a few times a second.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WARM_UP_S_MAX):
+            while not await _can_grant(service, settings.server.default_zone):  # noqa: ASYNC110
+                await asyncio.sleep(WARM_UP_LOOK_S)
+    print(what_to_try(settings, port), flush=True)
+
+
+async def _can_grant(service: Service, zone: str) -> bool:
+    """A new zone watches its platform for a few seconds before its first grant."""
+    try:
+        status = await service.status(zone)
+    except Unavailable:
+        return False
+    fed = [pool["snapshot"] for pool in status["pools"] if pool["pool"].startswith("channel:")]
+    seen = [one is None or one["w0"] > status["recover_until"] for one in fed]
+    return not status["recovering"] and all(seen)
+
+
+def _url(settings: Settings, port: int) -> str:
+    host, scheme = settings.server.host, "https" if settings.server.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def where(settings: Settings, port: int) -> str:
+    """What a user wants to know first: where it is."""
+    url = _url(settings, port)
+    return "\n".join(
+        (
+            f"admission listens at {url} (Ctrl-C ends it)",
+            f"  store:  {settings.redis.place}",
+            f"  zones:  {', '.join(settings.zones)}",
+            *(f"  source: {name} at {one.url}" for name, one in settings.sources.items()),
+            f"  docs:   {url}/docs",
+        )
+    )
+
+
+def what_to_try(settings: Settings, port: int) -> str:
+    """Lines to paste into another terminal."""
+    url, default = _url(settings, port), settings.server.default_zone
+    names = settings.zones[default].campaigns
+    campaign = next((name for name in names if name != "*"), "collections")
+    ask = f'{{"campaign": "{campaign}"}}'
+    return "\n".join(
+        (
+            "Ready to be asked: may I launch? And then: what does the zone look like?",
+            f"  curl -s {url}/v1/admissions -H 'Content-Type: application/json' -d '{ask}'",
+            f"  curl -s {url}/v1/zones/{default}",
+        )
+    )

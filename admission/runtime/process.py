@@ -1,0 +1,129 @@
+"""The service in one process: alone, or one worker of several."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from admission.config.settings import ServerSettings, Settings
+from admission.errors import ConfigError
+from admission.http.app import create_app
+from admission.http.auth.tokens import Credentials
+from admission.http.server.serve import serve_app
+from admission.http.server.timeouts import allow_many_files
+from admission.http.server.tls import Certificates
+from admission.runtime.greeting import _say_what_to_try, where
+from admission.runtime.reload import Reloader, reread_on_hangup, tokens_of
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
+from admission.telemetry.metrics import Telemetry
+
+
+async def serve_one(
+    path: Path | None,
+    environ: Mapping[str, str],
+    settings: Settings,
+    used: Settings,
+    stop: asyncio.Event,
+    *,
+    announce: bool = True,
+    on_listening: Callable[[int], object] | None = None,
+    telemetry: Telemetry | None = None,
+) -> None:
+    """Serve until `stop` is set.
+
+    Args:
+        path, environ: where the settings came from, for SIGHUP.
+        settings: as they were read.
+        used: the same, with the addresses of what was started for them.
+        announce: print where it listens and what to try.
+        on_listening: told the port, instead of the terminal.
+        telemetry: of several processes together; None: of this one.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    telemetry, certificates = telemetry or Telemetry(), certificates_of(used.server)
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_service(used, telemetry))
+        credentials = Credentials(tokens_of(used))
+        reloader = Reloader(path, environ, settings, service, credentials, certificates)
+        await stack.enter_async_context(reread_on_hangup(reloader.reload))
+        background: list[asyncio.Task[None]] = []
+        stack.callback(lambda: [task.cancel() for task in background])
+
+        def listening(port: int) -> None:
+            settle()
+            if on_listening is not None:
+                on_listening(port)
+            elif announce:
+                print(where(used, port), flush=True)
+            if announce:
+                background.append(asyncio.create_task(_say_what_to_try(used, service, port)))
+
+        await _listen(used, service, telemetry, credentials, certificates, stop, listening)
+
+
+async def _listen(
+    settings: Settings,
+    service: Service,
+    telemetry: Telemetry,
+    credentials: Credentials,
+    certificates: Certificates | None,
+    stop: asyncio.Event,
+    listening: Callable[[int], object],
+) -> None:
+    server = settings.server
+    app = create_app(
+        service,
+        credentials=credentials,
+        telemetry=telemetry,
+        default_zone=server.default_zone,
+        metrics_public=server.metrics_public,
+        event_clients=settings.limits.event_clients,
+        public_url=server.public_url,
+        requests_per_s=settings.limits.requests_per_s_per_caller,
+    )
+
+    try:
+        await serve_app(
+            app,
+            server.host,
+            server.port,
+            stop=stop,
+            grace_ms=server.shutdown_grace_ms,
+            delay_ms=server.shutdown_delay_ms,
+            certificates=certificates,
+            connections_max=allow_many_files(),
+            without_credentials=server.allow_anonymous,
+            reuse_port=server.workers > 1,
+            on_listening=listening,
+        )
+    except OSError as fault:
+        place = f"{server.host}:{server.port}"
+        raise ConfigError(f"server.port: cannot listen on {place}: {fault.strerror}") from None
+
+
+def certificates_of(server: ServerSettings) -> Certificates | None:
+    """What TLS needs, None without it; raises `ConfigError`."""
+    if server.tls_cert is None or server.tls_key is None:
+        return None
+    return Certificates(server.tls_cert, server.tls_key, server.client_ca)
+
+
+# Objects more than were freed, before the youngest are looked through (Python's own: 700): a few
+# hundred requests, some MB at most.
+NEW_OBJECTS: Final = 20_000
+
+YOUNG_ROUNDS: Final = 10  # looks at the youngest before one at those that survived one (as Python)
+
+OLDER_ROUNDS: Final = 10
+
+
+def settle() -> None:
+    """Everything is loaded: pass over it from now on, and look for new cycles less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS, YOUNG_ROUNDS, OLDER_ROUNDS)

@@ -1,0 +1,165 @@
+"""SIGHUP: the configuration file is read again, and what can change while serving changes.
+
+Tokens, zones and certificates can: tokens are replaced, a zone's policy becomes live if that
+content never was, the files of the certificates are read again under their old names.
+For everything else the log says that a restart is needed. A broken file changes nothing.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from admission.config.errors import InvalidSettings
+from admission.config.load import load_settings
+from admission.config.settings import Settings
+from admission.domain.policy.zone import ZonePolicy
+from admission.errors import AdmissionError, ConfigError
+from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.server.tls import Certificates
+from admission.service.service import Service
+from admission.sources.base import is_polled
+
+log = logging.getLogger(__name__)
+
+_AT_START_ONLY: Final = ("server", "redis", "log", "limits")
+
+
+class Reloader:
+    """Takes over a changed file.
+
+    Args:
+        path: the file; None: the built-in demo, which has none.
+        environ: overrides and secrets.
+        started: the settings that the service was started with.
+        service, credentials, certificates: what changes.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        environ: Mapping[str, str],
+        started: Settings,
+        service: Service,
+        credentials: Credentials,
+        certificates: Certificates | None = None,
+    ) -> None:
+        self._path = path
+        self._environ = environ
+        self._started = started
+        self._service = service
+        self._credentials = credentials
+        self._certificates = certificates
+
+    async def reload(self) -> bool:
+        """Read the file and take over what can be. Returns: whether all of that went well.
+
+        Raises nothing: what goes wrong is logged.
+        """
+        renewed = self._renew_certificates()
+        if self._path is None:
+            log.warning("SIGHUP: the demo has no file to read again")
+            return False
+        try:
+            settings = load_settings(self._path, self._environ)
+            self._credentials.replace(tokens_of(settings))
+        except ConfigError as fault:
+            for line in _lines(fault):
+                log.error("SIGHUP: nothing is changed: %s", line)
+            return False
+        for what in _needs_restart(self._started, settings):
+            log.warning("SIGHUP: %s: restart the service for that", what)
+        return await self._take(dict(_servable(self._started, settings))) and renewed
+
+    def _renew_certificates(self) -> bool:
+        if self._certificates is None:
+            return True
+        try:
+            self._certificates.reload()
+        except ConfigError as fault:
+            log.error("SIGHUP: the certificates stay as they are: %s", fault.detail)
+            return False
+        log.info("SIGHUP: certificates read again")
+        return True
+
+    async def _take(self, zones: dict[str, ZonePolicy]) -> bool:
+        try:
+            await self._service.reload(zones)
+        except AdmissionError as fault:
+            log.error("SIGHUP: policies were not all applied, try again: %s", fault.detail)
+            return False
+        log.info("SIGHUP: %s read again: %d tokens, %d zones", self._path,
+                 self._credentials.count, len(zones))  # fmt: skip
+        return True
+
+
+def tokens_of(settings: Settings) -> list[Token]:
+    """The configured tokens, as the HTTP side checks them."""
+    return [
+        Token(
+            name=one.name,
+            sha256=one.sha256,
+            role=Role(one.role),
+            campaigns=one.campaigns,
+            zones=one.zones,
+            expires_at_s=one.expires_at_s,
+        )
+        for one in settings.auth.tokens
+    ]
+
+
+@asynccontextmanager
+async def reread_on_hangup(reload: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Call `reload` after each SIGHUP, one at a time; what came meanwhile counts once."""
+    hangup, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    async def follow() -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            await reload()
+
+    following = asyncio.create_task(follow(), name="follow SIGHUP")
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def _lines(fault: ConfigError) -> list[str]:
+    if isinstance(fault, InvalidSettings):
+        return [f"{fault.source}: {error}" for error in fault.errors]
+    return [fault.detail]
+
+
+def _needs_restart(started: Settings, read: Settings) -> Iterator[str]:
+    for table in _AT_START_ONLY:
+        if getattr(started, table) != getattr(read, table):
+            yield f"[{table}] differs from what it was started with"
+    for name in sorted({*started.sources, *read.sources}):
+        if started.sources.get(name) != read.sources.get(name):
+            yield f"[sources.{name}] differs from what it was started with"
+    for zone in started.zones:
+        if zone not in read.zones:
+            yield f"zone {zone} is not in the file any more, and is still served"
+    for zone in read.zones:
+        if missing := _missing(started, read.zones[zone]):
+            yield f"zone {zone} is left as it is: it needs the new source {', '.join(missing)}"
+
+
+def _servable(started: Settings, read: Settings) -> Iterator[tuple[str, ZonePolicy]]:
+    for zone, policy in read.zones.items():
+        if not _missing(started, policy):
+            yield zone, policy
+
+
+def _missing(started: Settings, policy: ZonePolicy) -> list[str]:
+    names = filter(is_polled, policy.source_names)
+    return [name for name in names if name not in started.sources]

@@ -1,0 +1,64 @@
+"""Running the service, in one process or several: signals, logging, the simulated platform."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from admission.config.load import load_settings, with_platform_url
+from admission.config.settings import Settings
+from admission.runtime.process import serve_one
+from admission.runtime.supervisor import serve_crew
+from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.contract import CURRENT_PATH
+from admission.sim.experience_portal.from_settings import platform_for
+from admission.telemetry.logs import configure_logging
+
+log = logging.getLogger(__name__)
+
+
+async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool = True) -> None:
+    """Serve until SIGINT or SIGTERM; SIGHUP reads the file again (runtime/reload.py).
+
+    Args:
+        path: the configuration file; None: the built-in demo with its simulated platform.
+        environ: overrides and secrets.
+        announce: print where it listens and what to try.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    settings = load_settings(path, environ)
+    configure_logging(settings.log)
+    stop = asyncio.Event()
+    with stopped_by_signals(stop):
+        async with platform_of(path, settings) as used:
+            run = serve_one if settings.server.workers == 1 else serve_crew
+            await run(path, environ, settings, used, stop, announce=announce)
+
+
+@asynccontextmanager
+async def platform_of(path: Path | None, settings: Settings) -> AsyncIterator[Settings]:
+    """The demo's platform, on a free loopback port, to which the settings then point."""
+    if path is not None:
+        yield settings
+        return
+    async with serving(platform_for(settings)) as url:
+        log.info("simulated Experience Portal at %s", url)
+        yield with_platform_url(settings, url + CURRENT_PATH)
+
+
+@contextmanager
+def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop`, once; what happens then is the caller's."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for one in signals:
+        loop.add_signal_handler(one, stop.set)
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)

@@ -1,0 +1,66 @@
+"""One worker process of several: `python -m admission.runtime.worker`.
+
+`admission.runtime.supervisor` alone starts it.
+
+It lives no longer than its parent: its standard input ends when the parent does.
+"""
+
+import asyncio
+import os
+import select
+import shutil
+import sys
+
+import uvloop
+
+from admission.config.errors import describe_errors
+from admission.config.load import load_settings
+from admission.errors import ConfigError
+from admission.runtime.process import serve_one
+from admission.runtime.serve import stopped_by_signals
+from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, Plan
+from admission.telemetry.logs import configure_logging
+from admission.telemetry.metrics import Telemetry
+
+
+async def work(plan: Plan) -> None:
+    """Serve until a signal, or until the parent is gone."""
+    environ, stop = dict(os.environ), asyncio.Event()
+    settings = load_settings(plan.file, environ)
+    configure_logging(settings.log)
+    with stopped_by_signals(stop):
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+        await serve_one(
+            plan.file,
+            environ,
+            settings,
+            plan.applied_to(settings),
+            stop,
+            announce=plan.announces,
+            on_listening=lambda _port: print(LISTENING, flush=True),
+            telemetry=Telemetry(shared=environ.get(METRICS_FOLDER)),
+        )
+
+
+def _is_orphan() -> bool:
+    """Whether the parent is gone. The system ends its pipes before it gives its children away."""
+    is_readable, _, _ = select.select([sys.stdin], [], [], 0)
+    return bool(is_readable) and not os.read(sys.stdin.fileno(), 1)
+
+
+def main() -> int:
+    """Read the plan and work; the exit code is returned."""
+    plan = Plan.decode(sys.stdin.readline())
+    try:
+        uvloop.run(work(plan))
+    except ConfigError as fault:
+        print(f"admission: {describe_errors(fault)}", file=sys.stderr)
+        return USAGE
+    finally:
+        if _is_orphan():  # else the parent removes it
+            shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

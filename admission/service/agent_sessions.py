@@ -1,0 +1,40 @@
+"""Taking over the session of an agent whom somebody else signed in, to count its calls with."""
+
+from collections.abc import Mapping
+
+from admission.domain.policy.zone import ZonePolicy
+from admission.errors import NotFound
+from admission.ledger.agent_sessions import HandedGuids
+from admission.sources.base import Source, TakesGuids
+
+
+class Handover:
+    """Knows which zones count agents, and keeps the Guids for whoever polls them.
+
+    Args:
+        guids: where they are kept.
+        sources: by name; those that take Guids look there from now on.
+    """
+
+    def __init__(self, guids: HandedGuids, sources: Mapping[str, Source]) -> None:
+        self._guids = guids
+        self._takers = set()
+        for name, source in sources.items():
+            if isinstance(source, TakesGuids):
+                source.take_guids_from(guids)
+                self._takers.add(name)
+
+    async def take(self, zone: str, policy: ZonePolicy, agent: int, guid: str) -> str:
+        """Keep an agent's Guid. Returns: the pool that the agent is counted in.
+
+        Raises:
+            NotFound: the zone counts no agents, or not that one. Conflict: too many agents.
+            Unavailable: the store does not answer.
+        """
+        if self._takers.isdisjoint(policy.source_names):
+            raise NotFound(f"no source of zone {zone} counts agents")
+        pool = f"agent:{agent}"
+        if pool not in policy.pools and "agent:*" not in policy.pools:
+            raise NotFound(f"there is no pool {pool}")
+        await self._guids.keep(zone, agent, guid)
+        return pool

@@ -1,0 +1,155 @@
+"""The composition root: settings in, a service that decides out; and everything closed again.
+
+settings -> Redis -> ledger -> policies stored -> sources -> poller -> Service (the HTTP's Decider)
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+from admission.config.settings import Settings
+from admission.ledger.agent_sessions import HandedGuids
+from admission.ledger.ledger import Ledger, Statistics
+from admission.ledger.notifications import LOST, Bell
+from admission.ledger.store.connection import RedisConnection, open_connection
+from admission.service.agent_sessions import Handover
+from admission.service.policies import Policies, source_types
+from admission.service.policy_editor import PolicyEditor
+from admission.service.service import Service
+from admission.service.waiting.coordinator import Waiting
+from admission.sources.base import Source
+from admission.sources.polling.health import PollEvent
+from admission.sources.polling.poller import Poller
+from admission.sources.registry import build_source
+from admission.tasks import end_all
+from admission.telemetry.metrics import Telemetry
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Service]:
+    """Open everything that deciding takes, in order; close it in the reverse order.
+
+    A Redis that does not answer yet is waited for in the background: the service is not ready
+    until then, and every decision is refused as unavailable.
+
+    Raises:
+        ConfigError: something that is configured cannot work.
+    """
+    async with AsyncExitStack() as stack:
+        connection = await open_connection(settings.redis)
+        stack.push_async_callback(connection.close)
+        statistics = Statistics(on_batch=telemetry.group_committed, on_call=telemetry.called)
+        policies = Policies(settings.zones)
+        ledger = Ledger(connection, statistics=statistics, on_policy=policies.saw)
+        stack.push_async_callback(ledger.close)
+        sources = {name: build_source(name, one) for name, one in settings.sources.items()}
+        for source in sources.values():
+            stack.push_async_callback(source.close)
+        replica = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        waiting = Waiting(ledger, replica=replica, limit=settings.limits.waiters)
+        stack.push_async_callback(waiting.stop)
+        poller = Poller(
+            ledger,
+            holder=replica,
+            zones={},
+            on_event=_counting(telemetry),
+        )
+        editor = PolicyEditor(ledger, source_types(settings.sources))
+        handover = Handover(HandedGuids(connection), sources)
+        service = Service(policies, editor, connection, ledger, poller, waiting, handover)
+        async with (
+            _prepared(service),
+            _rung(connection, poller, waiting),
+            polling(policies, poller, sources),
+        ):
+            yield service
+
+
+@asynccontextmanager
+async def _prepared(service: Service) -> AsyncIterator[None]:
+    """Prepare in the background; a store that must not be used ends the service."""
+    preparing = asyncio.create_task(service.prepare(), name="prepare")
+    try:
+        # Most of the time Redis is there: then the first request finds everything ready.
+        await asyncio.wait({preparing}, timeout=1.0)
+        if preparing.done():
+            preparing.result()
+        else:
+            preparing.add_done_callback(_log_failure)
+        yield
+    finally:
+        await end_all(preparing)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()):
+        log.error("this Redis cannot be used: %s", fault)
+
+
+@asynccontextmanager
+async def _rung(
+    connection: RedisConnection, poller: Poller, waiting: Waiting
+) -> AsyncIterator[None]:
+    """Listen for `poll ZONE`: somebody, on whatever replica, waits for a newer snapshot.
+
+    And for `room ZONE`: something got better for those who wait for room.
+    """
+
+    def ring(text: str) -> None:
+        verb, _, zone = text.partition(" ")
+        if verb == "poll":
+            poller.poke(zone)
+        elif text == LOST:
+            waiting.lost()
+        else:
+            waiting.hear(text)
+
+    bell = Bell(connection.client, connection.settings.key_prefix)
+    stop_listening = bell.listen(ring)
+    await bell.start()
+    try:
+        yield
+    finally:
+        stop_listening()
+        await bell.stop()
+
+
+def _counting(telemetry: Telemetry) -> Any:
+    def count(event: PollEvent) -> None:
+        if event.kind in ("accepted", "refused", "failed"):
+            telemetry.polled(event.zone, event.source, failed=event.kind == "failed")
+
+    return count
+
+
+@asynccontextmanager
+async def polling(
+    policies: Policies, poller: Poller, sources: Mapping[str, Source]
+) -> AsyncIterator[None]:
+    """Poll as the live policies say, whoever changed them."""
+
+    async def follow() -> None:
+        while True:
+            await policies.changed.wait()
+            policies.changed.clear()
+            try:
+                await poller.configure(policies.polls(sources))
+            except Exception:  # a defect here must not leave all later changes unheard
+                log.exception("the poller did not take a change of policy")
+
+    await poller.start()
+    following = asyncio.create_task(follow(), name="follow policies")
+    try:
+        yield
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await poller.stop()

@@ -1,0 +1,127 @@
+"""Reading and changing live policies, as the HTTP API does it.
+
+Every change is a compare-and-swap on the version, also when the caller set no condition: then it
+is tried again on what somebody else made of the policy meanwhile, so no change gets lost.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from admission.config.checks import zone_problems
+from admission.domain.policy.document import parse_policy
+from admission.domain.policy.merge_patch import merged
+from admission.domain.policy.zone import ZonePolicy
+from admission.domain.types import Answer
+from admission.errors import Conflict, FieldError, Invalid, PreconditionFailed
+from admission.ledger.ledger import Ledger
+from admission.ledger.policy_cache import StoredPolicy
+from admission.service.policies import stored_policy
+
+EDIT_TRIES: Final = 8
+
+Edit: TypeAlias = Callable[[StoredPolicy], ZonePolicy]
+
+
+class PolicyEditor:
+    """Edits the live policies.
+
+    Args:
+        ledger: keeps them.
+        source_types: type of each configured source, by its name.
+    """
+
+    def __init__(self, ledger: Ledger, source_types: Mapping[str, str]) -> None:
+        self._ledger = ledger
+        self._source_types = source_types
+
+    async def read(self, zone: str) -> Answer:
+        """The live policy with its version and digest."""
+        return await self._answer(zone, await self._ledger.policy(zone))
+
+    async def put(
+        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        """Replace the policy.
+
+        Args:
+            document: the new one, as decoded from JSON.
+            versions: those that it may replace; None: any.
+            by: who does it, for the audit.
+
+        Raises:
+            Invalid: every wrong field.
+            PreconditionFailed: the live version is another.
+            Conflict: others change it all the time.
+        """
+        policy = self._checked(_object(document))
+        return await self._change(zone, lambda _: policy, versions, by)
+
+    async def patch(
+        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        """Apply a JSON merge patch to the policy; arguments and errors as in `put`."""
+        _object(patch)
+
+        def edit(live: StoredPolicy) -> ZonePolicy:
+            return self._checked(merged(json.loads(live.source), patch))
+
+        return await self._change(zone, edit, versions, by)
+
+    async def _change(
+        self,
+        zone: str,
+        edit: Edit,
+        versions: frozenset[int] | None,
+        by: str | None,
+    ) -> Answer:
+        for _ in range(EDIT_TRIES):
+            live = await self._ledger.policy(zone)
+            wanted = _edited(live, edit, versions)
+            if wanted.digest == live.digest:
+                return await self._answer(zone, live) | {"changed": False}
+            with suppress(Conflict):
+                version, _ = await self._ledger.store_policy(
+                    zone, wanted, "put", expected=live.version, by=by
+                )
+                # Nothing came between, so the pauses are those that were read.
+                now_live = replace(wanted, version=version, paused=live.paused)
+                return await self._answer(zone, now_live) | {"changed": True}
+        raise Conflict("This policy is being changed by others all the time; try again.")
+
+    def _checked(self, document: Any) -> ZonePolicy:
+        policy = parse_policy(document)
+        problems = [one.field_error() for one in zone_problems(policy, self._source_types)]
+        if problems:
+            raise Invalid(*problems)
+        return policy
+
+    async def _answer(self, zone: str, live: StoredPolicy) -> Answer:
+        return {
+            "now": await self._ledger.now(zone),
+            "zone": zone,
+            "version": live.version,
+            "digest": live.digest,
+            "policy": json.loads(live.source),
+            "paused": dict(live.paused),
+        }
+
+
+def _object(document: Any) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise Invalid(FieldError(field="body", message="must be an object"))
+    return document
+
+
+def _edited(live: StoredPolicy, edit: Edit, versions: frozenset[int] | None) -> StoredPolicy:
+    """What is to be live. A wrong version is no fault when that is live already: then this very
+    request was heard before, and its answer got lost."""
+    if versions is None or live.version in versions:
+        return stored_policy(edit(live))
+    with suppress(Invalid):
+        wanted = stored_policy(edit(live))
+        if wanted.digest == live.digest:
+            return wanted
+    raise PreconditionFailed(f"The live policy is version {live.version}.")

@@ -1,0 +1,1 @@
+"""Requests that stay open until a port is free: queue, retries, notifications."""

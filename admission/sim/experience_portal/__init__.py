@@ -1,0 +1,1 @@
+"""A simulated Avaya Experience Portal: ports, calls, SOAP interfaces, faults."""

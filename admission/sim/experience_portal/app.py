@@ -1,0 +1,98 @@
+"""The simulated Experience Portal as an aiohttp application, and how to run it.
+
+async with serving(PortalSettings()) as url: ...     inside a program or a test
+run_portal(PortalSettings(), port=9080)              alone, until a signal
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+
+from aiohttp import web
+
+from admission.sim.experience_portal.config import PortalSettings
+from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
+from admission.sim.experience_portal.control import Control
+from admission.sim.experience_portal.endpoint import Endpoint
+from admission.sim.experience_portal.faults import Fault
+from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.operations import Operations, report_url
+from admission.sim.experience_portal.reports import Reporter
+from admission.sim.faults import FaultBox
+from admission.sim.serving import serving_app
+from admission.sim.sessions import SessionLog
+from admission.sim.values import CallEvent
+
+BODY_BYTES_MAX: Final = 64 * 1024
+DEFAULT_PORT: Final = 9080
+
+
+class _Simulator:
+    """The parts that live as long as the application."""
+
+    def __init__(self, settings: PortalSettings) -> None:
+        self.log = SessionLog()
+        self.reporter = Reporter(timeout_s=settings.report_timeout_s, hosts=settings.report_hosts)
+        self.live = LivePortal(settings.system, seed=settings.seed, listener=self._heard)
+        self.run = Operations(settings, self.live, self.log)
+
+    async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+        """Start and stop (a `cleanup_ctx`)."""
+        await self.reporter.start()
+        self.live.start()
+        yield
+        self.live.stop()
+        await self.reporter.stop()
+
+    async def let_go(self, _app: web.Application) -> None:
+        """Answer whoever still waits, so that shutting down does not wait for them."""
+        self.log.close()
+        self.run.close()
+
+    def _heard(self, event: CallEvent) -> None:
+        self.log.heard(event)
+        self.reporter.heard(event, report_url(self.log, event))
+
+
+def portal_app(settings: PortalSettings) -> web.Application:
+    """The application: SOAP on both paths, and the control interface below `/sim`."""
+    simulator = _Simulator(settings)
+    faults: FaultBox[Fault] = FaultBox(Random(f"{settings.seed} faults"))
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    legacy = Endpoint("axis1", settings, simulator.run, faults)
+    current = Endpoint("axis2", settings, simulator.run, faults)
+    app.add_routes(
+        [
+            web.get(LEGACY_PATH, legacy.get),
+            web.post(LEGACY_PATH, legacy.post),
+            web.get(CURRENT_PATH, current.get),
+            web.post(CURRENT_PATH, current.post),
+            *Control(simulator.live, simulator.log, faults).routes(),
+        ]
+    )
+    app.cleanup_ctx.append(simulator.lifetime)
+    app.on_shutdown.append(simulator.let_go)
+    return app
+
+
+@asynccontextmanager
+async def serving(
+    settings: PortalSettings, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
+    """Serve inside a running event loop.
+
+    Args:
+        port: 0: any free one.
+
+    Returns: the base URL.
+    """
+    async with serving_app(portal_app(settings), host=host, port=port) as url:
+        yield url
+
+
+def run_portal(
+    settings: PortalSettings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
+) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    web.run_app(portal_app(settings), host=host, port=port, access_log=None)

@@ -1,0 +1,51 @@
+"""How the simulated platform misbehaves when told to: the ways that were seen or are feared."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from admission.domain.types import Strict
+from admission.sim.experience_portal.soap import Values
+from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, Misbehaviour
+
+FaultKind: TypeAlias = Literal[
+    "slow",  # answers after delay_ms; its counts are from before
+    "hang",  # reads the request and never answers
+    "drop",  # closes the connection; nothing was done
+    "drop_reply",  # does it, then closes the connection: outcome unknown
+    "unauthorized",  # 401
+    "html",  # an HTML error page with status 200
+    "not_xml",
+    "truncated",  # the first half of the answer, as if it were all
+    "http_500",  # a bare 500 without SOAP
+    "fault",  # a SOAP fault
+    "huge",  # an answer of 8 MiB
+    "negative",  # a count below zero
+    "above_total",  # more unused than there are
+    "wrap",  # 4294967295
+]
+
+
+class Fault(Misbehaviour):
+    """One misbehaviour. Args: kind: what happens."""
+
+    kind: FaultKind
+
+
+class Faults(Strict):
+    """The body of `PUT /sim/faults`: replaces all there were."""
+
+    faults: Annotated[list[Fault], Field(max_length=FAULTS_MAX)]
+
+
+def distort(kind: FaultKind | None, values: Values) -> Values:
+    """The nonsense that some misbehaviours make of counts; any other answer stays as it is."""
+    if kind is None or "unusedSIP_returned" not in values:
+        return values
+    total = int(values["totalRes_returned"])
+    wrong: dict[str, Values] = {
+        "negative": {"unusedSIP_returned": -1},
+        "above_total": {"unusedSIP_returned": total + 1},
+        "wrap": {"unusedSIP_returned": UNSIGNED_WRAP, "unusedH323_returned": UNSIGNED_WRAP},
+    }
+    return {**values, **wrong.get(kind, {})}

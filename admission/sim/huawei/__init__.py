@@ -1,0 +1,1 @@
+"""A simulated Huawei contact centre: CMS, agent gateway, licences, agents, faults."""

@@ -1,0 +1,91 @@
+"""The simulated CC-CMS and CC-Gateway of one call centre as an aiohttp application.
+
+async with serving(HuaweiSettings()) as url: ...     inside a program or a test
+run_huawei(HuaweiSettings(), port=9081)              alone, until a signal
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+
+from aiohttp import web
+
+from admission.sim.faults import FaultBox
+from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.huawei.call_center import CallCenter
+from admission.sim.huawei.cms_endpoint import CmsWire
+from admission.sim.huawei.config import HuaweiSettings
+from admission.sim.huawei.control import HuaweiControl
+from admission.sim.huawei.faults import HuaweiFault
+from admission.sim.huawei.gateway_endpoint import GatewayWire
+from admission.sim.live import Live
+from admission.sim.serving import serving_app
+from admission.sim.sessions import SessionLog
+
+BODY_BYTES_MAX: Final = 64 * 1024
+DEFAULT_PORT: Final = 9081
+
+
+class _Simulator:
+    """The parts that live as long as the application."""
+
+    def __init__(self, settings: HuaweiSettings) -> None:
+        self.stop = asyncio.Event()
+        self.log = SessionLog()
+        self.desk = Desk(settings, time.monotonic)
+        center = CallCenter(settings.center, seed=settings.seed, listener=self.log.heard)
+        self.live = Live(center)
+        faults: FaultBox[HuaweiFault] = FaultBox(Random(f"{settings.seed} faults"))
+        self.cms = CmsWire(settings, self.live, self.desk, faults, self.stop)
+        self.gateway = GatewayWire(settings, self.live, self.desk, faults, self.stop)
+        self.control = HuaweiControl(self.live, self.desk, self.log, faults, self._asked)
+
+    async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+        """Start and stop (a `cleanup_ctx`)."""
+        self.live.start()
+        yield
+        self.live.stop()
+
+    async def let_go(self, _app: web.Application) -> None:
+        """Answer whoever still waits, so that shutting down does not wait for them."""
+        self.stop.set()
+        self.log.close()
+        self.desk.close()
+
+    def _asked(self) -> dict[str, object]:
+        return {
+            "requests": {"licence": self.cms.queries} | self.gateway.requests,
+            "most_at_once": self.gateway.most_at_once,
+            "left_talking": self.gateway.left_talking,
+        }
+
+
+def huawei_app(settings: HuaweiSettings) -> web.Application:
+    """The application: both platforms' interfaces, and the control interface below `/sim`."""
+    simulator = _Simulator(settings)
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.add_routes(simulator.cms.routes())
+    app.add_routes(simulator.gateway.routes())
+    app.add_routes(simulator.control.routes())
+    app.cleanup_ctx.append(simulator.lifetime)
+    app.on_shutdown.append(simulator.let_go)
+    return app
+
+
+@asynccontextmanager
+async def serving(
+    settings: HuaweiSettings, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
+    """Serve inside a running event loop; port 0: any free one. Returns: the base URL."""
+    async with serving_app(huawei_app(settings), host=host, port=port) as url:
+        yield url
+
+
+def run_huawei(
+    settings: HuaweiSettings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
+) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    web.run_app(huawei_app(settings), host=host, port=port, access_log=None)

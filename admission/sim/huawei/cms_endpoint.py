@@ -1,0 +1,139 @@
+"""The simulated CC-CMS on the wire: licence usage for whoever signs the request rightly."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from admission.config.sources.huawei import LICENCE_PATH
+from admission.sim.faults import UNSIGNED_WRAP, FaultBox
+from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.huawei.call_center import CallCenter
+from admission.sim.huawei.config import HuaweiSettings
+from admission.sim.huawei.faults import FaultyFloor, HuaweiFault, spoilt
+from admission.sim.huawei.values import IVR, VOICE, WEB
+from admission.sim.live import Live
+from admission.sources.huawei.signature import VERSION, authorization, canonical_request
+
+GOOD: Final = "0100000"
+BAD_PARAMETER: Final = "0100002"
+NAMES: Final = {VOICE: "Voice", IVR: "Ivr", WEB: "Web"}
+CURRENT: Final = ("voiceCallNum", "ivrCallNum", "webCallNum")
+
+
+class CmsWire:
+    """The handler.
+
+    Args:
+        settings: who may ask, and for which call centre.
+        live: the call centre.
+        desk: the agents, of whom it counts those signed in.
+        faults: what is switched on.
+        stop: set when the simulator ends.
+        now: the time, for signatures.
+    """
+
+    def __init__(
+        self,
+        settings: HuaweiSettings,
+        live: Live[CallCenter],
+        desk: Desk,
+        faults: FaultBox[HuaweiFault],
+        stop: asyncio.Event,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._desk = desk
+        self._now = now
+        self._floor = FaultyFloor(faults, _refused, stop)
+        self.queries = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """The one route there is."""
+        return [web.post(LICENCE_PATH, self._licence)]
+
+    async def _licence(self, request: web.Request) -> web.Response:
+        self.queries += 1
+        body = await request.read()
+
+        async def good() -> web.Response:
+            if not self._is_signed(request, body):
+                return web.Response(status=401)
+            if _cc_id(body) != self._settings.cc_id:
+                return _refused(BAD_PARAMETER, "The parameter ccId is invalid.")
+            return _answer(self._counts())
+
+        def spoil(kind: str) -> web.Response:
+            return _answer(spoilt(kind, self._counts(), CURRENT))
+
+        return await self._floor.answer(request, "licence", good, spoil)
+
+    def _is_signed(self, request: web.Request, body: bytes) -> bool:
+        parts = request.headers.get("Authorization", "").split("/")
+        if len(parts) != 5 or parts[:2] != [VERSION, self._settings.access_key]:
+            return False
+        at, names = parts[2], tuple(parts[3].split(";"))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if not self._is_timely(at) or any(name not in headers for name in names):
+            return False
+        canonical = canonical_request(
+            request.method,
+            request.raw_path.partition("?")[0],
+            query=list(request.query.items()),
+            headers=headers,
+            signed=names,
+            body=body,
+        )
+        secret = self._settings.secret_key
+        right = authorization(self._settings.access_key, secret, at, names, canonical)
+        return right == "/".join(parts)
+
+    def _is_timely(self, at: str) -> bool:
+        try:
+            moment = datetime.fromisoformat(at)
+            return abs((self._now() - moment).total_seconds()) <= self._settings.skew_s
+        except (ValueError, TypeError):
+            return False
+
+    def _counts(self) -> dict[str, Any]:
+        used = self._live.act(CallCenter.used)
+        capacity = self._live.act(lambda center: center.counters.capacity)
+        counts: dict[str, Any] = {
+            "licenseMaxAgentNum": len(self._settings.center.agents),
+            "licenseMaxVideoAgentNum": UNSIGNED_WRAP,
+            "licenseMaxVdnNum": 10,
+            "loginAgentNum": len(self._desk.signed_in()),
+            "loginVideoAgentNum": UNSIGNED_WRAP,
+            "vdnNum": 1,
+            "licenseStartDate": 0,
+            "licenseEndDate": self._settings.license_end,
+        }
+        for channel, name in NAMES.items():
+            counts[f"licenseMax{name}CallNum"] = capacity.get(channel, UNSIGNED_WRAP)
+            counts[f"{name.lower()}CallNum"] = used.get(channel, UNSIGNED_WRAP)
+        for name in ("Agent", "VideoAgent", "IvrCall", "VoiceCall", "WebCall"):
+            counts[f"historyMax{name}Num"] = UNSIGNED_WRAP
+        return counts
+
+
+def _cc_id(body: bytes) -> object:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found.get("ccId") if isinstance(found, dict) else None
+
+
+def _answer(counts: dict[str, Any]) -> web.Response:
+    both = {"resultDatas": counts, "resultDesc": counts}
+    return web.json_response({"result": "0", "resultCode": GOOD, **both})
+
+
+def _refused(code: str, words: str) -> web.Response:
+    """Of an error `resultDesc` is a string."""
+    return web.json_response({"result": "-1", "resultCode": code, "resultDesc": words})

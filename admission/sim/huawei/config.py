@@ -1,0 +1,51 @@
+"""The settings of the simulated Huawei call centre on the wire. What is not documented is here."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from admission.sim.huawei.values import CenterSettings, OtherCalls
+
+INBOUND: Final = OtherCalls(rate_per_s=0.3, agents=True)
+
+
+def usual_center() -> CenterSettings:
+    """The default: 60 voice and 40 IVR licences, ten agents, some inbound."""
+    return CenterSettings(others=(INBOUND,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HuaweiSettings:
+    """Everything about a simulated CC-CMS and CC-Gateway.
+
+    Args:
+        center: licences, agents and calls.
+        seed: of all draws.
+        cc_id: of the one call centre.
+        access_key, secret_key: of the one system user.
+        skew_s: a signature is good for so long before and after its time. Assumed.
+        license_end: as `licenseEndDate` says it; 0: not given.
+        agent_password: of every agent.
+        rotates: whether Guids change (authentication mode 2, the default).
+        guid_changes_s: the Guid changes after so long.
+        guid_valid_s: one is valid for so long after its issue.
+        silence_s: an agent without any request for so long is signed out.
+        event_wait_s: an event poll without an event is answered after this.
+        needs_cookies: whether requests must bring the cookies of the sign-in. Assumed.
+        text_counts: whether `result` is a string, as documented, or a number, as the example is.
+    """
+
+    center: CenterSettings = field(default_factory=usual_center)
+    seed: int = 0
+    cc_id: int = 1
+    access_key: str = "outcall"
+    secret_key: str = "outcall-secret"
+    skew_s: float = 900.0
+    license_end: int = 0
+    agent_password: str = "agent-secret"
+    rotates: bool = True
+    guid_changes_s: float = 60.0
+    guid_valid_s: float = 120.0
+    silence_s: float = 120.0
+    event_wait_s: float = 10.0
+    needs_cookies: bool = True
+    text_counts: bool = False

@@ -1,0 +1,182 @@
+"""The simulator's own JSON interface to the Huawei platforms: the truth, calls, and the weather.
+
+    GET  /sim/truth                        what really happened, and what was asked
+    GET, PUT, DELETE /sim/faults           misbehaviour: `HuaweiFaults`
+    POST /sim/calls                        launch a call: `Launch` -> its session
+    PUT  /sim/others/{name}                other people's calls: `OthersChange`
+    POST /sim/occupy                       calls of others, all at once: `Wave`
+    PUT  /sim/licences/{channel}           the licence allows another number: `LicenceChange`
+    POST /sim/agents/{agent}/rotate        its Guid changes now
+    POST /sim/agents/{agent}/retire        only its newest Guid is valid
+    POST /sim/agents/{agent}/expire        its Guids are valid no more
+    POST /sim/agents/{agent}/sign-out      it is signed out
+    POST /sim/switch-over                  another gateway issues the next Guids
+    /sim/sessions, /sim/events             see sim/control.py
+
+How a dialer launches on this platform is not part of the two documents; here it posts a call. It
+asks for no credentials: whoever can reach the simulator may play with it.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from aiohttp import web
+from pydantic import Field
+
+from admission.domain.types import Name, Strict
+from admission.sim.control import SessionControl, found, problem, read
+from admission.sim.faults import FaultBox
+from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.huawei.call_center import CallCenter
+from admission.sim.huawei.faults import HuaweiFault, HuaweiFaults
+from admission.sim.huawei.values import VOICE, OtherCalls
+from admission.sim.live import Live
+from admission.sim.sessions import SessionLog
+from admission.sim.values import Delay
+
+AGENT_ID_MAX: Final = 999_999
+
+
+class Launch(Strict):
+    """An outbound call; `agent`: to whom it is bound."""
+
+    channel: Name = VOICE
+    agent: Annotated[int, Field(ge=0, le=AGENT_ID_MAX)] | None = None
+    campaign: Name = "none"
+
+
+class OthersChange(Strict):
+    """Other people's calls from now on."""
+
+    rate_per_s: Annotated[float, Field(ge=0, le=1000, strict=False)]
+    hold_ms_mean: Annotated[int, Field(ge=1, le=3_600_000)] = 60_000
+    channel: Name = VOICE
+    agents: bool = False
+
+
+class Wave(Strict):
+    """So many calls of others at once, each for so long; `agent`: they are that agent's."""
+
+    calls: Annotated[int, Field(ge=1, le=10_000)]
+    hold_ms: Annotated[int, Field(ge=1, le=3_600_000)]
+    channel: Name = VOICE
+    agent: Annotated[int, Field(ge=0, le=AGENT_ID_MAX)] | None = None
+
+
+class LicenceChange(Strict):
+    """The licence allows so many calls."""
+
+    calls: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class HuaweiControl:
+    """The handlers.
+
+    Args:
+        live, desk, log, faults: what they show and change.
+        asked: what was asked on the wire, for the truth.
+    """
+
+    def __init__(
+        self,
+        live: Live[CallCenter],
+        desk: Desk,
+        log: SessionLog,
+        faults: FaultBox[HuaweiFault],
+        asked: Callable[[], dict[str, object]],
+    ) -> None:
+        self._live = live
+        self._desk = desk
+        self._log = log
+        self._faults = faults
+        self._asked = asked
+        self._sessions = SessionControl(log, self._hang_up)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of the table above."""
+        return [
+            web.get("/sim/truth", self._truth),
+            web.get("/sim/faults", self._show_faults),
+            web.put("/sim/faults", self._set_faults),
+            web.delete("/sim/faults", self._clear_faults),
+            web.post("/sim/calls", self._launch),
+            web.put("/sim/others/{name}", self._set_others),
+            web.post("/sim/occupy", self._occupy),
+            web.put("/sim/licences/{channel}", self._set_licence),
+            web.post("/sim/agents/{agent}/{deed}", self._agent),
+            web.post("/sim/switch-over", self._switch_over),
+            *self._sessions.routes(),
+        ]
+
+    async def _truth(self, _request: web.Request) -> web.Response:
+        told = self._live.act(CallCenter.truth)
+        signed_in = {"signed_in": self._desk.signed_in(), "sign_ins": self._desk.sign_ins}
+        return web.json_response(told | signed_in | self._asked())
+
+    async def _show_faults(self, _request: web.Request) -> web.Response:
+        return web.json_response({"faults": self._faults.told()})
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        self._faults.replace((await read(request, HuaweiFaults)).faults)
+        return await self._show_faults(request)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._faults.replace([])
+        return await self._show_faults(request)
+
+    async def _launch(self, request: web.Request) -> web.Response:
+        said = await read(request, Launch)
+
+        def launch(center: CallCenter) -> str:
+            session = center.launch(said.channel, agent=said.agent, campaign=said.campaign)
+            self._log.opened(session, said.model_dump())
+            return session
+
+        return web.json_response({"session": found(lambda: self._live.act(launch))})
+
+    async def _set_others(self, request: web.Request) -> web.Response:
+        said, name = await read(request, OthersChange), request.match_info["name"][:64]
+        mean_ms = said.hold_ms_mean
+        others = OtherCalls(
+            name=name,
+            rate_per_s=said.rate_per_s,
+            hold=Delay(low_ms=0, high_ms=10 * mean_ms, mean_ms=mean_ms),
+            channel=said.channel,
+            agents=said.agents,
+        )
+        found(lambda: self._live.act(lambda center: center.others.set(others)))
+        return web.json_response({"name": name})
+
+    async def _occupy(self, request: web.Request) -> web.Response:
+        wave = await read(request, Wave)
+
+        def occupy(center: CallCenter) -> int:
+            units = center.settings.units(wave.channel, wave.agent)
+            return sum(center.others.occupy(units, wave.hold_ms) for _ in range(wave.calls))
+
+        return web.json_response({"taken": found(lambda: self._live.act(occupy))})
+
+    async def _set_licence(self, request: web.Request) -> web.Response:
+        calls, channel = (await read(request, LicenceChange)).calls, request.match_info["channel"]
+        found(lambda: self._live.act(lambda center: center.set_licences(channel, calls)))
+        return web.json_response({"channel": channel, "calls": calls})
+
+    async def _agent(self, request: web.Request) -> web.Response:
+        deeds = {
+            "rotate": self._desk.rotate,
+            "retire": self._desk.retire,
+            "expire": self._desk.expire,
+            "sign-out": self._desk.forget,
+        }
+        agent, deed = request.match_info["agent"], request.match_info["deed"]
+        if deed not in deeds or not agent.isdecimal() or len(agent) > 6:
+            raise problem(web.HTTPNotFound, "no such deed")
+        found(lambda: deeds[deed](int(agent)))
+        return web.json_response({"agent": int(agent), "done": deed})
+
+    async def _switch_over(self, _request: web.Request) -> web.Response:
+        self._desk.switch_over()
+        return web.json_response({"gateway": self._desk.gateway})
+
+    def _hang_up(self, session: str) -> bool:
+        return self._live.act(lambda center: center.hang_up(session))

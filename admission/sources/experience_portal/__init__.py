@@ -1,0 +1,1 @@
+"""Avaya Experience Portal: counts of free ports over SOAP."""

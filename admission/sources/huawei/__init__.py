@@ -1,0 +1,1 @@
+"""Huawei: counts of the CMS and states of the agent gateway."""

@@ -1,0 +1,78 @@
+"""How the service writes its log: for people or as JSON; and decisions when somebody wants them.
+
+Decisions have a logger of their own: denies are INFO on it, grants DEBUG. What `log.decisions`
+leaves out costs a look at the level, and nothing else.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from admission.config.settings import LogSettings
+from admission.domain.types import Answer
+
+decisions: Final = logging.getLogger("admission.decisions")
+
+_DECISIONS_LEVEL: Final = {
+    "none": logging.CRITICAL,
+    "denies": logging.INFO,
+    "all": logging.DEBUG,
+}
+_TOLD: Final = (
+    "zone", "campaign", "channel", "request_id", "granted", "reason", "pool", "in_use", "limit",
+    "retry_after_ms", "room", "repeated", "shadow", "dry_run",
+)  # fmt: skip
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """One line a record on standard error, from here on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.format == "json" else PlainLines())
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    decisions.setLevel(_DECISIONS_LEVEL[settings.decisions])
+
+
+def log_decision(answer: Answer) -> None:
+    """A line for this decision, if decisions of its kind are wanted."""
+    level = logging.DEBUG if answer["granted"] else logging.INFO
+    if decisions.isEnabledFor(level):
+        fields = {name: answer[name] for name in _TOLD if answer.get(name) is not None}
+        ids = [one["id"] for one in answer.get("reservations") or ()]
+        told = fields | ({"reservations": ids} if ids else {})
+        decisions.log(level, answer["decision"], extra={"fields": told})
+
+
+class PlainLines(logging.Formatter):
+    """For people: time, level, logger, message, then fields as name=value."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line, without a trace."""
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        return super().formatMessage(record) + fields
+
+
+class JsonLines(logging.Formatter):
+    """For programs: one object a line; `time` is UTC (RFC 3339) to the millisecond."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a trace is the text of `exception`."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "fields", {})

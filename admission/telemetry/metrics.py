@@ -1,0 +1,153 @@
+"""What Prometheus sees. The names are stable; every label comes from a bounded set.
+
+What is here is counted by this process (several workers: by all of them together). What concerns
+zones as a whole is read from the ledger when somebody scrapes (telemetry/zone_metrics.py), so every
+replica shows the same.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from admission.domain.snapshots import IngestAnswer
+from admission.telemetry.zone_metrics import Statuses, ZoneCollector
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class Telemetry:
+    """All metrics of one process.
+
+    Args:
+        registry: where they live; a new one by default, so that two services in one process (tests)
+            do not meet.
+        shared: folder in which several processes count together; each then tells the sums of all,
+            also of those that died, and nothing of its own memory and files.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, shared: str | None = None
+    ) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._shared = shared
+        self._count_calls()
+        self._count_sources()
+        if shared is None:
+            ProcessCollector(registry=self.registry)
+
+    def _count_calls(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            # Every call counts: finding a child by its labels is dear, and there are few of them.
+            return cache(Counter(name, text, labels, registry=self.registry).labels)
+
+        self._decisions = counter(
+            "admission_decisions", "Asks decided.", "zone", "decision", "reason"
+        )
+        self._decision_seconds = Histogram(
+            "admission_decision_seconds",
+            "Time to decide an ask that did not wait for room, or all of a batch.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._reports = counter("admission_reports", "Reports taken.", "zone", "verb", "outcome")
+        self._requests = counter("admission_http_requests", "HTTP answers.", "route", "status")
+
+    def _count_sources(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        self._snapshots = counter(
+            "admission_snapshots", "Snapshots ingested.", "zone", "accepted", "reason"
+        )
+        self._polls = counter("admission_source_polls", "Polls of a platform.", "zone", "source")
+        self._failures = counter(
+            "admission_source_failures", "Polls that gave no snapshot.", "zone", "source"
+        )
+        self._group_operations = Histogram(
+            "admission_group_operations",
+            "Operations that went to the ledger in one call.",
+            buckets=_SIZES,
+            registry=self.registry,
+        )
+        self._call_seconds = Histogram(
+            "admission_ledger_call_seconds",
+            "Time of one call of the ledger's script: the way to Redis, the script, the way back.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def decided(
+        self, zone: str, answers: Sequence[Mapping[str, Any]], seconds: float | None
+    ) -> None:
+        """Asks were decided together in this time, which counts once.
+
+        Args:
+            seconds: None: one that waited for room, so its time says nothing.
+        """
+        if len(answers) == 1:  # as nearly always: nothing to add up
+            self._decisions(zone, _decision(answers[0]), answers[0].get("reason") or "").inc()
+        else:
+            kinds = Tally((_decision(one), one.get("reason") or "") for one in answers)
+            for (decision, reason), n in kinds.items():
+                self._decisions(zone, decision, reason).inc(n)
+        if seconds is not None and answers:
+            self._decision_seconds.observe(seconds)
+
+    def reported(self, zone: str, verb: str, outcome: str) -> None:
+        """A report was taken. `outcome`: of the call for `end`, else ok, adopted, repeated ..."""
+        self._reports(zone, verb, outcome).inc()
+
+    def requested(self, route: str, status: int) -> None:
+        """An HTTP request was answered; `route` is the template, not the path."""
+        self._requests(route, str(status)).inc()
+
+    def ingested(self, zone: str, answer: IngestAnswer) -> None:
+        """A snapshot was taken or refused, polled or pushed."""
+        accepted = "true" if answer.accepted else "false"
+        self._snapshots.labels(zone, accepted, answer.reason or "").inc()
+
+    def group_committed(self, operations: int) -> None:
+        """So many operations went to the ledger in one call."""
+        self._group_operations.observe(operations)
+
+    def called(self, seconds: float) -> None:
+        """A call of the ledger's script took so long."""
+        self._call_seconds.observe(seconds)
+
+    def polled(self, zone: str, source: str, *, failed: bool = False) -> None:
+        """A platform was asked for a snapshot."""
+        self._polls.labels(zone, source).inc()
+        if failed:
+            self._failures.labels(zone, source).inc()
+
+    def scrape(self, statuses: Statuses) -> bytes:
+        """Everything in the text format of Prometheus.
+
+        Args:
+            statuses: zone -> its status as the ledger tells it, None if it could not.
+        """
+        zones = CollectorRegistry()
+        zones.register(ZoneCollector(statuses))
+        return generate_latest(self._counted()) + generate_latest(zones)
+
+    def _counted(self) -> CollectorRegistry:
+        if self._shared is None:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together, self._shared)  # type: ignore[no-untyped-call]
+        return together
+
+
+def _decision(answer: Mapping[str, Any]) -> str:
+    """`grant` is what was really granted: not again when repeated, not in a dry run."""
+    for kind in ("dry_run", "repeated", "shadow"):
+        if answer.get(kind):
+            return kind
+    return str(answer["decision"])

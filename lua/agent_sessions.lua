@@ -1,0 +1,22 @@
+-- agent_sessions.lua: agents' sessions that were handed over. A script by itself: nothing is decided by it.
+--
+-- KEYS  1 guids  hash  agent -> Guid
+-- ARGV  1 keep, all or drop
+--       2 agent, 3 Guid   (keep, drop)
+--       4 life in ms since the last keep, 5 most agents   (keep)
+-- ->    keep: 1, or 0 when there are as many agents as may be
+--       all:  agent, Guid, agent, Guid ...
+--       drop: 1, or 0 when the agent has another Guid by now
+
+local KEY, verb, agent, guid = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local call = redis.call
+
+if verb == 'all' then return call('HGETALL', KEY) end
+if verb == 'drop' then
+  if call('HGET', KEY, agent) ~= guid then return 0 end
+  return call('HDEL', KEY, agent)
+end
+if call('HEXISTS', KEY, agent) == 0 and call('HLEN', KEY) >= tonumber(ARGV[5]) then return 0 end
+call('HSET', KEY, agent, guid)
+call('PEXPIRE', KEY, ARGV[4])
+return 1

@@ -1,0 +1,174 @@
+-- commands/admit.lua: may I launch?
+--
+-- op: id, request_id, campaign, channel?, count, min_count, application?, mpp?, pools?, owner, body,
+--     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: commands/wait.lua)
+-- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
+
+local record, pools, asked = need('reservation'), need('pool'), need('idempotency')
+local occupancy, rooms = need('occupancy'), need('limits')
+local request, candidate, easy = need('request'), need('candidate'), need('fast_path')
+local checks, grants = need('checks'), need('grant')
+
+-- Reasons that a newer snapshot may end: the poller is woken.
+local ENDED_BY_SNAPSHOT = set_of({
+  'recovering', 'no_snapshot', 'stale_snapshot', 'no_capacity', 'mpp_full', 'reserved',
+})
+
+local function answer(decision, op, c, limiting)
+  local a = limiting or {}
+  a.decision, a.request_id = decision, op.request_id
+  if a.in_use then a.in_use = pools.get(a.pool).in_use end -- after the decision, as room is
+  a.room, a.snapshot = grants.room(c), grants.snapshot(c.channel)
+  return a
+end
+
+-- -> candidate, units, what limited it: the first channel that gives all, else the one that gives most.
+-- Also, where one is granted and nothing is scarce: the tightest room before.
+local function choose(ask)
+  local best, most, limiting
+  for _, channel in ipairs(ask.channels) do
+    local c = candidate.of(ask, channel)
+    local room = easy.room(ask, c)
+    if room then return c, 1, nil, room end
+    local k, why = checks.run(ask, c)
+    if k < ask.min_count then k = 0 end
+    -- Nothing anywhere: the last channel is the platform's last resort too, so its reason counts.
+    if not best or k > most or most == 0 then best, most, limiting = c, k, why end
+    if most >= ask.count then break end
+  end
+  return best, most, limiting
+end
+
+local function explain(ask, c)
+  local list = {}
+  for _, p in ipairs(c.pools) do
+    if p.name ~= ON_KNOWN_MPP then
+      local one = { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
+      local k, why = checks.run(one, candidate.sort({
+        channel = c.channel, mpp = p.kind == 'mpp' and c.mpp or nil, pools = { p }, rated = {},
+      }))
+      local limit = rooms.limit(p)
+      list[#list + 1] = {
+        pool = p.name, limit = limit, in_use = p.in_use, headroom = rooms.headroom(p, limit),
+        room = limit and max(0, rooms.of(p)), verdict = k >= 1 and 'ok' or why.reason,
+      }
+    end
+  end
+  return list
+end
+
+-- The first grant again, for whoever lost it; it never tells anyone to launch too late.
+local function replay(op, q)
+  if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end
+  if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
+    q.replayed = true
+    asked.write(op.key, q)
+  end
+  if is_waited_for() then need('wait').fetched(op) end
+  local list, live, c = {}, false, { channel = q.channel, pools = {} }
+  for i = 1, q.granted do
+    local r = record.read(grants.nth_id(q.id, i))
+    local state = 'ended'
+    if r then state = record.is_overdue(r) and 'expired' or record.public_state(r) end
+    live = live or state == 'live'
+    if r and #c.pools == 0 then c.pools = occupancy.pools(r) end
+    list[i] = {
+      id = grants.nth_id(q.id, i), mpp = r and r.mpp or q.mpp, channel = q.channel, state = state,
+      renew_within_ms = q.answer_within,
+    }
+  end
+  local a = answer('grant', op, c)
+  a.channel, a.granted, a.reservations, a.repeated = q.channel, q.granted, list, true
+  a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0
+  return a
+end
+
+local function deny(ask, c, limiting, hungry)
+  local op = ask.op
+  local waiting = op.replica and not op.dry_run and need('wait').stay(ask, limiting, hungry) or nil
+  local a = answer('deny', op, c, limiting)
+  a.channel, a.granted, a.reservations = ask.channel, 0, {}
+  a.waiting, a.again_ms = waiting, nil
+  if not (op.dry_run or waiting) then
+    count('deny:' .. a.reason)
+    need('deny_log').note(op.campaign, a)
+  end
+  return a
+end
+
+-- waited: commands/wait.lua if anybody waits; room: of its tightest pool before, where nothing is scarce
+local function grant(ask, c, k, limiting, is_true, waited, room)
+  local op = ask.op
+  local launch_within = zone.launch_within + now - (op.seen or now)
+  if not op.dry_run then
+    grants.reserve(ask, c, k, is_true)
+    count('grant', k)
+    if waited then waited.granted(op, c) end
+    if k == 1 and not limiting and not op.seen then
+      local is_known = room and c.passed == pools.changes
+      return grants.plain(ask, c, is_known and room < FOREVER and room - 1 or grants.room(c))
+    end
+  end
+  local a = answer('grant', op, c, limiting)
+  a.channel, a.granted, a.launch_within_ms, a.again_ms = c.channel, k, launch_within, nil
+  a.reservations = op.dry_run and {} or grants.list(op, c, k)
+  return a
+end
+
+-- Shadow mode: the true decision is counted, and answered as a grant; what it holds is counted too.
+local function pretend(ask, c, limiting, waited)
+  count('deny:' .. limiting.reason)
+  need('deny_log').note(ask.op.campaign, limiting)
+  count('shadow', ask.count)
+  local a = grant(ask, c, ask.count, limiting, false, waited)
+  a.shadow = true
+  return a
+end
+
+-- More at once than a rate ever lets through is no matter of waiting.
+local function above_burst(ask, c)
+  for _, p in ipairs(c.rated) do
+    if ask.min_count > p.rules.burst then return fault('min_count_above_burst', 'min_count', p.name) end
+  end
+end
+
+-- Somebody was turned away for want of news: the poller asks the platform sooner.
+local function want_snapshot(limiting)
+  if limiting and ENDED_BY_SNAPSHOT[limiting.reason] and not meta.wanted then
+    meta.wanted = true
+    ring('poll')
+  end
+end
+
+return function(op)
+  meta.asked = now
+  op.key = op.key or asked.key(op)
+  local granted = not op.dry_run and asked.read(op.key)
+  if granted then return replay(op, granted) end
+  local ask, wrong = request.read(op)
+  if not ask then return wrong end
+  local waited = is_waited_for() and not op.dry_run and need('wait')
+  if waited and waited.is_other(op) then return fault('conflict', 'request_id', op.request_id) end
+  local behind = waited and waited.behind(ask)
+  ask.is_big = op.replica and ask.min_count > 1 and not behind -- it is kept open for several or none
+  local c, k, limiting, room = choose(ask)
+  local wrong_burst = not room and above_burst(ask, c)
+  if wrong_burst then return wrong_burst end
+  local hungry
+  if limiting and not op.dry_run then
+    want_snapshot(limiting)
+    hungry = need('fair_share').note(ask, c, k, limiting)
+  end
+  if behind and k >= ask.min_count then k, limiting = 0, behind end
+  local a
+  if k >= ask.min_count then
+    a = grant(ask, c, k, limiting, true, waited, room)
+  elseif zone.shadow and not op.dry_run then
+    a = pretend(ask, c, limiting, waited)
+  else
+    a = deny(ask, c, limiting, hungry)
+  end
+  if op.dry_run then a.dry_run = true end
+  if op.explain then a.pools = explain(ask, c) end
+  return a
+end

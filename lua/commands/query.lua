@@ -1,0 +1,130 @@
+-- commands/query.lua: what operators and dialers look at. Changes nothing.
+--
+-- get:    id, scope?                                              -> the record, or a fault
+-- list:   cursor, limit, state?, campaign?, owner?, scope?        -> {cursor, reservations}
+-- status: -                                                       -> {policy, paused, shadow,
+--         recovering, ..., pools, stats, denied, lease}
+local record, pools = need('reservation'), need('pool')
+local occupancy, rooms = need('occupancy'), need('limits')
+local read = {}
+
+local function view(r)
+  if record.is_overdue(r) then r.state = 'expired' end
+  r.releasing = r.state == 'releasing' or nil
+  r.state = record.public_state(r)
+  local shown = {}
+  for _, name in ipairs(r.pools) do
+    if name ~= ON_KNOWN_MPP then shown[#shown + 1] = name end
+  end
+  r.pools = shown
+  for _, name in ipairs(record.FIELDS) do
+    if r[name] == false and name ~= 'taken' then r[name] = nil end
+  end
+  return r
+end
+
+function read.get(op)
+  local r = record.read(op.id)
+  if not r or #r.pools == 0 then return fault('unknown_reservation', 'id', op.id) end
+  if op.scope and not contains(op.scope, r.campaign) then return fault('forbidden', 'id', op.id) end
+  return view(r)
+end
+
+local function wanted(op, r)
+  return (not op.campaign or r.campaign == op.campaign) and (not op.owner or r.owner == op.owner)
+    and (not op.state or r.state == op.state) and (not op.scope or contains(op.scope, r.campaign))
+end
+
+function read.list(op)
+  local page = call('HSCAN', RES, op.cursor, 'COUNT', op.limit)
+  local found = {}
+  for i = 1, #page[2], 2 do
+    local r = page[2][i] ~= '' and record.read(page[2][i])
+    if r and #r.pools > 0 then
+      r = view(r)
+      if wanted(op, r) then found[#found + 1] = r end
+    end
+  end
+  return { cursor = page[1], reservations = found }
+end
+
+-- Is a limit for a while in force?
+local function is_set(p)
+  return p.set_until ~= nil and now < p.set_until
+end
+
+local function pool_view(p)
+  local limit, snapshot = rooms.limit(p), nil
+  if p.t0 then
+    snapshot = {
+      t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0,
+      foreign = p.foreign, group = p.group,
+    }
+  end
+  local pending = p.fed and occupancy.pending(p, p.w0) or nil
+  return {
+    pool = p.name, in_use = p.in_use, pending = pending, held = pending and p.in_use - pending,
+    ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
+    headroom = rooms.headroom(p, limit), room = limit and max(0, rooms.of(p)), snapshot = snapshot,
+    adaptive_headroom = p.adaptive and need('adaptive_headroom').headroom(p, limit or 0) or nil,
+    set_limit = is_set(p) and p.set_limit or nil, set_until = is_set(p) and p.set_until or nil,
+    wildcard = p.wildcard,
+  }
+end
+
+-- Pools that nothing but their past is known of, such as a campaign nobody named, are left out.
+local function is_worth_showing(p)
+  local is_known = p.known and (not p.wildcard or p.t0 ~= nil)
+  return is_known or p.in_use > 0 or is_set(p) or zone.paused[p.name] ~= nil
+end
+
+-- Every pool that policy names, that is in use or photographed, or that an operator or a dialer has a hand on.
+local function all_names()
+  local names = {}
+  for _, channel in ipairs(zone.channels) do names['channel:' .. channel] = true end
+  for _, source in ipairs({ POLICY, POOLS }) do
+    for _, name in ipairs(call('HKEYS', source)) do
+      local kind, rest = string.match(name, '^([^:]+):(.+)$')
+      local is_pool = kind and kind ~= 'application' and rest ~= '*' and not pools.is_whole_mpp(name)
+      if is_pool then names[name] = true end
+    end
+  end
+  local list = {}
+  for name in pairs(names) do
+    if is_worth_showing(pools.get(name)) then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+-- -> the counters, and the last denies, newest first (state/deny_log.lua)
+local function stats()
+  local flat, named, denied = call('HGETALL', STATS), {}, {}
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 7) == 'denied:' then
+      denied[#denied + 1] = decode(flat[i + 1])
+    elseif flat[i] ~= '' then
+      named[flat[i]] = tonumber(flat[i + 1])
+    end
+  end
+  table.sort(denied, function(a, b) return a.at > b.at end)
+  return named, denied
+end
+
+function read.status()
+  pools.flush() -- what this call changed is listed too
+  local list = {}
+  for i, name in ipairs(all_names()) do list[i] = pool_view(pools.get(name)) end
+  local counters, denied = stats()
+  return {
+    policy_version = zone.version, schema = SCHEMA,
+    policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
+    paused = zone.paused, shadow = zone.shadow or false,
+    recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
+    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
+    waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').longest_ms(),
+    lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
+  }
+end
+
+return read

@@ -1,0 +1,146 @@
+-- commands/report.lua: what dialers say of a reservation: launched, renew, end.
+--
+-- op: id, scope? (campaigns that the caller may touch), adopt?, and
+--   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
+-- -> {id, state, repeated, renew_within_ms?, adopted?}, maybe as JSON text, or a fault
+local record, pools = need('reservation'), need('pool')
+local occupancy, ending = need('occupancy'), need('release')
+local report = {}
+
+-- As JSON text: every call has one, and its id, which we made, needs no escaping.
+local function answer(r, repeated)
+  local state = record.public_state(r)
+  local again = repeated and 'true' or 'false'
+  if state ~= 'live' then return format('{"id":"%s","state":"%s","repeated":%s}', r.id, state, again) end
+  local renew_within = max(0, r.deadline - now)
+  return format('{"id":"%s","state":"live","repeated":%s,"renew_within_ms":%d}', r.id, again, renew_within)
+end
+
+-- -> the reservation, or nil and the fault; an overdue one has expired.
+local function find(op)
+  local r = record.read(op.id)
+  if not r then return nil, fault('unknown_reservation', 'id', op.id) end
+  if #r.pools == 0 then return nil, fault('unknown_reservation', 'id', op.id) end -- a tombstone
+  if op.scope and not contains(op.scope, r.campaign) then return nil, fault('forbidden', 'id', op.id) end
+  if record.is_overdue(r) then ending.expire(r) end
+  return r
+end
+
+-- The platform chose an MPP, or another than was booked.
+local function move_to(r, mpp)
+  local to = pools.get('mpp:' .. mpp .. ':' .. r.channel)
+  local names, joined = {}, { to }
+  for _, name in ipairs(r.pools) do
+    local p = pools.get(name)
+    if p.kind == 'mpp' then occupancy.leave(p, r, nil) else names[#names + 1] = name end
+  end
+  if not r.mpp then
+    names[#names + 1] = ON_KNOWN_MPP
+    joined[2] = pools.get(ON_KNOWN_MPP)
+  end
+  names[#names + 1] = to.name
+  occupancy.join(joined, r)
+  pools.keep_all(joined)
+  -- Its newest photograph shows the port already, as somebody else's: it is ours.
+  if to.ceiling and occupancy.holds(to, r) then
+    to.ceiling = to.ceiling + 1
+    pools.touch(to)
+  end
+  r.pools, r.mpp = names, mpp
+end
+
+-- Its port is in every photograph from that moment on.
+local function visible_by(r, moment)
+  if moment >= r.visible_by then return end
+  r.visible_by = moment
+  settle()
+  for _, p in ipairs(occupancy.pools(r)) do
+    if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
+  end
+end
+
+local function take_port(r)
+  r.taken, r.outcome = true, false
+  visible_by(r, now)
+  r.deadline = now + r.max_call
+end
+
+local function hear(r, op)
+  local changed = not r.launched_at
+  if changed then r.launched_at = now end
+  if op.session and not r.session then r.session, changed = op.session, true end
+  if op.mpp and op.mpp ~= r.mpp and zone.is_mpp[op.mpp] then
+    move_to(r, op.mpp)
+    changed = true
+  end
+  if op.port_taken then
+    changed = changed or not r.taken or r.outcome == 'unknown'
+    take_port(r)
+  elseif r.claim_within then -- it is launched by now, so the platform claims its port no later than this
+    visible_by(r, now + r.claim_within)
+  end
+  r.reported_at = now
+  record.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: effects/expiry.lua looks at it sooner
+  return changed
+end
+
+function report.launched(op)
+  local r, wrong = find(op)
+  if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
+  if not r then return wrong end
+  if not record.is_live(r) then return answer(r, false) end
+  return answer(r, not hear(r, op))
+end
+
+function report.renew(op)
+  local r, wrong = find(op)
+  if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
+  if not r then return wrong end
+  if not record.is_live(r) then return answer(r, false) end
+  r.outcome, r.reported_at = false, now
+  r.deadline = max(r.deadline, now + (r.taken and r.max_call or r.answer_within))
+  record.write(r, r.deadline)
+  return answer(r, false)
+end
+
+-- The dialer gave up on a launch that may still happen: it keeps its pools until a photograph must
+-- show it, then the photograph has the last word.
+local function give_up(r)
+  local repeated = r.outcome == 'unknown'
+  if not repeated then count('end:unknown') end
+  r.outcome, r.reported_at = 'unknown', now
+  record.write(r, not repeated and min(r.deadline, now + UNKNOWN_AGAIN_MS) or nil)
+  return answer(r, repeated)
+end
+
+local function bury_unknown(op)
+  if record.read(op.id) then return end
+  local tombstone = { id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }
+  tombstone.granted_at, tombstone.visible_by, tombstone.deadline = now, now, now
+  record.write(tombstone, now + zone.retention)
+end
+
+report['end'] = function(op)
+  local r, wrong = find(op)
+  if not r then
+    if wrong.error == 'unknown_reservation' then bury_unknown(op) end
+    return wrong
+  end
+  if not record.is_live(r) then return answer(r, record.public_state(r) == 'ended') end
+  if op.outcome == 'unknown' then return give_up(r) end
+  if op.by then need('audit_log').note(op, 'end', op.id, { outcome = op.outcome, campaign = r.campaign }) end
+  r.outcome, r.reported_at = op.outcome, now
+  r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
+  count('end:' .. op.outcome)
+  ending.judge(r)
+  if zone.release_within > 0 then
+    r.state = 'releasing'
+    record.write(r, now + zone.release_within)
+    need('notify').better_in(zone.release_within + 1)
+  else
+    ending.finish(r)
+  end
+  return answer(r, false)
+end
+
+return report

@@ -1,0 +1,20 @@
+-- commands/set_limit.lua: a limit for a while: a dialer paces itself by its free agents, or an operator by hand.
+--
+-- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns), by?
+-- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
+local pools, rooms, audit = need('pool'), need('limits'), need('audit_log')
+
+return function(op)
+  local p = pools.get(op.pool)
+  if not p.known or p.kind == ON_KNOWN_MPP or p.kind == 'zone' or pools.is_whole_mpp(op.pool) then
+    return fault('unknown_pool', 'pool', op.pool)
+  end
+  if op.scope and not (p.kind == 'campaign' and contains(op.scope, string.sub(op.pool, 10))) then
+    return fault('forbidden', 'pool', op.pool)
+  end
+  local is_same = p.set_limit == op.limit and (p.set_until or 0) >= now -- refreshed, as pacing does all day
+  if not is_same then audit.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
+  p.set_limit, p.set_until = op.limit, now + op.ttl_ms
+  pools.touch(p)
+  return { pool = op.pool, limit = rooms.limit(p), set_limit = op.limit, ['until'] = p.set_until }
+end

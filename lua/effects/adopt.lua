@@ -1,0 +1,55 @@
+-- effects/adopt.lua: a dialer restates a reservation that the ledger lost or gave up (state loss, expiry).
+--
+-- op: as for launched or renew, with adopt = {campaign, channel, mpp?, pools?}
+-- -> the report's answer with adopted = true, or a fault
+--
+-- The call exists whatever we think of it: it joins its pools unchecked, and ceilings do not move.
+
+local record, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
+local request, candidate = need('request'), need('candidate')
+
+local function restated(op, known)
+  local a = op.adopt
+  if op.scope and not contains(op.scope, a.campaign) then return nil, fault('forbidden', 'id', op.id) end
+  if known and known.campaign ~= a.campaign then return nil, fault('forbidden', 'id', op.id) end
+  if a.channel == 'any' then return nil, fault('unknown_channel', 'channel', a.channel) end
+  return request.read({ campaign = a.campaign, channel = a.channel, pools = a.pools or {} })
+end
+
+-- The MPP as the report says it, else as it was restated; one that policy does not know is ignored.
+local function mpp_of(op)
+  for _, mpp in ipairs({ op.mpp or '', op.adopt.mpp or '' }) do
+    if zone.is_mpp[mpp] then return mpp end
+  end
+  return false
+end
+
+-- A new record; what only the old one knew stays.
+local function shape(op, known, ask)
+  local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
+  if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
+  local c = candidate.of(ask, op.adopt.channel, mpp_of(op))
+  r.channel, r.mpp, r.pools = c.channel, c.mpp, candidate.names(c)
+  r.answer_within, r.max_call = c.answer_within, c.max_call
+  r.state, r.reported_at, r.adopted = 'live', now, true
+  if op.op == 'launched' then r.launched_at = now end
+  return r, c
+end
+
+-- known: the expired record, or nil; wrong: the fault with which it was looked for
+return function(op, known, wrong)
+  if wrong and (wrong.error ~= 'unknown_reservation' or record.read(op.id)) then return wrong end
+  local ask, fault_in_names = restated(op, known)
+  if not ask then return fault_in_names end
+  local r, c = shape(op, known, ask)
+  r.taken, r.session = op.port_taken, r.session or op.session
+  r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
+  r.deadline = now + (r.taken and r.max_call or r.answer_within)
+  occupancy.join(c.pools, r)
+  pools.keep_all(c.pools)
+  record.write(r, r.deadline)
+  count('adopted')
+  return {
+    id = r.id, state = 'live', repeated = false, adopted = true, renew_within_ms = r.deadline - now,
+  }
+end

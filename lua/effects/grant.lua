@@ -1,0 +1,124 @@
+-- effects/grant.lua: what a grant leaves behind, and how a plain one is told.
+--
+-- A call has many grants that are alike. What those to the same owner from the same pools have in common
+-- is made once, as their *form*; what those of the same campaign have in common too, as their *mould*.
+local record, pools, asked = need('reservation'), need('pool'), need('idempotency')
+local candidate, occupancy, rooms, rate = need('candidate'), need('occupancy'), need('limits'), need('rate_limit')
+local grants = {}
+
+function grants.nth_id(id, i)
+  return i == 1 and id or id .. '.' .. i
+end
+
+-- -> free units of the tightest of its pools, nil if none has a limit
+function grants.room(c)
+  local smallest, list = FOREVER, c.pools
+  for i = 1, #list do
+    local room = rooms.of(list[i])
+    if room and room < smallest then smallest = room end
+  end
+  return smallest < FOREVER and max(0, smallest) or nil
+end
+
+function grants.snapshot(channel)
+  local p = pools.get('channel:' .. channel)
+  if not p.t0 or not p.total then return nil end
+  return { age_ms = now - p.t0, total = p.total, unused = p.unused }
+end
+
+-- What grants of all campaigns have in common that need the same pools.
+local function form_of(ask, c, owner)
+  local claim_within = ask.placement.claim_within
+  local key = concat({ owner, c.answer_within, c.max_call or '', claim_within }, '\n')
+  local f = c.base.forms[key]
+  if f then return f end
+  f = {
+    id = '', granted_at = now, state = 'live', visible_by = now + zone.launch_within + claim_within,
+    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.names(c),
+    answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
+    launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
+  }
+  f.head, f.middle, f.tail = record.parts(f)
+  f.rest, f.deadline_text = asked.rest(f), score(f.deadline)
+  c.base.forms[key] = f
+  return f
+end
+
+-- Its pools are about to change.
+local function mould_of(ask, c, owner)
+  local f, campaign = form_of(ask, c, owner), ask.op.campaign
+  need('shares').read_ahead(c.contended, campaign)
+  pools.keep_all(c.pools)
+  pools.keep_all(c.rated)
+  return { form = f, campaign = campaign, visible_by = f.visible_by, tail = f.middle .. campaign .. f.tail }
+end
+
+local function mould(ask, c)
+  local owner = ask.op.owner or ''
+  local m = c.moulds[owner]
+  if not m then
+    m = mould_of(ask, c, owner)
+    c.moulds[owner] = m
+  end
+  return m
+end
+
+-- Reserve k units. is_true: not what shadow mode only pretends to grant: that uses up no rate, else all
+-- that follows were denied.
+function grants.reserve(ask, c, k, is_true)
+  local op, m = ask.op, mould(ask, c)
+  local f = m.form
+  if is_true then rate.consume(c.rated, k) end
+  for _, p in ipairs(c.broken) do
+    local breaker = need('circuit_breaker')
+    if breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
+  end
+  local is_named_so = op.request_id == 'r-' .. op.id
+  for i = 1, k do
+    m.id = i == 1 and op.id or grants.nth_id(op.id, i)
+    record.write_new(m.id, f.head .. (i == 1 and is_named_so and '=' or op.request_id) .. m.tail, f.deadline_text)
+    occupancy.join(c.pools, m)
+  end
+  f.granted, f.remain = k, k
+  asked.write_new(op, is_named_so, k == 1 and f.rest or asked.rest(f))
+end
+
+-- -> reservations as they are told
+function grants.list(op, c, k)
+  local list = {}
+  for i = 1, k do
+    list[i] = { id = grants.nth_id(op.id, i), mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
+  end
+  return list
+end
+
+-- What plain grants of a call have in common is told once.
+local alike = {} -- JSON texts
+
+local function number_of(f, c)
+  local numbers, changed = c.base.numbers, c.own.changed
+  if numbers.as_of ~= changed then
+    numbers = { as_of = changed }
+    c.base.numbers = numbers
+  end
+  if not numbers[f.answer_within] then
+    numbers[f.answer_within], alike[#alike + 1] = #alike, encode({
+      channel = f.channel, mpp = f.mpp, launch_within_ms = f.launch_within, renew_within_ms = f.answer_within,
+      snapshot = grants.snapshot(f.channel),
+    })
+  end
+  return numbers[f.answer_within]
+end
+
+-- Nearly all answers are one launch, granted in full: told as [number of what is alike, room]. A table of
+-- its own for each, its encoding and its text would cost as much as the decision.
+function grants.plain(ask, c, room)
+  return '[' .. number_of(mould(ask, c).form, c) .. ',' .. (room or 'null') .. ']'
+end
+
+-- -> JSON of the list
+function grants.alike()
+  return '[' .. concat(alike, ',') .. ']'
+end
+
+return grants

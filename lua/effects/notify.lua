@@ -1,0 +1,62 @@
+-- effects/notify.lua: waiters are told when asking again may be worth it: at most one PUBLISH in a call, at its
+-- end, and only when somebody waits. "room ZONE": now. "room ZONE 250": in 250 ms. "room ZONE 0 250":
+-- now and in 250 ms. It is a hint: whoever hears it asks again, and the script decides.
+--
+-- Better is what a pool is worth to a waiter: its free units, or -1 while it grants nothing (no fresh
+-- snapshot, breaker open). It is measured when the pool is first read in a call and again when it is
+-- written, so that an end whose ceiling falls with it, or whose port is granted in the same call,
+-- wakes nobody.
+local rooms = need('limits')
+local wake = {}
+
+local NOTHING = -1
+local is_better, is_called = false, false
+local later = {}
+
+local function worth(p)
+  if p.rules.breaker and need('circuit_breaker').is_open(p) then return NOTHING end
+  local is_watched = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
+  if is_watched and not rooms.is_fresh(p) then return NOTHING end
+  return rooms.of(p) or FOREVER
+end
+
+-- p was read: remember what it is worth before the call changes it.
+function wake.measure(p)
+  p.was_worth = worth(p)
+end
+
+-- p is written.
+function wake.compare(p)
+  if p.was_worth and worth(p) > p.was_worth then is_better = true end
+end
+
+-- Something else that waiters wait for got better.
+function wake.better()
+  is_better = true
+end
+
+-- A replica that keeps a request open has something to fetch for it, also when nobody else waits.
+function wake.call_out()
+  is_better, is_called = true, true
+end
+
+-- Something gets better by time alone, so many ms from now.
+function wake.better_in(ms)
+  later[ms] = true
+end
+
+local function delays()
+  local list = {}
+  for ms in pairs(later) do list[#list + 1] = ms end
+  if #list > 0 and is_better then list[#list + 1] = 0 end
+  table.sort(list)
+  return list
+end
+
+function wake.flush()
+  local list = delays()
+  local is_due = is_called or (is_waited_for() and (is_better or #list > 0))
+  if is_due then ring('room', unpack(list)) end
+end
+
+return wake

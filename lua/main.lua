@@ -1,0 +1,123 @@
+-- main.lua: the whole call: the clock, recovery, deadlines, then the operations in order.
+--
+-- An operation that fails through a fault of ours (a bug) answers `internal` and does not take the
+-- others of its batch with it: decisions read first and write last.
+
+local function born()
+  for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, HUNGRY .. 'until', WAITERS }) do call('HSET', key, '', '') end
+  for _, key in ipairs({ DUE, ARRIVED }) do call('ZADD', key, FOREVER, '') end
+  call('ZADD', QUEUE, 0, '')
+  call('HSET', ZONE, 'schema', SCHEMA)
+  return {
+    offset = 0, last = 0, stepped = 0, called = 0, run_id = '', recovered_from = 0, recover_until = 0,
+    holder = '', token = 0, lease_until = 0, wanted = false, asked = 0, foreign = 0,
+  }
+end
+
+-- Zone time always moves on: what the server's clock steps back, the offset makes up for.
+local function tick()
+  local raw_us = need('clock').read()
+  local raw = floor(raw_us / 1000)
+  local back = meta.last - raw
+  meta.last = raw
+  meta.offset = meta.offset + max(0, back)
+  now, now_us = raw + meta.offset, raw_us + meta.offset * 1000
+  if back > 0 then meta.stepped = now end
+end
+
+-- Another server than the one that wrote last: started since, or promoted since. The latter may be the very
+-- same process, which followed another one meanwhile and by that lost what it wrote last.
+local function is_another_server()
+  local clock, was = need('clock'), meta.heir_of
+  local run_id, heir_of = clock.run_id(), clock.heir_of()
+  local is_another = meta.run_id ~= run_id or (was ~= nil and heir_of ~= '' and heir_of ~= was)
+  meta.run_id = run_id
+  if heir_of ~= '' or not was then meta.heir_of = heir_of end
+  return is_another
+end
+
+-- Another server, or a long silence: what happened meanwhile is known to nobody.
+local function notice_loss()
+  local silent = #zone.fed > 0 and now - meta.called > zone.max_age
+  if is_another_server() or silent then begin_recovery() end
+  meta.called = now
+end
+
+-- Which function of which module answers an operation; a module that is one function needs no name.
+local VERBS = {
+  admit = { 'admit' }, ingest = { 'ingest' }, lease = { 'lease' },
+  launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
+  beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
+  get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },
+  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' }, policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
+  audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' },
+}
+modules.time = function()
+  return function() return {} end -- the call's now is the answer
+end
+-- The clock stepped ahead, as only whoever asks over and over can see (ledger/clock_steps.py): reservations look
+-- older than they are. As after a loss, time tells which of them a photograph shows.
+modules.stepped = function()
+  return function()
+    begin_recovery()
+    return {}
+  end
+end
+
+local function verb_of(name)
+  local place = VERBS[name]
+  local module = place and need(place[1])
+  return module and (place[2] and module[place[2]] or module)
+end
+
+-- What may let waiters through without a word of any pool: rules changed, a pause is over.
+local LETS_GO = set_of({ 'policy', 'pause' })
+
+-- What reads nothing that is gathered, but by what knows of it.
+local GATHERS = set_of({ 'admit', 'launched', 'renew', 'end' })
+
+local function perform(op)
+  local verb = verb_of(op.op)
+  if not GATHERS[op.op] then settle() end
+  if not verb then return fault('internal', 'op', op.op) end
+  local ok, result = pcall(verb, op)
+  if ok and LETS_GO[op.op] then need('notify').better() end
+  if ok then return result end
+  return fault('internal', op.op, tostring(result))
+end
+
+local function main(ops)
+  local got = call('HMGET', ZONE, 'schema', 'meta')
+  if got[1] and tonumber(got[1]) ~= SCHEMA then return encode({ now = 0, error = 'schema_mismatch' }) end
+  if not load_policy() then
+    if ops[1].op ~= 'policy' then return encode({ now = 0, error = 'no_policy' }) end
+    need('policy').first(ops[1])
+  end
+  meta = got[2] and decode(got[2]) or born()
+  tick()
+  if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
+  notice_loss()
+  if is_waited_for() then need('wait_queue').sweep() end
+  local ids = call('ZRANGEBYSCORE', DUE, '-inf', '(' .. now, 'LIMIT', 0, DUE_SLICE)
+  if #ids > 0 then need('expiry')(ids) end
+  if #ops > 1 then
+    need('idempotency').read_ahead(ops)
+    need('reservation').read_ahead(ops)
+    need('request').read_ahead(ops)
+  end
+  local results = {}
+  for i, op in ipairs(ops) do
+    local result = perform(op)
+    results[i] = type(result) == 'string' and result or encode(result)
+  end
+  if loaded.pool then loaded.pool.flush() end
+  if loaded.notify then loaded.notify.flush() end
+  if loaded.shares then loaded.shares.flush() end
+  if loaded.deny_log then loaded.deny_log.flush() end
+  call('HSET', ZONE, 'meta', encode(meta))
+  flush_counts()
+  local alike = loaded.grant and loaded.grant.alike() or '[]'
+  return format('{"now":%d,"policy":%d,"alike":%s,"results":[%s]}', now, zone.version, alike, concat(results, ','))
+end
+
+return main(decode(ARGV[1]))

@@ -1,0 +1,134 @@
+-- rules/candidate.lua: the pools that a launch on one channel would take. Reads only.
+--
+-- A candidate is made once in a call for all asks that name the same; what differs by no more than the
+-- campaign stands in its base.
+local pools, rooms, rate = need('pool'), need('limits'), need('rate_limit')
+local candidate = {}
+
+-- The MPP with most room, the first of the policy's on ties.
+local function roomiest(mpps, channel)
+  local best, most
+  for _, mpp in ipairs(mpps) do
+    local name = 'mpp:' .. mpp .. ':' .. channel
+    local room = rooms.of(pools.get(name)) or FOREVER
+    if zone.paused['mpp:' .. mpp] or zone.paused[name] then room = -FOREVER end
+    if not most or room > most then best, most = mpp, room end
+  end
+  return best
+end
+
+local function mpp_of(ask, channel)
+  if ask.op.mpp then return ask.op.mpp end
+  local place = ask.placement
+  if place.own and #place.mpps == 1 then return place.mpps[1] end
+  if zone.placement == 'controller' then return roomiest(place.mpps, channel) end
+  return nil -- the platform's choice: booked when launched names it
+end
+
+-- Which of its pools which check looks at.
+function candidate.sort(c)
+  c.channels, c.mpps, c.campaigns, c.named = {}, {}, {}, {}
+  c.broken, c.watched, c.contended = {}, {}, {}
+  local of = { channel = c.channels, mpp = c.mpps, campaign = c.campaigns, [ON_KNOWN_MPP] = {} }
+  for _, p in ipairs(c.pools) do
+    local list = of[p.kind] or c.named
+    list[#list + 1] = p
+    if p.rules.breaker then c.broken[#c.broken + 1] = p end
+    -- An MPP's own snapshot is passed over when it is old; a campaign has none.
+    if p.kind ~= 'mpp' and p.kind ~= ON_KNOWN_MPP and p.kind ~= 'campaign' then c.watched[#c.watched + 1] = p end
+    if p.contended then c.contended[#c.contended + 1] = p end
+  end
+  return c
+end
+
+local function rated_of(list)
+  local rated = {}
+  for _, p in ipairs(list) do
+    if rate.is_limited(p) then rated[#rated + 1] = p end
+  end
+  return rated
+end
+
+local function smallest_of(list, name)
+  local smallest
+  for _, p in ipairs(list) do
+    local own = p.rules[name]
+    if own and (not smallest or own < smallest) then smallest = own end
+  end
+  return smallest
+end
+
+-- What candidates of all campaigns have in common that need the same channel, MPP and named pools.
+-- before, after: its pools that are named before and after the campaign's.
+local function make_base(channel, mpp, named)
+  local takes, soon = zone.takes[channel] or { channel }, { 'zone', unpack(named) }
+  for _, taken in ipairs(takes) do soon[#soon + 1] = 'channel:' .. taken end
+  if mpp then
+    soon[#soon + 1], soon[#soon + 2], soon[#soon + 3] = 'mpp:' .. mpp, 'mpp:' .. mpp .. ':' .. channel, ON_KNOWN_MPP
+  end
+  pools.read_ahead(soon)
+  local before, after = {}, {}
+  for i, taken in ipairs(takes) do before[i] = pools.get('channel:' .. taken) end
+  if mpp then
+    before[#before + 1], before[#before + 2] = pools.get('mpp:' .. mpp .. ':' .. channel), pools.get(ON_KNOWN_MPP)
+  end
+  for i, name in ipairs(named) do after[i] = pools.get(name) end
+  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, forms = {} })
+  b.before, b.after, b.own = before, after, pools.get('channel:' .. channel)
+  b.rated_before = rated_of({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil })
+  b.rated_after = rated_of(after)
+  b.answer_within, b.max_call = smallest_of(after, 'answer_within'), smallest_of(after, 'max_call')
+  b.__index = b
+  return b
+end
+
+local bases, generation = {}, nil
+local function base_of(channel, mpp, named)
+  if generation ~= pools.generation then bases, generation = {}, pools.generation end
+  local key = channel .. ' ' .. (mpp or '') .. ' ' .. concat(named, ' ')
+  local b = bases[key]
+  if not b then
+    b = make_base(channel, mpp, named)
+    bases[key] = b
+  end
+  return b
+end
+
+-- The smallest that the campaign or a named pool sets, else the zone's.
+local function within(b, campaign, name)
+  local own, of_pools = campaign.rules[name], b[name]
+  if own and of_pools then return min(own, of_pools) end
+  return own or of_pools or zone[name]
+end
+
+local function make(ask, channel, mpp)
+  local b, campaign = base_of(channel, mpp, ask.named), ask.campaign
+  local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, moulds = {} }
+  if campaign.rules.breaker then c.broken = chained({ campaign }, b.broken) end
+  c.rated = chained(b.rated_before, rate.is_limited(campaign) and { campaign } or {}, b.rated_after)
+  c.answer_within, c.max_call = within(b, campaign, 'answer_within'), within(b, campaign, 'max_call')
+  return setmetatable(c, b)
+end
+
+-- -> the names of its pools
+function candidate.names(c)
+  local names = {}
+  for i, p in ipairs(c.pools) do names[i] = p.name end
+  return names
+end
+
+-- Which pools a call on that channel would take.
+-- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
+-- -> candidate {channel, mpp, pools, rated, answer_within, max_call, and what sort makes}; not to be changed
+function candidate.of(ask, channel, mpp)
+  if mpp == nil then mpp = mpp_of(ask, channel) end
+  local of_channel = ask.candidates[channel] or {}
+  local c = of_channel[mpp or '']
+  if not c then
+    c = make(ask, channel, mpp)
+    of_channel[mpp or ''], ask.candidates[channel] = c, of_channel
+  end
+  return c
+end
+
+return candidate

@@ -1,0 +1,84 @@
+-- rules/circuit_breaker.lua: a campaign or named pool whose calls fail is given a rest, then one probe at a time.
+--
+-- p.slots: list of [slot, calls, failures], the newest SLOTS parts of the window. Closed: it counts.
+-- Open until open_until: denied. Half open after that: one request at a time may try (probe_until);
+-- its success closes the breaker, its failure opens it again.
+local pools = need('pool')
+local breaker = {}
+
+local SLOTS = 12
+local FAILURE = set_of({ 'failed', 'no_resource' })
+
+function breaker.is_open(p)
+  return p.open_until and (now < p.open_until or (p.probe_until and now < p.probe_until))
+end
+
+-- -> ms until it is worth asking again
+function breaker.wait(p)
+  return max(1, (now < p.open_until and p.open_until or p.probe_until) - now)
+end
+
+-- Open, but its rest is over: whoever asks now is the probe.
+function breaker.is_half_open(p)
+  return p.open_until and not breaker.is_open(p)
+end
+
+function breaker.probe(p, lasts)
+  p.probe_until = now + lasts
+  pools.touch(p)
+end
+
+local function open(p)
+  p.open_until, p.probe_until, p.slots = now + p.rules.breaker.pause, nil, nil
+  count('breaker')
+end
+
+local function counted_calls(p)
+  local width = p.rules.breaker.window / SLOTS
+  local slot, calls, failures, kept = floor(now / width), 0, 0, {}
+  for _, one in ipairs(p.slots or {}) do
+    -- Later than now: counted when policy had a shorter window.
+    if one[1] > slot - SLOTS and one[1] <= slot then
+      kept[#kept + 1], calls, failures = one, calls + one[2], failures + one[3]
+    end
+  end
+  p.slots = kept
+  return slot, calls, failures
+end
+
+-- -> zone time in ms from which on none of its calls counts
+function breaker.counts_until(p)
+  local newest = p.slots[#p.slots]
+  return newest and ceil((newest[1] + SLOTS) * p.rules.breaker.window / SLOTS) or 0
+end
+
+local function add(p, failed)
+  local slot, calls, failures = counted_calls(p)
+  local newest = p.slots[#p.slots]
+  if not newest or newest[1] ~= slot then
+    newest = { slot, 0, 0 }
+    p.slots[#p.slots + 1] = newest
+  end
+  newest[2], newest[3] = newest[2] + 1, newest[3] + failed
+  return calls + 1, failures + failed
+end
+
+-- A call of p ended.
+function breaker.judge(p, r)
+  local outcome = r.outcome
+  local rules = p.rules.breaker
+  if not rules then return end
+  local failed = FAILURE[outcome] and 1 or 0
+  pools.touch(p)
+  if p.open_until then
+    if r.granted_at < p.open_until then return end -- not a probe
+    p.probe_until = nil
+    if outcome == 'not_launched' then return end
+    if failed == 1 then open(p) else p.open_until = nil end
+  elseif outcome ~= 'not_launched' then
+    local calls, failures = add(p, failed)
+    if calls >= rules.min_calls and failures * 100 >= rules.failures_percent * calls then open(p) end
+  end
+end
+
+return breaker

@@ -1,0 +1,29 @@
+-- state/audit_log.lua: what was done by hand, and by whom: a stream, of which the newest entries are kept.
+--
+-- note(op, did, on, detail): writes when op.by says who did it; dialers' own work has no `by`.
+-- audit: limit, before? (id of an entry: only older ones) -> {entries: [{id, at, by, did, on, detail}]}, newest first
+local audit = {}
+
+local KEPT = 1000 -- about: whole nodes of the stream are dropped
+
+function audit.note(op, did, on, detail)
+  if not op.by then return end
+  call('XADD', AUDIT, 'MAXLEN', '~', KEPT, '*', 'at', now, 'by', op.by, 'did', did, 'on', on, 'detail', encode(detail))
+end
+
+local function entry_of(raw)
+  local e = { id = raw[1] }
+  for i = 1, #raw[2], 2 do e[raw[2][i]] = raw[2][i + 1] end
+  e.at, e.detail = tonumber(e.at), decode(e.detail)
+  return e
+end
+
+function audit.read(op)
+  if op.before == '0-0' then return { entries = {} } end -- the first id there is: Redis knows none before
+  local newest = op.before and '(' .. op.before or '+'
+  local found = call('XREVRANGE', AUDIT, newest, '-', 'COUNT', op.limit)
+  for i, raw in ipairs(found) do found[i] = entry_of(raw) end
+  return { entries = found }
+end
+
+return audit

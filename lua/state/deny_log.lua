@@ -1,0 +1,26 @@
+-- state/deny_log.lua: the last denies, for people who look: what each lacked, and when.
+--
+-- stats hash, "denied:<slot>" -> JSON {at, campaign, channel, reason, pool, in_use?, limit?}
+-- One for each campaign, reason and pool, as far as the slots reach: which one is the digest's say, so
+-- that a campaign that is denied all the time hides no other. At most FRESH_MAX are written in one call.
+local SLOTS, FRESH_MAX = 64, 8
+local denied = {}
+local fresh, written = {}, {}
+
+function denied.note(campaign, a)
+  local key = campaign .. ' ' .. a.reason .. ' ' .. (a.pool or '')
+  if fresh[key] or #written >= 2 * FRESH_MAX then return end
+  fresh[key] = true
+  local slot = tonumber(string.sub(redis.sha1hex(key), 1, 6), 16) % SLOTS
+  written[#written + 1] = 'denied:' .. slot
+  written[#written + 1] = encode({
+    at = now, campaign = campaign, channel = a.channel, reason = a.reason, pool = a.pool,
+    in_use = a.in_use, limit = a.limit,
+  })
+end
+
+function denied.flush()
+  if #written > 0 then call('HSET', STATS, unpack(written)) end
+end
+
+return denied

@@ -1,0 +1,178 @@
+-- state/pool.lua: a pool's counts, read at most once and written at most once in a call.
+--
+-- pools hash, pool -> JSON object of what is known of:
+--   in_use    live reservations that name it
+--   t0, t1, w0, total, unused   its newest snapshot
+--   ceiling   the most reservations that may hold it, by that snapshot
+--   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
+--   foreign, group   of a channel: ports that others used then; the channels that are counted together
+--   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (rules/ceiling.lua)
+--   adaptive  headroom that measured over-launches called for, in parts of a port (rules/adaptive_headroom.lua)
+--   hold      mean time in ms that a reservation holds it, learned from ends
+--   hungry    digits: priority classes that have campaigns hungry for it (state/contention.lua)
+--   unmet     units of guarantees that their campaigns do not use now (rules/shares.lua)
+--   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
+--   set_limit, set_until   a limit for a while, from outside
+--   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
+local pools = {}
+local cache, dirty = {}, {}
+
+-- What was kept of pools that were read belongs to this generation: a flush begins the next.
+pools.generation = 0
+-- As long as this does not grow, nothing but counts changed.
+pools.changes = 0
+
+local SNAPSHOT = {
+  't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
+}
+local REST = { 'adaptive', 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+
+-- Read several at once that are wanted soon: a command for each would cost more than all else.
+local ahead, ahead_rules = {}, {}
+function pools.read_ahead(names)
+  local missing = {}
+  for _, name in ipairs(names) do
+    if not cache[name] and ahead[name] == nil then missing[#missing + 1] = name end
+  end
+  if #missing < 2 then return end
+  local texts, rules = call('HMGET', POOLS, unpack(missing)), call('HMGET', POLICY, unpack(missing))
+  for i, name in ipairs(missing) do ahead[name], ahead_rules[name] = texts[i], rules[i] end
+end
+
+local wild = {} -- kind -> rules of all of it, as far as they were read
+
+-- What policy says of a pool, or nil if it knows none of that name; and whether it says so of the
+-- whole kind (campaign:*, agent:*) and not of this one.
+local function rules_of(name, kind)
+  if kind == 'channel' then
+    local channel = string.sub(name, 9)
+    if not zone.is_channel[channel] then return nil end
+    return { limit = zone.capacity[channel] }
+  end
+  if name == ON_KNOWN_MPP then return {} end
+  if name == 'zone' then return { rate_per_s = zone.rate_per_s, burst = zone.burst } end
+  -- The policy hash has more than pools: what has no kind, and applications.
+  if kind == name or kind == 'application' then return nil end
+  local text = ahead_rules[name]
+  if text == nil then text = call('HGET', POLICY, name) end
+  if text then return decode(text) end
+  if kind == 'mpp' then
+    -- A channel that policy does not list for an MPP has no ports there.
+    local mpp, channel = string.match(name, '^mpp:([^:]+):?([^:]*)$')
+    if mpp and channel == '' then return zone.is_mpp[mpp] and {} or nil end -- the whole MPP
+    return mpp and zone.is_mpp[mpp] and zone.is_channel[channel] and { limit = 0 } or nil
+  end
+  if wild[kind] == nil then
+    text = call('HGET', POLICY, kind .. ':*')
+    wild[kind] = text and decode(text) or false
+  end
+  if wild[kind] then return wild[kind], true end
+end
+
+-- mpp:mpp1 has a rate and can be paused, but no reservation holds it: its channels are the pools.
+function pools.is_whole_mpp(name)
+  return string.match(name, '^mpp:[^:]+$') ~= nil
+end
+
+-- Rules of what policy does not name any more: none. But an MPP that it does not name has no ports.
+local function unnamed(name, kind)
+  return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {}
+end
+
+local function forget_snapshot(p)
+  for _, field in ipairs(SNAPSHOT) do p[field] = nil end
+end
+
+function pools.get(name)
+  if cache[name] then return cache[name] end
+  local kind = kind_of(name)
+  local text = ahead[name]
+  if text == nil then text = call('HGET', POOLS, name) end
+  local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
+  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or unnamed(name, kind), rules ~= nil, wildcard
+  p.pend, p.tat = PEND .. name, tonumber(p.tat)
+  -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
+  p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
+  if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
+    forget_snapshot(p)
+  else
+    p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
+  end
+  cache[name] = p
+  if is_waited_for() then need('notify').measure(p) end
+  return p
+end
+
+-- Snapshots feed a channel from now on; an earlier feed, and its reservations, say nothing of it.
+function pools.feed_anew(p, known_at)
+  forget_snapshot(p)
+  p.known_at = known_at
+  pools.touch(p)
+end
+
+-- Call f with every pool that was read in this call.
+function pools.each(f)
+  for _, p in pairs(cache) do f(p) end
+end
+
+-- What a decision is worked out from, other than counts, has changed.
+function pools.forget_limit(p)
+  pools.changes = pools.changes + 1
+  p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
+end
+
+-- To be written, and its limit may be another now.
+function pools.touch(p)
+  dirty[p.name] = p
+  pools.forget_limit(p)
+end
+
+-- To be written; what may hold it has not changed.
+function pools.keep(p)
+  dirty[p.name] = p
+end
+
+function pools.keep_all(list)
+  for i = 1, #list do dirty[list[i].name] = list[i] end
+end
+
+-- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
+local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
+function pools.is_passing(p)
+  return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
+end
+
+local function saved(p)
+  if pools.is_passing(p) then
+    p.hold = nil
+    if p.tat or p.set_until or p.slots or p.hungry then need('pool_gc').forget(p) end
+  end
+  local text, is_worth = { in_use = p.in_use }, p.in_use ~= 0
+  for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do
+    for i = 1, #fields do
+      local field = fields[i]
+      local value = p[field]
+      if value then text[field], is_worth = value, true end
+    end
+  end
+  if text.tat then text.tat = format('%.0f', text.tat) end -- JSON would round it
+  return is_worth and encode(text)
+end
+
+function pools.flush()
+  settle()
+  for name, p in pairs(dirty) do
+    if p.was_worth then need('notify').compare(p) end
+    local text = saved(p)
+    if text then
+      gather('HSET', POOLS, name, text)
+    else
+      call('HDEL', POOLS, name)
+    end
+  end
+  settle()
+  cache, dirty, ahead, ahead_rules, wild = {}, {}, {}, {}, {}
+  pools.generation = pools.generation + 1
+end
+
+return pools

@@ -1,0 +1,177 @@
+-- state/reservation.lua: a reservation in the res hash, as text: one line of what is its own, then its free texts.
+--
+--   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
+--   claim_within owner_bytes request_id KIN \n owner session
+--   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
+--   deadline     empty: after answer_within
+--   request_id   = for r-ID
+--   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
+--   times    granted_at is zone time in ms, all others are ms after it; empty: not known
+--   claim_within   ms from its launch until it has its port, as policy had it at the grant; empty: not known
+--   KIN      what it has in common with others like it:
+--            campaign channel mpp answer_within max_call (ms, as policy had them at the grant) pools
+--            pools: every pool that it occupies; ours are short: c channel:CHANNEL, m mpp:MPP:CHANNEL,
+--            k mpps, n campaign:CAMPAIGN
+-- A record is what 100,000 calls cost in memory and every report in time: hence no JSON, and KIN is
+-- read and written once for all of a kind in a call.
+local asked = need('idempotency')
+local record = {}
+
+record.FIELDS = {
+  'granted_at', 'visible_by', 'deadline', 'state', 'campaign', 'channel', 'mpp', 'owner', 'pools',
+  'taken', 'launched_at', 'reported_at', 'ended_at', 'released_at', 'outcome', 'session',
+  'request_id', 'answer_within', 'max_call', 'adopted', 'claim_within',
+}
+
+local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
+local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
+local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n'
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
+
+local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
+local read_kin = {} -- text -> what it says
+
+local function short(r)
+  return {
+    ['channel:' .. (r.channel or '')] = 'c', ['mpp:' .. (r.mpp or '') .. ':' .. (r.channel or '')] = 'm',
+    [ON_KNOWN_MPP] = 'k', ['campaign:' .. r.campaign] = 'n',
+  }
+end
+
+-- Its pools as KIN has them: alike for all that differ by no more than their campaign.
+local function brief(r)
+  local letters, names = short(r), {}
+  for i, name in ipairs(r.pools) do names[i] = letters[name] or name end
+  return concat(names, ' ')
+end
+
+local function kin(r)
+  local text = kin_of[r.pools]
+  if not text then
+    text = format('%s %s %s %s %s %s', r.campaign, r.channel or '', r.mpp or '',
+      r.answer_within or '', r.max_call or '', r.brief or brief(r))
+    kin_of[r.pools] = text
+  end
+  return text
+end
+
+local function parse_kin(text)
+  local campaign, channel, mpp, answer_within, max_call, names = match(text, '^(%S*) (%S*) (%S*) (%d*) (%d*) ?(.*)$')
+  local k = {
+    campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = {},
+    answer_within = tonumber(answer_within), max_call = tonumber(max_call),
+  }
+  local long = {}
+  for name, brief in pairs(short(k)) do long[brief] = name end
+  for name in gmatch(names, '%S+') do k.pools[#k.pools + 1] = long[name] or name end
+  kin_of[k.pools], read_kin[text] = text, k
+  return k
+end
+
+local function after(r, t) return t and format('%d', t - r.granted_at) or '' end
+local function at(r, text) return text ~= '' and r.granted_at + text end
+
+-- -> the record as text
+function record.text(r)
+  local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
+  if r.adopted then marks = marks .. 'a' end
+  local deadline = r.deadline - t0
+  local line = format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline),
+    LETTER[r.state], r.outcome or '', marks,
+    after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
+    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r))
+  return line .. owner .. (r.session or '') -- not by format, which ends a text at a zero byte
+end
+
+-- -> the same in three parts, around its request_id and its campaign: reservations that are granted alike in a
+-- call share them
+local FIRST, SECOND = '\1', '\2'
+function record.parts(r)
+  local like = { id = '', request_id = FIRST, campaign = SECOND, brief = brief(r), pools = {} }
+  local text = record.text(setmetatable(like, { __index = r }))
+  local one, two = find(text, FIRST, 1, true), find(text, SECOND, 1, true)
+  return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
+end
+
+local texts = {} -- of the ids that were read ahead or written in this call; false: there is none
+
+-- Read what all reports of a call will look for, in one command.
+local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
+function record.read_ahead(ops)
+  local ids = {}
+  for _, op in ipairs(ops) do
+    if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end
+  end
+  if #ids < 2 then return end
+  for i, text in ipairs(call('HMGET', RES, unpack(ids))) do texts[ids[i]] = text end
+end
+
+-- -> record or nil
+function record.read(id)
+  local text = texts[id]
+  if text == nil then text = call('HGET', RES, id) end
+  if not text or text == '' then return nil end
+  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
+    request_id, common, free = match(text, PATTERN)
+  local k = read_kin[common] or parse_kin(common)
+  t0, bytes = tonumber(t0), tonumber(bytes)
+  local r = {
+    id = id, state = STATE[state], granted_at = t0, visible_by = t0 + visible,
+    deadline = t0 + (deadline == '' and k.answer_within or deadline),
+    campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
+    answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
+    outcome = outcome ~= '' and outcome, taken = sub(marks, 1, 1) == 't', adopted = sub(marks, -1) == 'a',
+    request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id,
+    owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+  }
+  r.launched_at, r.reported_at = at(r, launched), at(r, reported)
+  r.ended_at, r.released_at = at(r, ended), at(r, released)
+  return r
+end
+
+local function write(id, text)
+  texts[id] = text
+  gather('HSET', RES, id, text)
+end
+
+-- due_at: when effects/expiry.lua looks at it next, or nil to leave that as it is
+function record.write(r, due_at)
+  write(r.id, record.text(r))
+  if due_at then gather('ZADD', DUE, score(due_at), r.id) end
+end
+
+-- A new one, of those halves. due_text: as score has it
+function record.write_new(id, text, due_text)
+  write(id, text)
+  gather('ZADD', DUE, due_text, id)
+end
+
+function record.is_live(r)
+  return r.state == 'live'
+end
+
+-- A live one past its deadline that nobody reaped yet is as good as expired.
+function record.is_overdue(r)
+  return r.state == 'live' and now > r.deadline
+end
+
+-- What dialers see of the state: told to end is ended.
+function record.public_state(r)
+  return r.state == 'releasing' and 'ended' or r.state
+end
+
+-- Forget it, and with the last of a request's reservations what was granted to the request.
+function record.forget(r)
+  settle()
+  texts[r.id] = false
+  call('HDEL', RES, r.id)
+  call('ZREM', DUE, r.id)
+  if not r.request_id then return end
+  local key = asked.key(r)
+  local q = asked.read(key)
+  if not q then return end
+  q.remain = q.remain - 1
+  if q.remain <= 0 then asked.forget(key) else asked.write(key, q) end
+end
+
+return record
