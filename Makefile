@@ -32,10 +32,11 @@ demo: $(VENV)/.run ## install and show the service deciding for simulated dialer
 test: $(VENV)/.dev ## run the tests; ARGS="-k bell" to choose
 	$(BIN)/pytest $(SPREAD) $(ARGS)
 
-lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict
+lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict, imports that point one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
 	$(if $(ARGS),,rm -rf build/faults)

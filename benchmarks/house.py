@@ -134,7 +134,7 @@ def admission(redis_url: str, workers: int = 1) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "bench.toml")
         config.write_text(CONFIG.format(port=port, workers=workers, redis=redis_url))
-        command = (sys.executable, "-m", "admission.cli.main", "serve", str(config))
+        command = (sys.executable, "-m", "admission", "serve", str(config))
         with process(*command, ready=port), _pushed(port):
             _until_granting(port)
             yield port

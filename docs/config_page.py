@@ -40,7 +40,7 @@ TOP = """\
 
 One TOML file, checked whole at start. `admission check FILE` does only that, and explains every
 error with its place in the file. The demo's own file is a good start:
-[admission/demo.toml](../admission/demo.toml).
+[admission/config/demo.toml](../admission/config/demo.toml).
 
 Durations are whole milliseconds (`_ms`). A *name* has letters, digits, `.`, `_`, `-`, at most 64, a
 letter or digit first. A *pool* is `kind:name`. A *secret* is never in the file:

@@ -149,7 +149,7 @@ def test_a_hangup_reaches_every_worker(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_one_clear_line(crew: Running, tmp_path: Path) -> None:
     (tmp_path / "crew.toml").write_text(ZONE)
     environ = {**os.environ, "ADMISSION__SERVER__PORT": crew.url.rpartition(":")[2]}
-    command = [sys.executable, "-m", "admission.cli.main", "serve", "crew.toml"]
+    command = [sys.executable, "-m", "admission", "serve", "crew.toml"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=START_S
     )
@@ -162,7 +162,7 @@ def test_what_no_worker_can_work_with_ends_it(tmp_path: Path) -> None:
         ZONE.replace("workers = 2", 'workers = 2\ntls_cert = "no.pem"\ntls_key = "no.pem"')
     )
     environ = {**os.environ, "ADMISSION__SERVER__PORT": "0"}
-    command = [sys.executable, "-m", "admission.cli.main", "serve", "crew.toml"]
+    command = [sys.executable, "-m", "admission", "serve", "crew.toml"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=START_S
     )

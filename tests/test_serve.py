@@ -32,7 +32,7 @@ class Running:
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "admission.cli.main", "serve", *arguments],
+            [sys.executable, "-m", "admission", "serve", *arguments],
             cwd=folder,
             env={**os.environ, "ADMISSION__SERVER__PORT": "0", **environ},
             stdout=subprocess.PIPE,
@@ -153,7 +153,7 @@ def test_a_signal_ends_the_service_and_its_redis_and_a_restart_knows_what_was_gr
 def test_a_broken_file_is_explained_line_by_line_and_nothing_starts(tmp_path: Path):
     file = tmp_path / "broken.toml"
     file.write_text('[server]\nprot = 1\n[zones.East]\nsource = "nowhere"\nchannels = ["sip"]\n')
-    command = [sys.executable, "-m", "admission.cli.main", "serve", str(file)]
+    command = [sys.executable, "-m", "admission", "serve", str(file)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=START_S)
     assert done.returncode == 2
     assert "line 2: server.prot" in done.stderr
@@ -166,7 +166,7 @@ def test_a_port_that_is_taken_is_one_clear_line(running, tmp_path: Path):
     folder = tmp_path / "second"
     folder.mkdir()
     environ = {**os.environ, "ADMISSION__SERVER__PORT": port}
-    command = [sys.executable, "-m", "admission.cli.main", "serve"]
+    command = [sys.executable, "-m", "admission", "serve"]
     done = subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, timeout=START_S
     )

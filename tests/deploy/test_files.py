@@ -52,8 +52,8 @@ def test_the_first_configuration_is_sound() -> None:
 
 
 def test_the_systemd_unit_is_sound(tmp_path: Path) -> None:
-    unit = tmp_path / "admission.service.service"
-    text = (DEPLOY / "systemd" / "admission.service.service").read_text("utf-8")
+    unit = tmp_path / "admission.service"
+    text = (DEPLOY / "systemd" / "admission.service").read_text("utf-8")
     # The command must exist where the unit is verified.
     unit.write_text(text.replace("/opt/admission/bin/admission", sys.executable), "utf-8")
     analyze = tool("systemd-analyze")
@@ -62,7 +62,7 @@ def test_the_systemd_unit_is_sound(tmp_path: Path) -> None:
 
 
 def test_the_systemd_unit_waits_longer_than_the_service_takes_to_end() -> None:
-    text = (DEPLOY / "systemd" / "admission.service.service").read_text("utf-8")
+    text = (DEPLOY / "systemd" / "admission.service").read_text("utf-8")
     found = re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
     assert found
     assert int(found[1]) * 1000 > shutdown_ms()
@@ -118,7 +118,11 @@ def test_the_package_can_be_built_from_what_the_image_copies(tmp_path: Path) -> 
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("admission/")}
     tree = [path for path in (ROOT / "admission").rglob("*") if path.is_file()]
     wanted = {str(path.relative_to(ROOT)) for path in tree if "__pycache__" not in path.parts}
-    scripts = {f"admission/lua/{path.name}" for path in (ROOT / "lua").iterdir()}
+    scripts = {
+        f"admission/{path.relative_to(ROOT)}"
+        for path in (ROOT / "lua").rglob("*")
+        if path.is_file()
+    }
     assert inside == wanted | scripts
 
 

@@ -28,10 +28,12 @@ def started(
     """A server with this configuration, but for its places: a socket and a folder of the test's."""
     config = folder / name
     text = (FOLDER / name).read_text("utf-8")
+    # Redis changes to `dir` as it reads the file, and this machine may not have that folder.
+    text = re.sub(r"^dir .+$", f"dir {folder}", text, flags=re.MULTILINE)
     config.write_text(text.replace("redis-1.example.com", "127.0.0.1"), "utf-8")
     # Short: the path of a unix socket may have 107 bytes.
     socket = Path(f"/tmp/adm-{folder.stat().st_ino}.s")
-    places = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    places = ["--port", "0", "--unixsocket", str(socket)]
     with (folder / "log").open("wb") as log:
         command = [server_binary(), config, *more, *places]
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -66,7 +68,8 @@ def value(name: str, key: str) -> str:
 @pytest.mark.parametrize("name", ["single.conf", "replicated.conf", "cluster.conf"])
 def test_it_keeps_what_it_is_told(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as client:
-        said = client.config_get("maxmemory-policy", "appendonly", "appendfsync")
+        names = ("maxmemory-policy", "appendonly", "appendfsync")
+        said = {name: client.config_get(name)[name] for name in names}  # 6.2 takes one at a time
     assert said == {
         "maxmemory-policy": "noeviction",
         "appendonly": "yes",

@@ -237,7 +237,7 @@ class Process:
         """Start it, and wait until it says where it listens."""
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "admission.cli.main", "serve", "service.toml"),
+                *(sys.executable, "-m", "admission", "serve", "service.toml"),
                 cwd=self.folder,
                 env=self._environ,
                 stdout=asyncio.subprocess.PIPE,

@@ -11,9 +11,8 @@ from aiohttp import ClientResponse, web
 from admission.errors import Unavailable
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role
-from admission.http.events import feed
+from admission.http.events import feed, handler
 from admission.http.events.feed import FEED, Feed, lasting
-from admission.http.events.handler import events
 from tests.http.house import NOW, FakeDecider, Server, problem, serving
 from tests.http.test_auth import bearer, token
 
@@ -230,7 +229,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_are_served(
         return {"now": NOW, "pools": [], "stats": {"n": readings}, "bulk": "x" * 500_000}
 
     monkeypatch.setattr(app[FEED], "_read", status)
-    monkeypatch.setattr(events, "SLOW_S", 2.0)
+    monkeypatch.setattr(handler, "SLOW_S", 2.0)
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
     writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
     async with server.http.get("/v1/events?zone=East", read_bufsize=2**21) as answer:
@@ -241,7 +240,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_are_served(
 
 
 async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(handler, "HEARTBEAT_S", 0.01)
     async with server.http.get("/v1/events?zone=East") as answer:
         found = [(await block(answer))[0] for _ in range(6)]
     assert found.count(": alive") >= 3
@@ -250,7 +249,7 @@ async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.M
 async def test_whose_token_is_taken_away_watches_no_longer(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(handler, "HEARTBEAT_S", 0.01)
     credentials = Credentials([token("v", Role.VIEWER), token("o", Role.OPERATOR)])
     async with (
         serving(create_app(decider, credentials=credentials)) as server,

@@ -7,7 +7,7 @@ import pytest
 
 from admission.domain.snapshots import IngestAnswer, Lease
 from admission.errors import AdmissionError, Conflict, Forbidden, Invalid, NotFound, Unavailable
-from admission.ledger import results
+from admission.ledger import results, script_errors
 from admission.ledger.policy_cache import PolicyLost
 from admission.ledger.results import PlainGrant
 
@@ -207,13 +207,13 @@ def test_an_entry_of_the_audit(did: str, on: str, shown: str | None) -> None:
     ],
 )
 def test_a_fault(fault: dict[str, Any], kind: type[AdmissionError], says: str) -> None:
-    found = results.exception("East", fault)
+    found = script_errors.exception("East", fault)
     assert type(found) is kind
     assert says in found.detail
 
 
 @pytest.mark.parametrize(("error", "says"), [("no_policy", "no policy yet"), ("x", "version of")])
 def test_a_call_that_did_nothing(error: str, says: str) -> None:
-    found = results.unusable("East", error)
+    found = script_errors.unusable("East", error)
     assert isinstance(found, Unavailable)
     assert says in found.detail

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from admission.errors import ConfigError
-from admission.ledger.scripts import folder
+from admission.ledger.store.embedded import data_dir
 from admission.ledger.store.embedded import server as embedded_server
 from admission.ledger.store.embedded.server import EmbeddedRedis
 
@@ -115,7 +115,7 @@ async def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: P
 async def test_a_server_that_does_not_start_shows_its_last_words(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "_quoted", lambda _: "a b c")
+    monkeypatch.setattr(data_dir, "_quoted", lambda _: "a b c")
     with pytest.raises(ConfigError, match=r"(?s)ended with 1.*unixsocket"):
         await EmbeddedRedis(data).start()
     monkeypatch.undo()
@@ -126,7 +126,7 @@ async def test_a_server_that_does_not_start_shows_its_last_words(
 async def test_a_long_log_is_set_aside_at_start(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "LOG_BYTES_MAX", 10)
+    monkeypatch.setattr(data_dir, "LOG_BYTES_MAX", 10)
     data.mkdir()
     (data / "redis.log").write_text("what was said before\n")
     async with running(data):
@@ -139,7 +139,7 @@ async def test_a_long_log_is_set_aside_at_start(
 
 SERVICE = """
 import asyncio, sys
-from admission.ledger.embedded import EmbeddedRedis
+from admission.ledger.store.embedded.server import EmbeddedRedis
 
 async def main():
     server = EmbeddedRedis(sys.argv[1], "always")
