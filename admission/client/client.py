@@ -13,8 +13,8 @@ from admission.client import answers
 from admission.client.answers import Denied, Listed
 from admission.client.errors import NotAdmitted
 from admission.client.grant import Grant, Granted
-from admission.client.grant_registry import GrantDesk
-from admission.client.transport import Call, Reply, Wire
+from admission.client.grant_registry import GrantRegistry
+from admission.client.transport import Call, Reply, Transport
 from admission.client.zone_clock import Stopwatch
 from admission.domain.outcomes import Outcome
 from admission.domain.types import WAIT_MS_MAX
@@ -78,8 +78,8 @@ class AdmissionClient:
         tls: ssl.SSLContext | None = None,
         stopwatch: Stopwatch = time.monotonic,
     ) -> None:
-        def wire(connections_max: int) -> Wire:
-            return Wire(
+        def transport(connections_max: int) -> Transport:
+            return Transport(
                 url, token=token, tls=tls, stopwatch=stopwatch, connections_max=connections_max
             )
 
@@ -89,15 +89,15 @@ class AdmissionClient:
         self._close_s = close_s
         self._stopwatch = stopwatch
         # Connections of their own: asks that wait for room must not hold up a report.
-        self._asks, self._reports = wire(ASKS_AT_ONCE_MAX), wire(REPORTS_AT_ONCE_MAX)
-        self._desk = GrantDesk(self._reports, stopwatch)
+        self._asks, self._reports = transport(ASKS_AT_ONCE_MAX), transport(REPORTS_AT_ONCE_MAX)
+        self._registry = GrantRegistry(self._reports, stopwatch)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._asks)
         await self._stack.enter_async_context(self._reports)
-        self._desk.open()
-        self._stack.push_async_callback(self._desk.close, self._close_s)
+        self._registry.open()
+        self._stack.push_async_callback(self._registry.close, self._close_s)
         return self
 
     async def __aexit__(
@@ -146,7 +146,7 @@ class AdmissionClient:
             patience_s=self._patience_s,
             body=body | ({"pools": pools} if pools else {}),
         )
-        return self._desk.decision(await self._asks.call(call), pools)
+        return self._registry.decision(await self._asks.call(call), pools)
 
     async def reservations(
         self, zone: str, *, campaign: str = "", owner: str = "", state: str = "live"
@@ -174,7 +174,7 @@ class AdmissionClient:
 
     def take_up(self, listed: Listed) -> Grant:
         """Hold a reservation that an earlier process was granted; too late to launch it."""
-        return self._desk.take_up(listed)
+        return self._registry.take_up(listed)
 
     async def limit(self, zone: str, pool: str, limit: int, *, ttl_ms: int) -> int:
         """Limit a campaign for a while, never above its policy: pacing by free agents.

@@ -16,7 +16,7 @@ from admission.domain.outcomes import Outcome
 SETTLE_S: Final = 2.0
 
 
-class Desk(Protocol):
+class Registry(Protocol):
     """What a grant needs of its client."""
 
     def zone_now(self, zone: str) -> int | None:
@@ -70,14 +70,14 @@ class Grant:
         answered: what the service said to the last report; None: nothing yet.
     """
 
-    def __init__(self, reservation: Reservation, terms: Terms, desk: Desk) -> None:
+    def __init__(self, reservation: Reservation, terms: Terms, registry: Registry) -> None:
         self.reservation = reservation
         self.terms = terms
         self.mpp = reservation.mpp
         self.port_taken = False
         self.session_id: str | None = None
         self.answered: Reported | None = None
-        self._desk = desk
+        self._registry = registry
         self._over = False
         self._unsure = False
 
@@ -111,7 +111,7 @@ class Grant:
 
     def launch_within_s(self) -> float:
         """Seconds in which it may be launched still; 0 or less: it must not be launched."""
-        return self.terms.launch_by - self._desk.stopwatch()
+        return self.terms.launch_by - self._registry.stopwatch()
 
     @property
     def late(self) -> bool:
@@ -120,7 +120,7 @@ class Grant:
 
     def zone_now(self) -> int | None:
         """The zone's time in ms is at least this: noted when a call ends, it can be said later."""
-        return self._desk.zone_now(self.zone)
+        return self._registry.zone_now(self.zone)
 
     def launched(
         self, *, port_taken: bool = False, session_id: str | None = None, mpp: str | None = None
@@ -136,11 +136,11 @@ class Grant:
             return
         if self._unsure:
             self._unsure = False
-            self._desk.keep(self)
+            self._registry.keep(self)
         self.port_taken = self.port_taken or port_taken
         self.session_id = session_id or self.session_id
         self.mpp = mpp or self.mpp
-        self._desk.report(self, "launched", self.restated_report())
+        self._registry.report(self, "launched", self.restated_report())
 
     def ended(
         self,
@@ -170,13 +170,13 @@ class Grant:
             body["platform_code"] = platform_code
         self._unsure = said is Outcome.UNKNOWN
         self._over = not self._unsure
-        self._desk.forget(self)
-        self._desk.report(self, "end", body)
+        self._registry.forget(self)
+        self._registry.report(self, "end", body)
 
     def handed_over(self) -> None:
         """From now on somebody else reports: the application's page, through `report_url`."""
         self._over = True
-        self._desk.forget(self)
+        self._registry.forget(self)
 
     async def settled(self, timeout_s: float | None = None) -> Reported | None:
         """Wait until all reports so far are answered.
@@ -186,7 +186,7 @@ class Grant:
 
         Returns: what the service said to the last one; None: nothing yet.
         """
-        await self._desk.settled(self, timeout_s)
+        await self._registry.settled(self, timeout_s)
         return self.answered
 
     def restated(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Where a dialer's grants are kept: what was heard of the zones, what is to be reported, renewed.
+"""The registry of a dialer's grants: zone clocks, reports on their way, renewals.
 
-Every answer passes here once: its `now` goes to the clock, its grants to the keeper, and a word of
-lost state to all calls of that zone.
+Every answer of the service passes through the registry once: `now` updates the zone clock, grants
+are handed to the renewals, and a sign of lost state restates all calls of that zone.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from admission.client import answers
 from admission.client.answers import Denied, Listed, Reported, Reservation
 from admission.client.grant import Grant, Granted, Terms
 from admission.client.outbox import Outbox
-from admission.client.renewals import Keeper
-from admission.client.transport import Reply, Wire
+from admission.client.renewals import Renewals
+from admission.client.transport import Reply, Transport
 from admission.client.zone_clock import Stopwatch, ZoneClock
 from admission.domain.outcomes import Reason
 from admission.domain.types import BUILT_IN_POOLS
@@ -24,33 +24,33 @@ from admission.errors import Unavailable
 log = logging.getLogger(__name__)
 
 
-class GrantDesk:
-    """Keeps the grants of one client (`admission.client.grant.Desk`).
+class GrantRegistry:
+    """Keeps the grants of one client (`admission.client.grant.Registry`).
 
     Args:
-        wire: for reports and renewals.
+        transport: for reports and renewals.
         stopwatch: monotonic seconds.
     """
 
-    def __init__(self, wire: Wire, stopwatch: Stopwatch) -> None:
+    def __init__(self, transport: Transport, stopwatch: Stopwatch) -> None:
         self._clock = ZoneClock(stopwatch)
-        self._outbox = Outbox(wire, stopwatch, self._heard_of)
-        self._keeper = Keeper(wire, stopwatch, self._heard_of)
+        self._outbox = Outbox(transport, stopwatch, self._heard_of)
+        self._renewals = Renewals(transport, stopwatch, self._heard_of)
         self._recovering: set[str] = set()
-        self._renewals: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Begin to renew. Call it inside the event loop."""
-        self._renewals = asyncio.create_task(self._keeper.run(), name="renewals")
+        self._renewing = asyncio.create_task(self._renewals.run(), name="renewals")
 
     async def close(self, timeout_s: float) -> None:
         """Renew no longer, and wait so long for the reports that are on their way."""
-        if self._keeper.kept:
-            log.warning("%d calls are left to themselves: the client closes", self._keeper.kept)
-        if self._renewals is not None:
-            self._renewals.cancel()
+        if self._renewals.kept:
+            log.warning("%d calls are left to themselves: the client closes", self._renewals.kept)
+        if self._renewing is not None:
+            self._renewing.cancel()
             with suppress(asyncio.CancelledError):
-                await self._renewals
+                await self._renewing
         await self._outbox.close(timeout_s)
 
     def decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
@@ -81,7 +81,7 @@ class GrantDesk:
         )
         grant = Grant(reservation, terms, self)
         grant.port_taken, grant.session_id = listed.taken, listed.session
-        self._keeper.keep(grant)
+        self._renewals.keep(grant)
         return grant
 
     def zone_now(self, zone: str) -> int | None:
@@ -99,16 +99,16 @@ class GrantDesk:
             grant.answered = answer
 
         # Whoever is renewed is up: a renewal that comes after an `unknown` would undo it.
-        after = self._keeper.under_way(grant.id) if verb == "end" else None
+        after = self._renewals.under_way(grant.id) if verb == "end" else None
         self._outbox.put(grant.id, verb, body, told, after)
 
     def keep(self, grant: Grant) -> None:
         """Renew it from now on."""
-        self._keeper.keep(grant)
+        self._renewals.keep(grant)
 
     def forget(self, grant: Grant) -> None:
         """Renew it no longer."""
-        self._keeper.forget(grant)
+        self._renewals.forget(grant)
 
     async def settled(self, grant: Grant, timeout_s: float | None) -> bool:
         """Wait until its reports are answered. False: the time was up first."""
@@ -131,7 +131,7 @@ class GrantDesk:
         )
         grants = [Grant(one, terms, self) for one in answers.reservations_of(body)]
         for one in grants:
-            self._keeper.keep(one)
+            self._renewals.keep(one)
         return Granted(
             **answers.common_of(body),
             granted=int(body["granted"]),
@@ -147,7 +147,7 @@ class GrantDesk:
             self._recovering.discard(denied.zone)
         elif denied.zone not in self._recovering:
             self._recovering.add(denied.zone)
-            self._keeper.restate(denied.zone)
+            self._renewals.restate(denied.zone)
 
     def _heard_of(self, reservation_id: str, reply: Reply) -> None:
         """An answer to a report: ids carry their zone."""

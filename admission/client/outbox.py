@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from admission.client.answers import Reported, reported_of
-from admission.client.transport import Call, Reply, Wire
+from admission.client.transport import Call, Reply, Transport
 from admission.client.zone_clock import Stopwatch
 from admission.errors import AdmissionError, NotFound
 
@@ -48,15 +48,15 @@ class Outbox:
     """Sends reports in the background.
 
     Args:
-        wire: to the service.
+        transport: to the service.
         stopwatch: monotonic seconds.
         on_reply: told every answer, and of which reservation it is.
     """
 
     def __init__(
-        self, wire: Wire, stopwatch: Stopwatch, on_reply: Callable[[str, Reply], None]
+        self, transport: Transport, stopwatch: Stopwatch, on_reply: Callable[[str, Reply], None]
     ) -> None:
-        self._wire = wire
+        self._transport = transport
         self._stopwatch = stopwatch
         self._on_reply = on_reply
         self._lanes: dict[str, deque[Report]] = {}
@@ -121,7 +121,7 @@ class Outbox:
             body=report.body,
         )
         try:
-            reply = await self._wire.call(call)
+            reply = await self._transport.call(call)
             answer = reported_of(reply.body)
         except NotFound:
             # For an end that means: done, forget it. For a launched: it was never of that service.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from admission.client.answers import Reported, reported_of
 from admission.client.grant import Grant
-from admission.client.transport import Call, Reply, Wire
+from admission.client.transport import Call, Reply, Transport
 from admission.client.zone_clock import Stopwatch
 from admission.domain.types import BATCH_MAX
 from admission.errors import AdmissionError, Unavailable
@@ -29,19 +29,19 @@ TIMEOUT_S: Final = 10.0
 _FAILED: Final = 500
 
 
-class Keeper:
+class Renewals:
     """Keeps grants alive, many with one request.
 
     Args:
-        wire: to the service.
+        transport: to the service.
         stopwatch: monotonic seconds.
         on_reply: told every answer, and of which grant it is.
     """
 
     def __init__(
-        self, wire: Wire, stopwatch: Stopwatch, on_reply: Callable[[str, Reply], None]
+        self, transport: Transport, stopwatch: Stopwatch, on_reply: Callable[[str, Reply], None]
     ) -> None:
-        self._wire = wire
+        self._transport = transport
         self._stopwatch = stopwatch
         self._on_reply = on_reply
         self._kept: dict[str, Grant] = {}
@@ -118,7 +118,7 @@ class Keeper:
             body={"reports": [self._report(one) for one in grants]},
         )
         try:
-            reply = await self._wire.call(call)
+            reply = await self._transport.call(call)
             results = _results(reply, len(grants))
         except AdmissionError as fault:
             log.warning("%d calls are not renewed yet: %s", len(grants), fault)

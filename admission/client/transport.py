@@ -53,7 +53,7 @@ class Call:
     params: Mapping[str, str] | None = None
 
 
-class Wire:
+class Transport:
     """The connections to one service.
 
     Args:

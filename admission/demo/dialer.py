@@ -3,7 +3,7 @@
     ask -> refused: wait as told, ask again
         -> permitted: launch in time, follow the call, report; meanwhile ask for the next one
 
-The same dialer runs with and without a controller; it only knows its gate.
+The same dialer runs with and without a controller; it only knows its launch_policy.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from admission.demo.calls import CallFeed, CallNews, Launcher, LaunchFailed
-from admission.demo.gates import Gate, Permit, Refusal
+from admission.demo.launch_policies import Denial, LaunchPolicy, Permit
 from admission.domain.outcomes import Outcome
 from admission.sim.values import Progress
 
@@ -29,7 +29,7 @@ DOWN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class DialerProfile:
     """What is wrong with a dialer.
 
     Args:
@@ -42,14 +42,14 @@ class Habits:
     life_s: tuple[float, float] | None = None
 
 
-SOUND: Final = Habits()
+FLAWLESS: Final = DialerProfile()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phone:
+class DialerContext:
     """What every dialer of a demo shares: the way to the platform and back, and the stopwatch."""
 
-    gate: Gate
+    launch_policy: LaunchPolicy
     launcher: Launcher
     feed: CallFeed
     stopwatch: Callable[[], float]
@@ -61,26 +61,33 @@ class Dialer:
     Args:
         name: its own.
         zone, campaign: whom it dials for, and where.
-        phone: what it dials with.
-        habits: what is wrong with it.
+        context: what it dials with.
+        profile: what is wrong with it.
         seed: of its draws.
     """
 
     def __init__(
-        self, name: str, *, zone: str, campaign: str, phone: Phone, habits: Habits, seed: int
+        self,
+        name: str,
+        *,
+        zone: str,
+        campaign: str,
+        context: DialerContext,
+        profile: DialerProfile,
+        seed: int,
     ) -> None:
         self.name = name
         self.zone = zone
         self.campaign = campaign
-        self._gate = phone.gate
-        self._launcher = phone.launcher
-        self._feed = phone.feed
-        self._stopwatch = phone.stopwatch
-        self._habits = habits
+        self._launch_policy = context.launch_policy
+        self._launcher = context.launcher
+        self._feed = context.feed
+        self._stopwatch = context.stopwatch
+        self._profile = profile
         self._random = Random(f"{seed} {name}")
 
     async def run(self) -> None:
-        """Dial until cancelled; crash and come back as the habits say."""
+        """Dial until cancelled; crash and come back as the profile say."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._life_s()):
@@ -88,7 +95,7 @@ class Dialer:
             await asyncio.sleep(DOWN_S)
 
     def _life_s(self) -> float | None:
-        return self._random.uniform(*self._habits.life_s) if self._habits.life_s else None
+        return self._random.uniform(*self._profile.life_s) if self._profile.life_s else None
 
     async def _live(self) -> None:
         """Ask for call after call. A crash ends this, and with it all memory of the calls."""
@@ -96,7 +103,7 @@ class Dialer:
         async with asyncio.TaskGroup() as calls:
             while True:
                 await lines.acquire()
-                told = await self._gate.ask(self.zone, self.campaign, self.name)
+                told = await self._launch_policy.ask(self.zone, self.campaign, self.name)
                 if isinstance(told, Permit):
                     call = calls.create_task(self._call(told))
                     call.add_done_callback(lambda _: lines.release())
@@ -107,7 +114,7 @@ class Dialer:
 
     async def _call(self, permit: Permit) -> None:
         if self._late(permit):
-            await self._gate.end(permit, Outcome.NOT_LAUNCHED)
+            await self._launch_policy.end(permit, Outcome.NOT_LAUNCHED)
             return
         try:
             session = await self._launch(permit)
@@ -137,9 +144,9 @@ class Dialer:
         while True:
             told = await self._next(permit, news)
             if told is None:
-                await self._gate.renew(permit)
+                await self._launch_policy.renew(permit)
             elif told.step is Progress.PORT_TAKEN:
-                await self._gate.launched(permit, session, told.mpp)
+                await self._launch_policy.launched(permit, session, told.mpp)
             elif told.step is Progress.ENDED:
                 await self._end(permit, told.outcome or Outcome.UNKNOWN)
                 return
@@ -153,9 +160,9 @@ class Dialer:
         return None
 
     async def _end(self, permit: Permit, outcome: Outcome) -> None:
-        if self._random.random() >= self._habits.ends_lost:
-            await self._gate.end(permit, outcome)
+        if self._random.random() >= self._profile.ends_lost:
+            await self._launch_policy.end(permit, outcome)
 
 
-def _wait_s(told: Refusal) -> float:
+def _wait_s(told: Denial) -> float:
     return min(max(told.retry_after_ms, WAIT_MS_MIN), WAIT_MS_MAX) / 1000

@@ -22,7 +22,13 @@ from admission.config.load import demo_settings, with_platform_url
 from admission.config.settings import Settings
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.demo.calls import Launcher
-from admission.demo.gates import ControllerGate, Gate, LookingGate, Stopwatch, Tally
+from admission.demo.launch_policies import (
+    ControllerLaunchPolicy,
+    DecisionCounts,
+    LaunchPolicy,
+    PollingLaunchPolicy,
+    Stopwatch,
+)
 from admission.domain.policy.document import parse_policy, policy_json
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import ConfigError
@@ -68,7 +74,7 @@ TUNING: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class DemoEnvironment:
     """Everything that is open while the demo runs.
 
     Args:
@@ -77,9 +83,9 @@ class House:
         service_url: of the controller; empty: there is none.
         http: for whoever wants to speak to either.
         launcher: to the platform.
-        gate: whom the dialers ask.
-        looks: the gate, where the dialers look for themselves.
-        tally: what the gate told them.
+        launch_policy: whom the dialers ask.
+        looks: the launch_policy, where the dialers look for themselves.
+        decisions: what the launch_policy told them.
         stopwatch: monotonic seconds.
     """
 
@@ -88,9 +94,9 @@ class House:
     service_url: str
     http: aiohttp.ClientSession
     launcher: Launcher
-    gate: Gate
-    looks: LookingGate | None
-    tally: Tally
+    launch_policy: LaunchPolicy
+    looks: PollingLaunchPolicy | None
+    decisions: DecisionCounts
     stopwatch: Stopwatch = time.monotonic
 
 
@@ -121,9 +127,9 @@ def tuned_platform(settings: Settings) -> PortalSettings:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_environment(
     settings: Settings, *, unguarded: bool, calls_max: int
-) -> AsyncIterator[House]:
+) -> AsyncIterator[DemoEnvironment]:
     """Start platform and service, and close them in the reverse order.
 
     Args:
@@ -141,21 +147,25 @@ async def open_house(
         service_url = "" if unguarded else await stack.enter_async_context(_serving(there))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         launches = await _soap(stack, platform_url, calls_max)
-        tally = Tally()
+        decisions = DecisionCounts()
         looks = None
-        gate: Gate = ControllerGate(http, service_url, tally, time.monotonic)
+        launch_policy: LaunchPolicy = ControllerLaunchPolicy(
+            http, service_url, decisions, time.monotonic
+        )
         if unguarded:
             soap = await _soap(stack, platform_url, LOOKS_AT_ONCE_MAX)
-            gate = looks = LookingGate(soap, TUNING["launch_within_ms"], tally, time.monotonic)
-        yield House(
+            launch_policy = looks = PollingLaunchPolicy(
+                soap, TUNING["launch_within_ms"], decisions, time.monotonic
+            )
+        yield DemoEnvironment(
             settings=settings,
             platform_url=platform_url,
             service_url=service_url,
             http=http,
             launcher=Launcher(launches, platform.codes),
-            gate=gate,
+            launch_policy=launch_policy,
             looks=looks,
-            tally=tally,
+            decisions=decisions,
         )
 
 

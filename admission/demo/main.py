@@ -1,7 +1,7 @@
 """`admission demo`: five campaigns of greedy dialers against a simulated platform, as a live table.
 
-What runs is in `demo_house`, what a dialer does in `dialer`, what is seen in `demo_table`. With
-`--unguarded` the same dialers, with the same seeds, on the same platform, look at QueryResources
+`environment` starts the servers, `dialer` has the dialers' behaviour, `table` the text. With
+`--unguarded` the same dialers, with the same seeds, on the same platform, poll QueryResources
 themselves instead of asking a controller.
 """
 
@@ -20,10 +20,10 @@ from typing import Final
 
 from admission.config.settings import Settings
 from admission.demo.calls import CallFeed
-from admission.demo.dialer import CALLS_MAX, SOUND, Dialer, Habits, Phone
-from admission.demo.environment import SEED, House, open_house, tuned
-from admission.demo.meter import LastWarning, Meter
+from admission.demo.dialer import CALLS_MAX, FLAWLESS, Dialer, DialerContext, DialerProfile
+from admission.demo.environment import SEED, DemoEnvironment, open_environment, tuned
 from admission.demo.screen import Screen, screen
+from admission.demo.stats import LastWarning, StatsCollector
 from admission.demo.table import summary
 from admission.domain.policy.parts import ANY_CAMPAIGN
 from admission.runtime.serve import stopped_by_signals
@@ -35,9 +35,9 @@ SECONDS_MAX: Final = 7 * 24 * 3600.0
 FOLDER_PREFIX: Final = "admission-demo-"
 
 # What is wrong with some campaigns, and how the table says it.
-HABITS: Final[dict[str, tuple[Habits, str]]] = {
-    "reminders": (Habits(ends_lost=0.15), "loses ends"),
-    "winback": (Habits(life_s=(8.0, 16.0)), "crashes"),
+PROFILES: Final[dict[str, tuple[DialerProfile, str]]] = {
+    "reminders": (DialerProfile(ends_lost=0.15), "loses ends"),
+    "winback": (DialerProfile(life_s=(8.0, 16.0)), "crashes"),
 }
 
 
@@ -61,18 +61,18 @@ async def demo(
         settings = tuned(environ, folder)
         calls_max = len(settings.zones) * len(campaigns_of(settings)) * DIALERS_PER_ZONE * CALLS_MAX
         with screen(silent=as_json) as shown:
-            async with open_house(settings, unguarded=unguarded, calls_max=calls_max) as house:
-                feed = CallFeed(house.http, house.platform_url)
-                meter = _meter(house, warnings)
-                await _run(_dialers(house, feed), feed, meter, shown, stop, seconds)
-                last = await meter.read()
+            async with open_environment(settings, unguarded=unguarded, calls_max=calls_max) as env:
+                feed = CallFeed(env.http, env.platform_url)
+                stats = _collector(env, warnings)
+                await _run(_dialers(env, feed), feed, stats, shown, stop, seconds)
+                last = await stats.read()
     _say([json.dumps(asdict(last), indent=2)] if as_json else summary(last))
 
 
 async def _run(
     dialers: list[Dialer],
     feed: CallFeed,
-    meter: Meter,
+    stats: StatsCollector,
     shown: Screen,
     stop: asyncio.Event,
     seconds: float | None,
@@ -81,16 +81,16 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one.run(), name=one.name) for one in dialers]
         tasks.append(group.create_task(feed.read(), name="feed"))
-        tasks.append(group.create_task(_show(meter, shown, stop), name="screen"))
+        tasks.append(group.create_task(_show(stats, shown, stop), name="screen"))
         with suppress(TimeoutError):
             async with asyncio.timeout(_limit_s(seconds)):
                 await stop.wait()
         await end_all(*tasks)
 
 
-async def _show(meter: Meter, shown: Screen, stop: asyncio.Event) -> None:
+async def _show(stats: StatsCollector, shown: Screen, stop: asyncio.Event) -> None:
     while True:
-        numbers = await meter.read()
+        numbers = await stats.read()
         try:
             shown.show(numbers)
         except OSError:  # whoever watched is gone
@@ -99,27 +99,32 @@ async def _show(meter: Meter, shown: Screen, stop: asyncio.Event) -> None:
         await asyncio.sleep(shown.every_s)
 
 
-def _dialers(house: House, feed: CallFeed) -> list[Dialer]:
+def _dialers(env: DemoEnvironment, feed: CallFeed) -> list[Dialer]:
     """All of them; in each zone only the first of a crashing campaign's dialers crashes."""
-    phone = Phone(gate=house.gate, launcher=house.launcher, feed=feed, stopwatch=house.stopwatch)
+    context = DialerContext(
+        launch_policy=env.launch_policy,
+        launcher=env.launcher,
+        feed=feed,
+        stopwatch=env.stopwatch,
+    )
     return [
         Dialer(
             f"{campaign}-{zone}-{n}",
             zone=zone,
             campaign=campaign,
-            phone=phone,
-            habits=_habits(campaign, n),
+            context=context,
+            profile=_profile(campaign, n),
             seed=SEED,
         )
         for n in range(1, DIALERS_PER_ZONE + 1)
-        for zone in house.settings.zones
-        for campaign in campaigns_of(house.settings)
+        for zone in env.settings.zones
+        for campaign in campaigns_of(env.settings)
     ]
 
 
-def _habits(campaign: str, n: int) -> Habits:
-    habits = HABITS.get(campaign, (SOUND, ""))[0]
-    return SOUND if habits.life_s and n > 1 else habits
+def _profile(campaign: str, n: int) -> DialerProfile:
+    profile = PROFILES.get(campaign, (FLAWLESS, ""))[0]
+    return FLAWLESS if profile.life_s and n > 1 else profile
 
 
 def campaigns_of(settings: Settings) -> list[str]:
@@ -128,16 +133,18 @@ def campaigns_of(settings: Settings) -> list[str]:
     return [name for name in dict.fromkeys(named) if name != ANY_CAMPAIGN]
 
 
-def _meter(house: House, warnings: LastWarning) -> Meter:
-    return Meter(
-        house.http,
-        platform_url=house.platform_url,
-        service_url=house.service_url,
-        zones=tuple(house.settings.zones),
-        campaigns={name: HABITS.get(name, (SOUND, ""))[1] for name in campaigns_of(house.settings)},
-        tally=house.tally,
-        looks=house.looks,
-        stopwatch=house.stopwatch,
+def _collector(env: DemoEnvironment, warnings: LastWarning) -> StatsCollector:
+    return StatsCollector(
+        env.http,
+        platform_url=env.platform_url,
+        service_url=env.service_url,
+        zones=tuple(env.settings.zones),
+        campaigns={
+            name: PROFILES.get(name, (FLAWLESS, ""))[1] for name in campaigns_of(env.settings)
+        },
+        decisions=env.decisions,
+        looks=env.looks,
+        stopwatch=env.stopwatch,
         warnings=warnings,
     )
 

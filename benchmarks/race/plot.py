@@ -4,18 +4,14 @@ Every world is a dot. Drawn as SVG by hand: no library is worth two axes. Its co
 light and on dark pages.
 """
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
 from benchmarks.race.ours import OURS
 from benchmarks.race.scenarios import Scenario
-
-if TYPE_CHECKING:
-    from benchmarks.race.report import Lines
 
 ROW: Final = 30
 TOP: Final = 74
@@ -37,6 +33,24 @@ STYLE: Final = """
     .band { fill: #2dd4bf; fill-opacity: .1 }
   }
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One contestant in one world, in percent.
+
+    Args:
+        utilisation: of the ports, relative to the oracle's.
+        over: launches that found no port; `beyond`: the oracle's own subtracted.
+    """
+
+    launches: int
+    utilisation: float
+    over: float
+    beyond: float
+
+
+Lines = dict[tuple[str, str], Line]
 
 
 def _over_x(percent: float) -> float:

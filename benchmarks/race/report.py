@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
 from benchmarks.race.ours import ADAPTIVE, DEDICATED, MEASURED, OURS, SHARED
-from benchmarks.race.plot import plot
+from benchmarks.race.plot import Line, Lines, plot
 from benchmarks.race.runner import SEEDS, Scores
 from benchmarks.race.scenarios import Scenario
 from benchmarks.report import Report, machine, machine_line, table
@@ -15,24 +15,6 @@ from benchmarks.report import Report, machine, machine_line, table
 OVER_PERCENT: Final = 0.1  # over-launches beyond the oracle's own, that a target allows
 LEVEL_PERCENT: Final = 0.5  # of utilisation: as good as
 OTHERS: Final = tuple(name for name in ALTERNATIVES if name != ORACLE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One contestant in one world, in percent.
-
-    Args:
-        utilisation: of the ports, relative to the oracle's.
-        over: launches that found no port; `beyond`: the oracle's own subtracted.
-    """
-
-    launches: int
-    utilisation: float
-    over: float
-    beyond: float
-
-
-Lines = dict[tuple[str, str], Line]
 
 
 def lines_of(scores: Scores) -> Lines:

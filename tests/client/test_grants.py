@@ -210,19 +210,19 @@ async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(ho
 
 
 async def test_a_lost_answer_is_asked_for_again_and_granted_once(house: House):
-    async with losing(house.url) as wire, AdmissionClient(wire.url) as client:
-        wire.answers_to_lose = 2
+    async with losing(house.url) as transport, AdmissionClient(transport.url) as client:
+        transport.answers_to_lose = 2
         async with client.admission("collections", channel="sip") as grant:
-            assert wire.lost == 2
+            assert transport.lost == 2
             assert await in_use(house) == 1
-            wire.answers_to_lose = 1
+            transport.answers_to_lose = 1
             grant.launched(session_id="s-9")
             await grant.settled()
             assert (await found(house, grant.id))["session"] == "s-9"
-            wire.answers_to_lose = 1
+            transport.answers_to_lose = 1
     await until_is(house, grant.id, state="ended")
     assert await in_use(house) == 0
-    assert wire.lost == 4
+    assert transport.lost == 4
 
 
 async def test_an_outage_is_never_a_denial_and_never_a_grant():
@@ -233,10 +233,10 @@ async def test_an_outage_is_never_a_denial_and_never_a_grant():
 
 async def test_leaving_does_not_wait_for_a_service_that_is_gone(house: House):
     """The report stays behind in the background, so the call's own task goes on."""
-    async with losing(house.url) as wire, AdmissionClient(wire.url, close_s=0) as client:
+    async with losing(house.url) as transport, AdmissionClient(transport.url, close_s=0) as client:
         answer = await client.ask("collections")
         [grant] = answer.grants
-        wire.answers_to_lose = 10_000
+        transport.answers_to_lose = 10_000
         grant.ended()
         assert await grant.settled(0.01) is None
 

@@ -10,13 +10,13 @@ import pytest
 import redis.asyncio
 
 from admission.client import AdmissionClient, Grant, Reason, Reservation
-from admission.client.grant import Desk, Terms
-from admission.client.grant_registry import GrantDesk
-from admission.client.renewals import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Keeper
-from admission.client.transport import Call, Reply, Wire
+from admission.client.grant import Registry, Terms
+from admission.client.grant_registry import GrantRegistry
+from admission.client.renewals import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Renewals
+from admission.client.transport import Call, Reply, Transport
 from admission.errors import AdmissionError, Unavailable
 from tests.client.house import found, in_use, take_your_time, until, until_is
-from tests.client.test_wire import wired
+from tests.client.test_wire import connected
 from tests.service.house import House
 
 ANSWER_WITHIN_MS = 1_000
@@ -126,22 +126,22 @@ def grants(count: int, renew_within_ms: int | None = 0) -> list[Grant]:
             campaign="c",
             renew_within_ms=renew_within_ms,
         )
-        made.append(Grant(one, Terms(request_id="r", launch_by=0.0), cast(Desk, None)))
+        made.append(Grant(one, Terms(request_id="r", launch_by=0.0), cast(Registry, None)))
     return made
 
 
 @asynccontextmanager
 async def kept(
     calls: Sequence[Grant], *answers: Sequence[dict[str, Any]]
-) -> AsyncIterator[tuple[Keeper, list[str]]]:
-    """A keeper of these calls, whose service gives these answers; and which of them it was told."""
+) -> AsyncIterator[tuple[Renewals, list[str]]]:
+    """The renewals of these calls on a service with these answers, and the ids of each answer."""
     told: list[str] = []
     replies = [(200, json.dumps({"results": answer}), {}) for answer in answers]
-    async with wired(replies) as (wire, _):
-        keeper = Keeper(wire, lambda: NOW_S, lambda id, _reply: told.append(id))
+    async with connected(replies) as (transport, _):
+        renewals = Renewals(transport, lambda: NOW_S, lambda id, _reply: told.append(id))
         for one in calls:
-            keeper.keep(one)
-        yield keeper, told
+            renewals.keep(one)
+        yield renewals, told
 
 
 @pytest.mark.parametrize(
@@ -159,30 +159,30 @@ async def test_what_is_not_renewed_is_tried_again_the_later_the_less_it_helps(
     status: int | None, again_s: tuple[float, float]
 ):
     calls = grants(1)
-    async with kept(calls, [{"status": status}]) as (keeper, told):
-        await keeper._renew(calls)
+    async with kept(calls, [{"status": status}]) as (renewals, told):
+        await renewals._renew(calls)
     low, high = again_s
-    assert low <= keeper._due["East~0"] - NOW_S <= high
-    assert (keeper.kept, told, calls[0].answered) == (1, [], None)
+    assert low <= renewals._due["East~0"] - NOW_S <= high
+    assert (renewals.kept, told, calls[0].answered) == (1, [], None)
 
 
 @pytest.mark.parametrize("results", [[LIVE], [{"status": 200}] * 2, ["live", "live"], {}])
 async def test_an_answer_that_cannot_be_read_is_a_failure_for_all(results: Any):
     calls = grants(2)
-    async with kept(calls, results) as (keeper, _):
-        await keeper._renew(calls)
-    assert keeper.kept == 2
-    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in keeper._due.values())
+    async with kept(calls, results) as (renewals, _):
+        await renewals._renew(calls)
+    assert renewals.kept == 2
+    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in renewals._due.values())
 
 
 async def test_a_call_that_the_service_does_not_know_is_let_go():
     calls = grants(1)
-    async with kept(calls, [{"status": 404}]) as (keeper, _):
-        keeper.restate("East")
-        await keeper._renew(calls)
+    async with kept(calls, [{"status": 404}]) as (renewals, _):
+        renewals.restate("East")
+        await renewals._renew(calls)
     assert calls[0].answered is not None
     assert (calls[0].answered.id, calls[0].answered.state) == ("East~0", None)
-    assert (keeper.kept, keeper._due, keeper._lost) == (0, {}, set())
+    assert (renewals.kept, renewals._due, renewals._lost) == (0, {}, set())
 
 
 @pytest.mark.parametrize(
@@ -192,29 +192,29 @@ async def test_a_call_that_the_service_does_not_know_is_let_go():
 async def test_it_is_renewed_at_half_its_time_and_at_least_every_minute(
     renew_within_ms: int | None, in_s: float
 ):
-    async with kept(grants(1, renew_within_ms), []) as (keeper, _):
-        assert keeper._due == {"East~0": NOW_S + in_s}
+    async with kept(grants(1, renew_within_ms), []) as (renewals, _):
+        assert renewals._due == {"East~0": NOW_S + in_s}
 
 
 async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_once():
     calls = grants(2)
     adopted = LIVE | {"adopted": True}
-    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (keeper, told):
-        await keeper._renew(calls)
-        assert keeper._lost == {"East~0", "East~1"}
-        assert set(keeper._due.values()) == {NOW_S}
-        await keeper._renew(calls)
-    assert keeper._lost == set()
-    assert set(keeper._due.values()) == {NOW_S + 30}
+    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, told):
+        await renewals._renew(calls)
+        assert renewals._lost == {"East~0", "East~1"}
+        assert set(renewals._due.values()) == {NOW_S}
+        await renewals._renew(calls)
+    assert renewals._lost == set()
+    assert set(renewals._due.values()) == {NOW_S + 30}
     assert told == ["East~0"]  # only what carries its zone's time is told
 
 
 async def test_what_is_due_is_renewed_without_being_asked_for():
     calls = grants(1)
-    async with kept(calls, [{"status": 404}]) as (keeper, _):
-        running = asyncio.create_task(keeper.run())
+    async with kept(calls, [{"status": 404}]) as (renewals, _):
+        running = asyncio.create_task(renewals.run())
         async with asyncio.timeout(60):
-            while keeper.kept:  # noqa: ASYNC110  it tells nobody
+            while renewals.kept:  # noqa: ASYNC110  it tells nobody
                 await asyncio.sleep(0.001)
         running.cancel()
 
@@ -242,17 +242,17 @@ class SlowWire:
 
 @pytest.mark.parametrize("fault", [None, Unavailable("the store")])
 async def test_no_renewal_comes_after_an_end(fault: AdmissionError | None):
-    wire = SlowWire(fault)
-    desk = GrantDesk(cast(Wire, wire), lambda: NOW_S)
-    desk.open()
+    transport = SlowWire(fault)
+    registry = GrantRegistry(cast(Transport, transport), lambda: NOW_S)
+    registry.open()
     due = Reservation(id="East~0", zone="East", channel="sip", campaign="c", renew_within_ms=0)
-    grant = Grant(due, Terms(request_id="r", launch_by=0.0), desk)
-    desk.keep(grant)
-    await wire.renewing.wait()
+    grant = Grant(due, Terms(request_id="r", launch_by=0.0), registry)
+    registry.keep(grant)
+    await transport.renewing.wait()
     grant.ended("unknown")
     for _ in range(10):  # whoever does not wait for the renewal sends it now
         await asyncio.sleep(0)
-    wire.may_answer.set()
+    transport.may_answer.set()
     assert await grant.settled(60)
-    await desk.close(60)
-    assert wire.heard == ["batch", "renewed", "end"]
+    await registry.close(60)
+    assert transport.heard == ["batch", "renewed", "end"]

@@ -10,7 +10,7 @@ import pytest
 from admission.client import outbox
 from admission.client.answers import Reported
 from admission.client.outbox import PATIENCE_S, Outbox
-from tests.client.test_wire import FINE, LATER, Answers, wired
+from tests.client.test_wire import FINE, LATER, Answers, connected
 
 LIVE = (200, '{"id": "East~a", "state": "live", "now": 1}', {})
 UNKNOWN = (404, '{"detail": "no reservation East~a"}', {})
@@ -30,8 +30,8 @@ class Told:
 @asynccontextmanager
 async def opened(answers: Answers) -> AsyncIterator[tuple[Outbox, Told, list[Any]]]:
     told = Told()
-    async with wired(answers) as (wire, asked):
-        box = Outbox(wire, lambda: told.clock_s, lambda id, _reply: told.replies.append(id))
+    async with connected(answers) as (transport, asked):
+        box = Outbox(transport, lambda: told.clock_s, lambda id, _reply: told.replies.append(id))
         yield box, told, asked
         await box.close(60)
 

@@ -1,4 +1,4 @@
-"""What the client makes of a service, a balancer or a stranger at the other end of the wire."""
+"""What the client makes of a service, a balancer or another server behind its URL."""
 
 import asyncio
 import time
@@ -10,15 +10,17 @@ import pytest
 from aiohttp import web
 
 from admission.client import AdmissionClient
-from admission.client.transport import Call, Wire
+from admission.client.transport import Call, Transport
 from admission.errors import ConfigError, Forbidden, TooFast, Unavailable
 
 Answers = list[tuple[int, str, dict[str, str]]]
 
 
 @asynccontextmanager
-async def wired(answers: Answers, **options: Any) -> AsyncIterator[tuple[Wire, list[web.Request]]]:
-    """A wire to a server that gives these answers, one after the other, then the last for ever."""
+async def connected(
+    answers: Answers, **options: Any
+) -> AsyncIterator[tuple[Transport, list[web.Request]]]:
+    """A transport to a server with these answers in turn, then the last one for ever."""
     asked: list[web.Request] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -35,8 +37,8 @@ async def wired(answers: Answers, **options: Any) -> AsyncIterator[tuple[Wire, l
         await site.start()
         known = {"token": "", "tls": None, "stopwatch": time.monotonic, "connections_max": 4}
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with Wire(url, **known | options) as wire:
-            yield wire, asked
+        async with Transport(url, **known | options) as transport:
+            yield transport, asked
     finally:
         await runner.cleanup()
 
@@ -52,55 +54,55 @@ LATER = (503, '{"detail": "the store", "retry_after_ms": 1}', {})
 async def test_it_asks_again_until_somebody_can_decide():
     too_fast = (429, '{"retry_after_ms": 1}', {})
     page = (502, "<html>Bad gateway</html>", {"Retry-After": "0"})
-    async with wired([LATER, too_fast, page, FINE]) as (wire, asked):
-        assert (await wire.call(call())).body == {"now": 1}
+    async with connected([LATER, too_fast, page, FINE]) as (transport, asked):
+        assert (await transport.call(call())).body == {"now": 1}
     assert len(asked) == 4
 
 
 async def test_it_waits_as_long_as_it_is_told_or_gives_up_at_once():
     in_a_minute = (503, '{"detail": "the store", "retry_after_ms": 60000}', {})
-    async with wired([in_a_minute]) as (wire, asked):
+    async with connected([in_a_minute]) as (transport, asked):
         with pytest.raises(Unavailable, match="the store") as fault:
-            await wire.call(call(patience_s=10))
+            await transport.call(call(patience_s=10))
     assert (len(asked), fault.value.retry_after_s) == (1, 60)
 
 
 async def test_without_patience_there_is_one_try():
-    async with wired([LATER]) as (wire, asked):
+    async with connected([LATER]) as (transport, asked):
         with pytest.raises(Unavailable):
-            await wire.call(call(patience_s=0))
+            await transport.call(call(patience_s=0))
         assert len(asked) == 1
-    async with wired([(429, "{}", {"Retry-After": "7"})]) as (wire, asked):
+    async with connected([(429, "{}", {"Retry-After": "7"})]) as (transport, asked):
         with pytest.raises(TooFast) as fault:
-            await wire.call(call(patience_s=0))
+            await transport.call(call(patience_s=0))
         assert fault.value.retry_after_s == 7
 
 
 async def test_a_refusal_is_not_asked_again():
-    async with wired([(403, '{"detail": "not this campaign"}', {})]) as (wire, asked):
+    async with connected([(403, '{"detail": "not this campaign"}', {})]) as (transport, asked):
         with pytest.raises(Forbidden, match="not this campaign"):
-            await wire.call(call())
+            await transport.call(call())
         assert len(asked) == 1
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", "", "7"])
 async def test_what_does_not_talk_like_the_service_decides_nothing(text: str):
-    async with wired([(200, text, {})]) as (wire, _):
+    async with connected([(200, text, {})]) as (transport, _):
         with pytest.raises(Unavailable, match="does not talk like this service"):
-            await wire.call(call(patience_s=0))
+            await transport.call(call(patience_s=0))
 
 
 async def test_a_token_goes_nowhere_else():
     elsewhere = (307, "", {"Location": "http://127.0.0.1:1/"})
-    async with wired([elsewhere], token="secret") as (wire, asked):
+    async with connected([elsewhere], token="secret") as (transport, asked):
         with pytest.raises(Unavailable):
-            await wire.call(call(patience_s=0))
+            await transport.call(call(patience_s=0))
         assert [one.headers["Authorization"] for one in asked] == ["Bearer secret"]
 
 
 async def test_an_answer_without_its_fields_is_no_grant():
     broken = [(200, '{"decision": "grant", "zone": "East", "now": 1, "reservations": []}', {})]
-    async with wired(broken) as (wire, _), AdmissionClient(wire.url) as client:
+    async with connected(broken) as (transport, _), AdmissionClient(transport.url) as client:
         with pytest.raises(Unavailable, match="cannot be read"):
             await client.ask("collections")
 
@@ -127,9 +129,9 @@ async def test_a_service_that_says_nothing_is_not_waited_for():
     quick = Call(method="POST", path="/x", timeout_s=0.05, body={})
     async with server:
         known = {"token": "", "tls": None, "stopwatch": time.monotonic, "connections_max": 4}
-        async with asyncio.timeout(60), Wire(url, **known) as wire:
+        async with asyncio.timeout(60), Transport(url, **known) as transport:
             with pytest.raises(Unavailable, match="cannot be reached"):
-                await wire.call(quick)
+                await transport.call(quick)
         said_nothing.set()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.demo.environment import open_house, tuned
+from admission.demo.environment import open_environment, tuned
 from admission.errors import ConfigError
 
 PATIENCE_S = 60.0
@@ -156,6 +156,6 @@ async def test_a_port_that_is_taken_is_the_operators_to_mend(temp: Path) -> None
         port = str(server.sockets[0].getsockname()[1])
         settings = tuned({"ADMISSION__SERVER__PORT": port}, temp)
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
-            async with open_house(settings, unguarded=False, calls_max=1):
+            async with open_environment(settings, unguarded=False, calls_max=1):
                 pytest.fail("it listens")
     assert servers_below(temp) == []

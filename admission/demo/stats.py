@@ -1,4 +1,4 @@
-"""Gathers the demo's numbers: the platform's truth, the service's status, the dialers' tally."""
+"""Collects the numbers of the demo from the platform, the service and the dialers."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 
 from admission.demo.calls import application_of
-from admission.demo.gates import LookingGate, Tally
+from admission.demo.launch_policies import DecisionCounts, PollingLaunchPolicy
 from admission.demo.table import CampaignNumbers, Numbers, ZoneNumbers
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
@@ -28,7 +28,7 @@ class LastWarning(logging.Handler):
         self.text = f"{record.levelname.lower()}: {record.getMessage()}".partition("\n")[0]
 
 
-class Meter:
+class StatsCollector:
     """Reads everything once a call.
 
     Args:
@@ -37,8 +37,8 @@ class Meter:
         service_url: of the controller; empty: there is none.
         zones: their names.
         campaigns: name -> what is wrong with it, to be shown.
-        tally: what the dialers were told.
-        looks: the gate that looks for itself, if there is no controller.
+        decisions: what the dialers were told.
+        looks: the launch_policy that looks for itself, if there is no controller.
         stopwatch: seconds since whenever.
         warnings: the newest one is shown.
     """
@@ -51,8 +51,8 @@ class Meter:
         service_url: str,
         zones: tuple[str, ...],
         campaigns: Mapping[str, str],
-        tally: Tally,
-        looks: LookingGate | None,
+        decisions: DecisionCounts,
+        looks: PollingLaunchPolicy | None,
         stopwatch: Callable[[], float],
         warnings: LastWarning,
     ) -> None:
@@ -61,7 +61,7 @@ class Meter:
         self._service_url = service_url
         self._zones = zones
         self._campaigns = campaigns
-        self._tally = tally
+        self._decisions = decisions
         self._looks = looks
         self._stopwatch = stopwatch
         self._warnings = warnings
@@ -118,7 +118,7 @@ class Meter:
             in_use=_sum(pools, "in_use"),
             ceiling=_sum(pools, "ceiling"),
             recovering=status.get("recovering", False),
-            grants=sum(n for (zone, _), n in self._tally.grants.items() if zone == name),
+            grants=sum(n for (zone, _), n in self._decisions.grants.items() if zone == name),
             denies=self._denies(name),
             launches=calls.get("launches", 0),
             over_launches=calls.get("over_launches", 0),
@@ -143,7 +143,7 @@ class Meter:
 
     def _denies(self, name: str) -> dict[str, int]:
         found: dict[str, int] = {}
-        for (zone, _, reason), count in self._tally.denies.items():
+        for (zone, _, reason), count in self._decisions.denies.items():
             if zone == name:
                 found[reason] = found.get(reason, 0) + count
         return found
@@ -167,8 +167,8 @@ class Meter:
             name=name,
             in_use=_sum(pools, "in_use"),
             calls=launches - ended,
-            grants=sum(n for (_, one), n in self._tally.grants.items() if one == name),
-            denies=sum(n for (_, one, _), n in self._tally.denies.items() if one == name),
+            grants=sum(n for (_, one), n in self._decisions.grants.items() if one == name),
+            denies=sum(n for (_, one, _), n in self._decisions.denies.items() if one == name),
             launches=launches,
             over_launches=counts.get("over_launches", 0),
             habit=self._campaigns[name],

@@ -52,17 +52,17 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Denial:
     """It may not."""
 
     reason: str
     retry_after_ms: int
 
 
-class Gate(Protocol):
+class LaunchPolicy(Protocol):
     """Asked before each launch, told what became of it."""
 
-    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Refusal:
+    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Denial:
         """May I launch?"""
 
     async def launched(self, permit: Permit, session: str, mpp: str | None) -> None:
@@ -75,14 +75,14 @@ class Gate(Protocol):
         """It is over, now."""
 
 
-class Tally:
+class DecisionCounts:
     """What the dialers were told: (zone, campaign) -> grants, and with the reason -> denies."""
 
     def __init__(self) -> None:
         self.grants: Counter[tuple[str, str]] = Counter()
         self.denies: Counter[tuple[str, str, str]] = Counter()
 
-    def count(self, zone: str, campaign: str, told: Permit | Refusal) -> Permit | Refusal:
+    def count(self, zone: str, campaign: str, told: Permit | Denial) -> Permit | Denial:
         """Count it and hand it on."""
         if isinstance(told, Permit):
             self.grants[zone, campaign] += 1
@@ -91,36 +91,36 @@ class Tally:
         return told
 
 
-class ControllerGate:
+class ControllerLaunchPolicy:
     """Asks the service over HTTP.
 
     Args:
         http: to ask with.
         url: the base URL of the service.
-        tally: counts.
+        decisions: counts.
         stopwatch: seconds since whenever.
     """
 
     def __init__(
-        self, http: aiohttp.ClientSession, url: str, tally: Tally, stopwatch: Stopwatch
+        self, http: aiohttp.ClientSession, url: str, decisions: DecisionCounts, stopwatch: Stopwatch
     ) -> None:
         self._http = http
         self._url = url
-        self._tally = tally
+        self._decisions = decisions
         self._stopwatch = stopwatch
         # zone -> its time in ms in the newest answer, and when that arrived
         self._heard: dict[str, tuple[int, float]] = {}
 
-    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Refusal:
+    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Denial:
         """May I launch, on whatever channel?"""
         body = {"zone": zone, "campaign": campaign, "channel": "any", "owner": owner}
         asked_at = self._stopwatch()
         try:
             told = await self._post("/v1/admissions", zone, body)
         except (aiohttp.ClientError, TimeoutError):
-            refusal = Refusal(reason="unreachable", retry_after_ms=RETRY_MS)
-            return self._tally.count(zone, campaign, refusal)
-        return self._tally.count(zone, campaign, _verdict(zone, campaign, asked_at, told))
+            denial = Denial(reason="unreachable", retry_after_ms=RETRY_MS)
+            return self._decisions.count(zone, campaign, denial)
+        return self._decisions.count(zone, campaign, _verdict(zone, campaign, asked_at, told))
 
     async def launched(self, permit: Permit, session: str, mpp: str | None) -> None:
         """Report that it rings."""
@@ -172,10 +172,10 @@ def _complain(verb: str, error: aiohttp.ClientResponseError) -> None:
         log.warning("a report (%s) was refused: %s", verb, error.status)
 
 
-def _verdict(zone: str, campaign: str, asked_at: float, told: dict[str, Any]) -> Permit | Refusal:
+def _verdict(zone: str, campaign: str, asked_at: float, told: dict[str, Any]) -> Permit | Denial:
     if told["decision"] != "grant":
         retry_ms = told["retry_after_ms"]
-        return Refusal(
+        return Denial(
             reason=told["reason"], retry_after_ms=RETRY_MS if retry_ms is None else retry_ms
         )
     one = told["reservations"][0]
@@ -198,13 +198,13 @@ class Look:
     at: float
 
 
-class LookingGate:
+class PollingLaunchPolicy:
     """No controller: look at QueryResources before each launch, and launch if a port is unused.
 
     Args:
         soap: to look with.
-        launch_within_ms: as the policy of the other gate.
-        tally: counts.
+        launch_within_ms: as the policy of the other launch_policy.
+        decisions: counts.
         stopwatch: seconds since whenever.
 
     Attributes:
@@ -212,25 +212,29 @@ class LookingGate:
     """
 
     def __init__(
-        self, soap: SoapClient, launch_within_ms: int, tally: Tally, stopwatch: Stopwatch
+        self,
+        soap: SoapClient,
+        launch_within_ms: int,
+        decisions: DecisionCounts,
+        stopwatch: Stopwatch,
     ) -> None:
         self._soap = soap
         self._launch_within_ms = launch_within_ms
-        self._tally = tally
+        self._decisions = decisions
         self._stopwatch = stopwatch
         self.looks: dict[str, Look] = {}
 
-    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Refusal:
+    async def ask(self, zone: str, campaign: str, owner: str) -> Permit | Denial:
         """Is a port unused? H.323 first, in the platform's own order."""
         asked_at = self._stopwatch()
         try:
             unused = await self._unused(zone)
         except SourceError:
-            refusal = Refusal(reason="unreachable", retry_after_ms=RETRY_MS)
-            return self._tally.count(zone, campaign, refusal)
+            denial = Denial(reason="unreachable", retry_after_ms=RETRY_MS)
+            return self._decisions.count(zone, campaign, denial)
         self.looks[zone] = Look(unused=unused, at=self._stopwatch())
         channel = next((one for one, ports in unused.items() if ports > 0), None)
-        told: Permit | Refusal = Refusal(reason="none_unused", retry_after_ms=LOOK_AGAIN_MS)
+        told: Permit | Denial = Denial(reason="none_unused", retry_after_ms=LOOK_AGAIN_MS)
         if channel is not None:
             told = Permit(
                 zone=zone,
@@ -239,7 +243,7 @@ class LookingGate:
                 asked_at=asked_at,
                 launch_within_ms=self._launch_within_ms,
             )
-        return self._tally.count(zone, campaign, told)
+        return self._decisions.count(zone, campaign, told)
 
     async def launched(self, permit: Permit, session: str, mpp: str | None) -> None:
         """Nobody wants to know."""
