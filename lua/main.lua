@@ -4,8 +4,8 @@
 -- others of its batch with it: decisions read first and write last.
 
 local function born()
-  for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, HUNGRY .. 'until', WAITERS }) do call('HSET', key, '', '') end
-  for _, key in ipairs({ DUE, ARRIVED }) do call('ZADD', key, FOREVER, '') end
+  for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, CONTENTION .. 'until', WAITERS }) do call('HSET', key, '', '') end
+  for _, key in ipairs({ DEADLINES, ARRIVED }) do call('ZADD', key, FOREVER, '') end
   call('ZADD', QUEUE, 0, '')
   call('HSET', ZONE, 'schema', SCHEMA)
   return {
@@ -73,12 +73,12 @@ end
 -- What may let waiters through without a word of any pool: rules changed, a pause is over.
 local LETS_GO = set_of({ 'policy', 'pause' })
 
--- What reads nothing that is gathered, but by what knows of it.
-local GATHERS = set_of({ 'admit', 'launched', 'renew', 'end' })
+-- What reads nothing that is buffered, but by what knows of it.
+local READS_BUFFERED = set_of({ 'admit', 'launched', 'renew', 'end' })
 
 local function perform(op)
   local verb = verb_of(op.op)
-  if not GATHERS[op.op] then settle() end
+  if not READS_BUFFERED[op.op] then flush_writes() end
   if not verb then return fault('internal', 'op', op.op) end
   local ok, result = pcall(verb, op)
   if ok and LETS_GO[op.op] then need('notify').better() end
@@ -97,8 +97,8 @@ local function main(ops)
   tick()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   notice_loss()
-  if is_waited_for() then need('wait_queue').sweep() end
-  local ids = call('ZRANGEBYSCORE', DUE, '-inf', '(' .. now, 'LIMIT', 0, DUE_SLICE)
+  if has_waiters() then need('wait_queue').sweep() end
+  local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE)
   if #ids > 0 then need('expiry')(ids) end
   if #ops > 1 then
     need('idempotency').read_ahead(ops)
@@ -116,8 +116,8 @@ local function main(ops)
   if loaded.deny_log then loaded.deny_log.flush() end
   call('HSET', ZONE, 'meta', encode(meta))
   flush_counts()
-  local alike = loaded.grant and loaded.grant.alike() or '[]'
-  return format('{"now":%d,"policy":%d,"alike":%s,"results":[%s]}', now, zone.version, alike, concat(results, ','))
+  local shared = loaded.grant and loaded.grant.shared_fields() or '[]'
+  return format('{"now":%d,"policy":%d,"shared":%s,"results":[%s]}', now, zone.version, shared, concat(results, ','))
 end
 
 return main(decode(ARGV[1]))

@@ -30,17 +30,17 @@
 --   KEYS[14] audit stream  what was done by hand, and by whom (state/audit_log.lua)
 
 local SCHEMA = 1
-local ZONE, RES, REQ, DUE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local POOLS, POLICY, STATS, SHARES, HUNGRY, PEND = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local ZONE, RES, REQ, DEADLINES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local POOLS, POLICY, STATS, SHARES, CONTENTION, PEND = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local QUEUE, WAITERS, ARRIVED, AUDIT = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local BELL = ARGV[2]
+local CHANNEL = ARGV[2]
 
 local call, encode, decode = redis.call, cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local format, match, gmatch, find, sub, concat = string.format, string.match, string.gmatch, string.find, string.sub, table.concat
 
 -- Bounds: a call does at most this much besides its operations.
-local DUE_SLICE = 100        -- deadlines served
+local EXPIRY_SLICE = 100        -- deadlines served
 local TRIM_SLICE = 500       -- entries dropped from one pend set by one ingest
 local UNKNOWN_AGAIN_MS = 500 -- a launch of unknown outcome is looked at again after this
 local DRIFT = 2000           -- a dialer's stopwatch is trusted to one part in this many
@@ -103,42 +103,42 @@ end
 
 local FIELDS_MAX = 1000 -- of one command: Lua hands over no more than some thousand arguments
 
--- Writes that are gathered, so that one command takes many: command -> key -> arguments. They are in
+-- Writes that are buffered, so that one command takes many: command -> key -> arguments. They are in
 -- effect when they are settled: by whoever reads, or writes otherwise, what they write, at the latest at
 -- the end of the call.
-local GATHERED = { 'HSET', 'ZADD', 'ZREM' } -- in this order
-local gathered, is_gathered = { HSET = {}, ZADD = {}, ZREM = {} }, false
+local BUFFERED = { 'HSET', 'ZADD', 'ZREM' } -- in this order
+local buffered, has_buffered = { HSET = {}, ZADD = {}, ZREM = {} }, false
 
-local function settle()
-  if not is_gathered then return end
-  for _, command in ipairs(GATHERED) do
-    for key, list in pairs(gathered[command]) do
+local function flush_writes()
+  if not has_buffered then return end
+  for _, command in ipairs(BUFFERED) do
+    for key, list in pairs(buffered[command]) do
       for from = 1, list.n, 2 * FIELDS_MAX do
         call(command, key, unpack(list, from, min(list.n, from + 2 * FIELDS_MAX - 1)))
       end
     end
-    gathered[command] = {}
+    buffered[command] = {}
   end
-  is_gathered = false
+  has_buffered = false
 end
 
 local function list_of(command, key)
   -- Added after it was removed in the same call: the removal comes first.
-  if command == 'ZADD' and gathered.ZREM[key] then settle() end
-  local list = gathered[command][key] or { n = 0 }
-  gathered[command][key], is_gathered = list, true
+  if command == 'ZADD' and buffered.ZREM[key] then flush_writes() end
+  local list = buffered[command][key] or { n = 0 }
+  buffered[command][key], has_buffered = list, true
   return list
 end
 
 -- first, second: field and text, or score and member
-local function gather(command, key, first, second)
-  local list = gathered[command][key] or list_of(command, key)
+local function buffer_write(command, key, first, second)
+  local list = buffered[command][key] or list_of(command, key)
   local n = list.n
   list[n + 1], list[n + 2], list.n = first, second, n + 2
 end
 
-local function gather_removal(key, member)
-  if gathered.ZADD[key] then settle() end
+local function buffer_removal(key, member)
+  if buffered.ZADD[key] then flush_writes() end
   local list = list_of('ZREM', key)
   list[list.n + 1], list.n = member, list.n + 1
 end
@@ -156,12 +156,12 @@ local function fault(code, field, value)
 end
 
 -- Tell all replicas, if anybody listens: "poll ZONE" to whoever polls, "room ZONE ..." to those who wait.
-local function ring(what, ...)
-  if BELL then call('PUBLISH', BELL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
+local function publish(what, ...)
+  if CHANNEL then call('PUBLISH', CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
 end
 
 -- Is a request kept open somewhere until there is room? (commands/wait.lua)
-local function is_waited_for()
+local function has_waiters()
   return meta ~= nil and (meta.waiters or 0) > 0
 end
 

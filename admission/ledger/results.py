@@ -239,10 +239,10 @@ def _audited(zone: str, one: dict[str, Any]) -> Answer:
 
 def told(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
     """The results of a call, in the order of its operations."""
-    alike = reply["alike"]
+    shared = reply["shared"]
     for one in reply["results"]:
         # An empty object of Lua may come as an empty list.
-        yield PlainGrant(alike[one[0]], one[1]) if one and isinstance(one, list) else one
+        yield PlainGrant(shared[one[0]], one[1]) if one and isinstance(one, list) else one
 
 
 def whole(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 --     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: commands/wait.lua)
 -- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 
-local record, pools, asked = need('reservation'), need('pool'), need('idempotency')
+local reservation, pools, idempotency = need('reservation'), need('pool'), need('idempotency')
 local occupancy, rooms = need('occupancy'), need('limits')
 local request, candidate, easy = need('request'), need('candidate'), need('fast_path')
 local checks, grants = need('checks'), need('grant')
@@ -62,14 +62,14 @@ local function replay(op, q)
   if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end
   if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
     q.replayed = true
-    asked.write(op.key, q)
+    idempotency.write(op.key, q)
   end
-  if is_waited_for() then need('wait').fetched(op) end
+  if has_waiters() then need('wait').fetched(op) end
   local list, live, c = {}, false, { channel = q.channel, pools = {} }
   for i = 1, q.granted do
-    local r = record.read(grants.nth_id(q.id, i))
+    local r = reservation.read(grants.nth_id(q.id, i))
     local state = 'ended'
-    if r then state = record.is_overdue(r) and 'expired' or record.public_state(r) end
+    if r then state = reservation.is_overdue(r) and 'expired' or reservation.public_state(r) end
     live = live or state == 'live'
     if r and #c.pools == 0 then c.pools = occupancy.pools(r) end
     list[i] = {
@@ -136,18 +136,18 @@ end
 local function want_snapshot(limiting)
   if limiting and ENDED_BY_SNAPSHOT[limiting.reason] and not meta.wanted then
     meta.wanted = true
-    ring('poll')
+    publish('poll')
   end
 end
 
 return function(op)
   meta.asked = now
-  op.key = op.key or asked.key(op)
-  local granted = not op.dry_run and asked.read(op.key)
+  op.key = op.key or idempotency.key(op)
+  local granted = not op.dry_run and idempotency.read(op.key)
   if granted then return replay(op, granted) end
   local ask, wrong = request.read(op)
   if not ask then return wrong end
-  local waited = is_waited_for() and not op.dry_run and need('wait')
+  local waited = has_waiters() and not op.dry_run and need('wait')
   if waited and waited.is_other(op) then return fault('conflict', 'request_id', op.request_id) end
   local behind = waited and waited.behind(ask)
   ask.is_big = op.replica and ask.min_count > 1 and not behind -- it is kept open for several or none

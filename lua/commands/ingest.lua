@@ -85,7 +85,7 @@ local function photograph(p, t0)
   if not p.t0 then begin_feed(p) end
   p.t0, p.t1, p.w0, p.fed = t0, now, t0 - zone.visibility_lag, true
   trim(p)
-  pools.keep(p)
+  pools.mark_dirty(p)
 end
 
 local function take(p, t0, total, unused)
@@ -93,7 +93,7 @@ local function take(p, t0, total, unused)
   photograph(p, t0)
   p.ceiling = unused + occupancy.held(p, p.w0)
   p.total, p.unused = total, unused
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 -- Ports that neither are free nor held by ours on a known MPP: somebody else's, spread over the MPPs.
@@ -104,7 +104,7 @@ local function estimate_foreign(t0, group)
   photograph(p, t0)
   local before = meta.foreign
   meta.foreign = max(0, group.total - unused - occupancy.held(p, p.w0))
-  pools.each(pools.forget_limit) -- of every MPP
+  pools.each(pools.drop_limit) -- of every MPP
   if meta.foreign < before then need('notify').better() end
 end
 
@@ -138,7 +138,7 @@ local function take_absent(op, p)
   photograph(p, op.t0)
   for _, field in ipairs({ 'total', 'unused', 'ceiling', 'foreign', 'group' }) do p[field] = nil end
   ceiling.forget(p)
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 -- What concerns the whole answer.

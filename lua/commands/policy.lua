@@ -12,7 +12,7 @@
 -- secret:      offer -> {secret}: what all replicas sign with; the first offer stays
 -- pause:       pool? (none: the zone), on, known?, by?
 --   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
-local pools, share, hungry, audit = need('pool'), need('shares'), need('contention'), need('audit_log')
+local pools, share, hungry, audit_log = need('pool'), need('shares'), need('contention'), need('audit_log')
 local policy = {}
 
 -- Members of the policy hash that are not a pool's, campaign's, application's or the zone's rules.
@@ -79,7 +79,7 @@ local function watch_anew(op, before)
     if not before.is_fed[channel] then new[#new + 1] = pools.get('channel:' .. channel) end
   end
   if is_other or #new > 0 or op.mode == 'restore' then begin_recovery() end
-  for _, p in ipairs(new) do pools.feed_anew(p, meta.recover_until) end
+  for _, p in ipairs(new) do pools.restart_feed(p, meta.recover_until) end
 end
 
 local function paused_count()
@@ -94,7 +94,7 @@ local function weigh_anew()
     if name ~= '' then
       local p = pools.get(name)
       if p.hungry then hungry.clear(p) end
-      if pools.is_passing(p) then pools.keep(p) end -- perhaps since this policy
+      if pools.is_collectable(p) then pools.mark_dirty(p) end -- perhaps since this policy
     end
   end
   share.recount()
@@ -117,9 +117,9 @@ function policy.store(op)
   load_policy()
   watch_anew(op, before)
   weigh_anew()
-  ring('poll') -- an idle zone would be polled by its old parameters for a while
+  publish('poll') -- an idle zone would be polled by its old parameters for a while
   count('policy')
-  audit.note(op, 'policy', 'zone', { mode = op.mode, version = version, digest = op.digest })
+  audit_log.note(op, 'policy', 'zone', { mode = op.mode, version = version, digest = op.digest })
   return { version = version, applied = true, digest = op.digest }
 end
 
@@ -141,7 +141,7 @@ function policy.pause(op)
     local rules = decode(call('HGET', POLICY, 'zone'))
     rules.version = zone.version
     call('HSET', POLICY, 'paused', encode(zone.paused), 'version', zone.version, 'zone', encode(rules))
-    audit.note(op, op.on and 'pause' or 'resume', name, { version = zone.version })
+    audit_log.note(op, op.on and 'pause' or 'resume', name, { version = zone.version })
   end
   return { pool = name, paused = op.on, changed = changed, version = zone.version }
 end

@@ -4,27 +4,27 @@
 -- list:   cursor, limit, state?, campaign?, owner?, scope?        -> {cursor, reservations}
 -- status: -                                                       -> {policy, paused, shadow,
 --         recovering, ..., pools, stats, denied, lease}
-local record, pools = need('reservation'), need('pool')
+local reservation, pools = need('reservation'), need('pool')
 local occupancy, rooms = need('occupancy'), need('limits')
-local read = {}
+local query = {}
 
 local function view(r)
-  if record.is_overdue(r) then r.state = 'expired' end
+  if reservation.is_overdue(r) then r.state = 'expired' end
   r.releasing = r.state == 'releasing' or nil
-  r.state = record.public_state(r)
+  r.state = reservation.public_state(r)
   local shown = {}
   for _, name in ipairs(r.pools) do
     if name ~= ON_KNOWN_MPP then shown[#shown + 1] = name end
   end
   r.pools = shown
-  for _, name in ipairs(record.FIELDS) do
+  for _, name in ipairs(reservation.FIELDS) do
     if r[name] == false and name ~= 'taken' then r[name] = nil end
   end
   return r
 end
 
-function read.get(op)
-  local r = record.read(op.id)
+function query.get(op)
+  local r = reservation.read(op.id)
   if not r or #r.pools == 0 then return fault('unknown_reservation', 'id', op.id) end
   if op.scope and not contains(op.scope, r.campaign) then return fault('forbidden', 'id', op.id) end
   return view(r)
@@ -35,11 +35,11 @@ local function wanted(op, r)
     and (not op.state or r.state == op.state) and (not op.scope or contains(op.scope, r.campaign))
 end
 
-function read.list(op)
+function query.list(op)
   local page = call('HSCAN', RES, op.cursor, 'COUNT', op.limit)
   local found = {}
   for i = 1, #page[2], 2 do
-    local r = page[2][i] ~= '' and record.read(page[2][i])
+    local r = page[2][i] ~= '' and reservation.read(page[2][i])
     if r and #r.pools > 0 then
       r = view(r)
       if wanted(op, r) then found[#found + 1] = r end
@@ -111,7 +111,7 @@ local function stats()
   return named, denied
 end
 
-function read.status()
+function query.status()
   pools.flush() -- what this call changed is listed too
   local list = {}
   for i, name in ipairs(all_names()) do list[i] = pool_view(pools.get(name)) end
@@ -127,4 +127,4 @@ function read.status()
   }
 end
 
-return read
+return query

@@ -3,13 +3,13 @@
 -- op: id, scope? (campaigns that the caller may touch), adopt?, and
 --   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
 -- -> {id, state, repeated, renew_within_ms?, adopted?}, maybe as JSON text, or a fault
-local record, pools = need('reservation'), need('pool')
-local occupancy, ending = need('occupancy'), need('release')
+local reservation, pools = need('reservation'), need('pool')
+local occupancy, release = need('occupancy'), need('release')
 local report = {}
 
 -- As JSON text: every call has one, and its id, which we made, needs no escaping.
 local function answer(r, repeated)
-  local state = record.public_state(r)
+  local state = reservation.public_state(r)
   local again = repeated and 'true' or 'false'
   if state ~= 'live' then return format('{"id":"%s","state":"%s","repeated":%s}', r.id, state, again) end
   local renew_within = max(0, r.deadline - now)
@@ -18,11 +18,11 @@ end
 
 -- -> the reservation, or nil and the fault; an overdue one has expired.
 local function find(op)
-  local r = record.read(op.id)
+  local r = reservation.read(op.id)
   if not r then return nil, fault('unknown_reservation', 'id', op.id) end
   if #r.pools == 0 then return nil, fault('unknown_reservation', 'id', op.id) end -- a tombstone
   if op.scope and not contains(op.scope, r.campaign) then return nil, fault('forbidden', 'id', op.id) end
-  if record.is_overdue(r) then ending.expire(r) end
+  if reservation.is_overdue(r) then release.expire(r) end
   return r
 end
 
@@ -40,11 +40,11 @@ local function move_to(r, mpp)
   end
   names[#names + 1] = to.name
   occupancy.join(joined, r)
-  pools.keep_all(joined)
+  pools.mark_all_dirty(joined)
   -- Its newest photograph shows the port already, as somebody else's: it is ours.
   if to.ceiling and occupancy.holds(to, r) then
     to.ceiling = to.ceiling + 1
-    pools.touch(to)
+    pools.mark_changed(to)
   end
   r.pools, r.mpp = names, mpp
 end
@@ -53,7 +53,7 @@ end
 local function visible_by(r, moment)
   if moment >= r.visible_by then return end
   r.visible_by = moment
-  settle()
+  flush_writes()
   for _, p in ipairs(occupancy.pools(r)) do
     if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
   end
@@ -80,7 +80,7 @@ local function hear(r, op)
     visible_by(r, now + r.claim_within)
   end
   r.reported_at = now
-  record.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: effects/expiry.lua looks at it sooner
+  reservation.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: effects/expiry.lua looks at it sooner
   return changed
 end
 
@@ -88,7 +88,7 @@ function report.launched(op)
   local r, wrong = find(op)
   if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
   if not r then return wrong end
-  if not record.is_live(r) then return answer(r, false) end
+  if not reservation.is_live(r) then return answer(r, false) end
   return answer(r, not hear(r, op))
 end
 
@@ -96,10 +96,10 @@ function report.renew(op)
   local r, wrong = find(op)
   if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
   if not r then return wrong end
-  if not record.is_live(r) then return answer(r, false) end
+  if not reservation.is_live(r) then return answer(r, false) end
   r.outcome, r.reported_at = false, now
   r.deadline = max(r.deadline, now + (r.taken and r.max_call or r.answer_within))
-  record.write(r, r.deadline)
+  reservation.write(r, r.deadline)
   return answer(r, false)
 end
 
@@ -109,36 +109,36 @@ local function give_up(r)
   local repeated = r.outcome == 'unknown'
   if not repeated then count('end:unknown') end
   r.outcome, r.reported_at = 'unknown', now
-  record.write(r, not repeated and min(r.deadline, now + UNKNOWN_AGAIN_MS) or nil)
+  reservation.write(r, not repeated and min(r.deadline, now + UNKNOWN_AGAIN_MS) or nil)
   return answer(r, repeated)
 end
 
-local function bury_unknown(op)
-  if record.read(op.id) then return end
+local function write_tombstone(op)
+  if reservation.read(op.id) then return end
   local tombstone = { id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }
   tombstone.granted_at, tombstone.visible_by, tombstone.deadline = now, now, now
-  record.write(tombstone, now + zone.retention)
+  reservation.write(tombstone, now + zone.retention)
 end
 
 report['end'] = function(op)
   local r, wrong = find(op)
   if not r then
-    if wrong.error == 'unknown_reservation' then bury_unknown(op) end
+    if wrong.error == 'unknown_reservation' then write_tombstone(op) end
     return wrong
   end
-  if not record.is_live(r) then return answer(r, record.public_state(r) == 'ended') end
+  if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end
   if op.outcome == 'unknown' then return give_up(r) end
   if op.by then need('audit_log').note(op, 'end', op.id, { outcome = op.outcome, campaign = r.campaign }) end
   r.outcome, r.reported_at = op.outcome, now
   r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
   count('end:' .. op.outcome)
-  ending.judge(r)
+  release.record_outcome(r)
   if zone.release_within > 0 then
     r.state = 'releasing'
-    record.write(r, now + zone.release_within)
+    reservation.write(r, now + zone.release_within)
     need('notify').better_in(zone.release_within + 1)
   else
-    ending.finish(r)
+    release.finish(r)
   end
   return answer(r, false)
 end

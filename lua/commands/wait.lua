@@ -10,7 +10,7 @@
 --   replica's, and what the admit with that id was granted is taken back, unless somebody heard of
 --   it: a repeat of the request was answered, or a report came.
 local queue, wake, pools = need('wait_queue'), need('notify'), need('pool')
-local rooms, asked = need('limits'), need('idempotency')
+local rooms, idempotency = need('limits'), need('idempotency')
 local wait = {}
 
 -- Another replica's waiter is first now, and nobody else tells it.
@@ -22,20 +22,20 @@ end
 -- The place of the request is free. -> its group
 local function leave(op, e)
   local group = queue.group_of(e)
-  queue.remove(asked.key(op), e)
+  queue.remove(idempotency.key(op), e)
   call_up(group, op.replica)
   return group
 end
 
 -- The replica gives the place up, unless a repeat elsewhere took it over. -> its group, or nil
 local function give_up(op)
-  local e = queue.read(asked.key(op))
+  local e = queue.read(idempotency.key(op))
   return e and e.replica == op.replica and leave(op, e) or nil
 end
 
 -- -> true if the request waits already, but asked for something else
 function wait.is_other(op)
-  local e = queue.read(asked.key(op))
+  local e = queue.read(idempotency.key(op))
   return e ~= nil and e.body ~= op.body and queue.is_alive(e)
 end
 
@@ -44,7 +44,7 @@ end
 function wait.behind(ask)
   local op = ask.op
   local key, e = queue.first(queue.group(ask))
-  if not e or key == asked.key(op) or (op.seen and op.seen < e.since) then return nil end
+  if not e or key == idempotency.key(op) or (op.seen and op.seen < e.since) then return nil end
   local p = e.about_room and pools.get(e.pool)
   return {
     reason = e.reason, pool = e.pool, retry_after_ms = e.retry_after_ms,
@@ -77,7 +77,7 @@ function wait.stay(ask, limiting, hungry)
     give_up(op)
     return nil
   end
-  local key = asked.key(op)
+  local key = idempotency.key(op)
   local e = queue.read(key)
   if e and queue.group_of(e) ~= group then
     queue.remove(key, e)
@@ -98,7 +98,7 @@ end
 
 -- It has its answer: a place that it had is free, also one that another replica keeps for it.
 function wait.fetched(op)
-  local e = queue.read(asked.key(op))
+  local e = queue.read(idempotency.key(op))
   if not e then return end
   leave(op, e)
   if e.replica ~= op.replica then wake.call_out() end
@@ -118,13 +118,13 @@ end
 
 function wait.beat(op)
   meta.asked = now -- somebody still asks: the poller must not fall asleep
-  if is_waited_for() then queue.beat(op.replica) end
+  if has_waiters() then queue.beat(op.replica) end
   return {}
 end
 
 -- The reservations of a grant that nobody heard of, or an empty list.
 local function unheard(op)
-  local q, list = asked.read(asked.key(op)), {}
+  local q, list = idempotency.read(idempotency.key(op)), {}
   if not q or q.id ~= op.id or q.replayed then return list end
   for i = 1, q.granted do
     local r = need('reservation').read(need('grant').nth_id(q.id, i))
@@ -138,7 +138,7 @@ function wait.withdraw(op)
   local group = op.replica and give_up(op)
   local list = unheard(op)
   for _, r in ipairs(list) do need('release').withdraw(r) end
-  if #list > 0 then asked.forget(asked.key(op)) end
+  if #list > 0 then idempotency.forget(idempotency.key(op)) end
   return { withdrawn = #list, group = group or nil }
 end
 

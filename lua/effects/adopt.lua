@@ -5,7 +5,7 @@
 --
 -- The call exists whatever we think of it: it joins its pools unchecked, and ceilings do not move.
 
-local record, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
+local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
 local request, candidate = need('request'), need('candidate')
 
 local function restated(op, known)
@@ -38,7 +38,7 @@ end
 
 -- known: the expired record, or nil; wrong: the fault with which it was looked for
 return function(op, known, wrong)
-  if wrong and (wrong.error ~= 'unknown_reservation' or record.read(op.id)) then return wrong end
+  if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end
   local ask, fault_in_names = restated(op, known)
   if not ask then return fault_in_names end
   local r, c = shape(op, known, ask)
@@ -46,8 +46,8 @@ return function(op, known, wrong)
   r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
   r.deadline = now + (r.taken and r.max_call or r.answer_within)
   occupancy.join(c.pools, r)
-  pools.keep_all(c.pools)
-  record.write(r, r.deadline)
+  pools.mark_all_dirty(c.pools)
+  reservation.write(r, r.deadline)
   count('adopted')
   return {
     id = r.id, state = 'live', repeated = false, adopted = true, renew_within_ms = r.deadline - now,

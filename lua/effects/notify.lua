@@ -55,8 +55,8 @@ end
 
 function wake.flush()
   local list = delays()
-  local is_due = is_called or (is_waited_for() and (is_better or #list > 0))
-  if is_due then ring('room', unpack(list)) end
+  local is_due = is_called or (has_waiters() and (is_better or #list > 0))
+  if is_due then publish('room', unpack(list)) end
 end
 
 return wake

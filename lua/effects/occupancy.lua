@@ -26,7 +26,7 @@ end
 function occupancy.pending(p, w0)
   if not w0 then return p.in_use end
   if w0 <= (p.known_at or 0) then return p.in_use end
-  settle()
+  flush_writes()
   return call('ZCOUNT', PEND .. p.name, w0, '+inf')
 end
 
@@ -55,14 +55,14 @@ function occupancy.join(list, r)
         share.change(p, campaign, 1)
       end
     end
-    if p.fed and not (p.w0 and visible_by < p.w0) then gather('ZADD', p.pend, visible_text, r.id) end
+    if p.fed and not (p.w0 and visible_by < p.w0) then buffer_write('ZADD', p.pend, visible_text, r.id) end
   end
 end
 
 local function lower(p, field, photographed_at, credit)
   if p[field] and not (credit and credit(photographed_at)) then
     p[field] = max(0, p[field] - 1)
-    pools.touch(p)
+    pools.mark_changed(p)
   end
 end
 
@@ -80,9 +80,9 @@ function occupancy.leave(p, r, credit, expired)
     elseif ceiling.counts(p, r) then
       lower(p, 'best', p.best_t1, credit)
     end
-    gather_removal(p.pend, r.id)
+    buffer_removal(p.pend, r.id)
   end
-  pools.keep(p)
+  pools.mark_dirty(p)
 end
 
 -- A reservation held those for so long.
@@ -90,7 +90,7 @@ function occupancy.learn(list, held_ms)
   for i = 1, #list do
     local p = list[i]
     p.hold = p.hold and floor(p.hold + (held_ms - p.hold) / HOLD_PART) or held_ms
-    pools.keep(p)
+    pools.mark_dirty(p)
   end
 end
 

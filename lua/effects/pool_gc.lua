@@ -3,7 +3,7 @@
 --
 -- What counts still is looked at again when it no longer does: due has a member "pool NAME" (no id has a space).
 local pools = need('pool')
-local passing = {}
+local pool_gc = {}
 
 local HUNGER_AGAIN_MS = 60000 -- about as long as hunger lasts
 
@@ -32,19 +32,19 @@ local function hunger_until(p) return p.hungry and now + HUNGER_AGAIN_MS or 0 en
 local function is_kept(p) return p.t0 ~= nil or p.open_until ~= nil end
 
 -- p is written.
-function passing.forget(p)
+function pool_gc.forget(p)
   local ends = max(rate_until(p), limit_until(p), calls_until(p), hunger_until(p))
-  if ends > 0 and not is_kept(p) then gather('ZADD', DUE, score(ends), 'pool ' .. p.name) end
+  if ends > 0 and not is_kept(p) then buffer_write('ZADD', DEADLINES, score(ends), 'pool ' .. p.name) end
 end
 
 -- The time of what was left has come.
-function passing.look(name)
+function pool_gc.look(name)
   local p = pools.get(name)
-  if not pools.is_passing(p) then return end
+  if not pools.is_collectable(p) then return end
   for class in gmatch(p.hungry or '', '%d') do
     need('contention').each(p, class, nil, function() return true end)
   end
-  pools.keep(p)
+  pools.mark_dirty(p)
 end
 
-return passing
+return pool_gc

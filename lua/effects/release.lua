@@ -1,6 +1,6 @@
 -- effects/release.lua: the effect of an end, an expiry or a withdrawal: ports come back, as far as that is known.
-local record, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
-local ending = {}
+local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
+local release = {}
 
 local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
 
@@ -31,7 +31,7 @@ local function learn(r)
 end
 
 -- What a breaker learns from it.
-function ending.judge(r)
+function release.record_outcome(r)
   local list = occupancy.pools(r)
   if not list.is_judged then return end
   for _, p in ipairs(list) do
@@ -53,18 +53,18 @@ local function close(r, state, credit)
   count_port_time(r)
   leave_all(r, credit, state == 'expired')
   r.state, r.released_at = state, now
-  record.write(r, now + zone.retention)
+  reservation.write(r, now + zone.retention)
 end
 
-function ending.expire(r)
+function release.expire(r)
   close(r, 'expired', nil)
   count('expired')
 end
 
 -- Its dialer hung up before it was told of the grant: it was never anybody's. (commands/wait.lua)
-function ending.withdraw(r)
+function release.withdraw(r)
   r.outcome, r.request_id = 'not_launched', false
-  ending.judge(r)
+  release.record_outcome(r)
   close(r, 'ended', nil)
   count('withdrawn')
 end
@@ -80,10 +80,10 @@ local function take_warning(r)
 end
 
 -- The effect of an end: now, or when release_within has passed (effects/expiry.lua).
-function ending.finish(r)
+function release.finish(r)
   if r.outcome == 'no_resource' then take_warning(r) end
   learn(r)
   close(r, 'ended', credit_of(r))
 end
 
-return ending
+return release

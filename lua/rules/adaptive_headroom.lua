@@ -21,13 +21,13 @@ end
 function adaptive.warn(p)
   local grown = min(most(rooms.limit(p) or 0) * WELL, (p.adaptive or 0) + WELL)
   p.adaptive = grown > 0 and grown or nil
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 function adaptive.went_well(p)
   local is_port_back = p.adaptive % WELL == 1
   p.adaptive = p.adaptive > 1 and p.adaptive - 1 or nil
-  if is_port_back then pools.touch(p) end
+  if is_port_back then pools.mark_changed(p) end
 end
 
 return adaptive

@@ -73,7 +73,7 @@ local function make_base(channel, mpp, named)
     before[#before + 1], before[#before + 2] = pools.get('mpp:' .. mpp .. ':' .. channel), pools.get(ON_KNOWN_MPP)
   end
   for i, name in ipairs(named) do after[i] = pools.get(name) end
-  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, forms = {} })
+  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, templates = {} })
   b.before, b.after, b.own = before, after, pools.get('channel:' .. channel)
   b.rated_before = rated_of({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil })
   b.rated_after = rated_of(after)
@@ -103,7 +103,7 @@ end
 
 local function make(ask, channel, mpp)
   local b, campaign = base_of(channel, mpp, ask.named), ask.campaign
-  local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, moulds = {} }
+  local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, campaign_templates = {} }
   if campaign.rules.breaker then c.broken = chained({ campaign }, b.broken) end
   c.rated = chained(b.rated_before, rate.is_limited(campaign) and { campaign } or {}, b.rated_after)
   c.answer_within, c.max_call = within(b, campaign, 'answer_within'), within(b, campaign, 'max_call')

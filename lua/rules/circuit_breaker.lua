@@ -25,7 +25,7 @@ end
 
 function breaker.probe(p, lasts)
   p.probe_until = now + lasts
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 local function open(p)
@@ -69,7 +69,7 @@ function breaker.judge(p, r)
   local rules = p.rules.breaker
   if not rules then return end
   local failed = FAILURE[outcome] and 1 or 0
-  pools.touch(p)
+  pools.mark_changed(p)
   if p.open_until then
     if r.granted_at < p.open_until then return end -- not a probe
     p.probe_until = nil

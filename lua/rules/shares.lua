@@ -61,11 +61,11 @@ function share.flush()
     for _, s in pairs(of_pool) do
       if s.dirty and s.n == 0 then call('HDEL', SHARES, s.key) end
       if s.dirty and s.n ~= 0 then
-        gather('HSET', SHARES, s.key, format('%d', s.n))
+        buffer_write('HSET', SHARES, s.key, format('%d', s.n))
       end
     end
   end
-  settle()
+  flush_writes()
   cache = {}
 end
 
@@ -116,7 +116,7 @@ function share.recount()
     unmet = unmet + max(0, guarantee - share.of(p, campaign))
   end
   p.unmet = unmet
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 return share

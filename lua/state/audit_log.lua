@@ -2,11 +2,11 @@
 --
 -- note(op, did, on, detail): writes when op.by says who did it; dialers' own work has no `by`.
 -- audit: limit, before? (id of an entry: only older ones) -> {entries: [{id, at, by, did, on, detail}]}, newest first
-local audit = {}
+local audit_log = {}
 
 local KEPT = 1000 -- about: whole nodes of the stream are dropped
 
-function audit.note(op, did, on, detail)
+function audit_log.note(op, did, on, detail)
   if not op.by then return end
   call('XADD', AUDIT, 'MAXLEN', '~', KEPT, '*', 'at', now, 'by', op.by, 'did', did, 'on', on, 'detail', encode(detail))
 end
@@ -18,7 +18,7 @@ local function entry_of(raw)
   return e
 end
 
-function audit.read(op)
+function audit_log.read(op)
   if op.before == '0-0' then return { entries = {} } end -- the first id there is: Redis knows none before
   local newest = op.before and '(' .. op.before or '+'
   local found = call('XREVRANGE', AUDIT, newest, '-', 'COUNT', op.limit)
@@ -26,4 +26,4 @@ function audit.read(op)
   return { entries = found }
 end
 
-return audit
+return audit_log

@@ -12,10 +12,10 @@ local hungry = { TIE = 0.000001 } -- less than any two ratios differ by
 local LOOKS = 20 -- hungry campaigns that one look passes over
 
 local function set_key(p, class)
-  return HUNGRY .. p.name .. ':' .. class
+  return CONTENTION .. p.name .. ':' .. class
 end
 
-local function until_key() return HUNGRY .. 'until' end
+local function until_key() return CONTENTION .. 'until' end
 
 local PLAIN = { ends = 0, want = 0, since = 0, sum = 0, is_rate = false, is_big = false }
 
@@ -56,7 +56,7 @@ local function begin(p, class)
   if p.hungry and string.find(p.hungry, class, 1, true) then return end
   p.hungry = (p.hungry or '') .. class
   call('ZADD', set_key(p, class), FOREVER, '')
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 -- From now on the campaign is hungry for p, or goes on to be, in that way.
@@ -76,7 +76,7 @@ local function finish(p, class)
   call('DEL', set_key(p, class))
   local others = string.gsub(p.hungry, class, '')
   p.hungry = others ~= '' and others or nil
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 -- Call f with the ratio and the hunger of campaigns of that class, other than me, that are hungry for p,
@@ -109,7 +109,7 @@ function hungry.clear(p)
     call('DEL', set_key(p, class))
   end
   p.hungry = nil
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 return hungry

@@ -4,10 +4,10 @@
 -- One for each campaign, reason and pool, as far as the slots reach: which one is the digest's say, so
 -- that a campaign that is denied all the time hides no other. At most FRESH_MAX are written in one call.
 local SLOTS, FRESH_MAX = 64, 8
-local denied = {}
+local deny_log = {}
 local fresh, written = {}, {}
 
-function denied.note(campaign, a)
+function deny_log.note(campaign, a)
   local key = campaign .. ' ' .. a.reason .. ' ' .. (a.pool or '')
   if fresh[key] or #written >= 2 * FRESH_MAX then return end
   fresh[key] = true
@@ -19,8 +19,8 @@ function denied.note(campaign, a)
   })
 end
 
-function denied.flush()
+function deny_log.flush()
   if #written > 0 then call('HSET', STATS, unpack(written)) end
 end
 
-return denied
+return deny_log

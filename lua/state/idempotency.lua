@@ -3,24 +3,24 @@
 --   id body granted remain replayed granted_at launch_within channel mpp answer_within
 --   id: = when the request's own name is r-ID, as it is when its dialer gave it none
 --   remain: its reservations not yet forgotten; replayed: r if a repeat was answered; mpp: empty: not known
-local asked = {}
+local idempotency = {}
 
 local REST = ' %d %d %s %d %d %s %s %d'
 local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)$'
 
 -- of: a request, or a reservation of it
-function asked.key(of)
+function idempotency.key(of)
   return of.campaign .. '/' .. of.request_id
 end
 
 local texts = {} -- of the keys that were read ahead or written in this call; false: there is none
 
 -- Read what all asks of a call will look for, in one command.
-function asked.read_ahead(ops)
+function idempotency.read_ahead(ops)
   local keys = {}
   for _, op in ipairs(ops) do
     if op.op == 'admit' and not op.dry_run then
-      op.key = asked.key(op)
+      op.key = idempotency.key(op)
       if texts[op.key] == nil then keys[#keys + 1] = op.key end
     end
   end
@@ -29,7 +29,7 @@ function asked.read_ahead(ops)
 end
 
 -- key: campaign/request_id -> {id, body, granted, ...} or nil
-function asked.read(key)
+function idempotency.read(key)
   local text = texts[key]
   if text == nil then text = call('HGET', REQ, key) end
   if not text or text == '' then return nil end
@@ -42,7 +42,7 @@ function asked.read(key)
 end
 
 -- -> what comes after the body: alike for all that are granted alike in a call
-function asked.rest(q)
+function idempotency.rest(q)
   return format(REST, q.granted, q.remain, q.replayed and 'r' or '', q.granted_at, q.launch_within, q.channel,
     q.mpp or '', q.answer_within)
 end
@@ -50,22 +50,22 @@ end
 local function write(key, id, q, rest)
   local text = id .. ' ' .. q.body .. rest
   texts[key] = text
-  gather('HSET', REQ, key, text)
+  buffer_write('HSET', REQ, key, text)
 end
 
-function asked.write(key, q)
-  write(key, match(key, '/r%-(.*)$') == q.id and '=' or q.id, q, asked.rest(q))
+function idempotency.write(key, q)
+  write(key, match(key, '/r%-(.*)$') == q.id and '=' or q.id, q, idempotency.rest(q))
 end
 
--- What op was granted just now. is_named_so: its request is r-ID; rest: of asked.rest
-function asked.write_new(op, is_named_so, rest)
+-- What op was granted just now. is_named_so: its request is r-ID; rest: of idempotency.rest
+function idempotency.write_new(op, is_named_so, rest)
   write(op.key, is_named_so and '=' or op.id, op, rest)
 end
 
-function asked.forget(key)
-  settle()
+function idempotency.forget(key)
+  flush_writes()
   texts[key] = false
   call('HDEL', REQ, key)
 end
 
-return asked
+return idempotency

@@ -99,15 +99,15 @@ function pools.get(name)
     p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
   end
   cache[name] = p
-  if is_waited_for() then need('notify').measure(p) end
+  if has_waiters() then need('notify').measure(p) end
   return p
 end
 
 -- Snapshots feed a channel from now on; an earlier feed, and its reservations, say nothing of it.
-function pools.feed_anew(p, known_at)
+function pools.restart_feed(p, known_at)
   forget_snapshot(p)
   p.known_at = known_at
-  pools.touch(p)
+  pools.mark_changed(p)
 end
 
 -- Call f with every pool that was read in this call.
@@ -116,34 +116,34 @@ function pools.each(f)
 end
 
 -- What a decision is worked out from, other than counts, has changed.
-function pools.forget_limit(p)
+function pools.drop_limit(p)
   pools.changes = pools.changes + 1
   p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
 end
 
 -- To be written, and its limit may be another now.
-function pools.touch(p)
+function pools.mark_changed(p)
   dirty[p.name] = p
-  pools.forget_limit(p)
+  pools.drop_limit(p)
 end
 
 -- To be written; what may hold it has not changed.
-function pools.keep(p)
+function pools.mark_dirty(p)
   dirty[p.name] = p
 end
 
-function pools.keep_all(list)
+function pools.mark_all_dirty(list)
   for i = 1, #list do dirty[list[i].name] = list[i] end
 end
 
 -- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
 local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
-function pools.is_passing(p)
+function pools.is_collectable(p)
   return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
 end
 
 local function saved(p)
-  if pools.is_passing(p) then
+  if pools.is_collectable(p) then
     p.hold = nil
     if p.tat or p.set_until or p.slots or p.hungry then need('pool_gc').forget(p) end
   end
@@ -160,17 +160,17 @@ local function saved(p)
 end
 
 function pools.flush()
-  settle()
+  flush_writes()
   for name, p in pairs(dirty) do
     if p.was_worth then need('notify').compare(p) end
     local text = saved(p)
     if text then
-      gather('HSET', POOLS, name, text)
+      buffer_write('HSET', POOLS, name, text)
     else
       call('HDEL', POOLS, name)
     end
   end
-  settle()
+  flush_writes()
   cache, dirty, ahead, ahead_rules, wild = {}, {}, {}, {}, {}
   pools.generation = pools.generation + 1
 end

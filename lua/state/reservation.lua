@@ -14,10 +14,10 @@
 --            k mpps, n campaign:CAMPAIGN
 -- A record is what 100,000 calls cost in memory and every report in time: hence no JSON, and KIN is
 -- read and written once for all of a kind in a call.
-local asked = need('idempotency')
-local record = {}
+local idempotency = need('idempotency')
+local reservation = {}
 
-record.FIELDS = {
+reservation.FIELDS = {
   'granted_at', 'visible_by', 'deadline', 'state', 'campaign', 'channel', 'mpp', 'owner', 'pools',
   'taken', 'launched_at', 'reported_at', 'ended_at', 'released_at', 'outcome', 'session',
   'request_id', 'answer_within', 'max_call', 'adopted', 'claim_within',
@@ -72,7 +72,7 @@ local function after(r, t) return t and format('%d', t - r.granted_at) or '' end
 local function at(r, text) return text ~= '' and r.granted_at + text end
 
 -- -> the record as text
-function record.text(r)
+function reservation.text(r)
   local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
   if r.adopted then marks = marks .. 'a' end
   local deadline = r.deadline - t0
@@ -86,9 +86,9 @@ end
 -- -> the same in three parts, around its request_id and its campaign: reservations that are granted alike in a
 -- call share them
 local FIRST, SECOND = '\1', '\2'
-function record.parts(r)
+function reservation.parts(r)
   local like = { id = '', request_id = FIRST, campaign = SECOND, brief = brief(r), pools = {} }
-  local text = record.text(setmetatable(like, { __index = r }))
+  local text = reservation.text(setmetatable(like, { __index = r }))
   local one, two = find(text, FIRST, 1, true), find(text, SECOND, 1, true)
   return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
 end
@@ -97,7 +97,7 @@ local texts = {} -- of the ids that were read ahead or written in this call; fal
 
 -- Read what all reports of a call will look for, in one command.
 local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
-function record.read_ahead(ops)
+function reservation.read_ahead(ops)
   local ids = {}
   for _, op in ipairs(ops) do
     if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end
@@ -107,7 +107,7 @@ function record.read_ahead(ops)
 end
 
 -- -> record or nil
-function record.read(id)
+function reservation.read(id)
   local text = texts[id]
   if text == nil then text = call('HGET', RES, id) end
   if not text or text == '' then return nil end
@@ -131,47 +131,47 @@ end
 
 local function write(id, text)
   texts[id] = text
-  gather('HSET', RES, id, text)
+  buffer_write('HSET', RES, id, text)
 end
 
 -- due_at: when effects/expiry.lua looks at it next, or nil to leave that as it is
-function record.write(r, due_at)
-  write(r.id, record.text(r))
-  if due_at then gather('ZADD', DUE, score(due_at), r.id) end
+function reservation.write(r, due_at)
+  write(r.id, reservation.text(r))
+  if due_at then buffer_write('ZADD', DEADLINES, score(due_at), r.id) end
 end
 
 -- A new one, of those halves. due_text: as score has it
-function record.write_new(id, text, due_text)
+function reservation.write_new(id, text, due_text)
   write(id, text)
-  gather('ZADD', DUE, due_text, id)
+  buffer_write('ZADD', DEADLINES, due_text, id)
 end
 
-function record.is_live(r)
+function reservation.is_live(r)
   return r.state == 'live'
 end
 
 -- A live one past its deadline that nobody reaped yet is as good as expired.
-function record.is_overdue(r)
+function reservation.is_overdue(r)
   return r.state == 'live' and now > r.deadline
 end
 
 -- What dialers see of the state: told to end is ended.
-function record.public_state(r)
+function reservation.public_state(r)
   return r.state == 'releasing' and 'ended' or r.state
 end
 
 -- Forget it, and with the last of a request's reservations what was granted to the request.
-function record.forget(r)
-  settle()
+function reservation.forget(r)
+  flush_writes()
   texts[r.id] = false
   call('HDEL', RES, r.id)
-  call('ZREM', DUE, r.id)
+  call('ZREM', DEADLINES, r.id)
   if not r.request_id then return end
-  local key = asked.key(r)
-  local q = asked.read(key)
+  local key = idempotency.key(r)
+  local q = idempotency.read(key)
   if not q then return end
   q.remain = q.remain - 1
-  if q.remain <= 0 then asked.forget(key) else asked.write(key, q) end
+  if q.remain <= 0 then idempotency.forget(key) else idempotency.write(key, q) end
 end
 
-return record
+return reservation

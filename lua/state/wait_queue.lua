@@ -7,7 +7,7 @@
 --         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true}
 -- arrived zset, campaign/request_id, score = since
 -- meta    waiters (places), arrivals, beats {replica: alive until}, held_back (somebody is denied fair_share)
-local asked, wake = need('idempotency'), need('notify')
+local idempotency, wake = need('idempotency'), need('notify')
 local queue = {}
 
 local WAITERS_MAX = 20000 -- places of the zone
@@ -65,7 +65,7 @@ function queue.first(group)
   for _ = 1, LOOKS do
     local place = call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1]
     if not place then return nil end
-    local key = asked.key({ campaign = string.match(group, '^[^/]+'), request_id = string.match(place, '%S+$') })
+    local key = idempotency.key({ campaign = string.match(group, '^[^/]+'), request_id = string.match(place, '%S+$') })
     local e = queue.read(key)
     if e and e.place == place and queue.is_alive(e) then return key, e end
     if e and e.place == place then queue.remove(key, e) else call('ZREM', QUEUE, place) end
@@ -76,7 +76,7 @@ end
 function queue.join(ask, group)
   local op, from, to = ask.op, members(group)
   if (meta.waiters or 0) >= WAITERS_MAX or call('ZLEXCOUNT', QUEUE, from, to) >= GROUP_MAX then return nil end
-  if not is_waited_for() then
+  if not has_waiters() then
     -- The sentinels; of a zone that is older than its waiters too.
     call('ZADD', QUEUE, 0, '')
     call('ZADD', ARRIVED, FOREVER, '')
@@ -87,7 +87,7 @@ function queue.join(ask, group)
   local since = op.seen or now
   local place = string.format('%s %015.0f %012.0f %s', group, since, meta.arrivals, op.request_id)
   call('ZADD', QUEUE, 0, place)
-  call('ZADD', ARRIVED, since, asked.key(op))
+  call('ZADD', ARRIVED, since, idempotency.key(op))
   return { place = place, since = since, ends = 0, body = op.body, hungry = {} }
 end
 
@@ -113,7 +113,7 @@ function queue.count() return meta.waiters or 0 end
 
 -- -> ms that the longest waits already, for a zone's status
 function queue.longest_ms()
-  if not is_waited_for() then return 0 end
+  if not has_waiters() then return 0 end
   return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2]))
 end
 

@@ -182,7 +182,7 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
 
         async def slow(*arguments: Any) -> Any:
             raw = await evaluate(*arguments)
-            if b'"alike":[{' in raw:  # plain grants
+            if b'"shared":[{' in raw:  # plain grants
                 granted.set()
                 await gate.wait()
             return raw

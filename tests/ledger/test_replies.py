@@ -29,7 +29,7 @@ def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | N
 
 def test_each_plain_grant_points_at_what_it_is_like() -> None:
     deny = {"decision": "deny"}
-    reply = {"now": 1, "alike": [LIKE, BARE], "results": [[1, None], deny, [0, 4], {}]}
+    reply = {"now": 1, "shared": [LIKE, BARE], "results": [[1, None], deny, [0, 4], {}]}
     assert list(results.told(reply)) == [
         results.PlainGrant(BARE, None),
         deny,

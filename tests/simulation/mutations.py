@@ -128,7 +128,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a repeated end counts again",
-        old="if not record.is_live(r) then return answer(r, record.public_state(r) == 'ended') end",
+        old="if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end",
         new="",
         scenario=CROWD,
     ),
