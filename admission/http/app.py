@@ -4,20 +4,20 @@ from aiohttp import web
 
 from admission import __version__
 from admission.http.auth.rate_limit import RequestRate
-from admission.http.auth.report_links import CAPABILITIES, Capabilities
+from admission.http.auth.report_links import REPORT_LINKS, ReportLinks
 from admission.http.auth.tokens import Credentials
 from admission.http.context import (
     CREDENTIALS,
     DECIDER,
     DEFAULT_ZONE,
-    DOORS,
     IDS,
     LIFECYCLE,
-    PORCH,
     RATE,
+    REQUEST_CONTEXT,
+    ROUTES,
     TELEMETRY,
     Lifecycle,
-    Porch,
+    RequestContext,
 )
 from admission.http.decider import Decider
 from admission.http.events.feed import FEED, Feed
@@ -26,7 +26,7 @@ from admission.http.middleware import front
 from admission.http.openapi.description import DESCRIPTION, Description
 from admission.http.openapi.document import describe
 from admission.http.parsing import BODY_BYTES_MAX
-from admission.http.routes import add_routes, doors, routes
+from admission.http.routes import add_routes, routes, routes_by_handler
 from admission.telemetry.metrics import Telemetry
 
 
@@ -67,17 +67,17 @@ def create_app(
     app[DEFAULT_ZONE] = default_zone
     app[FEED] = Feed(decider.status, clients_max=event_clients)
     app.on_shutdown.extend((_stop_waiting, _end_events))
-    app[DOORS] = doors(served)
-    app[PORCH] = _porch(app)
-    app[CAPABILITIES] = Capabilities(decider, public_url)
+    app[ROUTES] = routes_by_handler(served)
+    app[REQUEST_CONTEXT] = _request_context(app)
+    app[REPORT_LINKS] = ReportLinks(decider, public_url)
     app[DESCRIPTION] = Description(lambda: describe(served, __version__))
     return app
 
 
-def _porch(app: web.Application) -> Porch:
-    return Porch(
+def _request_context(app: web.Application) -> RequestContext:
+    return RequestContext(
         ids=app[IDS],
-        doors=app[DOORS],
+        routes_by_handler=app[ROUTES],
         credentials=app[CREDENTIALS],
         rate=app[RATE],
         telemetry=app[TELEMETRY],

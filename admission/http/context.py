@@ -10,9 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from admission.http.auth.rate_limit import RequestRate
-from admission.http.auth.tokens import Caller, Credentials, Role
+from admission.http.auth.tokens import Caller, Credentials
 from admission.http.decider import Decider
 from admission.http.ids import Ids
+from admission.http.route import Route
 from admission.telemetry.metrics import Telemetry
 
 if TYPE_CHECKING:
@@ -26,27 +27,15 @@ class Lifecycle:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """Who may call a route, and its name in metrics. `roles` None: everybody, no credentials.
-
-    `is_limited`: who has no credentials to be known by is held to the rate by its address.
-    """
-
-    path: str
-    roles: frozenset[Role] | None
-    is_limited: bool = False
-
-
-Doors: TypeAlias = Mapping[Handler, Door]
+Routes: TypeAlias = Mapping[Handler, Route]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Porch:
+class RequestContext:
     """What the front looks at for every request, found with one look-up instead of six."""
 
     ids: Ids
-    doors: Doors
+    routes_by_handler: Routes
     credentials: Credentials
     rate: RequestRate
     telemetry: Telemetry
@@ -62,9 +51,9 @@ TELEMETRY = web.AppKey("telemetry", Telemetry)
 
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 
-DOORS: web.AppKey[Doors] = web.AppKey("doors")
+ROUTES: web.AppKey[Routes] = web.AppKey("routes_by_handler")
 
-PORCH = web.AppKey("porch", Porch)
+REQUEST_CONTEXT = web.AppKey("request_context", RequestContext)
 
 DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
 

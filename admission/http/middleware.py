@@ -9,63 +9,65 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from admission.http.auth.tokens import ANONYMOUS, Caller
-from admission.http.context import CALLER, PORCH, REQUEST_ID, Door, Porch
+from admission.http.context import CALLER, REQUEST_CONTEXT, REQUEST_ID, RequestContext
 from admission.http.problems import Unauthorized, problem_of, problem_response
+from admission.http.route import Route
 
 X_REQUEST_ID: Final = "X-Request-ID"
 SERVER_NAME: Final = "admission"
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
 # What a route is called in metrics when there is none, and the status of a client that hung up.
-_NO_ROUTE: Final = Door(path="none", roles=None)
+_NO_ROUTE: Final = "none"
 _HUNG_UP: Final = 499
 
 
 @web.middleware
 async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, have it answered, and answer for whatever goes wrong."""
-    porch = request.app[PORCH]
-    request_id = request_id_of(request, porch.ids.new_hex)
+    context = request.app[REQUEST_CONTEXT]
+    request_id = request_id_of(request, context.ids.new_hex)
     request[REQUEST_ID] = request_id
-    door = porch.doors.get(request.match_info.handler, _NO_ROUTE)
+    route = context.routes_by_handler.get(request.match_info.handler)
     status = _HUNG_UP
     try:
         try:
-            _let_in(request, door, porch)
+            if route is not None:
+                _authorize(request, route, context)
             response = await handler(request)
         except Exception as error:
             response = problem_response(problem_of(error, request_id), error)
         status = response.status
     finally:
-        porch.telemetry.requested(door.path, status)
+        context.telemetry.requested(route.path if route else _NO_ROUTE, status)
     headers = response.headers
     headers[X_REQUEST_ID] = request_id
     headers[hdrs.SERVER] = SERVER_NAME
-    if porch.lifecycle.stopping:
+    if context.lifecycle.stopping:
         response.force_close()
     return response
 
 
-def _let_in(request: web.Request, door: Door, porch: Porch) -> None:
+def _authorize(request: web.Request, route: Route, context: RequestContext) -> None:
     """Check who it is, whether it may, and whether it asks too fast.
 
     Who shows no token, or a wrong one, is counted by its address: so is guessing.
     """
-    if door.roles is None:
-        if door.is_limited:
-            _count(request, None, porch)
+    if route.roles is None or route.checks_credentials:
+        if route.is_rate_limited:
+            _count(request, None, context)
         return
     try:
-        caller = porch.credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
+        caller = context.credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
     except Unauthorized:
-        _count(request, None, porch)
+        _count(request, None, context)
         raise
-    _count(request, caller, porch)
-    caller.require_role(door.roles)
+    _count(request, caller, context)
+    caller.require_role(route.roles)
     request[CALLER] = caller
 
 
-def _count(request: web.Request, caller: Caller | None, porch: Porch) -> None:
-    rate = porch.rate
+def _count(request: web.Request, caller: Caller | None, context: RequestContext) -> None:
+    rate = context.rate
     if rate.is_limited:
         is_known = caller is not None and caller is not ANONYMOUS
         rate.take(f"token {caller.name}" if caller and is_known else f"address {request.remote}")

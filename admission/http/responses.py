@@ -19,13 +19,13 @@ def encode(value: Any) -> bytes:
 
 def json_response(value: Any) -> web.Response:
     """A 200 with this JSON."""
-    return LeanResponse(body=encode(value), headers=_JSON)
+    return FastResponse(body=encode(value), headers=_JSON)
 
 
 _HEAD: Final = "HTTP/1.1 200 OK\r\n"
 
 
-class LeanResponse(web.Response):
+class FastResponse(web.Response):
     """Headers may be added to it as to any response; they must be fit to be sent."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:

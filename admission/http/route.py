@@ -32,7 +32,7 @@ class Route:
         body_required: False: no body means `{}`.
         body_types: media types as which the body may be sent.
         form: the body as a form, where that is taken too.
-        own_door: the handler looks at the credentials itself.
+        checks_credentials: the handler looks at the credentials itself.
         etag: the answer has one; with a body, the request may have If-Match.
         faults: statuses of the problems it may answer.
     """
@@ -41,14 +41,19 @@ class Route:
     path: str
     handler: Handler
     roles: frozenset[Role] | None
-    room: str
+    tag: str
     summary: str
     answer: type[BaseModel] | str
     body: type[BaseModel] | None = None
     body_required: bool = True
     body_types: tuple[str, ...] = (JSON,)
     form: type[BaseModel] | None = None
-    own_door: bool = False
+    checks_credentials: bool = False
     etag: bool = False
     query: type[BaseModel] | None = None
     faults: tuple[int, ...] = CALLER_FAULTS
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Does the caller's own rate limit apply? Without a token its address is counted."""
+        return 429 in self.faults

@@ -8,7 +8,6 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
 from admission.http.auth.tokens import Role
-from admission.http.context import Door
 from admission.http.dashboard import handlers
 from admission.http.handlers import health
 from admission.http.handlers.admissions import ADMISSION_ROUTES
@@ -30,7 +29,7 @@ def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
         answer: type[BaseModel] | str, faults: tuple[int, ...] = (401, 403),
     ) -> Route:  # fmt: skip
         return Route(
-            method="GET", path=path, handler=handler, roles=roles, room="Service",
+            method="GET", path=path, handler=handler, roles=roles, tag="Service",
             summary=summary, answer=answer, faults=faults,
         )  # fmt: skip
 
@@ -47,8 +46,8 @@ def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
             path="/",
             handler=handlers.page,
             roles=VIEWER,
-            own_door=True,
-            room="Service",
+            checks_credentials=True,
+            tag="Service",
             summary="The dashboard; a browser without credentials gets it too, to ask for them",
             answer="text/html",
             faults=(401, 403),
@@ -74,14 +73,9 @@ def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
 _ID_IN_PATH: Final = "{id:(?!batch$)[^{}/]+}"
 
 
-def doors(served: Iterable[Route]) -> dict[Handler, Door]:
-    """What the front needs to know of each handler."""
-    return {route.handler: _door(route) for route in served}
-
-
-def _door(route: Route) -> Door:
-    roles = EVERYBODY if route.own_door else route.roles
-    return Door(path=route.path, roles=roles, is_limited=429 in route.faults)
+def routes_by_handler(served: Iterable[Route]) -> dict[Handler, Route]:
+    """The route of each handler, as the middleware looks it up."""
+    return {route.handler: route for route in served}
 
 
 def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:

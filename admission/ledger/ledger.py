@@ -62,7 +62,7 @@ class Ledger:
 
     async def admit(self, zone: str, op: Operation) -> Answer:
         """May it launch? The answer is a grant or a deny in the fields of the API."""
-        # The op has no nulls (`ask_to_op`), and every ask comes through here: not `_perform`.
+        # `admission_operation` leaves nulls out, and this is the hot path: not `_perform`.
         now, result = await self._group.submit(zone, {"op": "admit", **op}, op["count"])
         if isinstance(result, PlainGrant):
             return results.plain(zone, op, now, result)

@@ -10,9 +10,9 @@ from aiohttp import ClientSession
 
 from admission.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from admission.http.auth.tokens import ANONYMOUS
-from admission.http.handlers.admissions import ask_to_op, digest_of
+from admission.http.handlers.admissions import admission_operation, digest_of
 from admission.http.ids import Ids
-from admission.http.schemas.requests import Ask
+from admission.http.schemas.requests import AdmissionRequest
 from admission.http.schemas.responses import Decision
 from tests.http.house import ASK, NOW, FakeDecider, Server
 
@@ -60,9 +60,9 @@ async def test_what_is_not_asked_is_left_to_the_ledger(
 
 
 def test_ids_are_made_anew_for_every_ask() -> None:
-    ask = Ask(campaign="c")
+    ask = AdmissionRequest(campaign="c")
     ids = Ids()
-    assert len({ask_to_op(ask, ANONYMOUS, ids.new)["id"] for _ in range(100)}) == 100
+    assert len({admission_operation(ask, ANONYMOUS, ids.new)["id"] for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,9 @@ def test_ids_are_made_anew_for_every_ask() -> None:
     ],
 )
 def test_what_decides_changes_the_digest(other: dict[str, Any]) -> None:
-    assert digest_of(Ask(campaign="c", **other)) != digest_of(Ask(campaign="c"))
+    assert digest_of(AdmissionRequest(campaign="c", **other)) != digest_of(
+        AdmissionRequest(campaign="c")
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,16 @@ def test_what_decides_changes_the_digest(other: dict[str, Any]) -> None:
     [{"wait_ms": 5}, {"owner": "o"}, {"dry_run": True, "explain": True}, {"request_id": "r"}],
 )
 def test_what_does_not_decide_keeps_the_digest(other: dict[str, Any]) -> None:
-    assert digest_of(Ask(campaign="c", **other)) == digest_of(Ask(campaign="c"))
+    assert digest_of(AdmissionRequest(campaign="c", **other)) == digest_of(
+        AdmissionRequest(campaign="c")
+    )
 
 
 def test_the_order_of_pools_keeps_the_digest() -> None:
-    one, other = Ask(campaign="c", pools=["a:1", "b:2"]), Ask(campaign="c", pools=["b:2", "a:1"])
+    one, other = (
+        AdmissionRequest(campaign="c", pools=["a:1", "b:2"]),
+        AdmissionRequest(campaign="c", pools=["b:2", "a:1"]),
+    )
     assert digest_of(one) == digest_of(other)
 
 

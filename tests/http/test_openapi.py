@@ -112,7 +112,7 @@ async def test_the_links_of_the_page_lead_somewhere(http: ClientSession) -> None
 
 
 def test_what_an_ask_may_be_is_what_is_read(spec: dict[str, Any]) -> None:
-    ask = spec["components"]["schemas"]["Ask"]
+    ask = spec["components"]["schemas"]["AdmissionRequest"]
     assert ask["additionalProperties"] is False
     assert set(ASK) < set(ask["properties"])
     assert ask["required"] == ["campaign"]

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from admission.http import parsing
 from admission.http.app import create_app
-from admission.http.server.timeouts import Patience, allow_many_files
+from admission.http.server.timeouts import ConnectionTimeouts, allow_many_files
 from tests.http.house import FakeDecider, serving
 
-SOON = Patience(first_request_s=0.05, reading_s=0.05, look_s=0.01)
+SOON = ConnectionTimeouts(first_request_s=0.05, reading_s=0.05, look_s=0.01)
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -27,7 +27,7 @@ async def until_closed(reader: asyncio.StreamReader) -> bytes:
 async def test_who_does_not_get_to_the_point_is_hung_up_on(
     decider: FakeDecider, said: bytes
 ) -> None:
-    async with serving(create_app(decider), patience=SOON) as server:
+    async with serving(create_app(decider), timeouts=SOON) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(said)
         assert await until_closed(reader) == b""
@@ -36,13 +36,13 @@ async def test_who_does_not_get_to_the_point_is_hung_up_on(
 
 async def test_who_asked_once_may_stay_and_be_silent(decider: FakeDecider) -> None:
     # Long enough for a request to arrive on a machine that has other things to do.
-    patience = Patience(first_request_s=1.5, reading_s=1.5, look_s=0.05)
-    async with serving(create_app(decider), patience=patience) as server:
+    timeouts = ConnectionTimeouts(first_request_s=1.5, reading_s=1.5, look_s=0.05)
+    async with serving(create_app(decider), timeouts=timeouts) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(GET)
         assert b"200 OK" in await reader.readuntil(b'alive"}')
         other_reader, other = await asyncio.open_connection("127.0.0.1", server.port)
-        await until_closed(other_reader)  # as long as it takes to lose patience with somebody
+        await until_closed(other_reader)  # as long as it takes to lose timeouts with somebody
         writer.write(GET)
         assert b"200 OK" in await reader.readuntil(b'alive"}')
         for one in (writer, other):
@@ -63,7 +63,7 @@ async def test_who_reads_nothing_is_hung_up_on(decider: FakeDecider) -> None:
 
     app = create_app(decider)
     app.router.add_get("/endless", endless)
-    async with serving(app, patience=SOON) as server:
+    async with serving(app, timeouts=SOON) as server:
         client = socket.create_connection(("127.0.0.1", server.port))
         client.sendall(GET.replace(b"/healthz", b"/endless"))
         async with asyncio.timeout(20):
@@ -79,8 +79,8 @@ async def test_who_reads_slowly_is_not(decider: FakeDecider) -> None:
 
     app = create_app(decider)
     app.router.add_get("/large", large)
-    patience = Patience(first_request_s=5, reading_s=5, look_s=0.001)
-    async with serving(app, patience=patience) as server:
+    timeouts = ConnectionTimeouts(first_request_s=5, reading_s=5, look_s=0.001)
+    async with serving(app, timeouts=timeouts) as server:
         async with server.http.get("/large") as answer:
             found = 0
             async for piece in answer.content.iter_chunked(50_000):

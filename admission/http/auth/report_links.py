@@ -41,7 +41,7 @@ _HOST: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class VerifiedReport:
     """What a token that is genuine stands for: a reservation, and who its holder counts as."""
 
     reservation_id: str
@@ -65,7 +65,7 @@ def _mac(secret: bytes, named: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-class Capabilities:
+class ReportLinks:
     """Makes the links of an answer, and opens them.
 
     Args:
@@ -86,7 +86,7 @@ class Capabilities:
         """What the links of its answer begin with."""
         return f"{self._public_url or _own_url(request)}/r/"
 
-    async def open(self, token: str) -> Held:
+    async def open(self, token: str) -> VerifiedReport:
         """What the token stands for; raises `NotFound` for one that is not genuine."""
         found = _TOKEN.fullmatch(token)
         if found is None or (zone := found["id"].partition("~")[0]) not in self._decider.zones():
@@ -100,7 +100,7 @@ class Capabilities:
             campaigns=frozenset({found["campaign"]}),
             zones=frozenset({zone}),
         )
-        return Held(reservation_id=found["id"], caller=caller)
+        return VerifiedReport(reservation_id=found["id"], caller=caller)
 
     async def _is_genuine(self, zone: str, mac: str, named: str) -> bool:
         secret = await self._decider.secret(zone)
@@ -115,9 +115,9 @@ class Capabilities:
         return hmac.compare_digest(mac, _mac(secret, named))
 
 
-async def opened(request: web.Request) -> Held:
+async def opened(request: web.Request) -> VerifiedReport:
     """The capability in the path of this request."""
-    return await request.app[CAPABILITIES].open(request.match_info["token"])
+    return await request.app[REPORT_LINKS].open(request.match_info["token"])
 
 
 def _own_url(request: web.Request) -> str:
@@ -142,4 +142,4 @@ def _unknown() -> NotFound:
     return NotFound("There is no such reservation.")
 
 
-CAPABILITIES: web.AppKey[Capabilities] = web.AppKey("capabilities")
+REPORT_LINKS: web.AppKey[ReportLinks] = web.AppKey("capabilities")

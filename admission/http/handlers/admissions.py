@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, Invalid
-from admission.http.auth.report_links import CAPABILITIES, add_links
+from admission.http.auth.report_links import REPORT_LINKS, add_links
 from admission.http.auth.tokens import Caller
 from admission.http.context import CALLER, DECIDER, IDS, TELEMETRY
 from admission.http.handlers.batch import answer_each, answers_of
@@ -31,9 +31,9 @@ from admission.http.route import (
 )
 from admission.http.schemas import responses
 from admission.http.schemas.requests import (
-    Ask,
-    AskBatch,
-    GoodBatch,
+    AdmissionBatch,
+    AdmissionRequest,
+    RawAdmissionBatch,
 )
 from admission.http.scope import asked_zone
 from admission.http.server.connection import CancelledOnHangup, has_hung_up
@@ -46,33 +46,35 @@ Op: TypeAlias = dict[str, Any]
 Granted: TypeAlias = list[tuple[str, Op]]
 
 
-async def ask_one(request: web.Request) -> web.Response:
+async def request_admission(request: web.Request) -> web.Response:
     """`POST /v1/admissions`."""
-    ask = parse(Ask, await read_body(request))
+    ask = parse(AdmissionRequest, await read_body(request))
     with _UndoneOnHangup(request) as granted:
         return json_response(await _decide(request, ask, granted))
 
 
-async def ask_many(request: web.Request) -> web.Response:
+async def request_admissions(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
     asks = _asks(await read_body(request))
     with _UndoneOnHangup(request) as granted:
-        if any(isinstance(ask, Ask) and ask.wait_ms for ask in asks):
+        if any(isinstance(ask, AdmissionRequest) and ask.wait_ms for ask in asks):
             return await answer_each(request, (_answer(request, ask, granted) for ask in asks))
         return answers_of(request, await _decide_all(request, asks, granted))
 
 
-def _asks(body: bytes) -> Sequence[Ask | Invalid]:
+def _asks(body: bytes) -> Sequence[AdmissionRequest | Invalid]:
     """The asks of a batch; a bad one fails alone."""
     try:
-        return GoodBatch.model_validate_json(body).requests  # at once: half of the time for each
+        return AdmissionBatch.model_validate_json(
+            body
+        ).requests  # at once: half of the time for each
     except ValidationError:
-        return [_ask(raw) for raw in validate(AskBatch, load(body)).requests]
+        return [_ask(raw) for raw in validate(RawAdmissionBatch, load(body)).requests]
 
 
-def _ask(raw: dict[str, Any]) -> Ask | Invalid:
+def _ask(raw: dict[str, Any]) -> AdmissionRequest | Invalid:
     try:
-        return validate(Ask, raw)
+        return validate(AdmissionRequest, raw)
     except Invalid as fault:
         return fault
 
@@ -103,18 +105,20 @@ class _UndoneOnHangup:
         return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
 
 
-async def _answer(request: web.Request, ask: Ask | Invalid, granted: Granted) -> Answer:
+async def _answer(
+    request: web.Request, ask: AdmissionRequest | Invalid, granted: Granted
+) -> Answer:
     if isinstance(ask, Invalid):
         raise ask
     return await _decide(request, ask, granted)
 
 
 async def _decide_all(
-    request: web.Request, asks: Sequence[Ask | Invalid], granted: Granted
+    request: web.Request, asks: Sequence[AdmissionRequest | Invalid], granted: Granted
 ) -> list[Answer | BaseException]:
     """Decide all, those of a zone together: what one ask costs alone is paid once for all."""
     found: list[Answer | BaseException] = [Invalid()] * len(asks)
-    zones: dict[str, list[tuple[int, Ask, Op]]] = {}
+    zones: dict[str, list[tuple[int, AdmissionRequest, Op]]] = {}
     zone_of = cache(partial(_zone_of, request))
     caller, new_id = request[CALLER], request.app[IDS].new
     for place, ask in enumerate(asks):
@@ -126,7 +130,9 @@ async def _decide_all(
         except AdmissionError as fault:
             found[place] = fault
         else:
-            zones.setdefault(zone, []).append((place, ask, ask_to_op(ask, caller, new_id)))
+            zones.setdefault(zone, []).append(
+                (place, ask, admission_operation(ask, caller, new_id))
+            )
     works = (_decide_zone(request, zone, some, granted) for zone, some in zones.items())
     for some, answers in zip(zones.values(), await asyncio.gather(*works), strict=True):
         for (place, _, _), answer in zip(some, answers, strict=True):
@@ -135,7 +141,7 @@ async def _decide_all(
 
 
 async def _decide_zone(
-    request: web.Request, zone: str, asks: list[tuple[int, Ask, Op]], granted: Granted
+    request: web.Request, zone: str, asks: list[tuple[int, AdmissionRequest, Op]], granted: Granted
 ) -> Sequence[Answer | BaseException]:
     started = perf_counter()
     try:
@@ -147,7 +153,7 @@ async def _decide_zone(
     seconds = perf_counter() - started
     decided = [one for one in answers if not isinstance(one, AdmissionError)]
     request.app[TELEMETRY].decided(zone, decided, seconds)
-    base = request.app[CAPABILITIES].base_of(request)
+    base = request.app[REPORT_LINKS].base_of(request)
     return [
         answer
         if isinstance(answer, AdmissionError)
@@ -163,7 +169,11 @@ def _zone_of(request: web.Request, zone: str | None, campaign: str) -> str:
 
 
 def _shown(
-    base: str, asked: tuple[str, Ask, Op], answer: Answer, secret: bytes, granted: Granted
+    base: str,
+    asked: tuple[str, AdmissionRequest, Op],
+    answer: Answer,
+    secret: bytes,
+    granted: Granted,
 ) -> Answer:
     """The decision as it is told; remembered if it must be taken back."""
     zone, ask, op = asked
@@ -174,22 +184,24 @@ def _shown(
     return answer
 
 
-async def _decide(request: web.Request, ask: Ask, granted: Granted) -> Answer:
+async def _decide(request: web.Request, ask: AdmissionRequest, granted: Granted) -> Answer:
     zone = _zone_of(request, ask.zone, ask.campaign)
     app = request.app
     decider = app[DECIDER]
     secret = await decider.secret(zone)  # before anything is granted
     started = perf_counter()
-    op = ask_to_op(ask, request[CALLER], app[IDS].new)
+    op = admission_operation(ask, request[CALLER], app[IDS].new)
     answer = await decider.admit(zone, op)
     # A wait for room says nothing of how fast decisions are.
     seconds = None if ask.wait_ms else perf_counter() - started
     app[TELEMETRY].decided(zone, (answer,), seconds)
-    base = app[CAPABILITIES].base_of(request)
+    base = app[REPORT_LINKS].base_of(request)
     return _shown(base, (zone, ask, op), answer, secret, granted)
 
 
-def ask_to_op(ask: Ask, caller: Caller, new_id: Callable[[], str]) -> dict[str, Any]:
+def admission_operation(
+    ask: AdmissionRequest, caller: Caller, new_id: Callable[[], str]
+) -> dict[str, Any]:
     """The ledger's `admit` for an ask (lua/README.md). What was not asked is left out.
 
     Args:
@@ -214,7 +226,7 @@ def ask_to_op(ask: Ask, caller: Caller, new_id: Callable[[], str]) -> dict[str, 
     return op
 
 
-def digest_of(ask: Ask) -> str:
+def digest_of(ask: AdmissionRequest) -> str:
     """What tells a repeat from another ask under the same request_id: the fields that decide.
 
     How long to wait, who owns it and whether to explain may differ between an ask and its repeat.
@@ -233,23 +245,23 @@ ADMISSION_ROUTES: Final = (
     Route(
         method="POST",
         path="/v1/admissions",
-        handler=ask_one,
+        handler=request_admission,
         roles=DIALER,
-        room="Admissions",
+        tag="Admissions",
         summary="May I launch?",
         answer=responses.Decision,
-        body=Ask,
+        body=AdmissionRequest,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
     ),
     Route(
         method="POST",
         path="/v1/admissions/batch",
-        handler=ask_many,
+        handler=request_admissions,
         roles=DIALER,
-        room="Admissions",
+        tag="Admissions",
         summary="Up to 1000 asks, each decided by itself, in order",
         answer=responses.DecisionResults,
-        body=responses.AskList,
+        body=AdmissionBatch,
         faults=(*CALLER_FAULTS, *BODY_FAULTS),
     ),
 )

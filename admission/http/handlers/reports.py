@@ -26,11 +26,11 @@ from admission.http.schemas import responses
 from admission.http.schemas.forms import FORM, FORMS, parse_form
 from admission.http.schemas.requests import (
     End,
+    KnownReservation,
     Launched,
     Renew,
     ReportBatch,
     ReportVerb,
-    Restated,
 )
 from admission.http.scope import zone_of_id
 
@@ -118,7 +118,9 @@ def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
     return fields
 
 
-def _adopt(request: web.Request, zone: str, restated: Restated | None) -> dict[str, Any] | None:
+def _adopt(
+    request: web.Request, zone: str, restated: KnownReservation | None
+) -> dict[str, Any] | None:
     if restated is None:
         return None
     if restated.zone != zone:
@@ -142,7 +144,7 @@ def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
         path=f"/v1/reservations/{{id}}/{verb}",
         handler=report_one(verb),
         roles=DIALER,
-        room="Reports",
+        tag="Reports",
         summary=summary,
         answer=responses.ReportAnswer,
         body=body,
@@ -157,7 +159,7 @@ def _by_url(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
         path=f"{report_links.PATH}/{verb}",
         handler=report_by_url(verb),
         roles=EVERYBODY,
-        room="Reports",
+        tag="Reports",
         summary=summary,
         answer=responses.ReportAnswer,
         body=body,
@@ -176,7 +178,7 @@ REPORT_ROUTES: Final = (
         path="/v1/reservations/batch",
         handler=report_many,
         roles=DIALER,
-        room="Reports",
+        tag="Reports",
         summary="Up to 1000 reports, in order",
         answer=responses.ReportResults,
         body=responses.ReportList,

@@ -24,7 +24,7 @@ from admission.http.route import (
 )
 from admission.http.schemas import responses
 from admission.http.schemas.requests import (
-    HandedGuid,
+    GuidHandover,
     PushedSnapshot,
 )
 from admission.http.scope import zone_in_path
@@ -84,7 +84,7 @@ async def hand_over(request: web.Request) -> web.Response:
     zone, agent = zone_in_path(request), request.match_info["agent"]
     if not _AGENT.fullmatch(agent):
         raise NotFound("There is no such agent.")
-    handed = parse(HandedGuid, await read_body(request))
+    handed = parse(GuidHandover, await read_body(request))
     return json_response(await request.app[DECIDER].hand_over(zone, int(agent), handed.ticket))
 
 
@@ -94,7 +94,7 @@ ZONE_ROUTES: Final = (
         path="/v1/zones",
         handler=every,
         roles=VIEWER,
-        room="Zones",
+        tag="Zones",
         summary="The status of every zone",
         answer=responses.ZoneList,
     ),
@@ -103,7 +103,7 @@ ZONE_ROUTES: Final = (
         path="/v1/zones/{zone}",
         handler=one,
         roles=VIEWER,
-        room="Zones",
+        tag="Zones",
         summary="The status of a zone",
         answer=responses.ZoneStatus,
         faults=(*CALLER_FAULTS, 404),
@@ -113,7 +113,7 @@ ZONE_ROUTES: Final = (
         path="/v1/zones/{zone}/time",
         handler=time,
         roles=EVERY_ROLE,
-        room="Zones",
+        tag="Zones",
         summary="The zone's time",
         answer=responses.Time,
         faults=(*CALLER_FAULTS, 404),
@@ -123,7 +123,7 @@ ZONE_ROUTES: Final = (
         path="/v1/zones/{zone}/snapshot",
         handler=push,
         roles=SOURCE,
-        room="Zones",
+        tag="Zones",
         summary="Push a snapshot",
         answer=responses.PushAnswer,
         body=PushedSnapshot,
@@ -134,10 +134,10 @@ ZONE_ROUTES: Final = (
         path="/v1/zones/{zone}/agents/{agent}/guid",
         handler=hand_over,
         roles=SOURCE,
-        room="Zones",
+        tag="Zones",
         summary="Hand over a signed-in agent's session, to count its calls with",
         answer=responses.HandOverAnswer,
-        body=HandedGuid,
+        body=GuidHandover,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404, 409),
     ),
     Route(
@@ -145,7 +145,7 @@ ZONE_ROUTES: Final = (
         path="/v1/events",
         handler=handler.events,
         roles=VIEWER,
-        room="Zones",
+        tag="Zones",
         summary="Server-sent events: the status of zones as it changes",
         answer=handler.MEDIA_TYPE,
         query=handler.EventQuery,

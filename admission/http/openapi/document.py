@@ -64,7 +64,7 @@ def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "admission", "version": version, "description": _ABOUT},
-        "tags": [{"name": room} for room in dict.fromkeys(route.room for route in routes)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
         "components": {
             "schemas": _schemas(routes),
@@ -78,7 +78,7 @@ def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
-        "tags": [route.room],
+        "tags": [route.tag],
         "summary": route.summary,
         "description": _who(route),
         "parameters": _path_parameters(route) + _query_parameters(route) + _conditions(route),

@@ -7,9 +7,10 @@ from pydantic import BaseModel
 from admission.domain.policy.zone import ZonePolicy
 from admission.http.schemas import responses
 from admission.http.schemas.requests import (
-    Ask,
+    AdmissionBatch,
+    AdmissionRequest,
     End,
-    HandedGuid,
+    GuidHandover,
     Launched,
     PushedSnapshot,
     Renew,
@@ -84,12 +85,12 @@ _POLICY: Final = {
 }
 
 EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
-    Ask: {
+    AdmissionRequest: {
         "one call": _ASK,
         "up to five, repeat-safe": {**_ASK, "request_id": "r-83", "count": 5, "wait_ms": 2000},
     },
     responses.Decision: {"granted": _GRANT, "denied": _DENY},
-    responses.AskList: {"two": {"requests": [_ASK, {**_ASK, "campaign": "other"}]}},
+    AdmissionBatch: {"two": {"requests": [_ASK, {**_ASK, "campaign": "other"}]}},
     responses.DecisionResults: {"two": {"results": [{"status": 200, **_GRANT}, _FORBIDDEN]}},
     Launched: {
         "it rings": {"port_taken": True, "session_id": "0a1b", "mpp": "mpp1"},
@@ -120,7 +121,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "refused": {"channel:sip": "out_of_order"},
         },
     },
-    HandedGuid: {"a session": {"guid": "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"}},
+    GuidHandover: {"a session": {"guid": "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"}},
     responses.HandOverAnswer: {
         "taken": {"now": 1790000000123, "zone": "East", "agent": 1001, "pool": "agent:1001"}
     },

@@ -21,7 +21,7 @@ _END: Final = {
 }
 
 MEANINGS: Final[dict[str, dict[str, str]]] = {
-    "Ask": {
+    "AdmissionRequest": {
         "campaign": "Who asks; must be in the token's scope and in the policy.",
         "zone": "Without: the configured default zone.",
         "channel": "Kind of port; without: the zone's first. `any`: launch on the answered one.",
@@ -36,7 +36,7 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "dry_run": "Decide, and take nothing.",
         "explain": "With dry_run: what every pool says.",
     },
-    "AskList": {"requests": "Each is decided by itself, in order."},
+    "AdmissionBatch": {"requests": "Each is decided by itself, in order."},
     "Launched": _LAUNCHED,
     "Renew": _RENEW,
     "End": _END,
@@ -46,7 +46,7 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
     "RenewItem": {**_RENEW, "op": _OP, "id": _ID},
     "EndItem": {**_END, "op": _OP, "id": _ID},
     "ReportList": {"reports": "Applied in order, each answered by itself."},
-    "Restated": {
+    "KnownReservation": {
         "zone": "As granted.",
         "channel": "As granted.",
         "campaign": "As asked.",
@@ -61,7 +61,7 @@ MEANINGS: Final[dict[str, dict[str, str]]] = {
         "pools": "Named pools, each with its own counts.",
     },
     "PushedPool": {"total": "Units in all.", "unused": "Units free."},
-    "HandedGuid": {
+    "GuidHandover": {
         "guid": "As the platform's `Set-GUID` said it; hand over each new one. It is shown nowhere."
     },
     "SetLimit": {

@@ -24,7 +24,7 @@ from admission.domain.types import (
 )
 
 
-class Ask(Strict):
+class AdmissionRequest(Strict):
     """*May I launch?*: the body of `POST /v1/admissions`."""
 
     campaign: Name
@@ -55,19 +55,19 @@ class Ask(Strict):
         return self
 
 
-class AskBatch(Strict):
+class RawAdmissionBatch(Strict):
     """Up to 1000 asks, each parsed and decided by itself, in order: a bad one fails alone."""
 
     requests: Annotated[list[dict[str, Any]], Field(max_length=BATCH_MAX)]
 
 
-class GoodBatch(Strict):
+class AdmissionBatch(Strict):
     """The same when none is bad, as nearly always: parsed in one go."""
 
-    requests: Annotated[list[Ask], Field(max_length=BATCH_MAX)]
+    requests: Annotated[list[AdmissionRequest], Field(max_length=BATCH_MAX)]
 
 
-class Restated(Strict):
+class KnownReservation(Strict):
     """What a dialer still knows of its reservation, to be adopted after a loss of state."""
 
     zone: Name
@@ -83,13 +83,13 @@ class Launched(Strict):
     port_taken: bool = False
     session_id: Text | None = None
     mpp: Name | None = None
-    reservation: Restated | None = None
+    reservation: KnownReservation | None = None
 
 
 class Renew(Strict):
     """The call is still up."""
 
-    reservation: Restated | None = None
+    reservation: KnownReservation | None = None
 
 
 class End(Strict):
@@ -147,7 +147,7 @@ class PushedSnapshot(Strict):
         return found
 
 
-class HandedGuid(Strict):
+class GuidHandover(Strict):
     """The body of `PUT /v1/zones/{zone}/agents/{agent}/guid`: a signed-in agent's session (Huawei).
 
     With or without the `JSESSIONID=` in front that the platform's `Set-GUID` has.

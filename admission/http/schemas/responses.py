@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from admission.domain.outcomes import Outcome, Reason
 from admission.domain.policy.zone import ZonePolicy
-from admission.http.schemas.requests import Ask, End, Launched, Renew
+from admission.http.schemas.requests import End, Launched, Renew
 
 Ms = Annotated[int, Field(description="Milliseconds.")]
 
@@ -237,12 +237,6 @@ class Health(BaseModel):
     """How the service is."""
 
     status: Literal["alive", "ready"]
-
-
-class AskList(BaseModel):
-    """Asks, each decided by itself, in order."""
-
-    requests: list[Ask] = Field(max_length=1000)
 
 
 class LaunchedItem(Launched):

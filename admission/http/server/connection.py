@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID, request_id_of
 from admission.http.problems import malformed_request
-from admission.http.server.timeouts import Patience
+from admission.http.server.timeouts import ConnectionTimeouts
 
 
 class HangupProtocol(web.RequestHandler):
@@ -37,16 +37,16 @@ class HangupProtocol(web.RequestHandler):
         if self._manager is not None and len(self._manager.connections) > self._connections_max:
             self._wire.abort()
 
-    def look(self, now: float, patience: Patience) -> None:
+    def look(self, now: float, timeouts: ConnectionTimeouts) -> None:
         """End the connection, if its client is too slow to ask or to read."""
         left, before = self._wire.get_write_buffer_size(), self._left_bytes
         self._left_bytes = left
         if self._request_count == 0 and not left:  # since it was opened
-            if now - self._stuck_since > patience.first_request_s:
+            if now - self._stuck_since > timeouts.first_request_s:
                 self._wire.abort()
         elif not left or left < before:
             self._stuck_since = now
-        elif now - self._stuck_since > patience.reading_s:
+        elif now - self._stuck_since > timeouts.reading_s:
             self._wire.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:

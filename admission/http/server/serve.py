@@ -16,7 +16,7 @@ from aiohttp import web
 from admission.errors import ConfigError
 from admission.http.context import CREDENTIALS, LIFECYCLE
 from admission.http.server.connection import HangupProtocol
-from admission.http.server.timeouts import Patience, watched
+from admission.http.server.timeouts import ConnectionTimeouts, watched
 from admission.http.server.tls import Certificates
 
 _BACKLOG: Final = 1024
@@ -36,7 +36,7 @@ async def serve_app(
     reuse_port: bool = False,
     certificates: Certificates | None = None,
     without_credentials: bool = False,
-    patience: Patience | None = None,
+    timeouts: ConnectionTimeouts | None = None,
     connections_max: int = 1 << 20,
     on_listening: Callable[[int], object] | None = None,
 ) -> None:
@@ -49,7 +49,7 @@ async def serve_app(
         delay_ms: how long to go on serving, not ready, before no longer listening.
         reuse_port: share the port with other processes.
         certificates: for TLS; when they change, who connects from then on sees the new ones.
-        patience: with slow clients.
+        timeouts: with slow clients.
         connections_max: more of them are closed at once.
         without_credentials: listen on another address than loopback though no token is configured.
 
@@ -74,7 +74,7 @@ async def serve_app(
         manager = runner.server
         assert manager is not None, "the runner is set up"
         try:
-            async with watched(_Connections(manager), patience or Patience()):
+            async with watched(_Connections(manager), timeouts or ConnectionTimeouts()):
                 if on_listening is not None:
                     on_listening(server.sockets[0].getsockname()[1])
                 await stop.wait()

@@ -17,7 +17,7 @@ _CONNECTIONS_MIN: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class ConnectionTimeouts:
     """How long a connection may take, in seconds.
 
     Args:
@@ -34,20 +34,22 @@ class Patience:
 class Watched(Protocol):
     """A connection that can be looked at."""
 
-    def look(self, now: float, patience: Patience) -> None:
-        """End it, if it tries our patience. Args: now: of the loop, in seconds."""
+    def look(self, now: float, timeouts: ConnectionTimeouts) -> None:
+        """End it, if it tries our timeouts. Args: now: of the loop, in seconds."""
 
 
 @asynccontextmanager
-async def watched(connections: Iterable[Watched], patience: Patience) -> AsyncIterator[None]:
+async def watched(
+    connections: Iterable[Watched], timeouts: ConnectionTimeouts
+) -> AsyncIterator[None]:
     """Look at all of these, time and again; `connections` may change meanwhile."""
     loop = asyncio.get_running_loop()
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(patience.look_s)
+            await asyncio.sleep(timeouts.look_s)
             for one in tuple(connections):
-                one.look(loop.time(), patience)
+                one.look(loop.time(), timeouts)
 
     watching = asyncio.create_task(watch(), name="watch connections")
     try:
