@@ -6,7 +6,7 @@ from typing import Any, Final
 CANCEL_AGAIN_S: Final = 0.2
 
 
-async def end_all(*tasks: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks until all have ended; what they raise stays theirs.
 
     Once is not enough: a cancellation that meets a library just as it connects, or as its answer

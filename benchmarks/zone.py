@@ -60,7 +60,7 @@ class Zone:
         """Apply operations; the results."""
         ops = list(ops)
         text = self.client.evalsha(self._script.sha, len(self.keys), *self._arguments(ops))
-        answer = results.whole(ops, text)
+        answer = results.expand_reply(ops, text)
         assert "error" not in answer, answer
         return answer
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admission.domain.policy.merge_patch import merged
+from admission.domain.policy.merge_patch import apply_merge_patch
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ from admission.domain.policy.merge_patch import merged
     ],
 )
 def test_the_examples_of_the_rfc(target: Any, patch: Any, result: Any) -> None:
-    assert merged(target, patch) == result
+    assert apply_merge_patch(target, patch) == result
 
 
 def test_neither_side_is_changed() -> None:
     target, patch = {"a": {"b": 1}}, {"a": {"b": None, "c": {"d": 1}}}
-    assert merged(target, patch) == {"a": {"c": {"d": 1}}}
+    assert apply_merge_patch(target, patch) == {"a": {"c": {"d": 1}}}
     assert (target, patch) == ({"a": {"b": 1}}, {"a": {"b": None, "c": {"d": 1}}})

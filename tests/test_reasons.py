@@ -6,7 +6,7 @@ from pathlib import Path
 from admission.domain.outcomes import Reason
 from admission.http.app import create_app
 from admission.http.openapi.description import DESCRIPTION
-from admission.ledger.scripts import MODULES, folder, read_module
+from admission.ledger.scripts import MODULES, find_lua_directory, read_module
 from tests.http.house import FakeDecider
 from tests.oracle.decide import ENDED_BY_SNAPSHOT
 from tests.oracle.fairness import MAKES_HUNGRY
@@ -39,7 +39,7 @@ def test_the_script_gives_no_other() -> None:
 
 
 def test_the_protocol_explains_each_in_this_order() -> None:
-    readme = (folder() / "README.md").read_text(encoding="utf-8")
+    readme = (find_lua_directory() / "README.md").read_text(encoding="utf-8")
     bullets = re.findall(r"^   \* (`.*)$", readme, re.MULTILINE)
     told = [name for line in bullets for name in re.findall(r"`(\w+)`", line) if name in REASONS]
     assert list(dict.fromkeys(told)) == REASONS

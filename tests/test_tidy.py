@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from admission.ledger.scripts import MODULES, folder, read_module
+from admission.ledger.scripts import MODULES, find_lua_directory, read_module
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "admission"
 FILES: Final = sorted(PACKAGE.rglob("*.py"))
-LUA: Final = sorted(Path(str(folder())).rglob("*.lua"))
+LUA: Final = sorted(Path(str(find_lua_directory())).rglob("*.lua"))
 
 MODULE_LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 50
@@ -74,7 +74,7 @@ def test_what_a_module_offers_is_used_somewhere() -> None:
 
 def lua_name(path: Path) -> str:
     """Its path below lua/, without the ending: the name by which the script loads it."""
-    return path.relative_to(Path(str(folder()))).with_suffix("").as_posix()
+    return path.relative_to(Path(str(find_lua_directory()))).with_suffix("").as_posix()
 
 
 def long_functions(path: Path) -> Iterator[tuple[str, int]]:
@@ -114,7 +114,7 @@ def test_every_key_of_the_script_is_in_its_schema_and_used() -> None:
     told = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", header)}
     used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", prelude[len(header) :])}
     assert told == used == set(range(1, len(used) + 1))
-    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    readme = (Path(str(find_lua_directory())) / "README.md").read_text("utf-8")
     block = readme[readme.index("KEYS  1") : readme.index("ARGV  1")]
     assert {int(n) for n in re.findall(r"^(?:KEYS)? +(\d+) ", block, re.M)} == told
 
@@ -135,7 +135,9 @@ def test_every_script_begins_with_its_name_and_purpose() -> None:
 
 
 def test_every_script_is_loaded() -> None:
-    alone = set(re.findall(r'load_alone\("(\w+)"\)', "".join(p.read_text("utf-8") for p in FILES)))
+    alone = set(
+        re.findall(r'load_single_file\("(\w+)"\)', "".join(p.read_text("utf-8") for p in FILES))
+    )
     known = {*MODULES, *alone, "prelude", "main", "clock_test"}
     assert {lua_name(path) for path in LUA} == known
 
@@ -144,13 +146,13 @@ def test_every_operation_is_in_the_protocol() -> None:
     verbs = read_module("main")
     block = verbs[verbs.index("local VERBS") : verbs.index("\n}", verbs.index("local VERBS"))]
     operations = set(re.findall(r"(?:\['(\w+)'\]|\b(\w+)) = \{", block.replace("local VERBS", "")))
-    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    readme = (Path(str(find_lua_directory())) / "README.md").read_text("utf-8")
     for operation in {one or other for one, other in operations} - {"VERBS"}:
         assert f"`{operation}`" in readme, operation
 
 
 def test_every_script_is_on_the_map_and_its_twin_exists() -> None:
-    readme = (Path(str(folder())) / "README.md").read_text("utf-8")
+    readme = (Path(str(find_lua_directory())) / "README.md").read_text("utf-8")
     rows = readme[readme.index("| file |") : readme.index("\nWhat holds everywhere")].splitlines()
     cells = [row.strip("|").split("|") for row in rows[2:] if row]
     mapped = [name for row in cells for name in re.findall(r"`(\w+)`", row[0])]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admission.config.toml_lines import key_lines, line_of
-from admission.domain.validation import Place
+from admission.domain.validation import Location
 
 TEXT = '''# a comment
 top = 1
@@ -40,7 +40,7 @@ x = 2
 [[zones.East.list.inner]]
 x = 3
 '''
-LINES: dict[Place, int] = {
+LINES: dict[Location, int] = {
     ("top",): 2,
     ("server",): 4,
     ("server", "host"): 5,
@@ -81,7 +81,7 @@ def test_a_value_without_end_is_given_up() -> None:
     assert key_lines(text)[("b",)] == 1003
 
 
-def places(value: Any) -> set[Place]:
+def places(value: Any) -> set[Location]:
     if isinstance(value, dict):
         inside = list(value.items())
     else:

@@ -8,8 +8,8 @@ import pytest
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, NotFound, Unavailable
-from admission.service.waiting.coordinator import Waiting
-from admission.service.waiting.queue import Lines, Waiter
+from admission.service.waiting.coordinator import WaitCoordinator
+from admission.service.waiting.queue import Waiter, WaitQueues
 
 Op = dict[str, Any]
 LONG_MS = 30_000
@@ -84,8 +84,8 @@ def ledger() -> FakeLedger:
 
 
 @pytest.fixture
-async def waiting(ledger: FakeLedger) -> AsyncIterator[Waiting]:
-    waiting = Waiting(ledger, replica="A", limit=10, beat_s=NEVER_S)
+async def waiting(ledger: FakeLedger) -> AsyncIterator[WaitCoordinator]:
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=NEVER_S)
     yield waiting
     ledger.gate.set()
     await waiting.stop()
@@ -102,7 +102,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def opened(waiting: Waiting, *ops: Op) -> list[asyncio.Task[Answer]]:
+async def opened(waiting: WaitCoordinator, *ops: Op) -> list[asyncio.Task[Answer]]:
     tasks = [asyncio.create_task(waiting.admit("East", op)) for op in ops]
     await settle()
     return tasks
@@ -113,7 +113,9 @@ async def soon(task: asyncio.Task[Answer]) -> str:
         return str((await task)["decision"])
 
 
-async def test_room_at_once_is_answered_at_once(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_room_at_once_is_answered_at_once(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     ledger.free = 1
     assert await waiting.admit("East", ask("a")) == {"decision": "grant", "now": 1}
     assert ledger.ops[0] == {
@@ -124,13 +126,15 @@ async def test_room_at_once_is_answered_at_once(ledger: FakeLedger, waiting: Wai
 
 @pytest.mark.parametrize("op", [ask("a", 0), ask("a", dry_run=True)])
 async def test_who_does_not_wait_is_asked_for_plainly(
-    ledger: FakeLedger, waiting: Waiting, op: Op
+    ledger: FakeLedger, waiting: WaitCoordinator, op: Op
 ) -> None:
     assert (await waiting.admit("East", op))["decision"] == "deny"
     assert not {"replica", "waits", "wait_ms"} & set(ledger.ops[0])
 
 
-async def test_nothing_is_asked_while_nothing_happens(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_nothing_is_asked_while_nothing_happens(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     await opened(waiting, *(ask(str(n)) for n in range(10)))
     ledger.asked.clear()
     await settle()
@@ -138,7 +142,7 @@ async def test_nothing_is_asked_while_nothing_happens(ledger: FakeLedger, waitin
 
 
 async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_grant(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     tasks = await opened(waiting, ask("a"), ask("b"), ask("c"), ask("d", campaign="d"))
     ledger.asked.clear()
@@ -151,7 +155,7 @@ async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_g
 
 
 async def test_a_later_try_says_when_the_request_was_first_seen(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a"))
     waiting.hear("room East")
@@ -160,7 +164,9 @@ async def test_a_later_try_says_when_the_request_was_first_seen(
     assert 1 < ledger.ops[-1]["waits"] <= LONG_MS
 
 
-async def test_a_ring_during_a_try_asks_once_more(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_a_ring_during_a_try_asks_once_more(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.gate.clear()
     waiting.hear("room East")
@@ -175,7 +181,9 @@ async def test_a_ring_during_a_try_asks_once_more(ledger: FakeLedger, waiting: W
 
 
 @pytest.mark.parametrize("text", ["poll East", "room West"])
-async def test_other_rings_ask_for_nothing(ledger: FakeLedger, waiting: Waiting, text: str) -> None:
+async def test_other_rings_ask_for_nothing(
+    ledger: FakeLedger, waiting: WaitCoordinator, text: str
+) -> None:
     await opened(waiting, ask("a"))
     waiting.hear(text)
     await settle()
@@ -183,7 +191,7 @@ async def test_other_rings_ask_for_nothing(ledger: FakeLedger, waiting: Waiting,
 
 
 async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     for ring in (waiting.lost, lambda: waiting.hear("room East")):
         ledger.asked.clear()
@@ -197,7 +205,9 @@ async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
         await settle()
 
 
-async def test_after_a_lost_connection_all_lines_ask(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_after_a_lost_connection_all_lines_ask(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     await opened(waiting, ask("a"), ask("b", campaign="d"))
     ledger.asked.clear()
     waiting.lost()
@@ -205,7 +215,7 @@ async def test_after_a_lost_connection_all_lines_ask(ledger: FakeLedger, waiting
     assert ledger.asked == ["a", "b"]
 
 
-async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
     waiting.hear("room East 1")
@@ -213,7 +223,9 @@ async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: Waiting)
     assert await soon(task) == "grant"
 
 
-async def test_what_time_ends_is_asked_again_in_time(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_what_time_ends_is_asked_again_in_time(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     ledger.again_ms = 1
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
@@ -221,7 +233,7 @@ async def test_what_time_ends_is_asked_again_in_time(ledger: FakeLedger, waiting
 
 
 async def test_when_its_time_is_up_the_last_try_answers_and_gives_the_place_up(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a", SHORT_MS))
     assert await soon(task) == "deny"
@@ -231,7 +243,7 @@ async def test_when_its_time_is_up_the_last_try_answers_and_gives_the_place_up(
 
 
 async def test_whose_time_is_up_leaves_the_place_to_its_repeat(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, second = await opened(waiting, ask("a", SHORT_MS), ask("a", id="again"))
     assert await soon(first) == "deny"
@@ -242,7 +254,7 @@ async def test_whose_time_is_up_leaves_the_place_to_its_repeat(
 
 
 async def test_the_next_one_is_asked_for_when_the_first_gave_up(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, _ = await opened(waiting, ask("a", SHORT_MS), ask("b"))
     await soon(first)
@@ -251,7 +263,7 @@ async def test_the_next_one_is_asked_for_when_the_first_gave_up(
 
 
 async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_asked_for(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, _ = await opened(waiting, ask("a"), ask("b"))
     ledger.asked.clear()
@@ -264,7 +276,7 @@ async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_asked_for(
 
 @pytest.mark.parametrize("wait_ms", [0, LONG_MS])
 async def test_a_client_that_hangs_up_during_its_first_try_is_withdrawn(
-    ledger: FakeLedger, waiting: Waiting, wait_ms: int
+    ledger: FakeLedger, waiting: WaitCoordinator, wait_ms: int
 ) -> None:
     ledger.gate.clear()
     [task] = await opened(waiting, ask("a", wait_ms))
@@ -274,7 +286,7 @@ async def test_a_client_that_hangs_up_during_its_first_try_is_withdrawn(
 
 
 async def test_a_client_that_hangs_up_during_its_batch_leaves_nothing_of_it(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.gate.clear()
     task = asyncio.create_task(waiting.admit_all("East", [ask("a"), ask("b")]))
@@ -285,7 +297,9 @@ async def test_a_client_that_hangs_up_during_its_batch_leaves_nothing_of_it(
     assert [op["id"] for op in ledger.withdrawn] == ["id-a", "id-b"]
 
 
-async def test_a_batch_is_answered_in_its_order(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_a_batch_is_answered_in_its_order(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     ledger.free = 1
     asks = [{"request_id": name, "campaign": "c"} for name in ("a", "b")]
     answers = await waiting.admit_all("East", asks)
@@ -294,7 +308,7 @@ async def test_a_batch_is_answered_in_its_order(ledger: FakeLedger, waiting: Wai
 
 @pytest.mark.parametrize("fault", [None, NotFound("campaign c is gone")])
 async def test_a_client_that_hangs_up_as_its_answer_comes_takes_nothing_from_its_repeat(
-    ledger: FakeLedger, waiting: Waiting, fault: NotFound | None
+    ledger: FakeLedger, waiting: WaitCoordinator, fault: NotFound | None
 ) -> None:
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     ledger.free = 1
@@ -314,7 +328,7 @@ async def test_a_client_that_hangs_up_as_its_answer_comes_takes_nothing_from_its
 
 
 async def test_a_grant_for_a_client_that_is_gone_is_withdrawn_after_it(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
@@ -329,7 +343,7 @@ async def test_a_grant_for_a_client_that_is_gone_is_withdrawn_after_it(
 
 
 async def test_a_grant_for_a_client_that_is_gone_does_not_end_the_wait_of_its_repeat(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     ledger.free = 1
@@ -348,7 +362,7 @@ async def test_a_grant_for_a_client_that_is_gone_does_not_end_the_wait_of_its_re
 
 
 async def test_a_repeat_joins_its_first_and_both_get_the_grant(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     assert ledger.queue == ["a"]
@@ -360,7 +374,7 @@ async def test_a_repeat_joins_its_first_and_both_get_the_grant(
 
 
 async def test_a_place_is_kept_as_long_as_the_last_of_its_repeats_waits(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a", SHORT_MS), ask("a", LONG_MS, id="again"))
     waiting.hear("room East")
@@ -369,7 +383,7 @@ async def test_a_place_is_kept_as_long_as_the_last_of_its_repeats_waits(
 
 
 async def test_a_repeat_keeps_the_place_of_a_first_that_hung_up(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, second, other = await opened(waiting, ask("a"), ask("a", id="again"), ask("b"))
     first.cancel()
@@ -383,7 +397,7 @@ async def test_a_repeat_keeps_the_place_of_a_first_that_hung_up(
 
 
 async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
-    waiting = Waiting(ledger, replica="A", limit=2, beat_s=NEVER_S)
+    waiting = WaitCoordinator(ledger, replica="A", limit=2, beat_s=NEVER_S)
     *waiters, third = await opened(waiting, ask("a"), ask("b"), ask("c"))
     assert await soon(third) == "deny"
     assert waiting.open == 2
@@ -393,7 +407,7 @@ async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
     await waiting.stop()
 
 
-async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.fault = Unavailable("away")
     waiting.hear("room East")
@@ -404,7 +418,7 @@ async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: Waiting) -> 
 
 
 async def test_an_outage_that_lasts_is_said_and_is_no_denial(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a", SHORT_MS))
     ledger.fault = Unavailable("away")
@@ -412,7 +426,9 @@ async def test_an_outage_that_lasts_is_said_and_is_no_denial(
         await soon(task)
 
 
-async def test_an_outage_at_first_is_said_at_once(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_an_outage_at_first_is_said_at_once(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     ledger.fault = Unavailable("away")
     with pytest.raises(Unavailable):
         await waiting.admit("East", ask("a"))
@@ -420,7 +436,9 @@ async def test_an_outage_at_first_is_said_at_once(ledger: FakeLedger, waiting: W
     assert [op["id"] for op in ledger.withdrawn] == ["id-a"]  # its reply may have been lost
 
 
-async def test_a_fault_of_the_caller_ends_the_wait(ledger: FakeLedger, waiting: Waiting) -> None:
+async def test_a_fault_of_the_caller_ends_the_wait(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     first, second = await opened(waiting, ask("a"), ask("b"))
     ledger.fault = NotFound("campaign c is gone")
     waiting.hear("room East")
@@ -430,7 +448,7 @@ async def test_a_fault_of_the_caller_ends_the_wait(ledger: FakeLedger, waiting: 
 
 
 async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     tasks = await opened(waiting, ask("a"), ask("b", campaign="d"))
     await waiting.stop()
@@ -441,7 +459,7 @@ async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
 
 
 async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
-    ledger: FakeLedger, waiting: Waiting
+    ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.gate.clear()
     [task] = await opened(waiting, ask("a"))
@@ -457,7 +475,7 @@ async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
 async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
     ledger: FakeLedger,
 ) -> None:
-    waiting = Waiting(ledger, replica="A", limit=10, beat_s=0.001)
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=0.001)
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
     async with asyncio.timeout(5):
@@ -467,7 +485,7 @@ async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
 
 
 async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
-    waiting = Waiting(ledger, replica="A", limit=10, beat_s=0.001)
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=0.001)
     [task] = await opened(waiting, ask("a"))
     task.cancel()
     await asyncio.gather(*waiting._beats.values())
@@ -476,7 +494,7 @@ async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
 
 
 async def test_lines_have_their_turn_one_after_the_other_and_go_with_their_last_place() -> None:
-    lines = Lines()
+    lines = WaitQueues()
     places = []
     for name in "abcde":
         waiter = Waiter(ask(name, campaign=name), NEVER_S)

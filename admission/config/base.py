@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from admission.domain.validation import Problem, refuse
+from admission.domain.validation import Problem, raise_problems
 
 INTERVAL_MS_MAX: Final = 3_600_000
 
@@ -71,7 +71,7 @@ class SourceSection(Section):
 
     @model_validator(mode="after")
     def _trust_fits(self) -> Self:
-        refuse("source", self._trust_problems())
+        raise_problems("source", self._trust_problems())
         return self
 
     def _trust_problems(self) -> Iterator[Problem]:

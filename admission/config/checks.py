@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
 from admission.config.sources.registry import BUILT_IN_SOURCES, COUNTED_CHANNELS
 from admission.domain.policy.zone import ZonePolicy
-from admission.domain.validation import Problem, did_you_mean
+from admission.domain.validation import Problem, suggest_name
 
 CC_ID_MAX = 65_535
 
@@ -32,7 +32,7 @@ def _unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Probl
             words = [*known, *BUILT_IN_SOURCES]
             message = f"{name} is not a configured source, push or static"
             place = ("source",) if zone.source is not None else ("sources", i)
-            yield Problem(place=place, message=message + did_you_mean(name, words))
+            yield Problem(place=place, message=message + suggest_name(name, words))
 
 
 def _cc_id(source_zone: str | None) -> Iterator[Problem]:
@@ -55,7 +55,7 @@ def _uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Pr
 def default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Iterator[Problem]:
     """The zone of requests that name none must be there."""
     if server.default_zone and server.default_zone not in zones:
-        hint = did_you_mean(server.default_zone, zones)
+        hint = suggest_name(server.default_zone, zones)
         message = f"{server.default_zone} is not a configured zone{hint}"
         yield Problem(place=("server", "default_zone"), message=message)
 
@@ -97,7 +97,7 @@ def token_problems(
     for i, token in tokens.items():
         for at, zone in enumerate(token.zones or ()):
             if zone not in zones:
-                message = f"{zone} is not a configured zone{did_you_mean(zone, zones)}"
+                message = f"{zone} is not a configured zone{suggest_name(zone, zones)}"
                 yield Problem(place=("auth", "tokens", i, "zones", at), message=message)
 
 

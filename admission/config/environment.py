@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from admission.config.tables import SERVICE_TABLES
-from admission.domain.validation import Place, Problem, did_you_mean
+from admission.domain.validation import Location, Problem, suggest_name
 
 PREFIX: Final = "ADMISSION__"
 _SECRETS: Final = (("redis", "password"),)
@@ -23,7 +23,7 @@ class _ServiceTables(BaseSettings):
     limits: dict[str, str] = Field(default_factory=dict)
 
 
-def variable(place: Place) -> str:
+def variable(place: Location) -> str:
     """The variable that overrides a place."""
     return PREFIX + "__".join(str(step) for step in place).upper()
 
@@ -59,7 +59,7 @@ def _unknown(name: str) -> Iterator[Problem]:
     keys = list(SERVICE_TABLES[table].model_fields)
     if key not in keys:
         words = [variable((table, word)) for word in keys]
-        message = f"overrides no key of [{table}]{did_you_mean(name, words)}"
+        message = f"overrides no key of [{table}]{suggest_name(name, words)}"
         yield Problem(place=(name,), message=message)
 
 

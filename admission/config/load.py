@@ -20,7 +20,7 @@ from admission.config.settings import Settings
 from admission.config.tables import TableReader
 from admission.config.toml_lines import key_lines, line_of
 from admission.domain.policy.zone import ZonePolicy
-from admission.domain.validation import Place, Problem, dotted
+from admission.domain.validation import Location, Problem, format_location
 
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 
@@ -167,7 +167,7 @@ def _secrets_in_urls(document: dict[str, Any]) -> list[Problem]:
     """The environment may give a URL with a password; the file may not."""
     redis = document.get("redis")
     url = redis.get("url") if isinstance(redis, dict) else None
-    place: Place = ("redis", "url")
+    place: Location = ("redis", "url")
     if not isinstance(url, str) or "@" not in url or not _has_password(url):
         return []
     message = 'must not contain a password: write password = { env = "NAME" }'
@@ -186,7 +186,7 @@ def _located(text: str, problems: list[Problem]) -> tuple[SettingError, ...]:
     lines = key_lines(text) if problems else {}
     found = [
         SettingError(
-            place=dotted(problem.place),
+            place=format_location(problem.place),
             message=problem.message,
             line=line_of(lines, problem.place),
         )

@@ -18,7 +18,7 @@ from admission.config.secret_refs import Secret
 from admission.config.sources.registry import SourceSettings
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import Name, Text
-from admission.domain.validation import SHA256, Problem, refuse
+from admission.domain.validation import SHA256, Problem, raise_problems
 
 SHUTDOWN_MS_MAX: Final = 600_000
 SCOPE_MAX: Final = 5_000
@@ -84,7 +84,7 @@ class ServerSettings(Section):
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
-        refuse("server", self._tls_problems())
+        raise_problems("server", self._tls_problems())
         return self
 
     def _tls_problems(self) -> Iterator[Problem]:
@@ -139,7 +139,7 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse("redis", self._problems())
+        raise_problems("redis", self._problems())
         return self
 
     def _problems(self) -> Iterator[Problem]:
@@ -211,7 +211,7 @@ class TokenSettings(Section):
     def _only_dialers_have_campaigns(self) -> Self:
         if self.campaigns is not None and self.role != "dialer":
             message = f"is for the role dialer only, not {self.role}"
-            refuse("token", [Problem(place=("campaigns",), message=message)])
+            raise_problems("token", [Problem(place=("campaigns",), message=message)])
         return self
 
 

@@ -27,7 +27,7 @@ from admission.config.settings import (
 from admission.config.sources.registry import BUILT_IN_SOURCES, SOURCE_TYPES
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import Name
-from admission.domain.validation import Place, Problem, did_you_mean, problems_of
+from admission.domain.validation import Location, Problem, list_problems, suggest_name
 
 TABLES_MAX: Final = 1_000
 TOKENS_MAX: Final = 10_000
@@ -87,7 +87,7 @@ class TableReader:
     def _check_tables(self) -> None:
         for key, table in self._document.items():
             if key not in _TOP_KEYS:
-                self._add((key,), "unknown table" + did_you_mean(key, _TOP_KEYS))
+                self._add((key,), "unknown table" + suggest_name(key, _TOP_KEYS))
             elif key not in SERVICE_TABLES and not isinstance(table, dict):
                 self._add((key,), "must be a table")
 
@@ -95,7 +95,7 @@ class TableReader:
         auth = self._dict("auth")
         for key in auth:
             if key != "tokens":
-                self._add(("auth", key), "unknown key" + did_you_mean(key, ["tokens"]))
+                self._add(("auth", key), "unknown key" + suggest_name(key, ["tokens"]))
         listed = auth.get("tokens", [])
         if not isinstance(listed, list) or len(listed) > TOKENS_MAX:
             self._add(
@@ -117,7 +117,7 @@ class TableReader:
             self._add(place, f"must not be called {name}: zones say {name} for something else")
         kind = table.get("type") if isinstance(table, dict) else ""
         if not isinstance(kind, str) or kind not in SOURCE_TYPES:
-            hint = did_you_mean(str(kind), SOURCE_TYPES)
+            hint = suggest_name(str(kind), SOURCE_TYPES)
             self._add((*place, "type"), f"must be one of {', '.join(SOURCE_TYPES)}{hint}")
             return None
         return self._table(SOURCE_TYPES[kind], place, table)
@@ -163,10 +163,10 @@ class TableReader:
             try:
                 _NAME.validate_python(name)
             except ValidationError as error:
-                self._extend((key, name), problems_of(BaseModel, error))
+                self._extend((key, name), list_problems(BaseModel, error))
             yield name, table
 
-    def _table(self, model: type[_Model], place: Place, table: Any) -> _Model | None:
+    def _table(self, model: type[_Model], place: Location, table: Any) -> _Model | None:
         """The table as its model, or what is left of it without the keys that are wrong.
 
         Rules between keys and between tables are only checked on sound ones, so that what is
@@ -176,7 +176,7 @@ class TableReader:
         try:
             return model.model_validate(table, context=context)
         except ValidationError as error:
-            found = problems_of(model, error)
+            found = list_problems(model, error)
         self._extend(place, found)
         rest = deepcopy(table)
         for problem in found:
@@ -184,7 +184,7 @@ class TableReader:
         try:
             return model.model_validate(rest, context=context)
         except ValidationError as error:
-            rules = problems_of(model, error, rules_only=True)
+            rules = list_problems(model, error, rules_only=True)
             self._extend(place, [problem for problem in rules if problem not in found])
             return None
 
@@ -192,14 +192,14 @@ class TableReader:
         found = self._document.get(key)
         return found if isinstance(found, dict) else {}
 
-    def _add(self, place: Place, message: str) -> None:
+    def _add(self, place: Location, message: str) -> None:
         self.problems.append(Problem(place=place, message=message))
 
-    def _extend(self, prefix: Place, problems: Iterable[Problem]) -> None:
+    def _extend(self, prefix: Location, problems: Iterable[Problem]) -> None:
         self.problems += [problem.under(prefix) for problem in problems]
 
 
-def _prune(table: Any, place: Place) -> None:
+def _prune(table: Any, place: Location) -> None:
     """Take out what stands at a place, with the whole of a list that it stands in."""
     for i, step in enumerate(place):
         if not isinstance(table, dict):

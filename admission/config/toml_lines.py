@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from admission.domain.validation import Place
+from admission.domain.validation import Location
 
 # A value may go on for so many lines before the search for its end is given up.
 STATEMENT_LINES_MAX: Final = 200
@@ -19,11 +19,11 @@ _HEADER: Final = re.compile(r"\s*\[")
 _SKIP: Final = re.compile(r"\s*(#.*)?$")
 
 
-def key_lines(text: str) -> dict[Place, int]:
+def key_lines(text: str) -> dict[Location, int]:
     """The first line (from 1) of every table and key of a TOML text that parses."""
-    found: dict[Place, int] = {}
-    table: Place = ()
-    tables_seen: dict[Place, int] = {}
+    found: dict[Location, int] = {}
+    table: Location = ()
+    tables_seen: dict[Location, int] = {}
     for number, statement, is_header in _statements(text.replace("\r\n", "\n").split("\n")):
         if is_header:
             table = _entered(statement, tables_seen)
@@ -34,7 +34,7 @@ def key_lines(text: str) -> dict[Place, int]:
     return found
 
 
-def line_of(lines: dict[Place, int], place: Place) -> int | None:
+def line_of(lines: dict[Location, int], place: Location) -> int | None:
     """The line of a place, or of the nearest thing around it that has one."""
     for depth in range(len(place), 0, -1):
         if place[:depth] in lines:
@@ -64,9 +64,9 @@ def _parsed_at(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
     return None, 1
 
 
-def _entered(header: dict[str, Any], seen: dict[Place, int]) -> Place:
+def _entered(header: dict[str, Any], seen: dict[Location, int]) -> Location:
     """The place of the table that a header opens; `[[x]]` opens the next of a list."""
-    place: Place = ()
+    place: Location = ()
     while header:
         ((key, inside),) = header.items()
         place += (key,)
@@ -78,7 +78,7 @@ def _entered(header: dict[str, Any], seen: dict[Place, int]) -> Place:
     return place
 
 
-def _places(value: Any) -> list[Place]:
+def _places(value: Any) -> list[Location]:
     """Every key and list position inside a value, outer ones first."""
     if isinstance(value, dict):
         inside = list(value.items())

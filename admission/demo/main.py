@@ -26,8 +26,8 @@ from admission.demo.screen import Screen, screen
 from admission.demo.stats import LastWarning, StatsCollector
 from admission.demo.table import summary
 from admission.domain.policy.parts import ANY_CAMPAIGN
-from admission.runtime.serve import stopped_by_signals
-from admission.tasks import end_all
+from admission.runtime.serve import stop_on_signals
+from admission.tasks import cancel_and_wait
 from admission.terminal import is_terminal
 
 DIALERS_PER_ZONE: Final = 3  # of each campaign
@@ -85,7 +85,7 @@ async def _run(
         with suppress(TimeoutError):
             async with asyncio.timeout(_limit_s(seconds)):
                 await stop.wait()
-        await end_all(*tasks)
+        await cancel_and_wait(*tasks)
 
 
 async def _show(stats: StatsCollector, shown: Screen, stop: asyncio.Event) -> None:
@@ -157,7 +157,7 @@ def _limit_s(seconds: float | None) -> float | None:
 def _told_to_stop(stop: asyncio.Event) -> Iterator[None]:
     """Ctrl-C, SIGTERM, or the window was closed: else the Redis process would be left behind."""
     loop = asyncio.get_running_loop()
-    with stopped_by_signals(stop):
+    with stop_on_signals(stop):
         loop.add_signal_handler(signal.SIGHUP, stop.set)
         try:
             yield

@@ -48,7 +48,7 @@ Text: TypeAlias = Annotated[str, StringConstraints(max_length=128)]
 Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A body from outside: an unknown field is refused, nothing is coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_enum_values=True)

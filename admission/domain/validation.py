@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from admission.domain.types import NAME, POOL
 from admission.errors import FieldError
 
-Place: TypeAlias = tuple[str | int, ...]
+Location: TypeAlias = tuple[str | int, ...]
 
 CAMPAIGN_KEY: Final = rf"^\*$|{NAME}"
 # A named pool, or every pool of a kind: `agent:*`.
@@ -71,19 +71,19 @@ class Problem:
         message: what is wrong with it, one sentence without a subject.
     """
 
-    place: Place
+    place: Location
     message: str
 
-    def under(self, prefix: Place) -> "Problem":
+    def under(self, prefix: Location) -> "Problem":
         """The same problem, seen from further up."""
         return Problem(place=prefix + self.place, message=self.message)
 
     def field_error(self) -> FieldError:
         """The problem as the HTTP API tells it."""
-        return FieldError(field=dotted(self.place), message=self.message)
+        return FieldError(field=format_location(self.place), message=self.message)
 
 
-def dotted(place: Place) -> str:
+def format_location(place: Location) -> str:
     """A place as TOML writes it: `zones.East.campaigns."*".limit`, list positions as numbers."""
     return ".".join(_quoted(step) for step in place)
 
@@ -93,13 +93,13 @@ def _quoted(step: str | int) -> str:
     return text if _BARE_KEY.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def suggest_name(word: str, known: Iterable[str]) -> str:
     """`; did you mean limit?` for a misspelt word, else nothing."""
     close = get_close_matches(word, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def problems_of(
+def list_problems(
     model: type[BaseModel], error: ValidationError, *, rules_only: bool = False
 ) -> tuple[Problem, ...]:
     """Every problem of one validation.
@@ -113,7 +113,7 @@ def problems_of(
     return tuple(_problem(model, one) for one in found if not rules_only or one["type"] == _RULE)
 
 
-def refuse(title: str, problems: Iterable[Problem]) -> None:
+def raise_problems(title: str, problems: Iterable[Problem]) -> None:
     """Raise what a validator finds out about several places at once, each under its own place.
 
     Raises:
@@ -132,16 +132,16 @@ def refuse(title: str, problems: Iterable[Problem]) -> None:
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
-    place: Place = details["loc"]
+    place: Location = details["loc"]
     if len(place) > 1 and place[-1] == "[key]":
         place = place[:-1]
     return Problem(place=place, message=_sentence(model, place, details))
 
 
-def _sentence(model: type[BaseModel], place: Place, details: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], place: Location, details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        return "unknown key" + did_you_mean(str(place[-1]), _keys_at(model, place[:-1]))
+        return "unknown key" + suggest_name(str(place[-1]), _keys_at(model, place[:-1]))
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
@@ -151,7 +151,7 @@ def _sentence(model: type[BaseModel], place: Place, details: ErrorDetails) -> st
     return details["msg"][:1].lower() + details["msg"][1:]
 
 
-def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
+def _keys_at(model: type[BaseModel], place: Location) -> list[str]:
     """The keys that the model has at a place: what an unknown key there may have meant."""
     here: Any = model
     for step in place:

@@ -38,7 +38,7 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = problem_response(problem_of(error, request_id), error)
         status = response.status
     finally:
-        context.telemetry.requested(route.path if route else _NO_ROUTE, status)
+        context.telemetry.count_request(route.path if route else _NO_ROUTE, status)
     headers = response.headers
     headers[X_REQUEST_ID] = request_id
     headers[hdrs.SERVER] = SERVER_NAME

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from admission.errors import Conflict
 from admission.ledger.keys import guids
-from admission.ledger.scripts import load_alone
+from admission.ledger.scripts import load_single_file
 from admission.ledger.store.connection import RedisConnection
 
 LIFE_MS: Final = 24 * 3_600_000
 AGENTS_MAX: Final = 10_000  # of one zone
 
 
-class HandedGuids:
+class AgentSessionStore:
     """Keeps them in the ledger's Redis.
 
     Args:
@@ -26,7 +26,7 @@ class HandedGuids:
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
-        self._script = load_alone("agent_sessions")
+        self._script = load_single_file("agent_sessions")
 
     async def keep(self, zone: str, agent: int, guid: str) -> None:
         """A Guid was handed over; it replaces an older one of the agent.

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from admission.errors import Unavailable
-from admission.ledger.store.errors import OutOfReach
-from admission.tasks import end_all
+from admission.ledger.store.errors import RedisUnreachable
+from admission.tasks import cancel_and_wait
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,12 @@ PROBE_S_MAX: Final = 0.5
 Probe = Callable[[], Awaitable[object]]
 
 
-class Circuit:
+class CircuitBreaker:
     """One circuit. Closed at first.
 
     Args:
         name: what lies behind it, for the log.
-        probe: asks for a sign of life; must end by itself, and raise `OutOfReach` without one.
+        probe: asks for a sign of life; must end by itself; raises `RedisUnreachable` without one.
     """
 
     def __init__(self, name: str, probe: Probe) -> None:
@@ -48,7 +48,7 @@ class Circuit:
         if self._fault is not None:
             raise Unavailable(self._fault.detail, retry_after_s=self._fault.retry_after_s)
 
-    def open(self, fault: OutOfReach) -> None:
+    def open(self, fault: RedisUnreachable) -> None:
         """A call found nobody: refuse the next ones, and probe until somebody is there."""
         if self._fault is None:
             log.warning("%s: %s; refusing until it is back", self._name, fault.detail)
@@ -58,7 +58,7 @@ class Circuit:
     async def close(self) -> None:
         """Stop probing, for good."""
         if self._probing:
-            await end_all(self._probing)
+            await cancel_and_wait(self._probing)
 
     async def _probe_until_back(self) -> None:
         pause_s = PROBE_S_MIN
@@ -67,7 +67,7 @@ class Circuit:
             pause_s = min(2 * pause_s, PROBE_S_MAX)
             try:
                 await self._probe()
-            except OutOfReach:
+            except RedisUnreachable:
                 continue
             except Exception as exc:  # it answers; what it says is told to who asks next
                 log.info("%s: answers again, with: %s", self._name, exc)
@@ -76,8 +76,8 @@ class Circuit:
         log.warning("%s: is back", self._name)
 
 
-class Circuits:
-    """Circuits by name, made when they are first wanted.
+class CircuitBreakers:
+    """CircuitBreaker breakers by name, made when they are first wanted.
 
     Args:
         probe: asks for a sign of life of what lies behind a name.
@@ -85,13 +85,13 @@ class Circuits:
 
     def __init__(self, probe: Callable[[str], Awaitable[object]]) -> None:
         self._probe = probe
-        self._circuits: dict[str, Circuit] = {}
+        self._circuits: dict[str, CircuitBreaker] = {}
 
-    def of(self, name: str) -> Circuit:
+    def of(self, name: str) -> CircuitBreaker:
         """The circuit of that name."""
         circuit = self._circuits.get(name)
         if circuit is None:
-            circuit = self._circuits[name] = Circuit(name, lambda: self._probe(name))
+            circuit = self._circuits[name] = CircuitBreaker(name, lambda: self._probe(name))
         return circuit
 
     async def close(self) -> None:

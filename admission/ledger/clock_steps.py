@@ -20,7 +20,7 @@ class Seen(NamedTuple):
     sent: float
 
 
-class ClockSteps:
+class ClockStepDetector:
     """Compares each zone's clock with the one of this process.
 
     Args:

@@ -27,6 +27,6 @@ def guids(prefix: str, zone: str) -> str:
     return f"{prefix}:{{{zone}}}:guids"
 
 
-def bell(prefix: str) -> str:
+def notification_channel(prefix: str) -> str:
     """The channel on which the script rings for a replica (`poll East`)."""
     return f"{prefix}:bell"

@@ -16,9 +16,9 @@ from admission.domain.types import Answer
 from admission.errors import AdmissionError
 from admission.ledger import operations, results, script_errors, scripts
 from admission.ledger.group_commit import GroupCommit, Operation
-from admission.ledger.policy_cache import OnPolicy, PolicyLost, PolicyMemory, StoredPolicy, ignore
-from admission.ledger.results import PlainGrant, told
-from admission.ledger.script_client import ScriptCalls
+from admission.ledger.policy_cache import OnPolicy, PolicyCache, PolicyLost, StoredPolicy, ignore
+from admission.ledger.results import PlainGrant, iterate_results
+from admission.ledger.script_client import ScriptClient
 from admission.ledger.store.connection import RedisConnection, Script
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the polic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class LedgerHooks:
     """Hooks for metrics: operations of a call, seconds of a call."""
 
     on_batch: Callable[[int], None] = lambda size: None
@@ -51,24 +51,24 @@ class Ledger:
         self,
         connection: RedisConnection,
         *,
-        statistics: Statistics | None = None,
+        statistics: LedgerHooks | None = None,
         script: Script | None = None,
         on_policy: OnPolicy = ignore,
     ) -> None:
-        hooks = statistics or Statistics()
-        self._calls = ScriptCalls(connection, script or scripts.load(), hooks.on_call)
+        hooks = statistics or LedgerHooks()
+        self._calls = ScriptClient(connection, script or scripts.load(), hooks.on_call)
         self._group = GroupCommit(self._send, hooks.on_batch)
-        self._memory = PolicyMemory(self.policy, on_policy)
+        self._memory = PolicyCache(self.policy, on_policy)
 
     async def admit(self, zone: str, op: Operation) -> Answer:
         """May it launch? The answer is a grant or a deny in the fields of the API."""
         # `admission_operation` leaves nulls out, and this is the hot path: not `_perform`.
         now, result = await self._group.submit(zone, {"op": "admit", **op}, op["count"])
         if isinstance(result, PlainGrant):
-            return results.plain(zone, op, now, result)
+            return results.build_plain_grant(zone, op, now, result)
         if "error" in result:
             raise self._fault(zone, "admit", result)
-        return results.decided(zone, op, now, result)
+        return results.build_jittered_decision(zone, op, now, result)
 
     async def admit_all(self, zone: str, ops: Sequence[Operation]) -> list[Answer | AdmissionError]:
         """Decide many asks in order, each by itself; a fault stands in its place.
@@ -76,7 +76,7 @@ class Ledger:
         One that waits for room belongs into a call of its own.
         """
         named = [{"op": "admit", **op} for op in ops]
-        found = await self._group.submit_parts(zone, operations.parts(named))
+        found = await self._group.submit_parts(zone, operations.split_by_units(named))
         return [self._told(zone, op, one) for op, one in zip(ops, found, strict=True)]
 
     def _told(self, zone: str, op: Operation, found: Any) -> Answer | AdmissionError:
@@ -86,10 +86,10 @@ class Ledger:
             raise found
         now, result = found
         if isinstance(result, PlainGrant):
-            return results.plain(zone, op, now, result)
+            return results.build_plain_grant(zone, op, now, result)
         if "error" in result:
             return self._fault(zone, "admit", result)
-        return results.decided(zone, op, now, result)
+        return results.build_jittered_decision(zone, op, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
         """Nobody waits for that admit's answer any more: nothing is left of it.
@@ -109,9 +109,9 @@ class Ledger:
 
     async def report(self, zone: str, op: Operation) -> Answer:
         """Take a report: `op["op"]` is launched, renew or end; the id is the public one."""
-        inner = op | {"id": results.private_id(op["id"])}
+        inner = op | {"id": results.parse_private_id(op["id"])}
         now, result = await self._perform(zone, inner)
-        return results.report(zone, now, result)
+        return results.build_report(zone, now, result)
 
     async def ingest(
         self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
@@ -122,10 +122,10 @@ class Ledger:
             t0: zone time in ms, asked for before the platform was.
             token: of the poller's lease; None for a snapshot that somebody pushed.
         """
-        groups = operations.groups(snapshot)
+        groups = operations.build_groups(snapshot)
         op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
-        return results.ingested(now, result)
+        return results.read_ingest(now, result)
 
     async def now(self, zone: str) -> int:
         """Zone time in ms."""
@@ -136,7 +136,7 @@ class Ledger:
         """Take or renew the right to poll the zone's platform."""
         op = {"op": "lease", "holder": holder, "ttl_ms": ttl_ms}
         now, result = await self._perform(zone, op)
-        return results.lease(now, result)
+        return results.read_lease(now, result)
 
     async def release_lease(self, zone: str, holder: str) -> None:
         """Give it up, so that another replica polls at once."""
@@ -144,9 +144,9 @@ class Ledger:
 
     async def reservation(self, zone: str, public_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation: its times, pools, state."""
-        op = {"op": "get", "id": results.private_id(public_id), "scope": scope}
+        op = {"op": "get", "id": results.parse_private_id(public_id), "scope": scope}
         now, result = await self._perform(zone, op)
-        return results.reservation(zone, result, now=now)
+        return results.build_reservation(zone, result, now=now)
 
     async def reservations(
         self, zone: str, *, cursor: str = "0", limit: int = 100, **filters: Any
@@ -154,12 +154,12 @@ class Ledger:
         """A page of reservations; filters: state, campaign, owner, scope."""
         op = {"op": "list", "cursor": cursor, "limit": limit, **filters}
         now, result = await self._perform(zone, op)
-        return results.page(zone, now, result)
+        return results.build_page(zone, now, result)
 
     async def status(self, zone: str) -> Answer:
         """Everything about a zone: pools, recovery, counters, who polls."""
         now, result = await self._perform(zone, {"op": "status"})
-        return results.status(zone, now, result)
+        return results.build_status(zone, now, result)
 
     async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
         """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
@@ -171,7 +171,7 @@ class Ledger:
             NotFound: no such pool. Conflict: too many pools are paused.
         """
         now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on, "by": by})
-        return results.paused(zone, now, result)
+        return results.build_pause(zone, now, result)
 
     async def set_limit(
         self,
@@ -193,12 +193,12 @@ class Ledger:
         """
         op = {"op": "limit", "pool": pool, "limit": limit, "ttl_ms": ttl_ms, "scope": scope}
         now, result = await self._perform(zone, op | {"by": by})
-        return results.limited(zone, now, result)
+        return results.build_limit(zone, now, result)
 
     async def audit(self, zone: str, limit: int, before: str | None = None) -> Answer:
         """What was done by hand, newest first; `before`: the id of an entry, only older ones."""
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
-        return results.audited(zone, now, result)
+        return results.build_audit(zone, now, result)
 
     async def secret(self, zone: str, *, anew: bool = False) -> bytes:
         """What all replicas sign the zone's `report_url`s with; made with its first policy.
@@ -210,14 +210,14 @@ class Ledger:
         remembered = self._memory.newest(zone)
         if remembered and remembered.secret and not anew:
             return remembered.secret.encode()
-        _, result = await self._perform(zone, {"op": "secret", "offer": operations.new_secret()})
+        _, result = await self._perform(zone, {"op": "secret", "offer": operations.make_secret()})
         self._memory.keep_secret(zone, result["secret"])
         return str(result["secret"]).encode()
 
     async def policy(self, zone: str) -> StoredPolicy:
         """The live policy."""
         _, result = await self._perform(zone, {"op": "policy_get"})
-        return results.stored_policy(result)
+        return results.read_policy(result)
 
     async def store_policy(
         self,
@@ -240,7 +240,7 @@ class Ledger:
         Raises:
             Conflict: the live version is another.
         """
-        op = operations.policy(policy, mode) | {"expected": expected, "by": by}
+        op = operations.build_policy(policy, mode) | {"expected": expected, "by": by}
         _, result = await self._change(zone, op)
         return int(result["version"]), bool(result["applied"])
 
@@ -265,7 +265,7 @@ class Ledger:
         return now, result
 
     async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
-        now, result = await self._group.submit(zone, operations.without_nulls(op), units)
+        now, result = await self._group.submit(zone, operations.drop_nulls(op), units)
         if "error" in result:
             raise self._fault(zone, op["op"], result)
         return now, result
@@ -274,7 +274,7 @@ class Ledger:
     def _fault(zone: str, verb: str, result: dict[str, Any]) -> AdmissionError:
         if result["error"] == "internal":
             log.error("ledger %s: %s failed: %s", zone, verb, result.get("value"))
-        return script_errors.exception(zone, result)
+        return script_errors.translate_result(zone, result)
 
     async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
         self._calls.check(zone)
@@ -284,15 +284,15 @@ class Ledger:
             await self._restore(zone, remembered)
             reply = await self._calls.apply(zone, ops)
         if "error" in reply:
-            raise script_errors.unusable(zone, reply["error"])
+            raise script_errors.translate_reply(zone, reply["error"])
         if remembered and reply["policy"] < remembered.version:
             await self._restore(zone, remembered)
         else:
             self._memory.saw(zone, reply["policy"])
         now = reply["now"]
-        return [(now, result) for result in told(reply)]
+        return [(now, result) for result in iterate_results(reply)]
 
     async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
         """Redis lost the policy, or has an older one than this replica saw."""
         log.warning("zone %s: policy version %d restored", zone, remembered.version)
-        await self._calls.apply(zone, [operations.without_nulls(operations.restore(remembered))])
+        await self._calls.apply(zone, [operations.drop_nulls(operations.build_restore(remembered))])

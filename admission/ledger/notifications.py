@@ -1,7 +1,7 @@
 """The bell: one subscription that tells this replica what happened on others.
 
 A ring is a hint ("look again"), never a fact. Who listens must be right without it, only slower:
-while the connection is down rings are lost, and after it came back `LOST` is rung.
+while the connection is down rings are lost, and after it came back `NOTIFICATIONS_LOST` is rung.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from redis.asyncio.client import PubSub
 
 from admission.ledger import keys
 from admission.ledger.store.connection import Client
-from admission.tasks import end_all
+from admission.tasks import cancel_and_wait
 
 log = logging.getLogger(__name__)
 
-LOST = "lost"
+NOTIFICATIONS_LOST = "lost"
 TEXT_BYTES_MAX = 512
 LISTENERS_MAX = 1000
 IDLE_S = 10.0  # after so much silence the connection is probed
@@ -28,7 +28,7 @@ BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 2.0
 
 
-class Bell:
+class NotificationListener:
     """Listens on `{key_prefix}:bell` and hands each text, such as `poll East`, to all listeners.
 
     Args:
@@ -37,7 +37,7 @@ class Bell:
     """
 
     def __init__(self, client: Client, key_prefix: str) -> None:
-        self.channel = keys.bell(key_prefix)
+        self.channel = keys.notification_channel(key_prefix)
         self._client = client
         self._listeners: dict[object, Callable[[str], None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +68,7 @@ class Bell:
         """Hang up. Safe to call twice."""
         task, self._task = self._task, None
         if task:
-            await end_all(task)
+            await cancel_and_wait(task)
 
     async def subscribed(self) -> None:
         """Wait until rings are heard."""
@@ -104,7 +104,7 @@ class Bell:
         self._subscribed.set()
         if self._heard_before:
             log.info("bell: connected again")
-            self._ring(LOST)
+            self._ring(NOTIFICATIONS_LOST)
         self._heard_before = True
 
     def _ring(self, text: str) -> None:

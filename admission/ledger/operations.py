@@ -13,7 +13,7 @@ SECRET_BYTES: Final = 32
 RESTORED_BY: Final = "a replica, after a loss"  # in the audit
 
 
-def policy(one: StoredPolicy, mode: str) -> dict[str, Any]:
+def build_policy(one: StoredPolicy, mode: str) -> dict[str, Any]:
     """`policy`: store this one."""
     return {
         "op": "policy",
@@ -22,18 +22,18 @@ def policy(one: StoredPolicy, mode: str) -> dict[str, Any]:
         "digest": one.digest,
         "fields": one.fields,
         "source": one.source,
-        "offer": new_secret(),
+        "offer": make_secret(),
     }
 
 
-def new_secret() -> str:
+def make_secret() -> str:
     """What a zone without a secret may have."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def restore(remembered: StoredPolicy) -> dict[str, Any]:
+def build_restore(remembered: StoredPolicy) -> dict[str, Any]:
     """`policy` in the mode `restore`: all that Redis lost with it."""
-    return policy(remembered, "restore") | {
+    return build_policy(remembered, "restore") | {
         "paused": json.dumps(dict(remembered.paused)),
         "applied": list(remembered.applied) or None,
         "secret": remembered.secret or None,
@@ -41,12 +41,12 @@ def restore(remembered: StoredPolicy) -> dict[str, Any]:
     }
 
 
-def groups(snapshot: Snapshot) -> list[dict[str, Any]]:
+def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The groups of an `ingest`."""
     return [{"total": group.total, "unused": group.unused} for group in snapshot.groups]
 
 
-def parts(asks: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+def split_by_units(asks: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Asks in order, as many together as one call takes, each part with its units."""
     part: list[dict[str, Any]] = []
     units = 0
@@ -60,10 +60,10 @@ def parts(asks: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], in
         yield part, units
 
 
-def without_nulls(op: dict[str, Any]) -> dict[str, Any]:
+def drop_nulls(op: dict[str, Any]) -> dict[str, Any]:
     """cjson.null is true in Lua: what is not given must not be sent."""
     return {
-        name: without_nulls(value) if isinstance(value, dict) else value
+        name: drop_nulls(value) if isinstance(value, dict) else value
         for name, value in op.items()
         if value is not None
     }

@@ -54,7 +54,7 @@ def ignore(_zone: str, _policy: StoredPolicy) -> None:
     """For who needs not know of new policies."""
 
 
-class PolicyMemory:
+class PolicyCache:
     """The newest policy of each zone that this replica saw.
 
     Args:

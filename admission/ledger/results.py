@@ -36,19 +36,21 @@ class PlainGrant(NamedTuple):
     room: int | None
 
 
-def public_id(zone: str, private: str) -> str:
+def make_public_id(zone: str, private: str) -> str:
     """The id as dialers know it: it carries its zone."""
     return f"{zone}~{private}"
 
 
-def private_id(public: str) -> str:
+def parse_private_id(public: str) -> str:
     """The id as the ledger knows it."""
     return public.partition("~")[2]
 
 
-def decided(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
+def build_jittered_decision(
+    zone: str, op: dict[str, Any], now: int, result: dict[str, Any]
+) -> Answer:
     """A grant or a deny to be told to a dialer."""
-    answer = admission(zone, op, now, result)
+    answer = build_decision(zone, op, now, result)
     if answer.get("retry_after_ms"):
         # Dialers that were denied together must not come back together.
         spread = 1 + JITTER * random.random()
@@ -56,7 +58,7 @@ def decided(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> 
     return answer
 
 
-def plain(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
+def build_plain_grant(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
     """What `admission` makes of a plain grant, without looking for what it has not."""
     like, room = grant
     channel = like["channel"]
@@ -71,7 +73,7 @@ def plain(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
         "launch_within_ms": like["launch_within_ms"],
         "reservations": [
             {
-                "id": public_id(zone, op["id"]),
+                "id": make_public_id(zone, op["id"]),
                 "mpp": like.get("mpp"),
                 "channel": channel,
                 "renew_within_ms": like["renew_within_ms"],
@@ -82,7 +84,7 @@ def plain(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
     }
 
 
-def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
+def build_decision(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
     """A grant or a deny, in the order of the contract."""
     granted = result["decision"] == "grant"
     answer: Answer = {
@@ -112,7 +114,7 @@ def admission(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -
 
 def _granted(zone: str, one: dict[str, Any]) -> dict[str, Any]:
     shown = {
-        "id": public_id(zone, one["id"]),
+        "id": make_public_id(zone, one["id"]),
         "mpp": one.get("mpp"),
         "channel": one["channel"],
         "renew_within_ms": one["renew_within_ms"],
@@ -127,10 +129,10 @@ def _explained(one: dict[str, Any]) -> dict[str, Any]:
     return {name: one.get(name) for name in names}
 
 
-def report(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_report(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """What became of a report."""
     answer: Answer = {
-        "id": public_id(zone, result["id"]),
+        "id": make_public_id(zone, result["id"]),
         "now": now,
         "state": result["state"],
         "repeated": result["repeated"],
@@ -141,23 +143,28 @@ def report(zone: str, now: int, result: dict[str, Any]) -> Answer:
     return answer
 
 
-def reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
+def build_reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
     """One reservation, with the names of the API. `head`: what is told of it besides, early."""
     hidden = ("id", "answer_within", "max_call")
     shown = {name: value for name, value in result.items() if name not in hidden}
-    first = {"id": public_id(zone, result["id"]), **head, "state": result["state"], "zone": zone}
+    first = {
+        "id": make_public_id(zone, result["id"]),
+        **head,
+        "state": result["state"],
+        "zone": zone,
+    }
     tail = {"answer_within_ms": result["answer_within"], "max_call_ms": result["max_call"]}
     return first | shown | tail
 
 
-def page(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_page(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A page of reservations; `cursor` is null on the last."""
-    found = [reservation(zone, one) for one in result["reservations"]]
+    found = [build_reservation(zone, one) for one in result["reservations"]]
     cursor = result["cursor"] if result["cursor"] != LAST else None
     return {"now": now, "zone": zone, "cursor": cursor, "reservations": found}
 
 
-def ingested(now: int, result: dict[str, Any]) -> IngestAnswer:
+def read_ingest(now: int, result: dict[str, Any]) -> IngestAnswer:
     """What the ledger made of a snapshot."""
     return IngestAnswer(
         now=now,
@@ -168,7 +175,7 @@ def ingested(now: int, result: dict[str, Any]) -> IngestAnswer:
     )
 
 
-def lease(now: int, result: dict[str, Any]) -> Lease:
+def read_lease(now: int, result: dict[str, Any]) -> Lease:
     """Who polls."""
     return Lease(
         now=now,
@@ -180,7 +187,7 @@ def lease(now: int, result: dict[str, Any]) -> Lease:
     )
 
 
-def status(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool has every field, null where there is nothing to say."""
     pools = [_pool(one) for one in result["pools"]]
     lists = {"pools": pools, "stats": result["stats"] or {}, "denied": result["denied"] or []}
@@ -195,20 +202,20 @@ def _pool(one: dict[str, Any]) -> dict[str, Any]:
     return shown | {n: one[n] for n in sometimes if n in one}
 
 
-def paused(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """What a pause or a resume did; `pool` null: the whole zone."""
     pool = None if result["pool"] == "zone" else result["pool"]
     told = {name: result[name] for name in ("paused", "changed", "version")}
     return {"now": now, "zone": zone, "pool": pool} | told
 
 
-def limited(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_limit(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A limit for a while: `limit` is what counts now."""
     told = {name: result[name] for name in ("pool", "limit", "set_limit", "until")}
     return {"now": now, "zone": zone} | told
 
 
-def stored_policy(result: dict[str, Any]) -> StoredPolicy:
+def read_policy(result: dict[str, Any]) -> StoredPolicy:
     """The live policy."""
     return StoredPolicy(
         version=int(result["version"]),
@@ -221,7 +228,7 @@ def stored_policy(result: dict[str, Any]) -> StoredPolicy:
     )
 
 
-def audited(zone: str, now: int, result: dict[str, Any]) -> Answer:
+def build_audit(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """What was done by hand, newest first. `on` null: the whole zone."""
     return {
         "now": now,
@@ -232,12 +239,12 @@ def audited(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 def _audited(zone: str, one: dict[str, Any]) -> Answer:
     named = {"zone": None}.get(one["on"], one["on"])
-    on = public_id(zone, named) if one["did"] == "end" else named
+    on = make_public_id(zone, named) if one["did"] == "end" else named
     told = {name: one[name] for name in ("id", "at", "by", "did")}
     return told | {"on": on, "detail": one["detail"] or {}}
 
 
-def told(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
+def iterate_results(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
     """The results of a call, in the order of its operations."""
     shared = reply["shared"]
     for one in reply["results"]:
@@ -245,18 +252,19 @@ def told(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
         yield PlainGrant(shared[one[0]], one[1]) if one and isinstance(one, list) else one
 
 
-def whole(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:
+def expand_reply(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:
     """The reply to those operations with every result in full."""
     reply: dict[str, Any] = from_json(raw)
     if "results" in reply:
-        results = zip(ops, told(reply), strict=True)
+        results = zip(ops, iterate_results(reply), strict=True)
         reply["results"] = [
-            in_full(op, one) if isinstance(one, PlainGrant) else one for op, one in results
+            expand_plain_grant(op, one) if isinstance(one, PlainGrant) else one
+            for op, one in results
         ]
     return reply
 
 
-def in_full(op: dict[str, Any], grant: PlainGrant) -> Result:
+def expand_plain_grant(op: dict[str, Any], grant: PlainGrant) -> Result:
     """A plain grant of that `admit` as any other grant is told."""
     like, room = grant
     shown = {"id": op["id"], "mpp": like.get("mpp"), "channel": like["channel"]}

@@ -8,11 +8,11 @@ from typing import Any, Final
 from pydantic_core import from_json, to_json
 
 from admission.errors import AdmissionError, Unavailable
-from admission.ledger.circuit_breaker import Circuit, Circuits
-from admission.ledger.clock_steps import ClockSteps
-from admission.ledger.keys import bell, zone_keys
+from admission.ledger.circuit_breaker import CircuitBreaker, CircuitBreakers
+from admission.ledger.clock_steps import ClockStepDetector
+from admission.ledger.keys import notification_channel, zone_keys
 from admission.ledger.store.connection import RedisConnection, Script
-from admission.ledger.store.errors import OutOfReach
+from admission.ledger.store.errors import RedisUnreachable
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ EVERY_ZONE: Final = "the ledger's Redis"  # the circuit's name where one server 
 Operation = dict[str, Any]
 
 
-class ScriptCalls:
+class ScriptClient:
     """Calls of the script, each with the keys of one zone.
 
     Args:
@@ -37,9 +37,9 @@ class ScriptCalls:
         self._script = script
         self._on_call = on_call
         self._prefix = connection.settings.key_prefix
-        self._bell = bell(self._prefix)
-        self._circuits = Circuits(self._probe)
-        self._steps = ClockSteps()
+        self._bell = notification_channel(self._prefix)
+        self._circuits = CircuitBreakers(self._probe)
+        self._steps = ClockStepDetector()
 
     def check(self, zone: str) -> None:
         """Return if that zone's Redis is worth a call. Raises: Unavailable: it is out of reach."""
@@ -58,7 +58,7 @@ class ScriptCalls:
             raw = await self.evaluate(zone, ops, waited_s)
             reply = dict(from_json(raw))
             await self._watch_clock(zone, reply["now"], sent)
-        except OutOfReach as fault:
+        except RedisUnreachable as fault:
             self._circuit(zone).open(fault)
             raise
         except Unavailable:
@@ -91,7 +91,7 @@ class ScriptCalls:
         """Stop probing."""
         await self._circuits.close()
 
-    def _circuit(self, zone: str) -> Circuit:
+    def _circuit(self, zone: str) -> CircuitBreaker:
         return self._circuits.of(zone if self._connection.is_spread else EVERY_ZONE)
 
     async def _probe(self, name: str) -> None:

@@ -14,7 +14,7 @@ from admission.errors import (
     Unavailable,
 )
 from admission.ledger.policy_cache import PolicyLost
-from admission.ledger.results import public_id
+from admission.ledger.results import make_public_id
 
 _BEYOND_SCOPE: Final = {
     "id": "this reservation belongs to another campaign",
@@ -25,7 +25,7 @@ _FAULTS: Final[dict[str, Callable[[str, str, Any], CallerError]]] = {
     "unknown_campaign": lambda zone, _, name: NotFound(f"zone {zone} knows no campaign {name}"),
     "unknown_pool": lambda zone, _, name: NotFound(f"zone {zone} knows no pool {name}"),
     "unknown_reservation": lambda zone, _, name: NotFound(
-        f"no reservation {public_id(zone, name)}"
+        f"no reservation {make_public_id(zone, name)}"
     ),
     "forbidden": lambda _, field, __: Forbidden(_BEYOND_SCOPE.get(field, _BEYOND_SCOPE["id"])),
     "too_many_pauses": lambda _, __, most: Conflict(f"{most} pools are paused: resume one first"),
@@ -45,14 +45,14 @@ def _wrong(field: str, message: str) -> Invalid:
     return Invalid(FieldError(field=field, message=message))
 
 
-def unusable(zone: str, error: str) -> AdmissionError:
+def translate_reply(zone: str, error: str) -> AdmissionError:
     """The exception for a call that did nothing at all."""
     if error == "no_policy":
         return Unavailable(f"zone {zone} has no policy yet")
     return Unavailable(f"zone {zone} was written by another version of this service: {error}")
 
 
-def exception(zone: str, result: dict[str, Any]) -> AdmissionError:
+def translate_result(zone: str, result: dict[str, Any]) -> AdmissionError:
     """The exception for a fault of one operation."""
     code, field, value = result["error"], result.get("field", ""), result.get("value")
     if code == "conflict" and field == "request_id":

@@ -26,7 +26,7 @@ RARE: Final = (
 MODULES: Final = (*HOT, *RARE)
 
 
-def folder() -> Traversable:
+def find_lua_directory() -> Traversable:
     """Where the Lua files are.
 
     Raises:
@@ -57,7 +57,7 @@ def _module(name: str, file: str) -> str:
 
 
 @cache
-def load_alone(name: str) -> Script:
+def load_single_file(name: str) -> Script:
     """A script that is one file and no part of the whole."""
     return _script(read_module(name))
 
@@ -68,4 +68,4 @@ def _script(source: str) -> Script:
 
 def read_module(name: str) -> str:
     """The text of a Lua file, by its path below lua/ without the ending."""
-    return (folder() / f"{name}.lua").read_text(encoding="utf-8")
+    return (find_lua_directory() / f"{name}.lua").read_text(encoding="utf-8")

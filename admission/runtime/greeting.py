@@ -13,7 +13,7 @@ WARM_UP_S_MAX: Final = 15.0
 WARM_UP_LOOK_S: Final = 0.1
 
 
-async def _say_what_to_try(settings: Settings, service: Service, port: int) -> None:
+async def print_suggestions(settings: Settings, service: Service, port: int) -> None:
     """As soon as the default zone can grant.
 
     No event tells that a recovery is over, so it is looked at, a few times a second.
@@ -22,7 +22,7 @@ async def _say_what_to_try(settings: Settings, service: Service, port: int) -> N
         async with asyncio.timeout(WARM_UP_S_MAX):
             while not await _can_grant(service, settings.server.default_zone):  # noqa: ASYNC110
                 await asyncio.sleep(WARM_UP_LOOK_S)
-    print(what_to_try(settings, port), flush=True)
+    print(format_suggestions(settings, port), flush=True)
 
 
 async def _can_grant(service: Service, zone: str) -> bool:
@@ -41,7 +41,7 @@ def _url(settings: Settings, port: int) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def where(settings: Settings, port: int) -> str:
+def format_banner(settings: Settings, port: int) -> str:
     """What a user wants to know first: where it is."""
     url = _url(settings, port)
     return "\n".join(
@@ -55,7 +55,7 @@ def where(settings: Settings, port: int) -> str:
     )
 
 
-def what_to_try(settings: Settings, port: int) -> str:
+def format_suggestions(settings: Settings, port: int) -> str:
     """Lines to paste into another terminal."""
     url, default = _url(settings, port), settings.server.default_zone
     names = settings.zones[default].campaigns

@@ -14,14 +14,14 @@ from admission.http.auth.tokens import Credentials
 from admission.http.server.serve import serve_app
 from admission.http.server.timeouts import allow_many_files
 from admission.http.server.tls import Certificates
-from admission.runtime.greeting import _say_what_to_try, where
-from admission.runtime.reload import Reloader, reread_on_hangup, tokens_of
+from admission.runtime.greeting import format_banner, print_suggestions
+from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
 
 
-async def serve_one(
+async def serve_in_process(
     path: Path | None,
     environ: Mapping[str, str],
     settings: Settings,
@@ -45,23 +45,23 @@ async def serve_one(
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    telemetry, certificates = telemetry or Telemetry(), certificates_of(used.server)
+    telemetry, certificates = telemetry or Telemetry(), open_certificates(used.server)
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service(used, telemetry))
-        credentials = Credentials(tokens_of(used))
+        credentials = Credentials(build_tokens(used))
         reloader = Reloader(path, environ, settings, service, credentials, certificates)
-        await stack.enter_async_context(reread_on_hangup(reloader.reload))
+        await stack.enter_async_context(reload_on_sighup(reloader.reload))
         background: list[asyncio.Task[None]] = []
         stack.callback(lambda: [task.cancel() for task in background])
 
         def listening(port: int) -> None:
-            settle()
+            tune_gc()
             if on_listening is not None:
                 on_listening(port)
             elif announce:
-                print(where(used, port), flush=True)
+                print(format_banner(used, port), flush=True)
             if announce:
-                background.append(asyncio.create_task(_say_what_to_try(used, service, port)))
+                background.append(asyncio.create_task(print_suggestions(used, service, port)))
 
         await _listen(used, service, telemetry, credentials, certificates, stop, listening)
 
@@ -106,7 +106,7 @@ async def _listen(
         raise ConfigError(f"server.port: cannot listen on {place}: {fault.strerror}") from None
 
 
-def certificates_of(server: ServerSettings) -> Certificates | None:
+def open_certificates(server: ServerSettings) -> Certificates | None:
     """What TLS needs, None without it; raises `ConfigError`."""
     if server.tls_cert is None or server.tls_key is None:
         return None
@@ -122,7 +122,7 @@ YOUNG_ROUNDS: Final = 10  # looks at the youngest before one at those that survi
 OLDER_ROUNDS: Final = 10
 
 
-def settle() -> None:
+def tune_gc() -> None:
     """Everything is loaded: pass over it from now on, and look for new cycles less often."""
     gc.collect()
     gc.freeze()

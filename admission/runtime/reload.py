@@ -65,7 +65,7 @@ class Reloader:
             return False
         try:
             settings = load_settings(self._path, self._environ)
-            self._credentials.replace(tokens_of(settings))
+            self._credentials.replace(build_tokens(settings))
         except ConfigError as fault:
             for line in _lines(fault):
                 log.error("SIGHUP: nothing is changed: %s", line)
@@ -96,7 +96,7 @@ class Reloader:
         return True
 
 
-def tokens_of(settings: Settings) -> list[Token]:
+def build_tokens(settings: Settings) -> list[Token]:
     """The configured tokens, as the HTTP side checks them."""
     return [
         Token(
@@ -112,7 +112,7 @@ def tokens_of(settings: Settings) -> list[Token]:
 
 
 @asynccontextmanager
-async def reread_on_hangup(reload: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+async def reload_on_sighup(reload: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Call `reload` after each SIGHUP, one at a time; what came meanwhile counts once."""
     hangup, loop = asyncio.Event(), asyncio.get_running_loop()
 

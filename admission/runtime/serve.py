@@ -9,8 +9,8 @@ from pathlib import Path
 
 from admission.config.load import load_settings, with_platform_url
 from admission.config.settings import Settings
-from admission.runtime.process import serve_one
-from admission.runtime.supervisor import serve_crew
+from admission.runtime.process import serve_in_process
+from admission.runtime.supervisor import serve_with_workers
 from admission.sim.experience_portal.app import serving
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.experience_portal.from_settings import platform_for
@@ -33,14 +33,14 @@ async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool
     settings = load_settings(path, environ)
     configure_logging(settings.log)
     stop = asyncio.Event()
-    with stopped_by_signals(stop):
-        async with platform_of(path, settings) as used:
-            run = serve_one if settings.server.workers == 1 else serve_crew
+    with stop_on_signals(stop):
+        async with serve_demo_platform(path, settings) as used:
+            run = serve_in_process if settings.server.workers == 1 else serve_with_workers
             await run(path, environ, settings, used, stop, announce=announce)
 
 
 @asynccontextmanager
-async def platform_of(path: Path | None, settings: Settings) -> AsyncIterator[Settings]:
+async def serve_demo_platform(path: Path | None, settings: Settings) -> AsyncIterator[Settings]:
     """The demo's platform, on a free loopback port, to which the settings then point."""
     if path is not None:
         yield settings
@@ -51,7 +51,7 @@ async def platform_of(path: Path | None, settings: Settings) -> AsyncIterator[Se
 
 
 @contextmanager
-def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     """SIGINT and SIGTERM set `stop`, once; what happens then is the caller's."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -24,8 +24,8 @@ from admission.config.load import DEMO_SOURCE
 from admission.config.settings import Settings
 from admission.errors import ConfigError
 from admission.ledger.store.embedded.server import EmbeddedRedis
-from admission.runtime.greeting import where
-from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, Plan
+from admission.runtime.greeting import format_banner
+from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ STABLE_S: Final = 30.0  # who served for so long is started again without delay
 END_S: Final = 10.0  # more than its own grace, then a worker is killed
 
 
-async def serve_crew(
+async def serve_with_workers(
     path: Path | None,
     environ: Mapping[str, str],
     settings: Settings,
@@ -45,31 +45,33 @@ async def serve_crew(
     *,
     announce: bool = True,
 ) -> None:
-    """Serve with several workers until `stop` is set; arguments and errors as of `serve_one`."""
+    """Serve with several workers until `stop`; arguments and errors as of `serve_in_process`."""
     server = settings.server
     platform_url = None if used is settings else used.sources[DEMO_SOURCE].url
     async with _shared(path, settings, platform_url) as plan:
         with tempfile.TemporaryDirectory(prefix="admission-metrics-") as metrics:
-            crew = Crew(
+            crew = Supervisor(
                 replace(plan, announces=announce),
                 server.workers,
                 environ={**environ, METRICS_FOLDER: metrics},
                 grace_s=(server.shutdown_delay_ms + server.shutdown_grace_ms) / 1000,
             )
             asyncio.get_running_loop().add_signal_handler(
-                signal.SIGHUP, crew.pass_on, signal.SIGHUP
+                signal.SIGHUP, crew.forward_signal, signal.SIGHUP
             )
-            await crew.run(stop, where(used, plan.port) if announce else "")
+            await crew.run(stop, format_banner(used, plan.port) if announce else "")
 
 
 @asynccontextmanager
 async def _shared(
     path: Path | None, settings: Settings, platform_url: str | None
-) -> AsyncIterator[Plan]:
+) -> AsyncIterator[WorkerPlan]:
     """What all workers have in common, for as long as they work."""
     async with AsyncExitStack() as stack:
         port = stack.enter_context(_reserved(settings.server.host, settings.server.port))
-        plan = Plan(path=None if path is None else str(path), port=port, platform_url=platform_url)
+        plan = WorkerPlan(
+            path=None if path is None else str(path), port=port, platform_url=platform_url
+        )
         if not settings.redis.url:
             server = EmbeddedRedis(settings.redis.data_dir, settings.redis.durability)
             plan = replace(plan, redis_url=await server.start())
@@ -99,7 +101,7 @@ def _reserved(host: str, port: int) -> Iterator[int]:
         yield int(kept.getsockname()[1])
 
 
-class Crew:
+class Supervisor:
     """The workers.
 
     Args:
@@ -110,7 +112,7 @@ class Crew:
     """
 
     def __init__(
-        self, plan: Plan, size: int, *, environ: Mapping[str, str], grace_s: float
+        self, plan: WorkerPlan, size: int, *, environ: Mapping[str, str], grace_s: float
     ) -> None:
         self._plans = [replace(plan, announces=plan.announces and n == 0) for n in range(size)]
         self._environ = dict(environ)
@@ -140,7 +142,7 @@ class Crew:
         for keeper in keeping:
             keeper.result()
 
-    def pass_on(self, number: signal.Signals) -> None:
+    def forward_signal(self, number: signal.Signals) -> None:
         """Send a signal to every worker."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
@@ -200,7 +202,7 @@ class Crew:
         self._leaving.set()
         self._told.set()
         for how, patience_s in ((signal.SIGTERM, self._grace_s + END_S), (signal.SIGKILL, END_S)):
-            self.pass_on(how)
+            self.forward_signal(how)
             _, late = await asyncio.wait(keeping, timeout=patience_s)
             if not late:
                 return

@@ -16,21 +16,21 @@ import uvloop
 from admission.config.errors import describe_errors
 from admission.config.load import load_settings
 from admission.errors import ConfigError
-from admission.runtime.process import serve_one
-from admission.runtime.serve import stopped_by_signals
-from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, Plan
+from admission.runtime.process import serve_in_process
+from admission.runtime.serve import stop_on_signals
+from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
 from admission.telemetry.logs import configure_logging
 from admission.telemetry.metrics import Telemetry
 
 
-async def work(plan: Plan) -> None:
+async def work(plan: WorkerPlan) -> None:
     """Serve until a signal, or until the parent is gone."""
     environ, stop = dict(os.environ), asyncio.Event()
     settings = load_settings(plan.file, environ)
     configure_logging(settings.log)
-    with stopped_by_signals(stop):
+    with stop_on_signals(stop):
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-        await serve_one(
+        await serve_in_process(
             plan.file,
             environ,
             settings,
@@ -50,7 +50,7 @@ def _is_orphan() -> bool:
 
 def main() -> int:
     """Read the plan and work; the exit code is returned."""
-    plan = Plan.decode(sys.stdin.readline())
+    plan = WorkerPlan.decode(sys.stdin.readline())
     try:
         uvloop.run(work(plan))
     except ConfigError as fault:

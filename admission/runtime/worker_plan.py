@@ -16,7 +16,7 @@ METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class WorkerPlan:
     """What the parent made for all of its workers.
 
     Args:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import NotFound
-from admission.ledger.agent_sessions import HandedGuids
+from admission.ledger.agent_sessions import AgentSessionStore
 from admission.sources.base import Source, TakesGuids
 
 
-class Handover:
+class AgentSessions:
     """Knows which zones count agents, and keeps the Guids for whoever polls them.
 
     Args:
@@ -16,7 +16,7 @@ class Handover:
         sources: by name; those that take Guids look there from now on.
     """
 
-    def __init__(self, guids: HandedGuids, sources: Mapping[str, Source]) -> None:
+    def __init__(self, guids: AgentSessionStore, sources: Mapping[str, Source]) -> None:
         self._guids = guids
         self._takers = set()
         for name, source in sources.items():

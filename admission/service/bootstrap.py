@@ -13,20 +13,20 @@ from typing import Any
 from uuid import uuid4
 
 from admission.config.settings import Settings
-from admission.ledger.agent_sessions import HandedGuids
-from admission.ledger.ledger import Ledger, Statistics
-from admission.ledger.notifications import LOST, Bell
+from admission.ledger.agent_sessions import AgentSessionStore
+from admission.ledger.ledger import Ledger, LedgerHooks
+from admission.ledger.notifications import NOTIFICATIONS_LOST, NotificationListener
 from admission.ledger.store.connection import RedisConnection, open_connection
-from admission.service.agent_sessions import Handover
-from admission.service.policies import Policies, source_types
+from admission.service.agent_sessions import AgentSessions
+from admission.service.policies import PolicyRegistry, source_types
 from admission.service.policy_editor import PolicyEditor
 from admission.service.service import Service
-from admission.service.waiting.coordinator import Waiting
+from admission.service.waiting.coordinator import WaitCoordinator
 from admission.sources.base import Source
 from admission.sources.polling.health import PollEvent
 from admission.sources.polling.poller import Poller
 from admission.sources.registry import build_source
-from admission.tasks import end_all
+from admission.tasks import cancel_and_wait
 from admission.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
@@ -45,15 +45,15 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
     async with AsyncExitStack() as stack:
         connection = await open_connection(settings.redis)
         stack.push_async_callback(connection.close)
-        statistics = Statistics(on_batch=telemetry.group_committed, on_call=telemetry.called)
-        policies = Policies(settings.zones)
+        statistics = LedgerHooks(on_batch=telemetry.observe_batch, on_call=telemetry.observe_call)
+        policies = PolicyRegistry(settings.zones)
         ledger = Ledger(connection, statistics=statistics, on_policy=policies.saw)
         stack.push_async_callback(ledger.close)
         sources = {name: build_source(name, one) for name, one in settings.sources.items()}
         for source in sources.values():
             stack.push_async_callback(source.close)
         replica = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        waiting = Waiting(ledger, replica=replica, limit=settings.limits.waiters)
+        waiting = WaitCoordinator(ledger, replica=replica, limit=settings.limits.waiters)
         stack.push_async_callback(waiting.stop)
         poller = Poller(
             ledger,
@@ -62,7 +62,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             on_event=_counting(telemetry),
         )
         editor = PolicyEditor(ledger, source_types(settings.sources))
-        handover = Handover(HandedGuids(connection), sources)
+        handover = AgentSessions(AgentSessionStore(connection), sources)
         service = Service(policies, editor, connection, ledger, poller, waiting, handover)
         async with (
             _prepared(service),
@@ -85,7 +85,7 @@ async def _prepared(service: Service) -> AsyncIterator[None]:
             preparing.add_done_callback(_log_failure)
         yield
     finally:
-        await end_all(preparing)
+        await cancel_and_wait(preparing)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
@@ -95,7 +95,7 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _rung(
-    connection: RedisConnection, poller: Poller, waiting: Waiting
+    connection: RedisConnection, poller: Poller, waiting: WaitCoordinator
 ) -> AsyncIterator[None]:
     """Listen for `poll ZONE`: somebody, on whatever replica, waits for a newer snapshot.
 
@@ -106,12 +106,12 @@ async def _rung(
         verb, _, zone = text.partition(" ")
         if verb == "poll":
             poller.poke(zone)
-        elif text == LOST:
+        elif text == NOTIFICATIONS_LOST:
             waiting.lost()
         else:
             waiting.hear(text)
 
-    bell = Bell(connection.client, connection.settings.key_prefix)
+    bell = NotificationListener(connection.client, connection.settings.key_prefix)
     stop_listening = bell.listen(ring)
     await bell.start()
     try:
@@ -124,14 +124,14 @@ async def _rung(
 def _counting(telemetry: Telemetry) -> Any:
     def count(event: PollEvent) -> None:
         if event.kind in ("accepted", "refused", "failed"):
-            telemetry.polled(event.zone, event.source, failed=event.kind == "failed")
+            telemetry.count_poll(event.zone, event.source, failed=event.kind == "failed")
 
     return count
 
 
 @asynccontextmanager
 async def polling(
-    policies: Policies, poller: Poller, sources: Mapping[str, Source]
+    policies: PolicyRegistry, poller: Poller, sources: Mapping[str, Source]
 ) -> AsyncIterator[None]:
     """Poll as the live policies say, whoever changed them."""
 

@@ -27,7 +27,7 @@ def stored_policy(policy: ZonePolicy) -> StoredPolicy:
     )
 
 
-class Policies:
+class PolicyRegistry:
     """What the file says of each zone, and what the ledger says of it since.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from admission.config.checks import zone_problems
 from admission.domain.policy.document import parse_policy
-from admission.domain.policy.merge_patch import merged
+from admission.domain.policy.merge_patch import apply_merge_patch
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import Answer
 from admission.errors import Conflict, FieldError, Invalid, PreconditionFailed
@@ -66,7 +66,7 @@ class PolicyEditor:
         _object(patch)
 
         def edit(live: StoredPolicy) -> ZonePolicy:
-            return self._checked(merged(json.loads(live.source), patch))
+            return self._checked(apply_merge_patch(json.loads(live.source), patch))
 
         return await self._change(zone, edit, versions, by)
 

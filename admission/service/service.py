@@ -17,10 +17,10 @@ from admission.domain.types import Answer
 from admission.errors import AdmissionError, NotFound, Unavailable
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import RedisConnection
-from admission.service.agent_sessions import Handover
-from admission.service.policies import Policies, stored_policy
+from admission.service.agent_sessions import AgentSessions
+from admission.service.policies import PolicyRegistry, stored_policy
 from admission.service.policy_editor import PolicyEditor
-from admission.service.waiting.coordinator import Waiting
+from admission.service.waiting.coordinator import WaitCoordinator
 from admission.sources.polling.poller import Poller
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,13 @@ class Service:
 
     def __init__(
         self,
-        policies: Policies,
+        policies: PolicyRegistry,
         editor: PolicyEditor,
         connection: RedisConnection,
         ledger: Ledger,
         poller: Poller,
-        waiting: Waiting,
-        handover: Handover,
+        waiting: WaitCoordinator,
+        handover: AgentSessions,
     ) -> None:
         self._policies = policies
         self._editor = editor

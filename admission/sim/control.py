@@ -11,12 +11,12 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
-from admission.domain.types import Strict
+from admission.domain.types import StrictModel
 from admission.sim.sessions import FEED, Crowded, SessionLog
 
 WAIT_MS_MAX: Final = 30_000
 EVENTS_PAGE_MAX: Final = 1_000
-Body = TypeVar("Body", bound=Strict)
+Body = TypeVar("Body", bound=StrictModel)
 
 
 class SessionControl:

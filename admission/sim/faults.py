@@ -6,7 +6,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import Field
 
-from admission.domain.types import Strict
+from admission.domain.types import StrictModel
 
 FAULTS_MAX: Final = 20
 # More than any platform here has; a platform refuses operations that it does not have.
@@ -15,7 +15,7 @@ OPERATIONS_MAX: Final = 16
 UNSIGNED_WRAP: Final = 2**32 - 1
 
 
-class Misbehaviour(Strict):
+class Misbehaviour(StrictModel):
     """When a platform misbehaves.
 
     Args:

@@ -83,7 +83,7 @@ class Telemetry:
             registry=self.registry,
         )
 
-    def decided(
+    def count_decisions(
         self, zone: str, answers: Sequence[Mapping[str, Any]], seconds: float | None
     ) -> None:
         """Asks were decided together in this time, which counts once.
@@ -100,28 +100,28 @@ class Telemetry:
         if seconds is not None and answers:
             self._decision_seconds.observe(seconds)
 
-    def reported(self, zone: str, verb: str, outcome: str) -> None:
+    def count_report(self, zone: str, verb: str, outcome: str) -> None:
         """A report was taken. `outcome`: of the call for `end`, else ok, adopted, repeated ..."""
         self._reports(zone, verb, outcome).inc()
 
-    def requested(self, route: str, status: int) -> None:
+    def count_request(self, route: str, status: int) -> None:
         """An HTTP request was answered; `route` is the template, not the path."""
         self._requests(route, str(status)).inc()
 
-    def ingested(self, zone: str, answer: IngestAnswer) -> None:
+    def count_snapshot(self, zone: str, answer: IngestAnswer) -> None:
         """A snapshot was taken or refused, polled or pushed."""
         accepted = "true" if answer.accepted else "false"
         self._snapshots.labels(zone, accepted, answer.reason or "").inc()
 
-    def group_committed(self, operations: int) -> None:
+    def observe_batch(self, operations: int) -> None:
         """So many operations went to the ledger in one call."""
         self._group_operations.observe(operations)
 
-    def called(self, seconds: float) -> None:
+    def observe_call(self, seconds: float) -> None:
         """A call of the ledger's script took so long."""
         self._call_seconds.observe(seconds)
 
-    def polled(self, zone: str, source: str, *, failed: bool = False) -> None:
+    def count_poll(self, zone: str, source: str, *, failed: bool = False) -> None:
         """A platform was asked for a snapshot."""
         self._polls.labels(zone, source).inc()
         if failed:

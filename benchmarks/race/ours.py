@@ -95,7 +95,7 @@ class Ours(Contestant):
         )
         wire.send_packed_command(wire.pack_commands([clock, script]))
         wire.read_response()
-        answered = results.whole(ops, wire.read_response())["results"]
+        answered = results.expand_reply(ops, wire.read_response())["results"]
         self._told.clear()
         for result in answered:
             assert not result or result.get("error") in (None, "unknown_reservation"), result

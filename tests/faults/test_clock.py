@@ -13,7 +13,7 @@ import admission.service.bootstrap
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from admission.tasks import end_all
+from admission.tasks import cancel_and_wait
 from tests.faults.outside import Platform, polling, scene
 
 pytestmark = pytest.mark.faults
@@ -40,7 +40,7 @@ class Clock:
         try:
             yield
         finally:
-            await end_all(ticking)  # its client may swallow a cancellation
+            await cancel_and_wait(ticking)  # its client may swallow a cancellation
             await self._client.aclose()
 
     async def _tick(self) -> None:

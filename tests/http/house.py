@@ -12,7 +12,7 @@ from admission.domain.snapshots import IngestAnswer, SnapshotGroup
 from admission.domain.types import Answer
 from admission.errors import AdmissionError
 from admission.http.server.serve import serve_app
-from admission.ledger.operations import without_nulls
+from admission.ledger.operations import drop_nulls
 
 NOW = 1_790_000_000_000
 ID = "East~x7Yk2mPq0aZ"
@@ -79,7 +79,7 @@ class FakeDecider:
         self.stopped = True
 
     async def report(self, zone: str, op: dict[str, Any]) -> Answer:
-        await self._took("report", zone, without_nulls(op))  # as the ledger does
+        await self._took("report", zone, drop_nulls(op))  # as the ledger does
         await self._wait()
         return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
 

@@ -33,7 +33,7 @@ def lines(telemetry: Telemetry, **statuses: object) -> list[str]:
 )
 def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
     telemetry = Telemetry()
-    telemetry.decided("East", [answer], 0.001)
+    telemetry.count_decisions("East", [answer], 0.001)
     counted = f'admission_decisions_total{{{labels},zone="East"}} 1.0'
     assert counted in lines(telemetry)
     assert "admission_decision_seconds_count 1.0" in lines(telemetry)
@@ -41,14 +41,14 @@ def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
 
 def test_a_decision_that_waited_has_no_time() -> None:
     telemetry = Telemetry()
-    telemetry.decided("East", [{"decision": "grant"}], None)
+    telemetry.count_decisions("East", [{"decision": "grant"}], None)
     assert "admission_decision_seconds_count 0.0" in lines(telemetry)
 
 
 def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
     telemetry = Telemetry()
     grant, deny = {"decision": "grant"}, {"decision": "deny", "reason": "no_capacity"}
-    telemetry.decided("East", [grant, deny, grant], 0.001)
+    telemetry.count_decisions("East", [grant, deny, grant], 0.001)
     told = lines(telemetry)
     name = "admission_decisions_total"
     assert f'{name}{{decision="grant",reason="",zone="East"}} 2.0' in told
@@ -58,11 +58,11 @@ def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
 
 def test_snapshots_and_polls_are_counted() -> None:
     telemetry = Telemetry()
-    telemetry.ingested("East", IngestAnswer(now=NOW, accepted=True))
-    telemetry.ingested("East", IngestAnswer(now=NOW, accepted=False, reason="future"))
-    telemetry.polled("East", "epm")
-    telemetry.polled("East", "epm", failed=True)
-    telemetry.group_committed(7)
+    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=True))
+    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=False, reason="future"))
+    telemetry.count_poll("East", "epm")
+    telemetry.count_poll("East", "epm", failed=True)
+    telemetry.observe_batch(7)
     found = lines(telemetry)
     assert 'admission_snapshots_total{accepted="true",reason="",zone="East"} 1.0' in found
     assert 'admission_snapshots_total{accepted="false",reason="future",zone="East"} 1.0' in found
@@ -213,5 +213,5 @@ def test_calls_that_the_platform_does_not_show_are_drift() -> None:
 
 def test_the_time_of_a_call_of_the_ledger_is_observed() -> None:
     telemetry = Telemetry()
-    telemetry.called(0.004)
+    telemetry.observe_call(0.004)
     assert "admission_ledger_call_seconds_sum 0.004" in lines(telemetry)

@@ -13,7 +13,7 @@ from admission.config.settings import RedisSettings
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import ConfigError
 from admission.ledger.ledger import Ledger
-from admission.ledger.notifications import Bell
+from admission.ledger.notifications import NotificationListener
 from admission.ledger.scripts import MODULES, read_module
 from admission.ledger.store.connection import RedisConnection, connect
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
@@ -56,7 +56,7 @@ def test_it_allows_the_script_s_commands_and_the_service_s_and_no_more() -> None
 
 
 async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -> None:
-    ledger, bell = Ledger(connection), Bell(connection.client, "adm")
+    ledger, bell = Ledger(connection), NotificationListener(connection.client, "adm")
     heard: asyncio.Queue[str] = asyncio.Queue()
     bell.listen(heard.put_nowait)
     await bell.start()

@@ -63,7 +63,7 @@ DENIED = HEAD | LIMITING | {
     ],
 )
 def test_a_decision(said: dict[str, Any], told: dict[str, Any]) -> None:
-    assert results.admission("East", OP, NOW, said) == told
+    assert results.build_decision("East", OP, NOW, said) == told
 
 
 ORDER = (
@@ -74,7 +74,7 @@ ORDER = (
 
 @pytest.mark.parametrize("said", [GRANT, DENY, GRANT | LIMITING])
 def test_a_decision_is_told_in_the_order_of_the_contract(said: dict[str, Any]) -> None:
-    told = results.admission("East", OP, NOW, said)
+    told = results.build_decision("East", OP, NOW, said)
     assert list(told) == [name for name in ORDER if name in told]
 
 
@@ -82,31 +82,33 @@ def test_a_decision_is_told_in_the_order_of_the_contract(said: dict[str, Any]) -
 def test_a_plain_grant_is_told_as_any_other(mpp: dict[str, str]) -> None:
     like = {"channel": "sip", "launch_within_ms": 2000, "renew_within_ms": 60_000, **mpp}
     grant = PlainGrant(like | {"snapshot": SNAPSHOT}, 3)
-    told = results.plain("East", OP, NOW, grant)
-    in_full = results.admission("East", OP, NOW, results.in_full(OP, grant))
+    told = results.build_plain_grant("East", OP, NOW, grant)
+    in_full = results.build_decision("East", OP, NOW, results.expand_plain_grant(OP, grant))
     assert list(told.items()) == list(in_full.items())
 
 
 def test_denied_together_is_not_told_to_come_back_together() -> None:
-    times = {results.decided("East", OP, NOW, DENY)["retry_after_ms"] for _ in range(100)}
+    times = {
+        results.build_jittered_decision("East", OP, NOW, DENY)["retry_after_ms"] for _ in range(100)
+    }
     assert len(times) > 10
     assert min(times) >= 500
     assert max(times) <= 500 * (1 + results.JITTER)
     never = DENY | {"retry_after_ms": None}
-    assert results.decided("East", OP, NOW, never)["retry_after_ms"] is None
+    assert results.build_jittered_decision("East", OP, NOW, never)["retry_after_ms"] is None
 
 
 def test_an_id_carries_its_zone_for_dialers_only() -> None:
-    assert results.public_id("East", "x") == "East~x"
-    assert results.private_id("East~x") == "x"
+    assert results.make_public_id("East", "x") == "East~x"
+    assert results.parse_private_id("East~x") == "x"
 
 
 def test_a_report() -> None:
     said = {"id": "x", "state": "ended", "repeated": False}
     told = {"id": "East~x", "now": NOW, "state": "ended", "repeated": False}
     more = {"renew_within_ms": 7, "adopted": True}
-    assert results.report("East", NOW, said) == told
-    assert results.report("East", NOW, said | more | {"zone": "?"}) == told | more
+    assert results.build_report("East", NOW, said) == told
+    assert results.build_report("East", NOW, said | more | {"zone": "?"}) == told | more
 
 
 def test_a_page_of_reservations() -> None:
@@ -116,23 +118,23 @@ def test_a_page_of_reservations() -> None:
         "answer_within_ms": 5, "max_call_ms": 6,
     }  # fmt: skip
     said = {"reservations": [one], "cursor": "17"}
-    assert results.page("East", NOW, said) == {
+    assert results.build_page("East", NOW, said) == {
         "now": NOW, "zone": "East", "reservations": [shown], "cursor": "17",
     }  # fmt: skip
-    last = results.page("East", NOW, {"reservations": {}, "cursor": "0"})
+    last = results.build_page("East", NOW, {"reservations": {}, "cursor": "0"})
     assert (last["reservations"], last["cursor"]) == ([], None)
-    alone = results.reservation("East", one, now=NOW)
+    alone = results.build_reservation("East", one, now=NOW)
     assert alone == shown | {"now": NOW}
     assert list(alone)[:4] == ["id", "now", "state", "zone"]
 
 
 def test_a_snapshot_and_a_lease() -> None:
     refused = {"accepted": False, "reason": "impossible", "pool": "p", "refused": {"p": 1}}
-    assert results.ingested(NOW, refused) == IngestAnswer(now=NOW, **refused)
-    fine = results.ingested(NOW, {"accepted": True, "refused": None})
+    assert results.read_ingest(NOW, refused) == IngestAnswer(now=NOW, **refused)
+    fine = results.read_ingest(NOW, {"accepted": True, "refused": None})
     assert fine == IngestAnswer(now=NOW, accepted=True, reason=None, pool=None, refused={})
     said = {"token": 3, "until": 4, "wanted": True, "idle_ms": 5, "t0": 6}
-    assert results.lease(NOW, said) == Lease(
+    assert results.read_lease(NOW, said) == Lease(
         now=NOW, token=3, until=4, wanted=True, idle_ms=5, newest_t0=6
     )
 
@@ -141,7 +143,7 @@ def test_a_status_has_every_field_of_every_pool() -> None:
     sometimes = {"adaptive_headroom": 1, "set_limit": 2, "set_until": 3, "wildcard": True}
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     pools = [{"pool": "p", "in_use": 1, "odd": 2} | sometimes, {"pool": "q"}]
-    told = results.status(
+    told = results.build_status(
         "East", NOW, {"pools": pools, "stats": None, "denied": [{"at": 1}], "paused": {}}
     )
     nothing = dict.fromkeys([*names, "snapshot"])
@@ -154,13 +156,13 @@ def test_a_status_has_every_field_of_every_pool() -> None:
 @pytest.mark.parametrize(("said", "pool"), [("zone", None), ("trunk:a", "trunk:a")])
 def test_a_pause_is_of_the_zone_or_of_a_pool(said: str, pool: str | None) -> None:
     fields = {"paused": True, "changed": True, "version": 3}
-    told = results.paused("East", NOW, {"pool": said, "more": 1} | fields)
+    told = results.build_pause("East", NOW, {"pool": said, "more": 1} | fields)
     assert told == {"now": NOW, "zone": "East", "pool": pool} | fields
 
 
 def test_a_limit_for_a_while() -> None:
     fields = {"pool": "p", "limit": 1, "set_limit": 2, "until": 3}
-    told = results.limited("East", NOW, fields | {"more": 1})
+    told = results.build_limit("East", NOW, fields | {"more": 1})
     assert told == {"now": NOW, "zone": "East"} | fields
 
 
@@ -169,11 +171,11 @@ def test_a_stored_policy() -> None:
         "version": "7", "digest": "d", "fields": {"a": 1}, "source": "{}",
         "paused": json.dumps({"zone": 5}), "applied": ["c"],
     }  # fmt: skip
-    without = results.stored_policy(said)
+    without = results.read_policy(said)
     assert (without.version, without.digest, without.fields) == (7, "d", {"a": 1})
     assert (without.source, without.paused, without.applied) == ("{}", {"zone": 5}, ("c",))
     assert without.secret == ""
-    assert results.stored_policy(said | {"secret": "s"}).secret == "s"
+    assert results.read_policy(said | {"secret": "s"}).secret == "s"
 
 
 @pytest.mark.parametrize(
@@ -182,9 +184,9 @@ def test_a_stored_policy() -> None:
 )
 def test_an_entry_of_the_audit(did: str, on: str, shown: str | None) -> None:
     entry = {"id": "1-0", "at": 5, "by": "ann", "did": did}
-    told = results.audited("East", NOW, {"entries": [entry | {"on": on, "detail": None}]})
+    told = results.build_audit("East", NOW, {"entries": [entry | {"on": on, "detail": None}]})
     assert told["entries"] == [entry | {"on": shown, "detail": {}}]
-    assert results.audited("East", NOW, {"entries": None})["entries"] == []
+    assert results.build_audit("East", NOW, {"entries": None})["entries"] == []
 
 
 @pytest.mark.parametrize(
@@ -207,13 +209,13 @@ def test_an_entry_of_the_audit(did: str, on: str, shown: str | None) -> None:
     ],
 )
 def test_a_fault(fault: dict[str, Any], kind: type[AdmissionError], says: str) -> None:
-    found = script_errors.exception("East", fault)
+    found = script_errors.translate_result("East", fault)
     assert type(found) is kind
     assert says in found.detail
 
 
 @pytest.mark.parametrize(("error", "says"), [("no_policy", "no policy yet"), ("x", "version of")])
 def test_a_call_that_did_nothing(error: str, says: str) -> None:
-    found = script_errors.unusable("East", error)
+    found = script_errors.translate_reply("East", error)
     assert isinstance(found, Unavailable)
     assert says in found.detail

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from admission.config.settings import RedisSettings
-from admission.ledger.notifications import LOST, TEXT_BYTES_MAX, Bell
+from admission.ledger.notifications import NOTIFICATIONS_LOST, TEXT_BYTES_MAX, NotificationListener
 from admission.ledger.store.connection import open_connection
 from tests.redis_server import RedisServer
 
@@ -19,7 +19,7 @@ from tests.redis_server import RedisServer
 async def rings(own_redis: RedisServer) -> AsyncIterator[asyncio.Queue[str]]:
     """What a bell on `own_redis` rang."""
     connection = await open_connection(RedisSettings(url=own_redis.url, key_prefix="t"))
-    bell, heard = Bell(connection.client, "t"), asyncio.Queue[str]()
+    bell, heard = NotificationListener(connection.client, "t"), asyncio.Queue[str]()
     bell.listen(_deaf)
     bell.listen(heard.put_nowait)
     await bell.start()
@@ -59,7 +59,7 @@ async def test_after_a_restart_the_bell_tells_what_may_be_lost_and_rings_on(
 ) -> None:
     own_redis.kill()
     own_redis.start()
-    assert await heard_next(rings) == LOST
+    assert await heard_next(rings) == NOTIFICATIONS_LOST
     ring(own_redis, "poll East")
     assert await heard_next(rings) == "poll East"
 
@@ -81,7 +81,7 @@ async def test_a_silent_connection_is_probed_and_kept(
             stats = await client.info("commandstats")
             probes = stats.get("cmdstat_ping", {"calls": 0})["calls"]
     ring(own_redis, "poll East")
-    assert await heard_next(rings) == "poll East"  # and not LOST
+    assert await heard_next(rings) == "poll East"  # and not NOTIFICATIONS_LOST
 
 
 @pytest.mark.usefixtures("impatient")
@@ -93,12 +93,12 @@ async def test_a_connection_that_hangs_is_replaced(
         while "silent" not in caplog.text:  # noqa: ASYNC110  a log sets no event
             await asyncio.sleep(0)
     os.kill(own_redis.pid, signal.SIGCONT)
-    assert await heard_next(rings) == LOST
+    assert await heard_next(rings) == NOTIFICATIONS_LOST
 
 
 async def test_a_listener_that_left_hears_nothing(redis_url: str) -> None:
     connection = await open_connection(RedisSettings(url=redis_url))
-    bell, heard = Bell(connection.client, "adm"), list[str]()
+    bell, heard = NotificationListener(connection.client, "adm"), list[str]()
     leave = bell.listen(heard.append)
     leave()
     leave()
@@ -117,7 +117,7 @@ async def test_a_listener_that_left_hears_nothing(redis_url: str) -> None:
 async def test_it_can_be_stopped_while_it_connects(redis_url: str) -> None:
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         for turns in range(30):  # each stops it at another point
-            bell = Bell(client, "adm")
+            bell = NotificationListener(client, "adm")
             await bell.start()
             for _ in range(turns):
                 await asyncio.sleep(0)

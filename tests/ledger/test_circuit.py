@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from admission.errors import Unavailable
-from admission.ledger.circuit_breaker import Circuit, Circuits
-from admission.ledger.store.errors import OutOfReach
+from admission.ledger.circuit_breaker import CircuitBreaker, CircuitBreakers
+from admission.ledger.store.errors import RedisUnreachable
 
-AWAY = OutOfReach("nobody answers", retry_after_s=2.0)
+AWAY = RedisUnreachable("nobody answers", retry_after_s=2.0)
 
 
 class Redis:
@@ -27,14 +27,14 @@ class Redis:
             raise self.says
 
 
-async def closed(circuit: Circuit) -> None:
+async def closed(circuit: CircuitBreaker) -> None:
     async with asyncio.timeout(10):
         while circuit.is_open:  # noqa: ASYNC110  it tells nobody
             await asyncio.sleep(0.001)
 
 
 async def test_while_nobody_answers_a_call_is_refused_with_what_was_found() -> None:
-    circuit = Circuit("redis", Redis(away=1000).probe)
+    circuit = CircuitBreaker("redis", Redis(away=1000).probe)
     circuit.check()
 
     circuit.open(AWAY)
@@ -48,7 +48,7 @@ async def test_while_nobody_answers_a_call_is_refused_with_what_was_found() -> N
 @pytest.mark.parametrize("says", [None, Unavailable("loading")])
 async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> None:
     redis = Redis(away=2, says=says)
-    circuit = Circuit("redis", redis.probe)
+    circuit = CircuitBreaker("redis", redis.probe)
 
     circuit.open(AWAY)
     circuit.open(AWAY)
@@ -61,7 +61,7 @@ async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> Non
 
 async def test_it_opens_and_closes_as_often_as_it_must() -> None:
     redis = Redis()
-    circuit = Circuit("redis", redis.probe)
+    circuit = CircuitBreaker("redis", redis.probe)
     for _ in range(3):
         circuit.open(AWAY)
         assert circuit.is_open
@@ -72,7 +72,7 @@ async def test_it_opens_and_closes_as_often_as_it_must() -> None:
 
 async def test_after_the_end_nobody_probes() -> None:
     before = asyncio.all_tasks()
-    circuits = Circuits(Redis(away=1000).probe)
+    circuits = CircuitBreakers(Redis(away=1000).probe)
     circuits.of("a").open(AWAY)
 
     await circuits.close()
@@ -82,7 +82,7 @@ async def test_after_the_end_nobody_probes() -> None:
 
 async def test_circuits_of_different_names_fail_apart() -> None:
     redis = Redis(away=1000)
-    circuits = Circuits(redis.probe)
+    circuits = CircuitBreakers(redis.probe)
 
     circuits.of("a").open(AWAY)
 

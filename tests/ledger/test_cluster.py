@@ -13,7 +13,7 @@ from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from admission.ledger.notifications import Bell
+from admission.ledger.notifications import NotificationListener
 from admission.ledger.store.cluster import ClusterClient
 from admission.ledger.store.connection import RedisConnection, connect, open_connection
 from tests.ledger.test_ledger import ask, insist, stored
@@ -178,7 +178,7 @@ async def test_the_two_prefixes_are_declared_and_no_key_has_their_name(
 async def test_the_bell_rings_whichever_node_it_is_rung_on(
     three: Cluster, connection: RedisConnection
 ) -> None:
-    bell, heard = Bell(connection.client, "adm"), asyncio.Queue[str]()
+    bell, heard = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
     bell.listen(heard.put_nowait)
     await bell.start()
     async with asyncio.timeout(10):

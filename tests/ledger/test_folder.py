@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from admission.errors import ConfigError
-from admission.ledger.store.embedded.data_dir import Folder
+from admission.ledger.store.embedded.data_dir import DataDirectory
 
 
 def test_a_short_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     data = tmp_path / ("long" * 40)
-    short = Folder(data).socket.parent
+    short = DataDirectory(data).socket.parent
     short.chmod(0o755)
     with pytest.raises(ConfigError, match="not private"):
-        Folder(data)
+        DataDirectory(data)
     short.rmdir()
 
 
@@ -26,19 +26,19 @@ def test_a_short_folder_that_is_not_our_own_is_refused(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     data, we = tmp_path / ("long" * 40), os.getuid()
     if whose == "a link's":
-        short = Folder(data).socket.parent
+        short = DataDirectory(data).socket.parent
         short.rename(tmp_path / "elsewhere")
         short.symlink_to(tmp_path / "elsewhere")
     else:
         monkeypatch.setattr(os, "getuid", lambda: we + 1)
     with pytest.raises(ConfigError, match="not private"):
-        Folder(data)
+        DataDirectory(data)
 
 
 def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot make"):
-        Folder(tmp_path / "file" / "data")
+        DataDirectory(tmp_path / "file" / "data")
 
 
 def test_redis_7_names_its_damaged_file(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_redis_7_names_its_damaged_file(tmp_path: Path) -> None:
         "make a backup of your AOF file, then use ./redis-check-aof --fix <filename.manifest>"
     )
     path = tmp_path / "appendonlydir" / "appendonly.aof.1.incr.aof"
-    assert Folder(tmp_path).damaged_file(said) == path
+    assert DataDirectory(tmp_path).damaged_file(said) == path

@@ -8,7 +8,7 @@ import redis
 from admission.config.settings import RedisSettings
 from admission.errors import Conflict
 from admission.ledger import agent_sessions as module
-from admission.ledger.agent_sessions import LIFE_MS, HandedGuids
+from admission.ledger.agent_sessions import LIFE_MS, AgentSessionStore
 from admission.ledger.keys import guids as key_of
 from admission.ledger.store.connection import connect
 
@@ -16,13 +16,13 @@ FIRST, SECOND = "first.AgentGateway1", "second.AgentGateway1"
 
 
 @pytest.fixture
-async def guids(redis_url: str) -> AsyncIterator[HandedGuids]:
+async def guids(redis_url: str) -> AsyncIterator[AgentSessionStore]:
     connection = await connect(RedisSettings(url=redis_url))
-    yield HandedGuids(connection)
+    yield AgentSessionStore(connection)
     await connection.close()
 
 
-async def test_the_newest_guid_of_each_agent_is_kept_by_zone(guids: HandedGuids) -> None:
+async def test_the_newest_guid_of_each_agent_is_kept_by_zone(guids: AgentSessionStore) -> None:
     await guids.keep("East", 1001, FIRST)
     await guids.keep("East", 1001, SECOND)
     await guids.keep("East", 1002, FIRST)
@@ -31,7 +31,7 @@ async def test_the_newest_guid_of_each_agent_is_kept_by_zone(guids: HandedGuids)
     assert await guids.of("West") == {}
 
 
-async def test_only_the_guid_that_was_refused_is_dropped(guids: HandedGuids) -> None:
+async def test_only_the_guid_that_was_refused_is_dropped(guids: AgentSessionStore) -> None:
     await guids.keep("East", 1001, SECOND)
     await guids.drop("East", 1001, FIRST)
     assert await guids.of("East") == {1001: SECOND}
@@ -42,7 +42,7 @@ async def test_only_the_guid_that_was_refused_is_dropped(guids: HandedGuids) -> 
 
 
 async def test_they_lapse_when_none_is_handed_over_for_a_day(
-    guids: HandedGuids, redis_sync: redis.Redis
+    guids: AgentSessionStore, redis_sync: redis.Redis
 ) -> None:
     await guids.keep("East", 1001, FIRST)
 
@@ -50,7 +50,7 @@ async def test_they_lapse_when_none_is_handed_over_for_a_day(
 
 
 async def test_a_zone_has_so_many_agents_and_no_more(
-    guids: HandedGuids, monkeypatch: pytest.MonkeyPatch
+    guids: AgentSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "AGENTS_MAX", 2)
     await guids.keep("East", 1001, FIRST)

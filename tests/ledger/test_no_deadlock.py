@@ -1,7 +1,7 @@
 """Ports never stay free for long while somebody who may have them asks.
 
 Greedy dialers on the script in virtual time: each asks when it was told to, for always the same;
-some go away for good while they are hungry; some ask for more than there ever is. Policies are
+some go away for good while they are hungry; some ask for more than there ever is. PolicyRegistry are
 drawn: classes, weights, guarantees above what there is, reserves, headroom, own limits, rates,
 MPPs, trunks.
 
@@ -43,7 +43,7 @@ SHAPES: list[dict[str, Any]] = [
 
 
 @dataclass(slots=True)
-class Asker:
+class AdmissionLedger:
     """Asks for always the same, when it was told to; gone after so many asks."""
 
     wish: dict[str, Any]
@@ -70,7 +70,7 @@ class World:
 
     zone: VirtualZone
     rng: Random
-    askers: list[Asker]
+    askers: list[AdmissionLedger]
     limits: dict[str, int]
     now_ms: int = 0
     used: Counter[str] = field(default_factory=Counter)
@@ -128,13 +128,13 @@ class World:
         for one in answer.get("reservations") or []:
             self.take(asker, one)
 
-    def served(self, asker: Asker) -> None:
+    def served(self, asker: AdmissionLedger) -> None:
         """Its campaign got ports: which of a campaign's asks gets them is luck."""
         campaign = asker.wish["campaign"]
         kept = self.stepped_back.items()
         self.stepped_back = {n: at for n, at in kept if self.askers[n].wish["campaign"] != campaign}
 
-    def take(self, asker: Asker, one: Answer) -> None:
+    def take(self, asker: AdmissionLedger, one: Answer) -> None:
         """A call begins."""
         pools = ["channel:sip", f"mpp:{one.get('mpp')}:sip", *asker.wish.get("pools", [])]
         self.used.update(pools)
@@ -193,12 +193,12 @@ def drawn_campaign(rng: Random) -> dict[str, Any]:
     }
 
 
-def drawn_asker(rng: Random) -> Asker:
+def drawn_asker(rng: Random) -> AdmissionLedger:
     """Most ask for ever, some are gone soon; few ask for more than there ever is."""
     count = rng.choice([1, 1, 1, 1, 2, 4, 6])
     wish = {"campaign": rng.choice(CAMPAIGNS), "count": count, **rng.choice(SHAPES)}
     wish["min_count"] = rng.choice([1, 1, count])
-    return Asker(wish=wish, asks_left=rng.choice([10**9, 10**9, 10**9, 1, 3]))
+    return AdmissionLedger(wish=wish, asks_left=rng.choice([10**9, 10**9, 10**9, 1, 3]))
 
 
 def limits_of(fields: dict[str, Any]) -> dict[str, int]:

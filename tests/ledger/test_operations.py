@@ -22,7 +22,7 @@ def test_asks_go_in_their_order_as_many_together_as_a_call_takes(
 ) -> None:
     asks = [{"request_id": str(n), "count": count} for n, count in enumerate(counts)]
 
-    divided = list(operations.parts(asks))
+    divided = list(operations.split_by_units(asks))
 
     assert [ask for part, _ in divided for ask in part] == asks
     assert [[ask["count"] for ask in part] for part, _ in divided] == parts

@@ -10,9 +10,9 @@ import redis
 from admission import errors
 from admission.config.settings import RedisSettings
 from admission.ledger.keys import zone_keys
-from admission.ledger.ledger import Ledger, Statistics
+from admission.ledger.ledger import Ledger, LedgerHooks
 from admission.ledger.operations import RESTORED_BY, SECRET_BYTES
-from admission.ledger.policy_cache import PolicyMemory, StoredPolicy
+from admission.ledger.policy_cache import PolicyCache, StoredPolicy
 from admission.ledger.store.connection import open_connection
 from tests.ledger.test_ledger import ask, recovered, stored
 
@@ -30,7 +30,7 @@ class Replica:
 
     async def __aenter__(self) -> "Replica":
         self.connection = await open_connection(RedisSettings(url=self._url, timeout_ms=10_000))
-        statistics = Statistics(on_batch=self._count)
+        statistics = LedgerHooks(on_batch=self._count)
         self.ledger = Ledger(self.connection, statistics=statistics, on_policy=self._learn)
         return self
 
@@ -263,7 +263,7 @@ async def test_a_fetch_that_fails_is_tried_again_with_the_next_answer() -> None:
             raise errors.Unavailable("away")
         return policy
 
-    memory = PolicyMemory(fetch)
+    memory = PolicyCache(fetch)
     memory.saw("East", 2)
     await memory.learn("East", 2)
 
@@ -288,7 +288,7 @@ class Fetched:
 async def test_what_is_known_already_is_told_once_and_not_fetched() -> None:
     redis = Fetched(2)
     told: list[StoredPolicy] = []
-    memory = PolicyMemory(redis.fetch, lambda _zone, policy: told.append(policy))
+    memory = PolicyCache(redis.fetch, lambda _zone, policy: told.append(policy))
     memory.keep("East", redis.policy)
     memory.keep("East", redis.policy)
 
@@ -301,7 +301,7 @@ async def test_what_is_known_already_is_told_once_and_not_fetched() -> None:
 
 async def test_leaving_does_not_wait_for_what_is_being_fetched() -> None:
     redis = Fetched(2)
-    memory = PolicyMemory(redis.fetch)
+    memory = PolicyCache(redis.fetch)
     memory.saw("East", 2)
     await asyncio.sleep(0)
 

@@ -21,8 +21,8 @@ BARE = {name: LIKE[name] for name in ("channel", "launch_within_ms", "renew_with
 @pytest.mark.parametrize("room", [3, 0, None])
 def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | None) -> None:
     grant = results.PlainGrant(like, room)
-    shown = results.plain("East", OP, 17, grant)
-    other = results.admission("East", OP, 17, results.in_full(OP, grant))
+    shown = results.build_plain_grant("East", OP, 17, grant)
+    other = results.build_decision("East", OP, 17, results.expand_plain_grant(OP, grant))
     assert shown == other
     assert list(shown) == list(other)  # in the order of the API
 
@@ -30,7 +30,7 @@ def test_a_plain_grant_is_shown_as_any_other(like: dict[str, Any], room: int | N
 def test_each_plain_grant_points_at_what_it_is_like() -> None:
     deny = {"decision": "deny"}
     reply = {"now": 1, "shared": [LIKE, BARE], "results": [[1, None], deny, [0, 4], {}]}
-    assert list(results.told(reply)) == [
+    assert list(results.iterate_results(reply)) == [
         results.PlainGrant(BARE, None),
         deny,
         results.PlainGrant(LIKE, 4),

@@ -9,7 +9,7 @@ import pytest
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
 from admission.ledger.ledger import Ledger
-from admission.ledger.notifications import LOST, Bell
+from admission.ledger.notifications import NOTIFICATIONS_LOST, NotificationListener
 from admission.ledger.store.connection import connect, open_connection
 from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.redis_sets import Watched, watched
@@ -74,7 +74,7 @@ async def test_a_failover_is_followed_and_the_zone_recovers(three: Watched, how:
 
 async def test_the_bell_is_heard_again_after_a_failover(three: Watched) -> None:
     connection = await open_connection(settings(three.url))
-    bell, heard = Bell(connection.client, "adm"), asyncio.Queue[str]()
+    bell, heard = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
     bell.listen(heard.put_nowait)
     await bell.start()
     async with asyncio.timeout(10):
@@ -82,7 +82,7 @@ async def test_the_bell_is_heard_again_after_a_failover(three: Watched) -> None:
     three.primary.kill()
     await three.elected(three.replica)
     async with asyncio.timeout(10):
-        assert await heard.get() == LOST
+        assert await heard.get() == NOTIFICATIONS_LOST
         three.replica.call("PUBLISH", "adm:bell", "poll East")
         assert await heard.get() == "poll East"
     await bell.stop()

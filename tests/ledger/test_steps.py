@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from admission.errors import Unavailable
-from admission.ledger.clock_steps import SLACK_MS, ClockSteps
+from admission.ledger.clock_steps import SLACK_MS, ClockStepDetector
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from tests.ledger.test_ledger import open_ledger
@@ -42,7 +42,7 @@ class Stopwatch:
 )
 def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, stepped: bool) -> None:
     ours = Stopwatch()
-    steps = ClockSteps(ours)
+    steps = ClockStepDetector(ours)
     steps.note("East", NOW_MS, steps.sending())
     ours.s += passed_s
     assert steps.stepped("East", NOW_MS + ahead_ms, ours.s) is stepped
@@ -50,7 +50,7 @@ def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, ste
 
 
 def test_what_was_not_noted_is_found_again() -> None:
-    steps = ClockSteps(Stopwatch())
+    steps = ClockStepDetector(Stopwatch())
     steps.note("East", NOW_MS, SENT_S)
     for _ in range(2):
         assert steps.stepped("East", NOW_MS + 5000, SENT_S)
@@ -73,7 +73,7 @@ def recoveries(client: redis.Redis) -> int:
 async def test_the_zone_recovers_once_from_a_step_ahead(
     ledger: Ledger, redis_sync: redis.Redis
 ) -> None:
-    ledger._calls._steps = ClockSteps(ours := Stopwatch())
+    ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
     await ledger.now("East")
     before = recoveries(redis_sync)
     ours.s -= 5.0  # the zone's clock, as seen from ours, is 5 s ahead of what it was
@@ -93,7 +93,7 @@ async def test_nobody_is_told_the_time_before_the_recovery_has_begun(
             raise Unavailable("Redis went away")
         return await real(zone, ops, waited_s)
 
-    ledger._calls._steps = ClockSteps(ours := Stopwatch())
+    ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
     await ledger.now("East")
     before = recoveries(redis_sync)
     ours.s -= 5.0

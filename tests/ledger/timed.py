@@ -36,7 +36,7 @@ def call_at(
             pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
             pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
             _, text = pipe.execute()
-        return results.whole(ops, text)
+        return results.expand_reply(ops, text)
 
     try:
         return once()

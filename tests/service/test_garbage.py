@@ -19,7 +19,7 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 def test_what_was_loaded_is_passed_over_and_new_cycles_are_still_found() -> None:
     loaded = [object() for _ in range(3)]
-    process.settle()
+    process.tune_gc()
     assert not any(one is loaded for one in gc.get_objects())
     assert gc.get_threshold()[0] == process.NEW_OBJECTS
     cycle: list[object] = []

@@ -10,7 +10,7 @@ import redis
 
 from admission.domain.policy.document import parse_policy
 from admission.ledger.keys import zone_keys
-from admission.service.policies import Policies, stored_policy
+from admission.service.policies import PolicyRegistry, stored_policy
 from tests.service.house import SOURCE, FakeSource, house_of, settings_of
 
 POLLED = (
@@ -105,7 +105,7 @@ async def test_a_policy_of_another_release_is_decided_by_and_polled_as_before(
 
 def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
     policy = parse_policy({"source": "epm", "channels": ["sip"]})
-    policies, sources = Policies({"East": policy}), {"epm": FakeSource()}
+    policies, sources = PolicyRegistry({"East": policy}), {"epm": FakeSource()}
     assert policies.polls(sources) == {}
     assert policies.live("East") is policy
 
@@ -118,7 +118,7 @@ def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
 
 def test_who_reads_the_zones_reads_on_while_the_file_is_read_again() -> None:
     policy = parse_policy({"source": "epm", "channels": ["sip"]})
-    policies = Policies({"East": policy})
+    policies = PolicyRegistry({"East": policy})
     reading = iter(policies.zones())
     policies.reload({"West": policy})
     assert list(reading) == ["East"]
@@ -129,7 +129,7 @@ def test_a_source_that_this_replica_does_not_have_is_logged_and_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     both: dict[str, Any] = {"sources": ["epm", "other"], "channels": ["sip"]}
-    policies, source = Policies({"East": parse_policy(both)}), FakeSource()
+    policies, source = PolicyRegistry({"East": parse_policy(both)}), FakeSource()
     policies.saw("East", stored_policy(parse_policy(both)))
     assert policies.polls({"epm": source})["East"].sources == (source,)
     assert "its source other" in caplog.text

@@ -14,7 +14,7 @@ from admission.config.load import load_settings
 from admission.errors import Unavailable
 from admission.http.auth.tokens import Credentials
 from admission.http.problems import Unauthorized
-from admission.runtime.reload import Reloader, reread_on_hangup, tokens_of
+from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
@@ -35,7 +35,7 @@ class Serving:
         self._path, self._head = path, f'[redis]\nurl = "{redis_url}"\n'
         self.write(EAST + token("one"))
         self.settings = load_settings(path, {})
-        self.credentials = Credentials(tokens_of(self.settings))
+        self.credentials = Credentials(build_tokens(self.settings))
 
     def started(self, service: Service) -> None:
         self.service = service
@@ -154,7 +154,7 @@ async def test_a_hangup_reads_the_file_again_and_a_second_one_too(serving: Servi
     async def reload() -> None:
         done.put_nowait(await serving.reloader.reload())
 
-    async with reread_on_hangup(reload), asyncio.timeout(10):
+    async with reload_on_sighup(reload), asyncio.timeout(10):
         for limit in (7, 6):
             serving.write(EAST.replace("limit = 8", f"limit = {limit}") + token("one"))
             os.kill(os.getpid(), signal.SIGHUP)

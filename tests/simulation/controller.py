@@ -124,7 +124,7 @@ class Controller:
             )
         )
         wire.read_response()
-        return results.whole(ops, wire.read_response())
+        return results.expand_reply(ops, wire.read_response())
 
     def _policy_op(self, mode: str) -> Op:
         policy = self._policy

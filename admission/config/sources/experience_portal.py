@@ -8,7 +8,7 @@ from pydantic import StringConstraints, model_validator
 
 from admission.config.base import SourceSection
 from admission.config.secret_refs import Secret
-from admission.domain.validation import Problem, refuse
+from admission.domain.validation import Problem, raise_problems
 
 Flavor: TypeAlias = Literal["axis1", "axis2"]
 Auth: TypeAlias = Literal["basic", "digest", "none"]
@@ -94,7 +94,7 @@ class ExperiencePortalSettings(SourceSection):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse("source", self._credentials())
+        raise_problems("source", self._credentials())
         return self
 
     def _credentials(self) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from admission.config.base import INTERVAL_MS_MAX, HttpUrl, Section, SourceSection
 from admission.config.secret_refs import Secret
 from admission.domain.types import Text
-from admission.domain.validation import Problem, refuse
+from admission.domain.validation import Problem, raise_problems
 
 AGENTS_MAX: Final = 10_000
 AGENT_ID_MIN: Final = 101
@@ -121,7 +121,7 @@ class HuaweiAgentGatewaySettings(SourceSection):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse("source", self._problems())
+        raise_problems("source", self._problems())
         return self
 
     def _problems(self) -> Iterator[Problem]:

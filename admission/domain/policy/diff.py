@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from admission.domain.validation import Place, dotted
+from admission.domain.validation import Location, format_location
 
 ABSENT: Final = object()
 
@@ -36,7 +36,11 @@ def differences(live: Mapping[str, Any], file: Mapping[str, Any]) -> list[Differ
     """Every setting that differs between the sources of two policies, by its path."""
     ours, theirs = dict(_settings((), live)), dict(_settings((), file))
     found = [
-        Difference(path=dotted(place), live=ours.get(place, ABSENT), file=theirs.get(place, ABSENT))
+        Difference(
+            path=format_location(place),
+            live=ours.get(place, ABSENT),
+            file=theirs.get(place, ABSENT),
+        )
         for place in sorted({*ours, *theirs})
         if ours.get(place, ABSENT) != theirs.get(place, ABSENT)
     ]
@@ -46,7 +50,7 @@ def differences(live: Mapping[str, Any], file: Mapping[str, Any]) -> list[Differ
     return found
 
 
-def _settings(place: Place, value: Any) -> Iterator[tuple[Place, Any]]:
+def _settings(place: Location, value: Any) -> Iterator[tuple[Location, Any]]:
     """The leaves of a policy's source; an empty table counts, as it may name a campaign."""
     if isinstance(value, Mapping) and (value or not place):
         for key, inside in value.items():

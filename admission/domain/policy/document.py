@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from admission.domain.policy.zone import ZonePolicy
-from admission.domain.validation import problems_of
+from admission.domain.validation import list_problems
 from admission.errors import Invalid
 
 
@@ -58,5 +58,5 @@ def _parsed(parse: Callable[[], ZonePolicy]) -> ZonePolicy:
     try:
         return parse()
     except ValidationError as error:
-        found = problems_of(ZonePolicy, error)
+        found = list_problems(ZonePolicy, error)
         raise Invalid(*(problem.field_error() for problem in found)) from None

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def merged(target: Any, patch: Any) -> Any:
+def apply_merge_patch(target: Any, patch: Any) -> Any:
     """`target` after `patch`; neither is changed.
 
     Objects are merged key by key; anything else, a list too, replaces what was there.
@@ -15,5 +15,5 @@ def merged(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = merged(result.get(key), value)
+            result[key] = apply_merge_patch(result.get(key), value)
     return result

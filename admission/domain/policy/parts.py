@@ -15,8 +15,14 @@ from pydantic import (
     model_validator,
 )
 
-from admission.domain.types import BUILT_IN_POOLS, POOLS_MAX, Name, PoolName, Strict
-from admission.domain.validation import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, Problem, refuse
+from admission.domain.types import BUILT_IN_POOLS, POOLS_MAX, Name, PoolName, StrictModel
+from admission.domain.validation import (
+    CAMPAIGN_KEY,
+    POOL_PATTERN,
+    PRIORITY,
+    Problem,
+    raise_problems,
+)
 
 # Limits on everything. All of them stay far below 2^31, where platforms' own counters end.
 PORTS_MAX: Final = 1_000_000
@@ -117,7 +123,7 @@ PoolPatterns: TypeAlias = Annotated[
 ]
 
 
-class BreakerPolicy(Strict):
+class BreakerPolicy(StrictModel):
     """Pause for `pause_ms` when `failures_percent` of at least `min_calls` calls in `window_ms`
     failed; then one request at a time tries."""
 
@@ -131,7 +137,7 @@ class BreakerPolicy(Strict):
     """How long the rest is."""
 
 
-class _Counted(Strict):
+class _Counted(StrictModel):
     """What campaigns and named pools have in common."""
 
     limit: Ports | None = None
@@ -174,11 +180,11 @@ class CampaignPolicy(_Counted):
     def _guarantee_fits(self) -> Self:
         if self.limit is not None and self.guarantee > self.limit:
             message = f"must not be larger than the campaign's limit, {self.limit}"
-            refuse("campaign", [Problem(place=("guarantee",), message=message)])
+            raise_problems("campaign", [Problem(place=("guarantee",), message=message)])
         return self
 
 
-class MppPolicy(Strict):
+class MppPolicy(StrictModel):
     """An MPP: one key for each channel with its ports, and how fast it may be given launches.
 
     `rate_per_s` and `burst` are words of this table, so no channel may be called that.
@@ -208,7 +214,7 @@ class MppPolicy(Strict):
 MPP_WORDS: Final = tuple(MppPolicy.model_fields)
 
 
-class ApplicationPolicy(Strict):
+class ApplicationPolicy(StrictModel):
     """An application of the platform."""
 
     mpps: MppNames = ()

@@ -31,8 +31,8 @@ from admission.domain.policy.parts import (
     PriorityKey,
     SourceNames,
 )
-from admission.domain.types import Name, Strict, Text
-from admission.domain.validation import Place, Problem, did_you_mean, refuse
+from admission.domain.types import Name, StrictModel, Text
+from admission.domain.validation import Location, Problem, raise_problems, suggest_name
 
 
 def _as_text(value: object) -> object:
@@ -40,7 +40,7 @@ def _as_text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-class ZonePolicy(Strict):
+class ZonePolicy(StrictModel):
     """One capacity domain of a platform. This part is the policy: it lives in Redis, is shown and
     changed by `/v1/zones/{zone}/policy`, and all replicas see a change with their next decision."""
 
@@ -124,7 +124,7 @@ class ZonePolicy(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse("zone", check(self))
+        raise_problems("zone", check(self))
         return self
 
     @property
@@ -175,7 +175,7 @@ def _channels(policy: "ZonePolicy") -> Iterator[Problem]:
         if word in policy.channels:
             message = f"must not contain {word}: an MPP's table has that word for something else"
             yield Problem(place=("channels",), message=message)
-    named: list[tuple[Place, str]] = [(("capacity", name), name) for name in policy.capacity]
+    named: list[tuple[Location, str]] = [(("capacity", name), name) for name in policy.capacity]
     for channel, taken in policy.call_takes.items():
         # What a channel that this zone does not have would take is no error: zones are copied.
         if channel not in policy.channels:
@@ -187,10 +187,10 @@ def _channels(policy: "ZonePolicy") -> Iterator[Problem]:
         yield from _ports(("mpps", name), mpp, policy.channels)
 
 
-def _ports(place: Place, mpp: MppPolicy, channels: Collection[str]) -> Iterator[Problem]:
+def _ports(place: Location, mpp: MppPolicy, channels: Collection[str]) -> Iterator[Problem]:
     for name in mpp.ports:
         if name not in channels:
-            hint = did_you_mean(name, [*channels, *MPP_WORDS])
+            hint = suggest_name(name, [*channels, *MPP_WORDS])
             yield Problem(
                 place=(*place, name), message=f"{name} is not a channel of this zone{hint}"
             )
@@ -232,7 +232,7 @@ def _guarantees(policy: "ZonePolicy") -> Iterator[Problem]:
         yield Problem(place=("campaigns", "*", "guarantee"), message=message)
 
 
-def _pools_of(name: str, campaign: CampaignPolicy) -> Iterator[tuple[Place, str]]:
+def _pools_of(name: str, campaign: CampaignPolicy) -> Iterator[tuple[Location, str]]:
     for key, pools in (("pools", campaign.pools), ("allowed_pools", campaign.allowed_pools or ())):
         for i, pool in enumerate(pools):
             yield ("campaigns", name, key, i), pool
@@ -242,9 +242,9 @@ def _kind(pool: str) -> str:
     return f"{pool.partition(':')[0]}:*"
 
 
-def _known(place: Place, name: str, known: Collection[str], what: str) -> Iterator[Problem]:
+def _known(place: Location, name: str, known: Collection[str], what: str) -> Iterator[Problem]:
     if name not in known:
-        message = f"{name} is not {what}{did_you_mean(name, known)}"
+        message = f"{name} is not {what}{suggest_name(name, known)}"
         yield Problem(place=place, message=message)
 
 
@@ -282,7 +282,7 @@ def _largest_claim(policy: "ZonePolicy") -> tuple[int, str]:
     return largest, whose
 
 
-def _all_deadlines(policy: "ZonePolicy") -> Iterator[tuple[Place, int | None]]:
+def _all_deadlines(policy: "ZonePolicy") -> Iterator[tuple[Location, int | None]]:
     for key in ("answer_within_ms", "max_call_ms"):
         yield (key,), getattr(policy, key)
         for name, campaign in policy.campaigns.items():

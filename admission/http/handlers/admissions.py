@@ -152,7 +152,7 @@ async def _decide_zone(
         return [fault] * len(asks)
     seconds = perf_counter() - started
     decided = [one for one in answers if not isinstance(one, AdmissionError)]
-    request.app[TELEMETRY].decided(zone, decided, seconds)
+    request.app[TELEMETRY].count_decisions(zone, decided, seconds)
     base = request.app[REPORT_LINKS].base_of(request)
     return [
         answer
@@ -194,7 +194,7 @@ async def _decide(request: web.Request, ask: AdmissionRequest, granted: Granted)
     answer = await decider.admit(zone, op)
     # A wait for room says nothing of how fast decisions are.
     seconds = None if ask.wait_ms else perf_counter() - started
-    app[TELEMETRY].decided(zone, (answer,), seconds)
+    app[TELEMETRY].count_decisions(zone, (answer,), seconds)
     base = app[REPORT_LINKS].base_of(request)
     return _shown(base, (zone, ask, op), answer, secret, granted)
 

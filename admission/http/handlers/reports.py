@@ -93,9 +93,9 @@ async def _apply(request: web.Request, verb: str, reservation_id: str, report: R
     try:
         answer = await app[DECIDER].report(zone, op)
     except NotFound:
-        app[TELEMETRY].reported(zone, verb, "unknown_reservation")
+        app[TELEMETRY].count_report(zone, verb, "unknown_reservation")
         raise
-    app[TELEMETRY].reported(zone, verb, _counted_as(answer, report))
+    app[TELEMETRY].count_report(zone, verb, _counted_as(answer, report))
     return answer
 
 

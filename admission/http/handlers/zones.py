@@ -58,7 +58,7 @@ async def push(request: web.Request) -> web.Response:
     zone = zone_in_path(request)
     pushed = parse(PushedSnapshot, await read_body(request))
     answer = await request.app[DECIDER].push(zone, pushed.taken_at, pushed.groups())
-    request.app[TELEMETRY].ingested(zone, answer)
+    request.app[TELEMETRY].count_snapshot(zone, answer)
     return json_response(_taken_or_refused(answer))
 
 

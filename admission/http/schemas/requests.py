@@ -19,12 +19,12 @@ from admission.domain.types import (
     Milliseconds,
     Name,
     PoolName,
-    Strict,
+    StrictModel,
     Text,
 )
 
 
-class AdmissionRequest(Strict):
+class AdmissionRequest(StrictModel):
     """*May I launch?*: the body of `POST /v1/admissions`."""
 
     campaign: Name
@@ -55,19 +55,19 @@ class AdmissionRequest(Strict):
         return self
 
 
-class RawAdmissionBatch(Strict):
+class RawAdmissionBatch(StrictModel):
     """Up to 1000 asks, each parsed and decided by itself, in order: a bad one fails alone."""
 
     requests: Annotated[list[dict[str, Any]], Field(max_length=BATCH_MAX)]
 
 
-class AdmissionBatch(Strict):
+class AdmissionBatch(StrictModel):
     """The same when none is bad, as nearly always: parsed in one go."""
 
     requests: Annotated[list[AdmissionRequest], Field(max_length=BATCH_MAX)]
 
 
-class KnownReservation(Strict):
+class KnownReservation(StrictModel):
     """What a dialer still knows of its reservation, to be adopted after a loss of state."""
 
     zone: Name
@@ -77,7 +77,7 @@ class KnownReservation(Strict):
     pools: Annotated[list[PoolName], Field(default_factory=list, max_length=POOLS_MAX)]
 
 
-class Launched(Strict):
+class Launched(StrictModel):
     """The call was launched; `port_taken` only when it rings or is connected."""
 
     port_taken: bool = False
@@ -86,13 +86,13 @@ class Launched(Strict):
     reservation: KnownReservation | None = None
 
 
-class Renew(Strict):
+class Renew(StrictModel):
     """The call is still up."""
 
     reservation: KnownReservation | None = None
 
 
-class End(Strict):
+class End(StrictModel):
     """The call ended, or was never launched."""
 
     outcome: Annotated[Outcome, Field(strict=False)] = Outcome.COMPLETED
@@ -104,20 +104,20 @@ class End(Strict):
         return PLATFORM_CODES.get(self.platform_code or "", Outcome(self.outcome))
 
 
-class ReportBatch(Strict):
+class ReportBatch(StrictModel):
     """Up to 1000 reports in order: `{"op": "end", "id": ..., ...}`."""
 
     reports: Annotated[list[dict[str, Any]], Field(max_length=BATCH_MAX)]
 
 
-class PushedPool(Strict):
+class PushedPool(StrictModel):
     """A snapshot of one named pool."""
 
     total: Counted
     unused: Counted
 
 
-class PushedSnapshot(Strict):
+class PushedSnapshot(StrictModel):
     """The body of `PUT /v1/zones/{zone}/snapshot`; the count is not older than `taken_at`."""
 
     taken_at: Milliseconds
@@ -147,7 +147,7 @@ class PushedSnapshot(Strict):
         return found
 
 
-class GuidHandover(Strict):
+class GuidHandover(StrictModel):
     """The body of `PUT /v1/zones/{zone}/agents/{agent}/guid`: a signed-in agent's session (Huawei).
 
     With or without the `JSESSIONID=` in front that the platform's `Set-GUID` has.
@@ -161,7 +161,7 @@ class GuidHandover(Strict):
         return self.guid.removeprefix("JSESSIONID=")
 
 
-class SetLimit(Strict):
+class SetLimit(StrictModel):
     """The body of `PUT /v1/zones/{zone}/pools/{pool}/limit`: holds until it is not refreshed."""
 
     limit: Annotated[int, Field(ge=0, lt=2**31)]

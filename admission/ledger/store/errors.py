@@ -7,7 +7,7 @@ from redis import exceptions
 from admission.errors import AdmissionError, Unavailable
 
 
-class OutOfReach(Unavailable):
+class RedisUnreachable(Unavailable):
     """Redis did not answer at all, or not in time."""
 
 
@@ -69,9 +69,9 @@ def translate(exc: BaseException) -> AdmissionError:
         detail, retry_after_s = _CODES[code]
         return Unavailable(detail, retry_after_s=retry_after_s)
     if isinstance(exc, _LATE):
-        return OutOfReach("The ledger's Redis did not answer in time")
+        return RedisUnreachable("The ledger's Redis did not answer in time")
     if isinstance(exc, _AWAY):
-        return OutOfReach("The ledger's Redis is out of reach")
+        return RedisUnreachable("The ledger's Redis is out of reach")
     return AdmissionError("The ledger failed")
 
 

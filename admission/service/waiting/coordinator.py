@@ -25,8 +25,8 @@ from typing import Any, Final
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError
-from admission.service.waiting.queue import Lines, Place, Waiter
-from admission.service.waiting.retrier import Again, Asker, Op
+from admission.service.waiting.queue import QueueEntry, Waiter, WaitQueues
+from admission.service.waiting.retrier import AdmissionLedger, Op, Retrier
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ LOOKS: Final = 20  # lines of a zone that ask again at each beat, in turn, thoug
 _EVERYWHERE: Final = ""  # no zone is called that
 
 
-class Waiting:
+class WaitCoordinator:
     """Asks the ledger, and keeps asks open that may wait.
 
     Args:
@@ -46,13 +46,15 @@ class Waiting:
         beat_s: seconds between signs of life of a zone that has waiters.
     """
 
-    def __init__(self, ledger: Asker, *, replica: str, limit: int, beat_s: float = BEAT_S) -> None:
+    def __init__(
+        self, ledger: AdmissionLedger, *, replica: str, limit: int, beat_s: float = BEAT_S
+    ) -> None:
         self._ledger = ledger
         self._replica = replica
         self._limit = limit
         self._beat_s = beat_s
-        self._lines = Lines()
-        self._again = Again(ledger, self._lines, replica=replica, spawn=self._spawn)
+        self._lines = WaitQueues()
+        self._again = Retrier(ledger, self._lines, replica=replica, spawn=self._spawn)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = 0
@@ -157,7 +159,7 @@ class Waiting:
             self._again.ring(place.line)  # a ring may have overtaken the answer
         return await self._answer(place, waiter)
 
-    async def _answer(self, place: Place, waiter: Waiter) -> Answer:
+    async def _answer(self, place: QueueEntry, waiter: Waiter) -> Answer:
         try:
             async with asyncio.timeout_at(waiter.until):
                 return await waiter.answer
@@ -167,7 +169,7 @@ class Waiting:
         finally:
             self._lines.leave(place, waiter)
 
-    async def _last_try(self, place: Place, waiter: Waiter) -> Answer:
+    async def _last_try(self, place: QueueEntry, waiter: Waiter) -> Answer:
         """The time is up. The place is given up with it, unless a repeat still waits there."""
         zone, op = place.line.zone, waiter.op
         if not self._lines.has(zone, op):

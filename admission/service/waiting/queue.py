@@ -35,7 +35,7 @@ class Waiter:
             self.answer.set_exception(fault)
 
 
-class Place:
+class QueueEntry:
     """One place in the ledger's queue: a request, and its repeats that came while it waits.
 
     Args:
@@ -44,7 +44,7 @@ class Place:
 
     __slots__ = ("deny", "key", "line", "waiters")
 
-    def __init__(self, line: "Line", key: str, deny: Answer) -> None:
+    def __init__(self, line: "GroupQueue", key: str, deny: Answer) -> None:
         self.line = line
         self.key = key
         self.deny = deny
@@ -56,7 +56,7 @@ class Place:
         return max(1, math.ceil(1000 * (max(one.until for one in self.waiters) - now)))
 
 
-class Line:
+class GroupQueue:
     """The places of one group, first come first."""
 
     __slots__ = ("again", "asking", "group", "places", "timer", "zone")
@@ -64,12 +64,12 @@ class Line:
     def __init__(self, zone: str, group: str) -> None:
         self.zone = zone
         self.group = group
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, QueueEntry] = {}
         self.asking = False
         self.again = False
         self.timer: asyncio.TimerHandle | None = None
 
-    def first(self) -> Place:
+    def first(self) -> QueueEntry:
         """The place that came first."""
         return next(iter(self.places.values()))
 
@@ -80,22 +80,22 @@ class Line:
             self.timer = None
 
 
-class Lines:
+class WaitQueues:
     """All lines. A line lives while it has places, a place while it has waiters."""
 
     def __init__(self) -> None:
-        self._zones: dict[str, dict[str, Line]] = {}
-        self._places: dict[tuple[str, str], Place] = {}
+        self._zones: dict[str, dict[str, GroupQueue]] = {}
+        self._places: dict[tuple[str, str], QueueEntry] = {}
 
     def zones(self) -> list[str]:
         """Zones that have waiters."""
         return list(self._zones)
 
-    def of(self, zone: str) -> list[Line]:
+    def of(self, zone: str) -> list[GroupQueue]:
         """The lines of a zone."""
         return list(self._zones.get(zone, {}).values())
 
-    def next_of(self, zone: str, n: int) -> list[Line]:
+    def next_of(self, zone: str, n: int) -> list[GroupQueue]:
         """The lines whose turn it is: n at a time, all of them in turn."""
         lines = self._zones.get(zone, {})
         chosen = list(islice(lines.values(), n))
@@ -103,7 +103,7 @@ class Lines:
             lines[line.group] = lines.pop(line.group)
         return chosen
 
-    def find(self, zone: str, group: str | None) -> Line | None:
+    def find(self, zone: str, group: str | None) -> GroupQueue | None:
         """The line of a group, if somebody waits there."""
         return self._zones.get(zone, {}).get(group or "")
 
@@ -111,28 +111,28 @@ class Lines:
         """Does a request with that key wait here?"""
         return (zone, _key(op)) in self._places
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[QueueEntry]:
         """All places; they may be dropped meanwhile."""
         return iter(list(self._places.values()))
 
-    def join(self, zone: str, group: str, waiter: Waiter, deny: Answer) -> Place:
+    def join(self, zone: str, group: str, waiter: Waiter, deny: Answer) -> QueueEntry:
         """A place at the end of its line; a repeat shares the place of its first."""
         key = _key(waiter.op)
         place = self._places.get((zone, key))
         if place is None:
-            line = self._zones.setdefault(zone, {}).setdefault(group, Line(zone, group))
-            place = line.places[key] = self._places[zone, key] = Place(line, key, deny)
+            line = self._zones.setdefault(zone, {}).setdefault(group, GroupQueue(zone, group))
+            place = line.places[key] = self._places[zone, key] = QueueEntry(line, key, deny)
         place.waiters.append(waiter)
         return place
 
-    def leave(self, place: Place, waiter: Waiter) -> None:
+    def leave(self, place: QueueEntry, waiter: Waiter) -> None:
         """It waits no more. Safe to call again."""
         if waiter in place.waiters:
             place.waiters.remove(waiter)
         if not place.waiters:
             self.drop(place)
 
-    def drop(self, place: Place) -> None:
+    def drop(self, place: QueueEntry) -> None:
         """The place is no more, whoever was there. Safe to call again."""
         line, zone = place.line, place.line.zone
         if self._places.get((zone, place.key)) is not place:

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, Unavailable
-from admission.service.waiting.queue import Line, Lines, Place, Waiter
+from admission.service.waiting.queue import GroupQueue, QueueEntry, Waiter, WaitQueues
 
 Op = dict[str, Any]
 Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 
-class Asker(Protocol):
+class AdmissionLedger(Protocol):
     """What waiting needs of the ledger (`admission.ledger.ledger.Ledger`)."""
 
     async def admit(self, zone: str, op: Op) -> Answer:
@@ -36,7 +36,7 @@ class Asker(Protocol):
         ...
 
 
-class Again:
+class Retrier:
     """Asks for the first of each line when told to.
 
     Args:
@@ -46,13 +46,15 @@ class Again:
         spawn: starts work by a name; its owner ends it.
     """
 
-    def __init__(self, ledger: Asker, lines: Lines, *, replica: str, spawn: Spawn) -> None:
+    def __init__(
+        self, ledger: AdmissionLedger, lines: WaitQueues, *, replica: str, spawn: Spawn
+    ) -> None:
         self._ledger = ledger
         self._lines = lines
         self._replica = replica
         self._spawn = spawn
 
-    def ring(self, line: Line) -> None:
+    def ring(self, line: GroupQueue) -> None:
         """Something may have got better for the first of a line."""
         if line.asking:
             line.again = True  # what is under way may have been decided before the ring
@@ -60,14 +62,14 @@ class Again:
             line.asking = True
             self._spawn(self._ask(line), f"wait {line.zone}")
 
-    def note(self, line: Line, waiting: dict[str, Any]) -> None:
+    def note(self, line: GroupQueue, waiting: dict[str, Any]) -> None:
         """What the ledger said of the place of a line's first: when time alone may end its wait."""
         line.cancel_timer()
         if again_ms := waiting.get("again_ms"):
             loop = asyncio.get_running_loop()
             line.timer = loop.call_later(again_ms / 1000, self.ring, line)
 
-    async def _ask(self, line: Line) -> None:
+    async def _ask(self, line: GroupQueue) -> None:
         """Ask for the first of the line, and for the next ones as long as that gets anywhere."""
         try:
             go_on = True
@@ -77,7 +79,7 @@ class Again:
         finally:
             line.asking = False
 
-    async def _try(self, place: Place) -> bool:
+    async def _try(self, place: QueueEntry) -> bool:
         """Ask for one place; whether it is off the line now."""
         waiter, zone = place.waiters[0], place.line.zone
         op = waiter.op | {"replica": self._replica, "waits": place.left_ms()}
@@ -98,14 +100,14 @@ class Again:
         self._give(place, waiter, answer)
         return True
 
-    def _is_taken_back(self, place: Place, waiter: Waiter, answer: Answer) -> bool:
+    def _is_taken_back(self, place: QueueEntry, waiter: Waiter, answer: Answer) -> bool:
         """The grant is for one that went meanwhile, and withdraws it; repeats of it still wait."""
         if answer["decision"] == "deny" or not waiter.answer.done():
             return False
         self._lines.leave(place, waiter)
         return bool(place.waiters)
 
-    def _give(self, place: Place, waiter: Waiter, answer: Answer) -> None:
+    def _give(self, place: QueueEntry, waiter: Waiter, answer: Answer) -> None:
         """Answer everybody of a place. A repeat gets the same grant, by its own time."""
         self._lines.drop(place)
         for one in place.waiters:
@@ -120,7 +122,7 @@ class Again:
         except AdmissionError as fault:
             waiter.fail(fault)
 
-    def _fail(self, place: Place, fault: AdmissionError) -> bool:
+    def _fail(self, place: QueueEntry, fault: AdmissionError) -> bool:
         """Policy changed meanwhile: what was asked is no longer there."""
         self._lines.drop(place)
         for waiter in place.waiters:

@@ -17,7 +17,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
-from admission.domain.types import Milliseconds, Strict
+from admission.domain.types import Milliseconds, StrictModel
 from admission.sim.control import SessionControl, found, read
 from admission.sim.experience_portal.faults import Fault, Faults
 from admission.sim.experience_portal.live import LivePortal
@@ -26,7 +26,7 @@ from admission.sim.sessions import SessionLog
 from admission.sim.values import Delay
 
 
-class StreamChange(Strict):
+class StreamChange(StrictModel):
     """Other people's calls from now on; what is absent stays as it is."""
 
     rate_per_s: Annotated[float, Field(ge=0, le=1000, strict=False)] | None = None
@@ -35,14 +35,14 @@ class StreamChange(Strict):
     wave_depth: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
 
 
-class Wave(Strict):
+class Wave(StrictModel):
     """So many calls of others at once, each for so long."""
 
     calls: Annotated[int, Field(ge=1, le=10_000)]
     hold_ms: Annotated[int, Field(ge=1, le=3_600_000)]
 
 
-class MppChange(Strict):
+class MppChange(StrictModel):
     """False: the MPP is lost, its calls die. True: it is back."""
 
     running: bool

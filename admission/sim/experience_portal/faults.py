@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from admission.domain.types import Strict
+from admission.domain.types import StrictModel
 from admission.sim.experience_portal.soap import Values
 from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, Misbehaviour
 
@@ -32,7 +32,7 @@ class Fault(Misbehaviour):
     kind: FaultKind
 
 
-class Faults(Strict):
+class Faults(StrictModel):
     """The body of `PUT /sim/faults`: replaces all there were."""
 
     faults: Annotated[list[Fault], Field(max_length=FAULTS_MAX)]

@@ -23,7 +23,7 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
-from admission.domain.types import Name, Strict
+from admission.domain.types import Name, StrictModel
 from admission.sim.control import SessionControl, found, problem, read
 from admission.sim.faults import FaultBox
 from admission.sim.huawei.agent_sessions import Desk
@@ -37,7 +37,7 @@ from admission.sim.values import Delay
 AGENT_ID_MAX: Final = 999_999
 
 
-class Launch(Strict):
+class Launch(StrictModel):
     """An outbound call; `agent`: to whom it is bound."""
 
     channel: Name = VOICE
@@ -45,7 +45,7 @@ class Launch(Strict):
     campaign: Name = "none"
 
 
-class OthersChange(Strict):
+class OthersChange(StrictModel):
     """Other people's calls from now on."""
 
     rate_per_s: Annotated[float, Field(ge=0, le=1000, strict=False)]
@@ -54,7 +54,7 @@ class OthersChange(Strict):
     agents: bool = False
 
 
-class Wave(Strict):
+class Wave(StrictModel):
     """So many calls of others at once, each for so long; `agent`: they are that agent's."""
 
     calls: Annotated[int, Field(ge=1, le=10_000)]
@@ -63,7 +63,7 @@ class Wave(Strict):
     agent: Annotated[int, Field(ge=0, le=AGENT_ID_MAX)] | None = None
 
 
-class LicenceChange(Strict):
+class LicenceChange(StrictModel):
     """The licence allows so many calls."""
 
     calls: Annotated[int, Field(ge=0, le=1_000_000)]

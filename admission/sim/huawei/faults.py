@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from admission.domain.types import Strict
+from admission.domain.types import StrictModel
 from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, FaultBox, Misbehaviour
 
 HUGE_BYTES: Final = 8 * 2**20
@@ -45,7 +45,7 @@ class HuaweiFault(Misbehaviour):
     message: Annotated[str, StringConstraints(max_length=200)] = "told to fail"
 
 
-class HuaweiFaults(Strict):
+class HuaweiFaults(StrictModel):
     """The body of `PUT /sim/faults`: replaces all there were."""
 
     faults: Annotated[list[HuaweiFault], Field(max_length=FAULTS_MAX)]

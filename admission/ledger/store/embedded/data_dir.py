@@ -27,7 +27,7 @@ LOG_BYTES_MAX = 1_000_000
 LOG_TAIL_BYTES = 2_000
 
 
-class Folder:
+class DataDirectory:
     """Paths and files of one data folder; made, private, if it does not exist.
 
     An existing folder keeps its mode: the server's own files are made private by its umask.

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from admission.errors import ConfigError
 from admission.ledger.store.embedded.binary import find_server
-from admission.ledger.store.embedded.data_dir import Folder
+from admission.ledger.store.embedded.data_dir import DataDirectory
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class EmbeddedRedis:
         if self._lock:
             raise RuntimeError("already started")
         binary = await asyncio.to_thread(find_server)
-        folder = Folder(self._data_dir)
+        folder = DataDirectory(self._data_dir)
         self._lock = _own(folder)
         try:
             await self._launch(binary, folder)
@@ -92,7 +92,7 @@ class EmbeddedRedis:
         if lock:
             lock.close()
 
-    async def _launch(self, binary: Path, folder: Folder) -> None:
+    async def _launch(self, binary: Path, folder: DataDirectory) -> None:
         server_lock = await _lock_of_server(folder)
         try:
             folder.write_config(self._durability)
@@ -105,7 +105,7 @@ class EmbeddedRedis:
         await _ready(self._process, folder, offset_bytes)
         _warn_of_losses(folder, offset_bytes)
 
-    async def _spawn(self, binary: Path, folder: Folder, server_lock: IO[str]) -> int:
+    async def _spawn(self, binary: Path, folder: DataDirectory, server_lock: IO[str]) -> int:
         """Run the server with its lock. Returns: where in the log it begins, in bytes."""
         with folder.open_log() as out:
             offset_bytes = out.seek(0, os.SEEK_END)
@@ -121,7 +121,7 @@ class EmbeddedRedis:
         _tell_pid(server_lock, self._process.pid)
         return offset_bytes
 
-    async def _supervise(self, binary: Path, folder: Folder) -> None:
+    async def _supervise(self, binary: Path, folder: DataDirectory) -> None:
         backoff_s = BACKOFF_MIN_S
         while True:
             assert self._process is not None
@@ -132,7 +132,7 @@ class EmbeddedRedis:
                 backoff_s = BACKOFF_MIN_S
             backoff_s = await self._revive(binary, folder, backoff_s)
 
-    async def _revive(self, binary: Path, folder: Folder, backoff_s: float) -> float:
+    async def _revive(self, binary: Path, folder: DataDirectory, backoff_s: float) -> float:
         """Try until it runs. Returns: how long to wait should it end soon again."""
         said = ""
         while True:
@@ -146,7 +146,7 @@ class EmbeddedRedis:
                     log.error("redis: the server does not restart: %s", exc)
 
 
-def _own(folder: Folder) -> IO[str]:
+def _own(folder: DataDirectory) -> IO[str]:
     lock = folder.lock("service")
     if lock is None:
         raise ConfigError(
@@ -163,7 +163,7 @@ def _tell_pid(lock: IO[str], pid: int) -> None:
     lock.flush()
 
 
-async def _lock_of_server(folder: Folder) -> IO[str]:
+async def _lock_of_server(folder: DataDirectory) -> IO[str]:
     """The server's lock; a server that still holds it has lost its service, and is ended first."""
     if lock := folder.lock("server"):
         return lock
@@ -181,7 +181,9 @@ async def _lock_of_server(folder: Folder) -> IO[str]:
     raise ConfigError(f"redis.data_dir: process {pid} still uses {folder.path} and does not end")
 
 
-async def _ready(process: asyncio.subprocess.Process, folder: Folder, offset_bytes: int) -> None:
+async def _ready(
+    process: asyncio.subprocess.Process, folder: DataDirectory, offset_bytes: int
+) -> None:
     deadline = time.monotonic() + START_S
     while process.returncode is None and time.monotonic() < deadline:
         if await _answers(folder.socket):
@@ -203,7 +205,7 @@ async def _ready(process: asyncio.subprocess.Process, folder: Folder, offset_byt
     raise ConfigError(f"redis: the server ended with {process.returncode}:\n{said}")
 
 
-def _warn_of_losses(folder: Folder, offset_bytes: int) -> None:
+def _warn_of_losses(folder: DataDirectory, offset_bytes: int) -> None:
     if "loaded anyway because aof-load-truncated" in folder.log_since(offset_bytes):
         log.warning("redis: the append-only file ended in the middle of an entry, which is lost")
     if folder.has_two_data_sets():
