@@ -1,7 +1,7 @@
 """Ports never stay free for long while somebody who may have them asks.
 
 Greedy dialers on the script in virtual time: each asks when it was told to, for always the same;
-some go away for good while they are hungry; some ask for more than there ever is. PolicyRegistry are
+some go away for good while they are hungry; some ask for more than there ever is. Policies are
 drawn: classes, weights, guarantees above what there is, reserves, headroom, own limits, rates,
 MPPs, trunks.
 

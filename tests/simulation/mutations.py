@@ -128,7 +128,10 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a repeated end counts again",
-        old="if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end",
+        old=(
+            "if not reservation.is_live(r) then return "
+            "answer(r, reservation.public_state(r) == 'ended') end"
+        ),
         new="",
         scenario=CROWD,
     ),
