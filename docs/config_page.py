@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from admission.config.environment import variable
+from admission.config.environment import variable_name
 from admission.config.settings import TokenSettings
 from admission.config.sources.huawei import AgentSettings, SignInSettings
 from admission.config.sources.registry import SOURCE_TYPES
@@ -138,7 +138,7 @@ def _table(table: Table) -> Iterator[str]:
         default = "**required**" if key in required else _default(one)
         yield f"| `{key}` | {_value(one)} | {default} | {words[key]} |"
     if table.title == "[server]":
-        yield f"\nIn the environment: `{variable(('server', 'port'))}`, and so on."
+        yield f"\nIn the environment: `{variable_name(('server', 'port'))}`, and so on."
 
 
 def _default(schema: Mapping[str, Any]) -> str:

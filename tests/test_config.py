@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from admission.config.errors import InvalidSettings, SettingError, describe_errors
 from admission.config.load import (
     DEMO_SOURCE,
-    demo_settings,
-    demo_text,
+    load_demo_settings,
     load_settings,
     parse_settings,
+    read_demo_text,
 )
 from admission.config.settings import RedisSettings, Settings, is_loopback
 from admission.domain.policy.compile import compile_policy
@@ -325,13 +325,13 @@ def test_what_a_loopback_address_is(host: str, loopback: bool) -> None:
 
 def test_the_demo_is_a_file_as_any_other(tmp_path: Path) -> None:
     copy = tmp_path / "admission.toml"
-    copy.write_text(demo_text(), "utf-8")
+    copy.write_text(read_demo_text(), "utf-8")
 
-    assert load_settings(copy, {}) == load_settings(None, {}) == demo_settings()
+    assert load_settings(copy, {}) == load_settings(None, {}) == load_demo_settings()
 
 
 def test_the_demo_has_two_zones_and_five_campaigns() -> None:
-    found = demo_settings("http://127.0.0.1:5/x")
+    found = load_demo_settings("http://127.0.0.1:5/x")
 
     totals = {name: compile_policy(zone)["zone"]["mpp_total"] for name, zone in found.zones.items()}
     assert totals == {"East": 240, "West": 110}

@@ -18,7 +18,7 @@ from admission.config.redis_url import Host
     ],
 )
 def test_what_can_be_used_is_accepted(url: str) -> None:
-    redis_url.check(url)
+    redis_url.validate(url)
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def test_what_can_be_used_is_accepted(url: str) -> None:
 )
 def test_what_cannot_is_refused_with_a_reason(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        redis_url.check(url)
+        redis_url.validate(url)
 
 
 def test_hosts_have_the_usual_ports_of_what_they_are() -> None:
-    sentinels = redis_url.many_hosts("redis+sentinel://a,[::1]:2/main")
-    cluster = redis_url.many_hosts("redis+cluster://a,b:2")
+    sentinels = redis_url.parse_many_hosts("redis+sentinel://a,[::1]:2/main")
+    cluster = redis_url.parse_many_hosts("redis+cluster://a,b:2")
     assert [(one.name, one.port) for one in sentinels.hosts] == [("a", 26379), ("::1", 2)]
     assert sentinels.primary == "main"
     assert [(one.name, one.port) for one in cluster.hosts] == [("a", 6379), ("b", 2)]
 
 
 def test_a_login_is_of_its_host_and_of_those_after_it() -> None:
-    many = redis_url.many_hosts("redis+cluster://a,joe:p%40w@b,c,:x@d")
+    many = redis_url.parse_many_hosts("redis+cluster://a,joe:p%40w@b,c,:x@d")
     assert many.hosts == (
         Host(name="a", port=6379),
         Host(name="b", port=6379, username="joe", password="p@w"),
@@ -85,4 +85,4 @@ def test_a_password_anywhere_is_found(url: str, has: bool) -> None:
     ],
 )
 def test_what_is_shown_tells_no_secret(url: str, shown: str) -> None:
-    assert redis_url.shown(url) == shown
+    assert redis_url.redact(url) == shown

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admission.config.toml_lines import key_lines, line_of
+from admission.config.toml_lines import find_key_lines, find_line
 from admission.domain.validation import Location
 
 TEXT = '''# a comment
@@ -60,25 +60,25 @@ LINES: dict[Location, int] = {
 
 
 def test_every_key_has_its_line() -> None:
-    found = key_lines(TEXT)
+    found = find_key_lines(TEXT)
 
     assert {place: found.get(place) for place in LINES} == LINES
     assert not [place for place in found if "nor" in place or "not" in place]
 
 
 def test_windows_line_ends_count_the_same() -> None:
-    assert key_lines(TEXT.replace("\n", "\r\n")) == key_lines(TEXT)
+    assert find_key_lines(TEXT.replace("\n", "\r\n")) == find_key_lines(TEXT)
 
 
 def test_a_missing_key_has_the_line_of_its_table() -> None:
-    assert line_of(key_lines(TEXT), ("server", "port")) == 4
-    assert line_of(key_lines(TEXT), ("redis", "url")) is None
+    assert find_line(find_key_lines(TEXT), ("server", "port")) == 4
+    assert find_line(find_key_lines(TEXT), ("redis", "url")) is None
 
 
 def test_a_value_without_end_is_given_up() -> None:
     text = "a = [\n" + "1,\n" * 1000 + "]\nb = 2\n"
 
-    assert key_lines(text)[("b",)] == 1003
+    assert find_key_lines(text)[("b",)] == 1003
 
 
 def places(value: Any) -> set[Location]:
@@ -101,9 +101,9 @@ def test_what_parses_has_a_line_for_each_key_and_for_nothing_else(lines: list[st
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        key_lines(text)
+        find_key_lines(text)
         return
-    found = key_lines(text)
+    found = find_key_lines(text)
 
     assert set(found) == places(document)
     assert all(lines[number - 1] for number in found.values())

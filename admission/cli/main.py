@@ -17,7 +17,7 @@ from admission import __version__
 from admission.cli import audit, dialer, policy, token, top
 from admission.cli.common import EXIT_CODES, add_command
 from admission.cli.measure import command as measure
-from admission.config.errors import describe_errors, listed_errors
+from admission.config.errors import describe_errors, errors_to_json
 from admission.config.load import load_settings
 from admission.errors import AdmissionError, ConfigError, Unavailable
 
@@ -135,7 +135,7 @@ def _check(chosen: argparse.Namespace) -> int:
     except ConfigError as fault:
         if not chosen.json:
             return _complain(describe_errors(fault), FAILED)
-        print(json.dumps(_checked(chosen.file, listed_errors(fault)), indent=2))
+        print(json.dumps(_checked(chosen.file, errors_to_json(fault)), indent=2))
         return FAILED
     print(json.dumps(_checked(chosen.file, []), indent=2) if chosen.json else f"{chosen.file}: ok")
     return OK

@@ -10,7 +10,7 @@ from admission.domain.validation import Problem, suggest_name
 CC_ID_MAX = 65_535
 
 
-def zone_problems(zone: ZonePolicy, source_types: Mapping[str, str]) -> Iterator[Problem]:
+def find_zone_problems(zone: ZonePolicy, source_types: Mapping[str, str]) -> Iterator[Problem]:
     """What is wrong with a zone's policy in view of the configured sources.
 
     Args:
@@ -52,7 +52,7 @@ def _uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Pr
             yield Problem(place=("channels", i), message=message)
 
 
-def default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Iterator[Problem]:
+def find_default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Iterator[Problem]:
     """The zone of requests that name none must be there."""
     if server.default_zone and server.default_zone not in zones:
         hint = suggest_name(server.default_zone, zones)
@@ -60,7 +60,7 @@ def default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Ite
         yield Problem(place=("server", "default_zone"), message=message)
 
 
-def exposure_problems(
+def find_exposure_problems(
     server: ServerSettings, redis: RedisSettings, has_tokens: bool
 ) -> Iterator[Problem]:
     """Who listens beyond this machine must have said so, and who may ask."""
@@ -80,7 +80,7 @@ def exposure_problems(
         yield Problem(place=("server", "host"), message=message)
 
 
-def token_problems(
+def find_token_problems(
     tokens: Mapping[int, TokenSettings], zones: Collection[str]
 ) -> Iterator[Problem]:
     """Tokens must be told apart, and reach zones that are there.

@@ -23,12 +23,12 @@ class _ServiceTables(BaseSettings):
     limits: dict[str, str] = Field(default_factory=dict)
 
 
-def variable(place: Location) -> str:
+def variable_name(place: Location) -> str:
     """The variable that overrides a place."""
     return PREFIX + "__".join(str(step) for step in place).upper()
 
 
-def overrides(environ: Mapping[str, str]) -> tuple[Overrides, list[Problem]]:
+def read_overrides(environ: Mapping[str, str]) -> tuple[Overrides, list[Problem]]:
     """What the environment overrides, by table and key, and the variables that mean nothing."""
     ours = {name.upper(): text for name, text in environ.items() if _is_ours(name)}
     problems = [problem for name in ours for problem in _unknown(name)]
@@ -58,7 +58,7 @@ def _unknown(name: str) -> Iterator[Problem]:
         return
     keys = list(SERVICE_TABLES[table].model_fields)
     if key not in keys:
-        words = [variable((table, word)) for word in keys]
+        words = [variable_name((table, word)) for word in keys]
         message = f"overrides no key of [{table}]{suggest_name(name, words)}"
         yield Problem(place=(name,), message=message)
 

@@ -48,7 +48,7 @@ def describe_errors(error: ConfigError) -> str:
     return "\n".join([head, *(f"  {one}" for one in error.errors)])
 
 
-def listed_errors(error: ConfigError) -> list[dict[str, Any]]:
+def errors_to_json(error: ConfigError) -> list[dict[str, Any]]:
     """The same for programs."""
     if not isinstance(error, InvalidSettings):
         return [{"place": "", "message": error.detail, "line": None}]

@@ -2,7 +2,7 @@
 
     load_settings(path, environ) -> Settings      or InvalidSettings with every error
     load_policies(path)          -> the zones alone, without secrets
-    demo_settings(...)           -> Settings      the built-in demo, a file as any other
+    load_demo_settings(...)           -> Settings      the built-in demo, a file as any other
 
 An error says where it stands: the dotted key, the line of the file, or the variable.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from admission.config import redis_url
-from admission.config.environment import Overrides, overrides, variable
+from admission.config.environment import Overrides, read_overrides, variable_name
 from admission.config.errors import InvalidSettings, SettingError
 from admission.config.settings import Settings
 from admission.config.tables import TableReader
-from admission.config.toml_lines import key_lines, line_of
+from admission.config.toml_lines import find_key_lines, find_line
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.validation import Location, Problem, format_location
 
@@ -43,16 +43,16 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
         InvalidSettings: with every error and its place.
     """
     if path is None:
-        return demo_settings(environ=environ)
+        return load_demo_settings(environ=environ)
     return parse_settings(_text(path), environ, source=str(path))
 
 
-def demo_text() -> str:
+def read_demo_text() -> str:
     """The demo's configuration file, to be copied and changed."""
     return resources.files("admission.config").joinpath(DEMO_FILE).read_text("utf-8")
 
 
-def demo_settings(
+def load_demo_settings(
     platform_url: str | None = None, *, environ: Mapping[str, str] | None = None
 ) -> Settings:
     """The settings of the built-in demo.
@@ -64,11 +64,11 @@ def demo_settings(
     Raises:
         InvalidSettings: an override is wrong.
     """
-    settings = parse_settings(demo_text(), environ or {}, source=DEMO_FILE)
-    return settings if platform_url is None else with_platform_url(settings, platform_url)
+    settings = parse_settings(read_demo_text(), environ or {}, source=DEMO_FILE)
+    return settings if platform_url is None else replace_platform_url(settings, platform_url)
 
 
-def with_platform_url(settings: Settings, url: str) -> Settings:
+def replace_platform_url(settings: Settings, url: str) -> Settings:
     """The demo's settings once its simulated platform listens at `url`."""
     simulator = settings.sources[DEMO_SOURCE].model_copy(update={"url": url})
     return settings.model_copy(update={"sources": {**settings.sources, DEMO_SOURCE: simulator}})
@@ -138,7 +138,7 @@ def _refused(source: str, message: str) -> InvalidSettings:
 def _read(
     document: dict[str, Any], environ: Mapping[str, str]
 ) -> tuple[Settings | None, list[Problem]]:
-    said, problems = overrides(environ)
+    said, problems = read_overrides(environ)
     problems += _secrets_in_urls(document)
     reader = TableReader(_merged(document, said), environ)
     settings = reader.settings()
@@ -159,7 +159,7 @@ def _blamed(problem: Problem, said: Overrides) -> Problem:
     """A wrong value that came from the environment is a wrong variable."""
     place = problem.place
     if len(place) > 1 and place[1] in said.get(str(place[0]), {}):
-        return Problem(place=(variable(place[:2]),), message=problem.message)
+        return Problem(place=(variable_name(place[:2]),), message=problem.message)
     return problem
 
 
@@ -183,12 +183,12 @@ def _has_password(url: str) -> bool:
 
 def _located(text: str, problems: list[Problem]) -> tuple[SettingError, ...]:
     """The problems with their lines, in the order in which a reader meets them."""
-    lines = key_lines(text) if problems else {}
+    lines = find_key_lines(text) if problems else {}
     found = [
         SettingError(
             place=format_location(problem.place),
             message=problem.message,
-            line=line_of(lines, problem.place),
+            line=find_line(lines, problem.place),
         )
         for problem in problems
     ]

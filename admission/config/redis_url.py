@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
-OF_MANY: Final = ("redis+sentinel", "redis+cluster")
+MULTI_HOST_SCHEMES: Final = ("redis+sentinel", "redis+cluster")
 _PORTS: Final = {"redis+sentinel": 26379, "redis+cluster": 6379}
 _OPTIONS: Final = ("tls", "ssl_certfile", "ssl_keyfile")
 _SWITCH: Final = {"true": True, "false": False}
@@ -31,7 +31,7 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManyHosts:
+class MultiHostUrl:
     """A `redis+sentinel://` or `redis+cluster://` URL.
 
     Args:
@@ -46,18 +46,18 @@ class ManyHosts:
     client_key: str | None
 
 
-def check(url: str) -> None:
+def validate(url: str) -> None:
     """Raises: ValueError: it cannot be read; the text repeats no part of it that may be secret."""
     scheme = _split(url).scheme
     if "://" not in url or scheme not in SCHEMES:
         starts = ", ".join(f"{one}://" for one in SCHEMES)
         raise ValueError(f"must be empty (embedded) or start with one of {starts}")
-    if scheme in OF_MANY:
-        many_hosts(url)
+    if scheme in MULTI_HOST_SCHEMES:
+        parse_many_hosts(url)
 
 
-def many_hosts(url: str) -> ManyHosts:
-    """Read a URL of several servers. Raises: ValueError: see `check`."""
+def parse_many_hosts(url: str) -> MultiHostUrl:
+    """Read a URL of several servers. Raises: ValueError: see `validate`."""
     parts = _split(url)
     primary = parts.path.strip("/")
     if parts.scheme == "redis+sentinel" and (not primary or "/" in primary):
@@ -65,7 +65,7 @@ def many_hosts(url: str) -> ManyHosts:
     if parts.scheme == "redis+cluster" and primary:
         raise ValueError("must end after the last host: a cluster has no path")
     options = _options(parts.query)
-    return ManyHosts(
+    return MultiHostUrl(
         hosts=_hosts(parts.netloc, _PORTS[parts.scheme]),
         primary=unquote(primary),
         tls=_SWITCH[options.get("tls", "false")],
@@ -79,7 +79,7 @@ def has_password(url: str) -> bool:
     return any(":" in one.rpartition("@")[0] for one in _places(_split(url)))
 
 
-def shown(url: str) -> str:
+def redact(url: str) -> str:
     """The URL without credentials and options, fit for a log."""
     parts = _split(url)
     netloc = ",".join(one.rpartition("@")[2] for one in _places(parts))
@@ -95,7 +95,7 @@ def _split(url: str) -> SplitResult:
 
 def _places(parts: SplitResult) -> list[str]:
     """Each host with its login; only URLs of many are parted at commas."""
-    return parts.netloc.split(",") if parts.scheme in OF_MANY else [parts.netloc]
+    return parts.netloc.split(",") if parts.scheme in MULTI_HOST_SCHEMES else [parts.netloc]
 
 
 def _hosts(netloc: str, port: int) -> tuple[Host, ...]:

@@ -26,7 +26,7 @@ SCOPE_MAX: Final = 5_000
 
 def _redis_url(url: str) -> str:
     if url:
-        redis_url.check(url)
+        redis_url.validate(url)
     return url
 
 
@@ -135,7 +135,7 @@ class RedisSettings(Section):
         """Where it is, in words fit for a log: without credentials and options."""
         if not self.url:
             return f"embedded in {self.data_dir}"
-        return redis_url.shown(self.url)
+        return redis_url.redact(self.url)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -152,7 +152,7 @@ class RedisSettings(Section):
         if self.ca_file and self.scheme in ("", "unix", "redis"):
             message = "needs TLS: a url that starts with rediss://, or of sentinels or a cluster"
             yield Problem(place=("ca_file",), message=message)
-        of_one = self.scheme not in redis_url.OF_MANY  # there each host may have its own
+        of_one = self.scheme not in redis_url.MULTI_HOST_SCHEMES  # there each host may have its own
         if self.password and of_one and redis_url.has_password(self.url):
             yield Problem(place=("password",), message="is given twice: here and in url")
 

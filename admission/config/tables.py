@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from admission.config.checks import (
-    default_zone_problems,
-    exposure_problems,
-    token_problems,
-    zone_problems,
+    find_default_zone_problems,
+    find_exposure_problems,
+    find_token_problems,
+    find_zone_problems,
 )
 from admission.config.settings import (
     AuthSettings,
@@ -141,17 +141,17 @@ class TableReader:
         # Names count as configured even where their own table is broken: one error, one message.
         names, server, redis = self._dict("zones"), service["server"], service["redis"]
         self._check_zones(zones)
-        self._extend((), token_problems(tokens, names))
+        self._extend((), find_token_problems(tokens, names))
         if isinstance(server, ServerSettings):
-            self._extend((), default_zone_problems(server, names))
+            self._extend((), find_default_zone_problems(server, names))
             if isinstance(redis, RedisSettings):
                 has_tokens = bool(self._dict("auth").get("tokens"))
-                self._extend((), exposure_problems(server, redis, has_tokens))
+                self._extend((), find_exposure_problems(server, redis, has_tokens))
 
     def _check_zones(self, zones: dict[str, ZonePolicy]) -> None:
         types = {name: _kind(table) for name, table in self._dict("sources").items()}
         for name, zone in zones.items():
-            self._extend(("zones", name), zone_problems(zone, types))
+            self._extend(("zones", name), find_zone_problems(zone, types))
 
     def _named(self, key: str) -> Iterator[tuple[str, Any]]:
         """The entries of a table of tables, with sound names and in bounded number."""

@@ -19,7 +19,7 @@ _HEADER: Final = re.compile(r"\s*\[")
 _SKIP: Final = re.compile(r"\s*(#.*)?$")
 
 
-def key_lines(text: str) -> dict[Location, int]:
+def find_key_lines(text: str) -> dict[Location, int]:
     """The first line (from 1) of every table and key of a TOML text that parses."""
     found: dict[Location, int] = {}
     table: Location = ()
@@ -34,7 +34,7 @@ def key_lines(text: str) -> dict[Location, int]:
     return found
 
 
-def line_of(lines: dict[Location, int], place: Location) -> int | None:
+def find_line(lines: dict[Location, int], place: Location) -> int | None:
     """The line of a place, or of the nearest thing around it that has one."""
     for depth in range(len(place), 0, -1):
         if place[:depth] in lines:

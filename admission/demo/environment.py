@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from admission.config.load import demo_settings, with_platform_url
+from admission.config.load import load_demo_settings, replace_platform_url
 from admission.config.settings import Settings
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.demo.calls import Launcher
@@ -35,7 +35,7 @@ from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.server.serve import serve_app
 from admission.service.bootstrap import open_service
-from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.experience_portal.from_settings import platform_for
@@ -110,7 +110,7 @@ def tuned(environ: dict[str, str], folder: Path) -> Settings:
     Raises:
         ConfigError: an override is wrong.
     """
-    settings = demo_settings(environ=environ)
+    settings = load_demo_settings(environ=environ)
     port = settings.server.port if PORT_VARIABLE in environ else 0
     changes = {
         "server": settings.server.model_copy(update={"port": port}),
@@ -142,8 +142,8 @@ async def open_environment(
     """
     platform = tuned_platform(settings)
     async with AsyncExitStack() as stack:
-        platform_url = await stack.enter_async_context(serving(platform))
-        there = with_platform_url(settings, platform_url + CURRENT_PATH)
+        platform_url = await stack.enter_async_context(serve_portal(platform))
+        there = replace_platform_url(settings, platform_url + CURRENT_PATH)
         service_url = "" if unguarded else await stack.enter_async_context(_serving(there))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         launches = await _soap(stack, platform_url, calls_max)

@@ -16,7 +16,7 @@ import aiohttp
 from admission.domain.outcomes import Outcome
 from admission.errors import SourceError
 from admission.sim.experience_portal.values import H323, SIP
-from admission.sources.experience_portal.soap import Value, integer
+from admission.sources.experience_portal.soap import Value, read_integer
 from admission.sources.experience_portal.soap_client import SoapClient
 
 log = logging.getLogger(__name__)
@@ -258,6 +258,6 @@ class PollingLaunchPolicy:
         fields: dict[str, Value] = {"queryResourcesRequestUnused": 0, "zone": zone}
         answer = await self._soap.call("QueryResources", fields)
         return {
-            H323: integer(answer, "unusedH323_returned"),
-            SIP: integer(answer, "unusedSIP_returned"),
+            H323: read_integer(answer, "unusedH323_returned"),
+            SIP: read_integer(answer, "unusedSIP_returned"),
         }

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from admission.config.load import load_settings, with_platform_url
+from admission.config.load import load_settings, replace_platform_url
 from admission.config.settings import Settings
 from admission.runtime.process import serve_in_process
 from admission.runtime.supervisor import serve_with_workers
-from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.experience_portal.from_settings import platform_for
 from admission.telemetry.logs import configure_logging
@@ -45,9 +45,9 @@ async def serve_demo_platform(path: Path | None, settings: Settings) -> AsyncIte
     if path is not None:
         yield settings
         return
-    async with serving(platform_for(settings)) as url:
+    async with serve_portal(platform_for(settings)) as url:
         log.info("simulated Experience Portal at %s", url)
-        yield with_platform_url(settings, url + CURRENT_PATH)
+        yield replace_platform_url(settings, url + CURRENT_PATH)
 
 
 @contextmanager

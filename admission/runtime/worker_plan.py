@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from admission.config.load import with_platform_url
+from admission.config.load import replace_platform_url
 from admission.config.settings import Settings
 
 # A line that a worker says once it serves; whatever else it says is for the terminal.
@@ -46,7 +46,7 @@ class WorkerPlan:
             owned = settings.redis.model_copy(update={"url": self.redis_url, "embedded": False})
             found = found.model_copy(update={"redis": owned})
         if self.platform_url is not None:
-            found = with_platform_url(found, self.platform_url)
+            found = replace_platform_url(found, self.platform_url)
         return found
 
     def encode(self) -> bytes:

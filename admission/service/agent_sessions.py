@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import NotFound
 from admission.ledger.agent_sessions import AgentSessionStore
-from admission.sources.base import Source, TakesGuids
+from admission.sources.base import Source, UsesAgentGuids
 
 
 class AgentSessions:
@@ -20,8 +20,8 @@ class AgentSessions:
         self._guids = guids
         self._takers = set()
         for name, source in sources.items():
-            if isinstance(source, TakesGuids):
-                source.take_guids_from(guids)
+            if isinstance(source, UsesAgentGuids):
+                source.use_guid_store(guids)
                 self._takers.add(name)
 
     async def take(self, zone: str, policy: ZonePolicy, agent: int, guid: str) -> str:

@@ -105,7 +105,7 @@ async def _rung(
     def ring(text: str) -> None:
         verb, _, zone = text.partition(" ")
         if verb == "poll":
-            poller.poke(zone)
+            poller.request_poll(zone)
         elif text == NOTIFICATIONS_LOST:
             waiting.lost()
         else:

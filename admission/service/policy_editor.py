@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from admission.config.checks import zone_problems
+from admission.config.checks import find_zone_problems
 from admission.domain.policy.document import parse_policy
 from admission.domain.policy.merge_patch import apply_merge_patch
 from admission.domain.policy.zone import ZonePolicy
@@ -93,7 +93,7 @@ class PolicyEditor:
 
     def _checked(self, document: Any) -> ZonePolicy:
         policy = parse_policy(document)
-        problems = [one.field_error() for one in zone_problems(policy, self._source_types)]
+        problems = [one.field_error() for one in find_zone_problems(policy, self._source_types)]
         if problems:
             raise Invalid(*problems)
         return policy

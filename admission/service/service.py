@@ -141,7 +141,7 @@ class Service:
         policy = self._policies.live(self._known(zone))
         pool = await self._handover.take(zone, policy, agent, guid)
         now = await self._ledger.now(zone)
-        self._poller.poke(zone)
+        self._poller.request_poll(zone)
         return {"now": now, "zone": zone, "agent": agent, "pool": pool}
 
     async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:

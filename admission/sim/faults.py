@@ -15,7 +15,7 @@ OPERATIONS_MAX: Final = 16
 UNSIGNED_WRAP: Final = 2**32 - 1
 
 
-class Misbehaviour(StrictModel):
+class InjectedFault(StrictModel):
     """When a platform misbehaves.
 
     Args:
@@ -31,10 +31,10 @@ class Misbehaviour(StrictModel):
     delay_ms: Annotated[int, Field(ge=0, le=600_000)] = 2_000
 
 
-Bad = TypeVar("Bad", bound=Misbehaviour)
+Bad = TypeVar("Bad", bound=InjectedFault)
 
 
-class FaultBox(Generic[Bad]):
+class ActiveFaults(Generic[Bad]):
     """The misbehaviours now switched on. Args: random: for their probabilities."""
 
     def __init__(self, random: Random) -> None:

@@ -21,7 +21,7 @@ class Driven(Protocol):
 Platform = TypeVar("Platform", bound=Driven)
 
 
-class Live(Generic[Platform]):
+class RealTimeDriver(Generic[Platform]):
     """A platform whose time is the event loop's.
 
     Args:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 @asynccontextmanager
-async def serving_app(app: web.Application, *, host: str, port: int) -> AsyncIterator[str]:
+async def serve_app(app: web.Application, *, host: str, port: int) -> AsyncIterator[str]:
     """Serve it.
 
     Args:

@@ -85,7 +85,7 @@ class Source(Protocol):
         """Let go of its connections; a query under way fails. Closing again does nothing."""
 
 
-class Connection(Generic[Settings]):
+class ConfiguredSource(Generic[Settings]):
     """The part of a `Source` that its settings say.
 
     Args:
@@ -119,10 +119,10 @@ class GuidStore(Protocol):
 
 
 @runtime_checkable
-class TakesGuids(Protocol):
+class UsesAgentGuids(Protocol):
     """A source that counts with the sessions of agents who are signed in by somebody else."""
 
-    def take_guids_from(self, store: GuidStore) -> None:
+    def use_guid_store(self, store: GuidStore) -> None:
         """From now on, look there."""
 
 
@@ -131,7 +131,7 @@ def is_polled(source_name: str) -> bool:
     return source_name not in UNPOLLED
 
 
-def one_line(text: str, *, secret: str = "") -> str:
+def sanitize_line(text: str, *, secret: str = "") -> str:
     """A platform's own words, made fit for one line of a log or a status page.
 
     Args:

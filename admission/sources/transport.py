@@ -7,7 +7,7 @@ import aiohttp
 
 from admission.config.base import SourceSection
 from admission.errors import ConfigError, SourceError
-from admission.sources.base import one_line
+from admission.sources.base import sanitize_line
 
 # The largest good answer of any platform has some twenty short fields; a fault may carry a Java
 # stack trace.
@@ -30,7 +30,7 @@ _TROUBLES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 
-def tls_of(settings: SourceSection) -> ssl.SSLContext | bool:
+def build_tls_context(settings: SourceSection) -> ssl.SSLContext | bool:
     """Whom a connection trusts, as aiohttp takes it.
 
     Raises:
@@ -43,7 +43,7 @@ def tls_of(settings: SourceSection) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
     except OSError as error:  # SSLError is one
-        raise ConfigError(f"ca_file {settings.ca_file}: {one_line(str(error))}") from None
+        raise ConfigError(f"ca_file {settings.ca_file}: {sanitize_line(str(error))}") from None
 
 
 async def read_body(response: aiohttp.ClientResponse) -> bytes:
@@ -63,7 +63,7 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def trouble(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What happened to a connection, in the operator's words."""
     words = next((words for kind, words in _TROUBLES if isinstance(error, kind)), None)
     if words is None:

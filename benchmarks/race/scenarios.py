@@ -7,7 +7,7 @@ from admission.sim.experience_portal.values import (
     ForeignUse,
     SystemSettings,
     ZoneSettings,
-    even_zone,
+    build_even_zone,
 )
 from admission.sim.values import CallTiming, Delay
 
@@ -68,7 +68,7 @@ class Scenario:
         """The platform of this world."""
         waves = {"wave_period_ms": self.wave_ms, "wave_depth": 1.0 if self.wave_ms else 0.0}
         others = ForeignUse(rate_per_s=self.foreign_per_s, channels=("sip",), **waves)  # type: ignore[arg-type]
-        zone: ZoneSettings = even_zone(ZONE, sip=self.ports // 4, foreign=(others,))
+        zone: ZoneSettings = build_even_zone(ZONE, sip=self.ports // 4, foreign=(others,))
         timing = CallTiming(prepare=Delay(low_ms=100, high_ms=self.claim_high_ms), page_fails=0.02)
         return SystemSettings(zones=(zone,), timing=timing, lag_ms=self.lag_ms, hunting="most_free")
 

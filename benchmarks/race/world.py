@@ -159,8 +159,8 @@ class World:
             self._crowd.wake()
 
     def _lose_mpp(self) -> None:
-        self.loop.platform().lose_mpp(ZONE, "mpp1")
+        self.loop.platform().fail_mpp(ZONE, "mpp1")
 
     def _return_mpp(self) -> None:
-        self.loop.platform().return_mpp(ZONE, "mpp1")
+        self.loop.platform().restore_mpp(ZONE, "mpp1")
         self._crowd.wake()

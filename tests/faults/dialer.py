@@ -8,7 +8,7 @@ from typing import Any, Self
 import aiohttp
 
 from admission.domain.outcomes import Outcome
-from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.values import CallEvent, Progress
 
 CALLS_MAX = 4  # of one dialer at once
@@ -67,7 +67,9 @@ class Tally:
 class Dialer:
     """Asks for one call after the other, launches what is granted, reports what happens."""
 
-    def __init__(self, name: str, url: str, platform: LivePortal, tally: Tally, seed: int) -> None:
+    def __init__(
+        self, name: str, url: str, platform: RealTimePortal, tally: Tally, seed: int
+    ) -> None:
         self.name = name
         self._url = url
         self._platform = platform

@@ -29,11 +29,11 @@ from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.experience_portal.endpoint import Endpoint
 from admission.sim.experience_portal.faults import Fault, FaultKind
-from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.operations import Operations
-from admission.sim.experience_portal.values import SystemSettings, even_zone
-from admission.sim.faults import FaultBox
-from admission.sim.serving import serving_app
+from admission.sim.experience_portal.values import SystemSettings, build_even_zone
+from admission.sim.faults import ActiveFaults
+from admission.sim.serving import serve_app
 from admission.sim.sessions import SessionLog
 from admission.sim.values import Delay
 from admission.telemetry.metrics import Telemetry
@@ -62,13 +62,13 @@ class Platform:
     """A simulated Experience Portal on loopback. `weather` answers in its stead."""
 
     def __init__(self, tally: Tally, mpps: int, seed: int) -> None:
-        zones = (even_zone("East", mpps=mpps, sip=PORTS // mpps),)
+        zones = (build_even_zone("East", mpps=mpps, sip=PORTS // mpps),)
         system = SystemSettings(zones=zones, timing=TIMING, lag_ms=LAG_MS)
         settings = PortalSettings(system=system, current_auth="none")
-        self.live = LivePortal(system, seed=seed, listener=tally.hear)
+        self.live = RealTimePortal(system, seed=seed, listener=tally.hear)
         self.weather: Weather | None = None
         self.url = ""
-        self._faults: FaultBox[Fault] = FaultBox(Random(seed))
+        self._faults: ActiveFaults[Fault] = ActiveFaults(Random(seed))
         run = Operations(settings, self.live, SessionLog())
         self._endpoint = Endpoint("axis2", settings, run, self._faults)
 
@@ -82,7 +82,7 @@ class Platform:
             lambda portal: portal.occupy("East", FOREIGN, hold=Delay(low_ms=10**9, high_ms=10**9))
         )
         try:
-            async with serving_app(app, host="127.0.0.1", port=0) as url:
+            async with serve_app(app, host="127.0.0.1", port=0) as url:
                 self.url = url + CURRENT_PATH
                 yield
         finally:

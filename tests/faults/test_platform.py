@@ -93,14 +93,14 @@ async def test_an_mpp_dies_and_comes_back(service: Start) -> None:
         live = stage.platform.live
         for _ in range(2):
             before = stage.over_launches
-            live.act(lambda portal: portal.lose_mpp("East", "mpp1"))
+            live.act(lambda portal: portal.fail_mpp("East", "mpp1"))
             # Who was granted on a photograph of before may find its port gone: for so long.
             await asyncio.sleep((LAG_MS + LAUNCH_MS + CLAIM_MS) / 1000 + 1.0)
             stage.excused += stage.over_launches - before
             before = stage.over_launches
             await asyncio.sleep(1.0)
             assert stage.over_launches == before
-            live.act(lambda portal: portal.return_mpp("East", "mpp1"))
+            live.act(lambda portal: portal.restore_mpp("East", "mpp1"))
             await stage.resumes()
             await asyncio.sleep(0.5)
         await stage.judge("one MPP of two dies, twice: launches under way fail with it", "Platform")

@@ -20,9 +20,9 @@ from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
-from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.platform import Portal
-from admission.sim.experience_portal.values import SystemSettings, even_zone
+from admission.sim.experience_portal.values import SystemSettings, build_even_zone
 from admission.sim.values import CallTiming, Delay
 from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry.metrics import Telemetry
@@ -70,7 +70,7 @@ class Photographer:
     min_interval_ms = 0
     timeout_ms = 500  # what the lease lasts depends on it
 
-    def __init__(self, platform: LivePortal) -> None:
+    def __init__(self, platform: RealTimePortal) -> None:
         self._platform = platform
         self.asked = 0
         self.held: asyncio.Event | None = None
@@ -103,7 +103,7 @@ class World:
     def __init__(
         self,
         seed: int,
-        platform: LivePortal,
+        platform: RealTimePortal,
         tally: Tally,
         services: list[Service],
         urls: list[str],
@@ -177,9 +177,9 @@ async def world(
 ) -> AsyncIterator[World]:
     """A world under load, in which grants are being made."""
     tally = Tally()
-    zones = (even_zone("East", mpps=1, sip=PORTS),)
+    zones = (build_even_zone("East", mpps=1, sip=PORTS),)
     system = SystemSettings(zones=zones, timing=TIMING, lag_ms=LAG_MS)
-    platform = LivePortal(system, seed=seed, listener=tally.hear)
+    platform = RealTimePortal(system, seed=seed, listener=tally.hear)
     platform.start()
     platform.act(_occupied)
     sources: list[Photographer] = []

@@ -7,7 +7,7 @@ from typing import Protocol
 import aiohttp
 import pytest
 
-from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
 from tests.sim.portal_world import Caller, quick
 
@@ -21,7 +21,7 @@ class Calling(Protocol):
 @asynccontextmanager
 async def calling_portal(settings: PortalSettings | None = None) -> AsyncIterator[Caller]:
     async with (
-        serving(settings or quick()) as url,
+        serve_portal(settings or quick()) as url,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
     ):
         yield Caller(session, url)

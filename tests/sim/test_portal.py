@@ -132,9 +132,9 @@ def test_a_lost_mpp_takes_its_ports_and_calls_along_and_comes_back_empty() -> No
     world = World(system({"mpp1": {"sip": 2}, "mpp2": {"sip": 3}}))
     world.portal.launch("East", mpp="mpp1")
     world.portal.advance(CLAIMED)
-    died = world.portal.lose_mpp("East", "mpp1")
+    died = world.portal.fail_mpp("East", "mpp1")
     lost = world.portal.query("East")
-    world.portal.return_mpp("East", "mpp1")
+    world.portal.restore_mpp("East", "mpp1")
     world.portal.advance(ENDED)
     assert died == 1
     assert world.diary()[-1] == (CLAIMED, "ended", "failed")
@@ -145,7 +145,7 @@ def test_a_lost_mpp_takes_its_ports_and_calls_along_and_comes_back_empty() -> No
 def test_a_call_on_its_way_to_a_lost_mpp_fails_without_being_an_over_launch() -> None:
     world = World(system())
     world.portal.launch("East", mpp="mpp1")
-    world.portal.lose_mpp("East", "mpp1")
+    world.portal.fail_mpp("East", "mpp1")
     world.portal.advance(CLAIMED)
     assert world.diary() == [(CLAIMED, "ended", "failed")]
     assert world.portal.truth.over_launches == 0

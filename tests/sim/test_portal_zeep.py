@@ -9,9 +9,9 @@ import requests
 import zeep
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
-from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
-from admission.sim.experience_portal.values import SystemSettings, even_zone
+from admission.sim.experience_portal.values import SystemSettings, build_even_zone
 from tests.sim.portal_world import exactly, quick, timing
 
 WAYS = {
@@ -57,7 +57,7 @@ async def test_every_operation_answers(way: str) -> None:
             service.GetStatus(GetStatusRequestUnused=0),
         ]
 
-    async with serving(quick()) as url:
+    async with serve_portal(quick()) as url:
         counts, vxml, ccxml, sent, status = await with_zeep(url, way, deed)
     assert counts.totalRes_returned == 3
     assert vxml.sessionID_returned != ccxml.sessionID_returned
@@ -75,9 +75,9 @@ async def test_a_call_that_is_not_connected_is_a_fault_with_a_number(way: str) -
         return caught.value
 
     settings = quick(
-        system=SystemSettings(zones=(even_zone("East", mpps=1, sip=0),), timing=timing())
+        system=SystemSettings(zones=(build_even_zone("East", mpps=1, sip=0),), timing=timing())
     )
-    async with serving(settings) as url:
+    async with serve_portal(settings) as url:
         fault = await with_zeep(url, way, deed)
     (detail,) = fault.detail
     assert detail.tag == "LaunchVXMLFault"
@@ -86,7 +86,7 @@ async def test_a_call_that_is_not_connected_is_a_fault_with_a_number(way: str) -
 
 
 async def test_the_zone_asked_for_is_the_zone_counted() -> None:
-    zones = (even_zone("East", mpps=1, sip=5), even_zone("West", mpps=1, sip=7))
+    zones = (build_even_zone("East", mpps=1, sip=5), build_even_zone("West", mpps=1, sip=7))
     settings = quick(
         system=SystemSettings(zones=zones, timing=timing(prepare=exactly(0)), lag_ms=0)
     )
@@ -97,7 +97,7 @@ async def test_the_zone_asked_for_is_the_zone_counted() -> None:
             service.QueryResources(0, zone="West").totalRes_returned,
         ]
 
-    async with serving(settings) as url:
+    async with serve_portal(settings) as url:
         assert await with_zeep(url, "axis2", deed) == [5, 7]
 
 
@@ -106,7 +106,7 @@ async def test_the_legacy_wsdl_has_no_zone_and_a_blank_action() -> None:
         operation = service._binding.get("QueryResources")
         return operation.soapaction, operation.input.signature()
 
-    async with serving(quick()) as url:
+    async with serve_portal(quick()) as url:
         action, signature = await with_zeep(url, "axis1", deed)
     assert action == " "
     assert "zone" not in signature

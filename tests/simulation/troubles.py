@@ -128,10 +128,10 @@ class Troubles:
     def _lose_mpp(self) -> None:
         mpp = self._random.choice(list(self._parameters.mpps))
         self._note("trouble", mpp, "dies")
-        self._loop.platform().lose_mpp(ZONE, mpp)
+        self._loop.platform().fail_mpp(ZONE, mpp)
         self.mpp_lost_at = self._loop.now
         self._loop.after(self._random.randint(500, 30_000), self._return_mpp, mpp)
 
     def _return_mpp(self, mpp: str) -> None:
         self._note("trouble", mpp, "is back")
-        self._loop.platform().return_mpp(ZONE, mpp)
+        self._loop.platform().restore_mpp(ZONE, mpp)

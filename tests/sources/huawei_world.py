@@ -11,18 +11,18 @@ import aiohttp
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings
 from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
-from admission.sim.huawei.app import serving
+from admission.sim.huawei.app import serve_huawei
 from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.values import CenterSettings
 from admission.sources.base import PolledZone
 from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
-from admission.sources.huawei.agent_session import Pace
+from admission.sources.huawei.agent_session import SessionBackoff
 from tests.secrets import AGENT_PASSWORD
 
 AGENTS = (1001, 1002, 1003)
 ZONE = PolledZone(name="East", pools={"agent:*": 1})
 # Failures are mended at once, refused credentials never.
-QUICK = Pace(first_s=0.01, max_s=0.01, refused_first_s=3_600, refused_max_s=3_600)
+QUICK = SessionBackoff(first_s=0.01, max_s=0.01, refused_first_s=3_600, refused_max_s=3_600)
 WAIT_S = 30.0
 
 
@@ -108,7 +108,7 @@ class Center:
 @asynccontextmanager
 async def center(simulated: HuaweiSettings | None = None) -> AsyncIterator[Center]:
     async with (
-        serving(simulated or quiet()) as url,
+        serve_huawei(simulated or quiet()) as url,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
     ):
         yield Center(http, url)
@@ -120,7 +120,7 @@ async def counting(
 ) -> AsyncIterator[HuaweiAgentGatewaySource]:
     source = HuaweiAgentGatewaySource("agents", settings(at.url, agents, **said), pace=QUICK)
     if guids:
-        source.take_guids_from(guids)
+        source.use_guid_store(guids)
     try:
         yield source
     finally:

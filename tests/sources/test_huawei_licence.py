@@ -4,21 +4,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from admission.sources.huawei.licence import Licence, licence_of
+from admission.sources.huawei.licence import Licence, read_licence
 
 NOW_S = datetime(2027, 3, 1, 12, tzinfo=UTC).timestamp()
 GOOD, SOON, OVER = (datetime(2027, month, 2, 8, tzinfo=UTC).timestamp() for month in (12, 3, 2))
 
 
 def found(end: object, warn_days: int = 30) -> Licence:
-    return licence_of({"licenseEndDate": end}, warn_days=warn_days, now_s=NOW_S)
+    return read_licence({"licenseEndDate": end}, warn_days=warn_days, now_s=NOW_S)
 
 
 @pytest.mark.parametrize("end", [0, "0", "", None])
 def test_a_date_that_is_not_given_says_nothing(end: object) -> None:
     assert found(end) == Licence()
     assert found(end).notes() == {}
-    assert licence_of({}, warn_days=30, now_s=NOW_S) == Licence()
+    assert read_licence({}, warn_days=30, now_s=NOW_S) == Licence()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.errors import SourceError
 from admission.sources.base import LINE_CHARS_MAX
 from admission.sources.huawei.cms import COUNTERS, SHOWN, HuaweiCmsSource, _licences
-from admission.sources.huawei.gateway_client import CALLS_END, _calls, _meaning, guid_of
+from admission.sources.huawei.gateway_client import CALLS_END, _calls, _meaning, parse_guid
 from admission.sources.huawei.json_client import _object
 from tests.secrets import CMS_SECRET
 
@@ -99,6 +99,6 @@ def test_what_a_gateway_says_of_a_fault_is_one_line_without_secrets(code: str, w
 
 @given(st.text(max_size=300))
 def test_a_guid_can_be_sent_in_a_header(text: str) -> None:
-    guid = guid_of(text)
+    guid = parse_guid(text)
     assert "\n" not in guid
     assert guid.isascii()

@@ -8,8 +8,8 @@ from admission.domain.snapshots import Lease
 from admission.sources.polling.schedule import (
     STANDBY_JITTER_MS,
     STANDBY_MS_MAX,
+    MinIntervalGate,
     SystemClock,
-    Turnstile,
     ZonePoll,
     backoff_ms,
     idle_interval_ms,
@@ -87,11 +87,11 @@ def test_a_standby_looks_again_when_the_lease_lapses_but_soon(
 
 async def test_a_turnstile_lets_through_in_order_and_apart() -> None:
     clock = ManualClock()
-    turnstile = Turnstile(400, clock)
+    interval_gate = MinIntervalGate(400, clock)
     through: list[tuple[str, int, bool]] = []
 
     async def enter(name: str) -> None:
-        waited = await turnstile.enter()
+        waited = await interval_gate.enter()
         through.append((name, clock.now_ms(), waited))
 
     tasks = [asyncio.create_task(enter(name)) for name in "abc"]
@@ -104,9 +104,9 @@ async def test_a_turnstile_lets_through_in_order_and_apart() -> None:
 
 
 async def test_a_turnstile_without_an_interval_holds_nobody_up() -> None:
-    turnstile = Turnstile(0, ManualClock())
+    interval_gate = MinIntervalGate(0, ManualClock())
 
-    assert [await turnstile.enter() for _ in range(3)] == [False, False, False]
+    assert [await interval_gate.enter() for _ in range(3)] == [False, False, False]
 
 
 async def test_the_system_clock_is_woken_by_an_event() -> None:

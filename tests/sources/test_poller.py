@@ -82,12 +82,12 @@ async def test_a_poke_makes_the_next_poll_come_sooner_but_not_too_soon(
     await poller.start()
     await clock.advance(50)
     for _ in range(100):
-        poller.poke("East")
+        poller.request_poll("East")
     await clock.advance(549)
     assert source.asked_at == [0, 200]  # poll_min after the first began, and only once
 
-    poller.poke("East")
-    poller.poke("West")  # not polled here
+    poller.request_poll("East")
+    poller.request_poll("West")  # not polled here
     await settle()
     await clock.advance(1_100)
 
@@ -102,7 +102,7 @@ async def test_a_poke_during_a_query_counts_for_the_next(
     await poller.start()
     await clock.advance(50)
 
-    poller.poke("East")
+    poller.request_poll("East")
     await clock.advance(1_000)
 
     assert source.asked_at == [0, 200]
@@ -128,7 +128,7 @@ async def test_back_off_is_not_cut_short(
     await poller.start()
 
     for _ in range(100):
-        poller.poke("East")
+        poller.request_poll("East")
         await clock.advance(100)
 
     assert len(source.asked) <= 6
@@ -143,7 +143,7 @@ async def test_a_source_keeps_its_interval_over_all_zones(
     await poller.start()
     for _ in range(100):
         for name in names:
-            poller.poke(name)
+            poller.request_poll(name)
         await clock.advance(100)
 
     assert min(gaps(source.asked_at)) >= 400

@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 import pytest
 
 from admission.errors import SourceError
-from admission.sources.base import LINE_CHARS_MAX, is_polled, one_line
+from admission.sources.base import LINE_CHARS_MAX, is_polled, sanitize_line
 from admission.sources.experience_portal.soap import (
     SoapFault,
-    integer,
+    read_integer,
     read_response,
     write_request,
 )
@@ -142,7 +142,7 @@ def test_a_fault_tells_its_number_and_words(
     ],
 )
 def test_an_integer_is_passed_on_as_it_is(text: str, number: int) -> None:
-    assert integer({"n": text}, "n") == number
+    assert read_integer({"n": text}, "n") == number
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_an_integer_is_passed_on_as_it_is(text: str, number: int) -> None:
 )
 def test_what_is_no_integer_is_refused(text: str) -> None:
     with pytest.raises(SourceError, match="n is not an integer"):
-        integer({"n": text}, "n")
+        read_integer({"n": text}, "n")
 
 
 def test_an_absent_integer_is_named() -> None:
     with pytest.raises(SourceError, match="has no totalRes_returned"):
-        integer({}, "totalRes_returned")
+        read_integer({}, "totalRes_returned")
 
 
 # -- writing
@@ -234,7 +234,7 @@ def test_what_xml_cannot_carry_is_not_sent(text: str) -> None:
 
 
 def test_a_line_is_one_line_printable_and_short() -> None:
-    said = one_line(" a\r\n\tb\x1b[31m\u2028c " + "x" * 10_000)
+    said = sanitize_line(" a\r\n\tb\x1b[31m\u2028c " + "x" * 10_000)
 
     assert said.startswith("a b [31m c xxx")
     assert len(said) == LINE_CHARS_MAX
@@ -242,8 +242,8 @@ def test_a_line_is_one_line_printable_and_short() -> None:
 
 
 def test_a_line_does_not_repeat_the_secret() -> None:
-    assert one_line("user=u password=s3cret", secret="s3cret") == "user=u password=***"
-    assert one_line("plain", secret="") == "plain"
+    assert sanitize_line("user=u password=s3cret", secret="s3cret") == "user=u password=***"
+    assert sanitize_line("plain", secret="") == "plain"
 
 
 def test_push_and_static_are_not_polled() -> None:

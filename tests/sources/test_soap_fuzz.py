@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from admission.errors import SourceError
 from admission.sources.base import LINE_CHARS_MAX
-from admission.sources.experience_portal.soap import integer, read_response
+from admission.sources.experience_portal.soap import read_integer, read_response
 from tests.sources.envelopes import counts, fault, plain
 
 TAGS = ("a", "Envelope", "Body", "Fault", "QueryResourcesResponse", "totalRes_returned", "n:a")
@@ -33,7 +33,7 @@ def survives(body: bytes) -> None:
     try:
         fields = read_response(body, "QueryResources")
         for name in [*fields, "totalRes_returned"]:
-            integer(fields, name)
+            read_integer(fields, name)
     except SourceError as error:
         detail = error.detail
     else:

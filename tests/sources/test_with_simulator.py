@@ -8,7 +8,7 @@ import pytest
 
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.errors import SourceError
-from admission.sim.experience_portal.app import serving
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.experience_portal.values import MppSettings, SystemSettings, ZoneSettings
@@ -24,7 +24,7 @@ QUIET = SystemSettings(
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[str]:
-    async with serving(PortalSettings(system=QUIET)) as url:
+    async with serve_portal(PortalSettings(system=QUIET)) as url:
         yield url
 
 

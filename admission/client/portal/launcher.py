@@ -20,7 +20,7 @@ from admission.client.portal.launch_fields import (
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.outcomes import Outcome
 from admission.errors import AdmissionError, SourceError
-from admission.sources.experience_portal.soap import NotTaken, SoapFault, Value
+from admission.sources.experience_portal.soap import RequestNotDelivered, SoapFault, Value
 from admission.sources.experience_portal.soap_client import SoapClient
 
 LAUNCHES_MAX: Final = 500
@@ -146,7 +146,7 @@ class PortalLauncher:
     ) -> str:
         try:
             answer = await self._soap.call(operation, fields, timeout_ms=1000 * wait_s)
-        except NotTaken as fault:
+        except RequestNotDelivered as fault:
             raise _failed(grant, Outcome.NOT_LAUNCHED, fault.detail) from None
         except SoapFault as fault:
             outcome = self._outcomes.get(fault.return_code, Outcome.FAILED)

@@ -23,7 +23,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.client import PubSub
 from redis.crc import key_slot
 
-from admission.config.redis_url import Host, many_hosts
+from admission.config.redis_url import Host, parse_many_hosts
 from admission.config.settings import RedisSettings
 from admission.ledger.store.single import connection_options, credentials, pool_options, tls_options
 
@@ -48,7 +48,7 @@ class ClusterClient:
     """
 
     def __init__(self, settings: RedisSettings) -> None:
-        many = many_hosts(settings.url)
+        many = parse_many_hosts(settings.url)
         self._seeds = [(host.name, host.port) for host in many.hosts]
         self._logins = {(host.name, host.port): _login(host) for host in many.hosts}
         self._options = connection_options(settings) | pool_options(settings)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
-from admission.config.redis_url import Host, many_hosts
+from admission.config.redis_url import Host, parse_many_hosts
 from admission.config.settings import RedisSettings
 from admission.ledger.store.single import connection_options, credentials, pool_options, tls_options
 
@@ -36,7 +36,7 @@ def client_of_sentinels(settings: RedisSettings) -> SentinelClient:
 
     Raises: ConfigError: a file of its TLS is not there.
     """
-    many = many_hosts(settings.url)
+    many = parse_many_hosts(settings.url)
     tls = tls_options(settings, many)
     sentinels = Sentinel(())  # type: ignore[no-untyped-call]  # redis-py
     sentinels.sentinels = [_sentinel(settings, host, tls) for host in many.hosts]

@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from admission.config.redis_url import ManyHosts
+from admission.config.redis_url import MultiHostUrl
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError
 
@@ -74,7 +74,7 @@ def credentials(settings: RedisSettings) -> dict[str, Any]:
     return {name: value for name, value in both.items() if value is not None}
 
 
-def tls_options(settings: RedisSettings, many: ManyHosts) -> dict[str, Any]:
+def tls_options(settings: RedisSettings, many: MultiHostUrl) -> dict[str, Any]:
     """TLS towards the servers of a URL of many; empty without.
 
     Raises: ConfigError: a file is not there.

@@ -1,6 +1,6 @@
 """The simulated Experience Portal as an aiohttp application, and how to run it.
 
-async with serving(PortalSettings()) as url: ...     inside a program or a test
+async with serve_portal(PortalSettings()) as url: ...     inside a program or a test
 run_portal(PortalSettings(), port=9080)              alone, until a signal
 """
 
@@ -16,11 +16,11 @@ from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.experience_portal.control import Control
 from admission.sim.experience_portal.endpoint import Endpoint
 from admission.sim.experience_portal.faults import Fault
-from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.operations import Operations, report_url
 from admission.sim.experience_portal.reports import Reporter
-from admission.sim.faults import FaultBox
-from admission.sim.serving import serving_app
+from admission.sim.faults import ActiveFaults
+from admission.sim.serving import serve_app
 from admission.sim.sessions import SessionLog
 from admission.sim.values import CallEvent
 
@@ -34,7 +34,7 @@ class _Simulator:
     def __init__(self, settings: PortalSettings) -> None:
         self.log = SessionLog()
         self.reporter = Reporter(timeout_s=settings.report_timeout_s, hosts=settings.report_hosts)
-        self.live = LivePortal(settings.system, seed=settings.seed, listener=self._heard)
+        self.live = RealTimePortal(settings.system, seed=settings.seed, listener=self._heard)
         self.run = Operations(settings, self.live, self.log)
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
@@ -58,7 +58,7 @@ class _Simulator:
 def portal_app(settings: PortalSettings) -> web.Application:
     """The application: SOAP on both paths, and the control interface below `/sim`."""
     simulator = _Simulator(settings)
-    faults: FaultBox[Fault] = FaultBox(Random(f"{settings.seed} faults"))
+    faults: ActiveFaults[Fault] = ActiveFaults(Random(f"{settings.seed} faults"))
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     legacy = Endpoint("axis1", settings, simulator.run, faults)
     current = Endpoint("axis2", settings, simulator.run, faults)
@@ -77,7 +77,7 @@ def portal_app(settings: PortalSettings) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(
+async def serve_portal(
     settings: PortalSettings, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serve inside a running event loop.
@@ -87,7 +87,7 @@ async def serving(
 
     Returns: the base URL.
     """
-    async with serving_app(portal_app(settings), host=host, port=port) as url:
+    async with serve_app(portal_app(settings), host=host, port=port) as url:
         yield url
 
 

@@ -20,7 +20,7 @@ _PAIR: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Authenticator:
     """Who may come in.
 
     Args:

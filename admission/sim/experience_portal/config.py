@@ -6,7 +6,7 @@ from typing import Final
 from admission.sim.experience_portal.auth import AuthMode, DigestAlgorithm
 from admission.sim.experience_portal.contract import Dialect
 from admission.sim.experience_portal.soap import SoapVersion
-from admission.sim.experience_portal.values import ForeignUse, SystemSettings, even_zone
+from admission.sim.experience_portal.values import ForeignUse, SystemSettings, build_even_zone
 from admission.sim.values import Delay
 
 SOON: Final = Delay(low_ms=20, high_ms=100)
@@ -26,12 +26,12 @@ class ReturnCodes:
     shutting_down: int = 7
 
 
-def two_zones() -> SystemSettings:
+def build_two_zones() -> SystemSettings:
     """The default system: East and West, four MPPs each, some inbound in waves of ten minutes."""
     inbound = ForeignUse(rate_per_s=0.5, wave_period_ms=600_000, wave_depth=0.8)
     zones = (
-        even_zone("East", mpps=4, sip=50, h323=10, foreign=(inbound,)),
-        even_zone("West", mpps=4, sip=50, h323=10, foreign=(inbound,)),
+        build_even_zone("East", mpps=4, sip=50, h323=10, foreign=(inbound,)),
+        build_even_zone("West", mpps=4, sip=50, h323=10, foreign=(inbound,)),
     )
     return SystemSettings(zones=zones, default_zone="East")
 
@@ -61,7 +61,7 @@ class PortalSettings:
         report_timeout_s, report_hosts: of the pages' reports to `report_url`.
     """
 
-    system: SystemSettings = field(default_factory=two_zones)
+    system: SystemSettings = field(default_factory=build_two_zones)
     seed: int = 0
     user: str = "dialer"
     password: str = "dialer"

@@ -20,8 +20,8 @@ from pydantic import Field
 from admission.domain.types import Milliseconds, StrictModel
 from admission.sim.control import SessionControl, found, read
 from admission.sim.experience_portal.faults import Fault, Faults
-from admission.sim.experience_portal.live import LivePortal
-from admission.sim.faults import FaultBox
+from admission.sim.experience_portal.live import RealTimePortal
+from admission.sim.faults import ActiveFaults
 from admission.sim.sessions import SessionLog
 from admission.sim.values import Delay
 
@@ -51,7 +51,7 @@ class MppChange(StrictModel):
 class Control:
     """The handlers. Args: live, log, faults: what they show and change."""
 
-    def __init__(self, live: LivePortal, log: SessionLog, faults: FaultBox[Fault]) -> None:
+    def __init__(self, live: RealTimePortal, log: SessionLog, faults: ActiveFaults[Fault]) -> None:
         self._live = live
         self._sessions = SessionControl(log, self._hang_up)
         self._faults = faults
@@ -107,9 +107,9 @@ class Control:
         running = (await read(request, MppChange)).running
         zone, mpp = request.match_info["zone"], request.match_info["mpp"]
         if running:
-            found(lambda: self._live.act(lambda portal: portal.return_mpp(zone, mpp)))
+            found(lambda: self._live.act(lambda portal: portal.restore_mpp(zone, mpp)))
             return web.json_response({"zone": zone, "mpp": mpp, "running": True})
-        died = found(lambda: self._live.act(lambda portal: portal.lose_mpp(zone, mpp)))
+        died = found(lambda: self._live.act(lambda portal: portal.fail_mpp(zone, mpp)))
         return web.json_response({"zone": zone, "mpp": mpp, "running": False, "calls_died": died})
 
     def _hang_up(self, session: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from admission.sim.experience_portal.auth import Gate
+from admission.sim.experience_portal.auth import Authenticator
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import Dialect, operations
 from admission.sim.experience_portal.faults import Fault, FaultKind, distort
@@ -21,7 +21,7 @@ from admission.sim.experience_portal.soap import (
     write_response,
 )
 from admission.sim.experience_portal.wsdl import wsdl
-from admission.sim.faults import FaultBox
+from admission.sim.faults import ActiveFaults
 
 # A hung request is let go after this, longer than any client waits (120 s connect timeout).
 HANG_MS_MAX: Final = 300_000
@@ -45,14 +45,14 @@ class Endpoint:
         dialect: Dialect,
         settings: PortalSettings,
         run: Operations,
-        faults: FaultBox[Fault],
+        faults: ActiveFaults[Fault],
     ) -> None:
         self._dialect = dialect
         self._settings = settings
         self._run = run
         self._faults = faults
         self._contract = operations(settings.query_zone_field(dialect))
-        self._gate = Gate(
+        self._gate = Authenticator(
             mode=settings.auth(dialect),
             user=settings.user,
             password=settings.password,

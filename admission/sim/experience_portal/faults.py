@@ -6,7 +6,7 @@ from pydantic import Field
 
 from admission.domain.types import StrictModel
 from admission.sim.experience_portal.soap import Values
-from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, Misbehaviour
+from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, InjectedFault
 
 FaultKind: TypeAlias = Literal[
     "slow",  # answers after delay_ms; its counts are from before
@@ -26,7 +26,7 @@ FaultKind: TypeAlias = Literal[
 ]
 
 
-class Fault(Misbehaviour):
+class Fault(InjectedFault):
     """One misbehaviour. Args: kind: what happens."""
 
     kind: FaultKind

@@ -2,10 +2,10 @@
 
 from admission.sim.experience_portal.platform import Listener, Portal
 from admission.sim.experience_portal.values import SystemSettings
-from admission.sim.live import Live
+from admission.sim.live import RealTimeDriver
 
 
-class LivePortal(Live[Portal]):
+class RealTimePortal(RealTimeDriver[Portal]):
     """A live Experience Portal.
 
     Args:

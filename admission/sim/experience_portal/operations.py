@@ -11,7 +11,7 @@ from typing import Any, Final
 from admission.domain.outcomes import Outcome
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CONNECT_TIMEOUT_S, parse_parameters
-from admission.sim.experience_portal.live import LivePortal
+from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.soap import SoapFault, SoapRequest, Values
 from admission.sim.experience_portal.values import CHANNELS, H323, SIP
 from admission.sim.sessions import Crowded, SessionLog
@@ -26,7 +26,7 @@ LIVE_CALLS_MAX: Final = 20_000
 class Operations:
     """The five operations. Args: settings; live: the platform; log: of its sessions."""
 
-    def __init__(self, settings: PortalSettings, live: LivePortal, log: SessionLog) -> None:
+    def __init__(self, settings: PortalSettings, live: RealTimePortal, log: SessionLog) -> None:
         self._settings = settings
         self._live = live
         self._log = log

@@ -176,7 +176,7 @@ class Portal:
         """A wave: so many calls of others at once. Returns: how many of them found a port."""
         return self._foreign.occupy(self.zones[zone], calls, hold=hold, name=name)
 
-    def lose_mpp(self, zone: str, mpp: str) -> int:
+    def fail_mpp(self, zone: str, mpp: str) -> int:
         """An MPP dies with its ports and calls. Returns: the number of outbound calls that died."""
         where = self.zones[zone]
         victims = where.lose(where.mpps[mpp], self.now)
@@ -185,7 +185,7 @@ class Portal:
             self._end(call, Outcome.FAILED)
         return len(ours)
 
-    def return_mpp(self, zone: str, mpp: str) -> None:
+    def restore_mpp(self, zone: str, mpp: str) -> None:
         """A lost MPP is back with all of its ports free."""
         where = self.zones[zone]
         where.restore(where.mpps[mpp], self.now)

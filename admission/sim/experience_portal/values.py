@@ -74,7 +74,7 @@ class ZoneSettings:
     foreign: tuple[ForeignUse, ...] = ()
 
 
-def even_zone(
+def build_even_zone(
     name: str,
     *,
     mpps: int = 4,

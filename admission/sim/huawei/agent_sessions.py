@@ -47,7 +47,7 @@ class Session:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Desk:
+class AgentSessions:
     """All agents.
 
     Args:

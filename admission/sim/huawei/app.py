@@ -1,6 +1,6 @@
 """The simulated CC-CMS and CC-Gateway of one call centre as an aiohttp application.
 
-async with serving(HuaweiSettings()) as url: ...     inside a program or a test
+async with serve_huawei(HuaweiSettings()) as url: ...     inside a program or a test
 run_huawei(HuaweiSettings(), port=9081)              alone, until a signal
 """
 
@@ -13,16 +13,16 @@ from typing import Final
 
 from aiohttp import web
 
-from admission.sim.faults import FaultBox
-from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.faults import ActiveFaults
+from admission.sim.huawei.agent_sessions import AgentSessions
 from admission.sim.huawei.call_center import CallCenter
-from admission.sim.huawei.cms_endpoint import CmsWire
+from admission.sim.huawei.cms_endpoint import CmsEndpoint
 from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.control import HuaweiControl
 from admission.sim.huawei.faults import HuaweiFault
-from admission.sim.huawei.gateway_endpoint import GatewayWire
-from admission.sim.live import Live
-from admission.sim.serving import serving_app
+from admission.sim.huawei.gateway_endpoint import GatewayEndpoint
+from admission.sim.live import RealTimeDriver
+from admission.sim.serving import serve_app
 from admission.sim.sessions import SessionLog
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -35,13 +35,13 @@ class _Simulator:
     def __init__(self, settings: HuaweiSettings) -> None:
         self.stop = asyncio.Event()
         self.log = SessionLog()
-        self.desk = Desk(settings, time.monotonic)
+        self.agent_sessions = AgentSessions(settings, time.monotonic)
         center = CallCenter(settings.center, seed=settings.seed, listener=self.log.heard)
-        self.live = Live(center)
-        faults: FaultBox[HuaweiFault] = FaultBox(Random(f"{settings.seed} faults"))
-        self.cms = CmsWire(settings, self.live, self.desk, faults, self.stop)
-        self.gateway = GatewayWire(settings, self.live, self.desk, faults, self.stop)
-        self.control = HuaweiControl(self.live, self.desk, self.log, faults, self._asked)
+        self.live = RealTimeDriver(center)
+        faults: ActiveFaults[HuaweiFault] = ActiveFaults(Random(f"{settings.seed} faults"))
+        self.cms = CmsEndpoint(settings, self.live, self.agent_sessions, faults, self.stop)
+        self.gateway = GatewayEndpoint(settings, self.live, self.agent_sessions, faults, self.stop)
+        self.control = HuaweiControl(self.live, self.agent_sessions, self.log, faults, self._asked)
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         """Start and stop (a `cleanup_ctx`)."""
@@ -53,7 +53,7 @@ class _Simulator:
         """Answer whoever still waits, so that shutting down does not wait for them."""
         self.stop.set()
         self.log.close()
-        self.desk.close()
+        self.agent_sessions.close()
 
     def _asked(self) -> dict[str, object]:
         return {
@@ -76,11 +76,11 @@ def huawei_app(settings: HuaweiSettings) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(
+async def serve_huawei(
     settings: HuaweiSettings, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serve inside a running event loop; port 0: any free one. Returns: the base URL."""
-    async with serving_app(huawei_app(settings), host=host, port=port) as url:
+    async with serve_app(huawei_app(settings), host=host, port=port) as url:
         yield url
 
 

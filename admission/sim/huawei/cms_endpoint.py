@@ -9,13 +9,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from admission.config.sources.huawei import LICENCE_PATH
-from admission.sim.faults import UNSIGNED_WRAP, FaultBox
-from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.faults import UNSIGNED_WRAP, ActiveFaults
+from admission.sim.huawei.agent_sessions import AgentSessions
 from admission.sim.huawei.call_center import CallCenter
 from admission.sim.huawei.config import HuaweiSettings
-from admission.sim.huawei.faults import FaultyFloor, HuaweiFault, spoilt
+from admission.sim.huawei.faults import FaultInjector, HuaweiFault, corrupt_counts
 from admission.sim.huawei.values import IVR, VOICE, WEB
-from admission.sim.live import Live
+from admission.sim.live import RealTimeDriver
 from admission.sources.huawei.signature import VERSION, authorization, canonical_request
 
 GOOD: Final = "0100000"
@@ -24,13 +24,13 @@ NAMES: Final = {VOICE: "Voice", IVR: "Ivr", WEB: "Web"}
 CURRENT: Final = ("voiceCallNum", "ivrCallNum", "webCallNum")
 
 
-class CmsWire:
+class CmsEndpoint:
     """The handler.
 
     Args:
         settings: who may ask, and for which call centre.
         live: the call centre.
-        desk: the agents, of whom it counts those signed in.
+        agent_sessions: the agents, of whom it counts those signed in.
         faults: what is switched on.
         stop: set when the simulator ends.
         now: the time, for signatures.
@@ -39,18 +39,18 @@ class CmsWire:
     def __init__(
         self,
         settings: HuaweiSettings,
-        live: Live[CallCenter],
-        desk: Desk,
-        faults: FaultBox[HuaweiFault],
+        live: RealTimeDriver[CallCenter],
+        agent_sessions: AgentSessions,
+        faults: ActiveFaults[HuaweiFault],
         stop: asyncio.Event,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._live = live
-        self._desk = desk
+        self._agent_sessions = agent_sessions
         self._now = now
-        self._floor = FaultyFloor(faults, _refused, stop)
+        self._floor = FaultInjector(faults, _refused, stop)
         self.queries = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -69,7 +69,7 @@ class CmsWire:
             return _answer(self._counts())
 
         def spoil(kind: str) -> web.Response:
-            return _answer(spoilt(kind, self._counts(), CURRENT))
+            return _answer(corrupt_counts(kind, self._counts(), CURRENT))
 
         return await self._floor.answer(request, "licence", good, spoil)
 
@@ -107,7 +107,7 @@ class CmsWire:
             "licenseMaxAgentNum": len(self._settings.center.agents),
             "licenseMaxVideoAgentNum": UNSIGNED_WRAP,
             "licenseMaxVdnNum": 10,
-            "loginAgentNum": len(self._desk.signed_in()),
+            "loginAgentNum": len(self._agent_sessions.signed_in()),
             "loginVideoAgentNum": UNSIGNED_WRAP,
             "vdnNum": 1,
             "licenseStartDate": 0,

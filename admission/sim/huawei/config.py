@@ -8,7 +8,7 @@ from admission.sim.huawei.values import CenterSettings, OtherCalls
 INBOUND: Final = OtherCalls(rate_per_s=0.3, agents=True)
 
 
-def usual_center() -> CenterSettings:
+def build_default_center() -> CenterSettings:
     """The default: 60 voice and 40 IVR licences, ten agents, some inbound."""
     return CenterSettings(others=(INBOUND,))
 
@@ -34,7 +34,7 @@ class HuaweiSettings:
         text_counts: whether `result` is a string, as documented, or a number, as the example is.
     """
 
-    center: CenterSettings = field(default_factory=usual_center)
+    center: CenterSettings = field(default_factory=build_default_center)
     seed: int = 0
     cc_id: int = 1
     access_key: str = "outcall"

@@ -25,12 +25,12 @@ from pydantic import Field
 
 from admission.domain.types import Name, StrictModel
 from admission.sim.control import SessionControl, found, problem, read
-from admission.sim.faults import FaultBox
-from admission.sim.huawei.agent_sessions import Desk
+from admission.sim.faults import ActiveFaults
+from admission.sim.huawei.agent_sessions import AgentSessions
 from admission.sim.huawei.call_center import CallCenter
 from admission.sim.huawei.faults import HuaweiFault, HuaweiFaults
 from admission.sim.huawei.values import VOICE, OtherCalls
-from admission.sim.live import Live
+from admission.sim.live import RealTimeDriver
 from admission.sim.sessions import SessionLog
 from admission.sim.values import Delay
 
@@ -73,20 +73,20 @@ class HuaweiControl:
     """The handlers.
 
     Args:
-        live, desk, log, faults: what they show and change.
+        live, agent_sessions, log, faults: what they show and change.
         asked: what was asked on the wire, for the truth.
     """
 
     def __init__(
         self,
-        live: Live[CallCenter],
-        desk: Desk,
+        live: RealTimeDriver[CallCenter],
+        agent_sessions: AgentSessions,
         log: SessionLog,
-        faults: FaultBox[HuaweiFault],
+        faults: ActiveFaults[HuaweiFault],
         asked: Callable[[], dict[str, object]],
     ) -> None:
         self._live = live
-        self._desk = desk
+        self._agent_sessions = agent_sessions
         self._log = log
         self._faults = faults
         self._asked = asked
@@ -110,7 +110,10 @@ class HuaweiControl:
 
     async def _truth(self, _request: web.Request) -> web.Response:
         told = self._live.act(CallCenter.truth)
-        signed_in = {"signed_in": self._desk.signed_in(), "sign_ins": self._desk.sign_ins}
+        signed_in = {
+            "signed_in": self._agent_sessions.signed_in(),
+            "sign_ins": self._agent_sessions.sign_ins,
+        }
         return web.json_response(told | signed_in | self._asked())
 
     async def _show_faults(self, _request: web.Request) -> web.Response:
@@ -163,10 +166,10 @@ class HuaweiControl:
 
     async def _agent(self, request: web.Request) -> web.Response:
         deeds = {
-            "rotate": self._desk.rotate,
-            "retire": self._desk.retire,
-            "expire": self._desk.expire,
-            "sign-out": self._desk.forget,
+            "rotate": self._agent_sessions.rotate,
+            "retire": self._agent_sessions.retire,
+            "expire": self._agent_sessions.expire,
+            "sign-out": self._agent_sessions.forget,
         }
         agent, deed = request.match_info["agent"], request.match_info["deed"]
         if deed not in deeds or not agent.isdecimal() or len(agent) > 6:
@@ -175,8 +178,8 @@ class HuaweiControl:
         return web.json_response({"agent": int(agent), "done": deed})
 
     async def _switch_over(self, _request: web.Request) -> web.Response:
-        self._desk.switch_over()
-        return web.json_response({"gateway": self._desk.gateway})
+        self._agent_sessions.switch_over()
+        return web.json_response({"gateway": self._agent_sessions.gateway})
 
     def _hang_up(self, session: str) -> bool:
         return self._live.act(lambda center: center.hang_up(session))

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from admission.domain.types import StrictModel
-from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, FaultBox, Misbehaviour
+from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, ActiveFaults, InjectedFault
 
 HUGE_BYTES: Final = 8 * 2**20
 HANG_S_MAX: Final = 600.0
@@ -30,7 +30,7 @@ HuaweiFaultKind: TypeAlias = Literal[
 ]
 
 
-class HuaweiFault(Misbehaviour):
+class HuaweiFault(InjectedFault):
     """One misbehaviour.
 
     Args:
@@ -51,7 +51,7 @@ class HuaweiFaults(StrictModel):
     faults: Annotated[list[HuaweiFault], Field(max_length=FAULTS_MAX)]
 
 
-class FaultyFloor:
+class FaultInjector:
     """Between the wire and the platform: does what it is told instead of, or to, an answer.
 
     Args:
@@ -62,7 +62,7 @@ class FaultyFloor:
 
     def __init__(
         self,
-        faults: FaultBox[HuaweiFault],
+        faults: ActiveFaults[HuaweiFault],
         refuse: Callable[[str, str], web.Response],
         stop: asyncio.Event,
     ) -> None:
@@ -103,7 +103,7 @@ class FaultyFloor:
                 await self._stop.wait()
 
 
-def spoilt(kind: str, counts: dict[str, Any], used: tuple[str, ...]) -> dict[str, Any]:
+def corrupt_counts(kind: str, counts: dict[str, Any], used: tuple[str, ...]) -> dict[str, Any]:
     """Counters that say nonsense: `used` names those of current calls."""
     if kind == "missing":
         return {}

@@ -10,25 +10,31 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from admission.sim.faults import FaultBox
-from admission.sim.huawei.agent_sessions import BAD_CREDENTIALS, GOOD, Desk, Refusal, Session
+from admission.sim.faults import ActiveFaults
+from admission.sim.huawei.agent_sessions import (
+    BAD_CREDENTIALS,
+    GOOD,
+    AgentSessions,
+    Refusal,
+    Session,
+)
 from admission.sim.huawei.call_center import CallCenter
 from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.counters import AGENT
-from admission.sim.huawei.faults import FaultyFloor, HuaweiFault, spoilt
-from admission.sim.live import Live
+from admission.sim.huawei.faults import FaultInjector, HuaweiFault, corrupt_counts
+from admission.sim.live import RealTimeDriver
 
 ROOT: Final = "/agentgateway/resource"
 COOKIE: Final = "route"
 
 
-class GatewayWire:
+class GatewayEndpoint:
     """The handlers.
 
     Args:
         settings: how it answers.
         live: the call centre, which knows each agent's calls.
-        desk: the agents' sessions.
+        agent_sessions: the agents' sessions.
         faults: what is switched on.
         stop: set when the simulator ends.
 
@@ -41,15 +47,15 @@ class GatewayWire:
     def __init__(
         self,
         settings: HuaweiSettings,
-        live: Live[CallCenter],
-        desk: Desk,
-        faults: FaultBox[HuaweiFault],
+        live: RealTimeDriver[CallCenter],
+        agent_sessions: AgentSessions,
+        faults: ActiveFaults[HuaweiFault],
         stop: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._live = live
-        self._desk = desk
-        self._floor = FaultyFloor(faults, _refused, stop)
+        self._agent_sessions = agent_sessions
+        self._floor = FaultInjector(faults, _refused, stop)
         self.requests: dict[str, int] = {}
         self.most_at_once = self._at_once = 0
         self.left_talking: list[int] = []
@@ -77,7 +83,7 @@ class GatewayWire:
             password, phone = str(said.get("password", "")), said.get("phonenum")
             if not phone:
                 raise Refusal(BAD_CREDENTIALS)
-            session = self._desk.sign_in(_agent(request), password, force=force)
+            session = self._agent_sessions.sign_in(_agent(request), password, force=force)
             return _signed_in(session)
 
         return await self._answer(request, "sign_in", good)
@@ -88,14 +94,14 @@ class GatewayWire:
             self._session(request)
             if self._calls(agent):
                 self.left_talking.append(agent)
-            self._desk.forget(agent)
+            self._agent_sessions.forget(agent)
             return _good()
 
         return await self._answer(request, "sign_out", good)
 
     async def _event(self, request: web.Request) -> web.Response:
         async def good() -> web.Response:
-            guid = await self._desk.event(_agent(request), self._session(request))
+            guid = await self._agent_sessions.event(_agent(request), self._session(request))
             answer = _good(event=None)
             if guid:
                 answer.headers["Set-GUID"] = f"JSESSIONID={guid}"
@@ -121,7 +127,7 @@ class GatewayWire:
                 return _refused(refusal.retcode, "refused")
 
         def spoil(kind: str) -> web.Response:
-            return _good(**spoilt(kind, {"result": 0}, ("result",)))
+            return _good(**corrupt_counts(kind, {"result": 0}, ("result",)))
 
         self.requests[operation] = self.requests.get(operation, 0) + 1
         counts = operation != "event"
@@ -134,7 +140,7 @@ class GatewayWire:
 
     def _session(self, request: web.Request) -> Session:
         guid = request.headers.get("Guid", "")
-        return self._desk.check(_agent(request), guid, request.cookies.get(COOKIE, ""))
+        return self._agent_sessions.check(_agent(request), guid, request.cookies.get(COOKIE, ""))
 
     def _calls(self, agent: int) -> int:
         unit = f"{AGENT}{agent}"

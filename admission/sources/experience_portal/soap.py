@@ -19,7 +19,7 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 
 from admission.config.sources.experience_portal import SoapVersion
 from admission.errors import SourceError
-from admission.sources.base import one_line
+from admission.sources.base import sanitize_line
 
 Value: TypeAlias = str | int
 # An xml.etree Element; defusedxml, which makes them, has no types.
@@ -37,7 +37,7 @@ _XML_SPACE: Final = " \t\r\n"
 _HTML: Final = (b"<html", b"<!doctype html")
 
 
-class NotTaken(SourceError):
+class RequestNotDelivered(SourceError):
     """The platform never took the request, so what was asked for has not happened and will not."""
 
 
@@ -81,7 +81,7 @@ def write_request(
         soap_action: the action's URI; `{operation}` in it becomes the operation.
         version: of SOAP.
 
-    Errors: NotTaken where a text has characters that XML cannot carry.
+    Errors: RequestNotDelivered where a text has characters that XML cannot carry.
     """
     written = "".join(f"<a:{name}>{_text(name, one)}</a:{name}>" for name, one in fields.items())
     body = (
@@ -104,12 +104,12 @@ def read_response(body: bytes, operation: str) -> dict[str, str]:
     if name in ("Fault", f"{operation}Fault"):
         raise _fault(payload)
     if name != f"{operation}Response":
-        raise SourceError(f"answered with {one_line(name)} instead of {operation}Response")
+        raise SourceError(f"answered with {sanitize_line(name)} instead of {operation}Response")
     return _fields(payload)
 
 
-def integer(fields: Mapping[str, str], name: str) -> int:
-    """A field's integer, of any sign and size up to 20 digits.
+def read_integer(fields: Mapping[str, str], name: str) -> int:
+    """A field's read_integer, of any sign and size up to 20 digits.
 
     Errors: SourceError if it is absent or something else; "1e3", "NaN" and "7.0" are.
     """
@@ -117,7 +117,7 @@ def integer(fields: Mapping[str, str], name: str) -> int:
         raise SourceError(f"the answer has no {name}")
     text = fields[name].strip(_XML_SPACE)
     if not _INTEGER.fullmatch(text):
-        raise SourceError(f"{name} is not an integer: {one_line(text[:40])!r}")
+        raise SourceError(f"{name} is not an integer: {sanitize_line(text[:40])!r}")
     return int(text)
 
 
@@ -132,7 +132,7 @@ def _headers(action: str, version: SoapVersion) -> dict[str, str]:
 def _text(name: str, value: Value) -> str:
     text = str(value)
     if _NOT_XML.search(text):
-        raise NotTaken(f"{name} has a character that XML cannot carry")
+        raise RequestNotDelivered(f"{name} has a character that XML cannot carry")
     return escape(text)
 
 
@@ -167,7 +167,7 @@ def _fields(payload: Element) -> dict[str, str]:
     for child in payload:
         name = _local(child)
         if name in found:
-            raise SourceError(f"the answer has two of {one_line(name)}")
+            raise SourceError(f"the answer has two of {sanitize_line(name)}")
         if len(child) == 0:
             found[name] = child.text or ""
     return found
@@ -175,10 +175,10 @@ def _fields(payload: Element) -> dict[str, str]:
 
 def _fault(fault: Element) -> SoapFault:
     """1.1 has faultstring, 1.2 Reason/Text; the platform's own words, if any, say more."""
-    said = one_line(
+    said = sanitize_line(
         _first(fault, "description") or _first(fault, "faultstring") or _first(fault, "Text")
     )
-    code = one_line(_first(fault, "returnCode")[:40])
+    code = sanitize_line(_first(fault, "returnCode")[:40])
     detail = f"fault {code}".rstrip() + f": {said or 'without a description'}"
     return SoapFault(detail, return_code=code, description=said)
 

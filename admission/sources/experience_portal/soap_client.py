@@ -13,16 +13,22 @@ import aiohttp
 
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.errors import SourceError
-from admission.sources.base import one_line
+from admission.sources.base import sanitize_line
 from admission.sources.experience_portal.soap import (
     Envelope,
-    NotTaken,
+    RequestNotDelivered,
     SoapFault,
     Value,
     read_response,
     write_request,
 )
-from admission.sources.transport import BODY_BYTES_MAX, KEEP_ALIVE_S, read_body, tls_of, trouble
+from admission.sources.transport import (
+    BODY_BYTES_MAX,
+    KEEP_ALIVE_S,
+    build_tls_context,
+    describe_error,
+    read_body,
+)
 
 CONNECTIONS_MAX: Final = 4
 
@@ -48,7 +54,7 @@ class SoapClient:
         self._settings = settings
         self._dialect = settings.dialect
         self._connections_max = connections_max
-        self._tls = tls_of(settings)
+        self._tls = build_tls_context(settings)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -64,7 +70,8 @@ class SoapClient:
                 through ringing). After it the outcome is unknown.
 
         Returns: the fields of the response by local name, as they were written.
-        Errors: SoapFault for a fault; NotTaken where the request was not delivered or was refused
+        Errors: SoapFault for a fault; RequestNotDelivered where the request was not delivered or
+            was refused
             before it was read; SourceError for everything else: nobody knows what became of it.
         """
         limit_ms = timeout_ms or self._settings.timeout_ms
@@ -77,10 +84,10 @@ class SoapClient:
             late = SourceError(f"no answer within {limit_ms} ms")
             raise self._placed(operation, late) from None
         except aiohttp.ClientConnectorError as error:
-            raise self._placed(operation, NotTaken(trouble(error))) from None
+            raise self._placed(operation, RequestNotDelivered(describe_error(error))) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # no `from error`: its repr would show the Authorization header to whoever logs it
-            raise self._placed(operation, SourceError(trouble(error))) from None
+            raise self._placed(operation, SourceError(describe_error(error))) from None
 
     async def close(self) -> None:
         """Close the connections; calls under way fail. Closing again does nothing."""
@@ -112,7 +119,7 @@ class SoapClient:
     def _open(self) -> aiohttp.ClientSession:
         """The one session, made late because it belongs to the event loop that runs."""
         if self._closed:
-            raise NotTaken("this connection is closed")
+            raise RequestNotDelivered("this connection is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -143,22 +150,24 @@ class SoapClient:
     def _placed(self, operation: str, error: SourceError) -> SourceError:
         """The same error, saying who and where, without the password."""
         secret = self._settings.secret
-        said = one_line(error.detail, secret=secret)
+        said = sanitize_line(error.detail, secret=secret)
         detail = f"{operation} at {self._settings.place}: {said}"
         if not isinstance(error, SoapFault):
             return type(error)(detail)
-        description = one_line(error.description, secret=secret)
+        description = sanitize_line(error.description, secret=secret)
         return SoapFault(detail, return_code=error.return_code, description=description)
 
 
 def _check_head(response: aiohttp.ClientResponse, auth: str) -> None:
     status = response.status
     if status == 401:
-        raise NotTaken(f"the credentials are refused (401), {_asked_for(response, auth)}")
+        raise RequestNotDelivered(
+            f"the credentials are refused (401), {_asked_for(response, auth)}"
+        )
     if status in _STATUS:
-        raise NotTaken(_STATUS[status])
+        raise RequestNotDelivered(_STATUS[status])
     if 300 <= status < 400:
-        raise NotTaken(f"sends elsewhere ({status}): set url to the final address")
+        raise RequestNotDelivered(f"sends elsewhere ({status}): set url to the final address")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise SourceError("the answer is compressed, which was not asked for")
 
@@ -166,7 +175,7 @@ def _check_head(response: aiohttp.ClientResponse, auth: str) -> None:
 def _asked_for(response: aiohttp.ClientResponse, auth: str) -> str:
     """The usual reason of a 401 is the wrong scheme."""
     challenges: list[str] = response.headers.getall("WWW-Authenticate", [])
-    schemes = " or ".join(one_line(one.split(" ")[0][:20]) for one in challenges[:4])
+    schemes = " or ".join(sanitize_line(one.split(" ")[0][:20]) for one in challenges[:4])
     return f"the platform asks for {schemes or 'nothing known'}, auth is {auth}"
 
 

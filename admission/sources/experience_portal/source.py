@@ -11,15 +11,15 @@ from typing import Final
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import SourceError
-from admission.sources.base import ANY_ZONE, Connection, PolledZone
-from admission.sources.experience_portal.soap import Value, integer
+from admission.sources.base import ANY_ZONE, ConfiguredSource, PolledZone
+from admission.sources.experience_portal.soap import Value, read_integer
 from admission.sources.experience_portal.soap_client import SoapClient
 
 TOTAL: Final = "totalRes_returned"
 UNUSED: Final[Mapping[str, str]] = {"sip": "unusedSIP_returned", "h323": "unusedH323_returned"}
 
 
-class ExperiencePortalSource(Connection[ExperiencePortalSettings]):
+class ExperiencePortalSource(ConfiguredSource[ExperiencePortalSettings]):
     """Asks one Experience Portal system for snapshots.
 
     Args:
@@ -55,8 +55,8 @@ class ExperiencePortalSource(Connection[ExperiencePortalSettings]):
             raise SourceError(f"this platform counts {' and '.join(UNUSED)}: list one of them")
         answer = await self._client.call("QueryResources", self._request(source_zone))
         try:
-            total = integer(answer, TOTAL)
-            unused = {f"channel:{one}": integer(answer, UNUSED[one]) for one in listed}
+            total = read_integer(answer, TOTAL)
+            unused = {f"channel:{one}": read_integer(answer, UNUSED[one]) for one in listed}
         except SourceError as error:
             place = f"QueryResources at {self.settings.place}"
             raise SourceError(f"{place}: {error.detail}") from None

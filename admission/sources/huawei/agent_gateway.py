@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import AdmissionError, SourceError
-from admission.sources.base import ANY_ZONE, Connection, GuidStore, PolledZone
-from admission.sources.huawei.agent_session import OwnSession, Pace
+from admission.sources.base import ANY_ZONE, ConfiguredSource, GuidStore, PolledZone
+from admission.sources.huawei.agent_session import OwnedSession, SessionBackoff
 from admission.sources.huawei.gateway_client import LOST, GatewayClient, GatewayFault, Ticket
 
 PREFIX: Final = "agent:"
@@ -48,7 +48,7 @@ class _NoGuids:
         """There is none."""
 
 
-class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
+class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
     """Counts agents' calls at one CC-Gateway.
 
     Args:
@@ -60,15 +60,15 @@ class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
     """
 
     def __init__(
-        self, name: str, settings: HuaweiAgentGatewaySettings, *, pace: Pace | None = None
+        self, name: str, settings: HuaweiAgentGatewaySettings, *, pace: SessionBackoff | None = None
     ) -> None:
         super().__init__(name, settings)
-        self._pace = pace or Pace()
+        self._pace = pace or SessionBackoff()
         self._client = GatewayClient(settings)
         self._own = {agent.id: agent for agent in settings.agents}
         self._guids: GuidStore = _NoGuids()
         self._tickets: dict[tuple[str, int], Ticket] = {}
-        self._sessions: dict[int, OwnSession] = {}
+        self._sessions: dict[int, OwnedSession] = {}
         self._wanted: dict[str, set[int]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -77,7 +77,7 @@ class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
         self._turn = 0
         self._closed = False
 
-    def take_guids_from(self, store: GuidStore) -> None:
+    def use_guid_store(self, store: GuidStore) -> None:
         """Count agents whose Guids were handed over, too."""
         self._guids = store
 
@@ -127,7 +127,7 @@ class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
         sessions, self._sessions = list(self._sessions.values()), {}
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S_MAX):
-                await _each(sessions, self.settings.queries_at_once, OwnSession.leave)
+                await _each(sessions, self.settings.queries_at_once, OwnedSession.leave)
                 await asyncio.gather(*self._leaving, return_exceptions=True)
         for session in sessions:
             await session.abandon()
@@ -145,7 +145,7 @@ class HuaweiAgentGatewaySource(Connection[HuaweiAgentGatewaySettings]):
         if timer := self._timers.pop(zone.name, None):
             timer.cancel()
         for agent in agents - self._sessions.keys():
-            self._sessions[agent] = OwnSession(
+            self._sessions[agent] = OwnedSession(
                 self._client,
                 self._own[agent],
                 force=self.settings.force_sign_in,

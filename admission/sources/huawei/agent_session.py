@@ -35,7 +35,7 @@ ABANDON_S_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class SessionBackoff:
     """When to try again. Seconds.
 
     Args:
@@ -56,7 +56,7 @@ class Pace:
         return min(max_s, first_s * 2.0 ** min(failures - 1, 20)) * random.uniform(0.75, 1.0)
 
 
-class OwnSession:
+class OwnedSession:
     """Keeps one agent signed in until `leave`.
 
     Args:
@@ -80,7 +80,7 @@ class OwnSession:
         force: bool,
         sign_ins: asyncio.Semaphore,
         polls: asyncio.Semaphore,
-        pace: Pace,
+        pace: SessionBackoff,
     ) -> None:
         self.reason = "it is signing in"
         self.settled = asyncio.Event()

@@ -15,9 +15,9 @@ from typing import Any, Final
 from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import SourceError
-from admission.sources.base import ANY_ZONE, Connection, PolledZone, one_line
+from admission.sources.base import ANY_ZONE, ConfiguredSource, PolledZone, sanitize_line
 from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply
-from admission.sources.huawei.licence import Licence, licence_of
+from admission.sources.huawei.licence import Licence, read_licence
 from admission.sources.huawei.signature import authorization, canonical_request, timestamp
 
 # channel -> field of what its licence allows, and of what is in use
@@ -50,7 +50,7 @@ CONNECTIONS_MAX: Final = 4
 SKEW_TOLD_S: Final = 60  # a smaller difference of clocks cannot be why a signature is refused
 
 
-class HuaweiCmsSource(Connection[HuaweiCmsSettings]):
+class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
     """Asks one CC-CMS for licence usage.
 
     Args:
@@ -128,7 +128,7 @@ class HuaweiCmsSource(Connection[HuaweiCmsSettings]):
         pairs = {one: [_count(counts, name) for name in COUNTERS[one]] for one in channels}
         absent = [one for one, pair in pairs.items() if NOT_AVAILABLE in pair]
         groups = [_group(one, *pair) for one, pair in pairs.items() if NOT_AVAILABLE not in pair]
-        licence = licence_of(counts, warn_days=self.settings.licence_warn_days, now_s=time.time())
+        licence = read_licence(counts, warn_days=self.settings.licence_warn_days, now_s=time.time())
         return Snapshot(
             groups=tuple(groups),
             absent=tuple(f"channel:{one}" for one in absent),
@@ -168,11 +168,11 @@ def _licences(body: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str,
 def _failure(code: str, described: object, secrets: Collection[str]) -> str:
     """The platform's code, what it means, and its own words: of an error they are a string."""
     said = [described] if isinstance(described, str) and described.strip() else []
-    shown = one_line(code)[:20] or "no resultCode"
+    shown = sanitize_line(code)[:20] or "no resultCode"
     words = ": ".join([*filter(None, [CODES.get(code)]), *said]) or "not a known code"
     for secret in secrets:
         words = words.replace(secret, "***")
-    return f"error {shown}: {one_line(words)}"
+    return f"error {shown}: {sanitize_line(words)}"
 
 
 def _count(counts: Mapping[str, Any], name: str) -> int:

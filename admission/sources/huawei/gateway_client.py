@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from admission.config.sources.huawei import AgentSettings, HuaweiAgentGatewaySettings
 from admission.errors import SourceError
-from admission.sources.base import one_line
-from admission.sources.huawei.json_client import JsonClient, Reply, hidden
+from admission.sources.base import sanitize_line
+from admission.sources.huawei.json_client import JsonClient, Reply, redact
 
 ROOT: Final = "/agentgateway/resource"
 CONTENT_TYPE: Final = "application/json; charset=UTF-8"
@@ -70,7 +70,7 @@ class Ticket:
 
     def learn(self, reply: Reply) -> None:
         """Keep what an answer brought along."""
-        self.guid = guid_of(reply.headers.get("Set-GUID", "")) or self.guid
+        self.guid = parse_guid(reply.headers.get("Set-GUID", "")) or self.guid
         self.cookies |= reply.cookies
 
 
@@ -181,7 +181,7 @@ class GatewayClient:
         }
 
 
-def guid_of(text: str) -> str:
+def parse_guid(text: str) -> str:
     """A Guid as it is sent, from a Set-GUID header or an operator; empty: it is none."""
     guid = text.strip().partition(";")[0].removeprefix(SECRET_PREFIX)
     fits = guid.isascii() and guid.isprintable() and " " not in guid
@@ -190,11 +190,11 @@ def guid_of(text: str) -> str:
 
 def _meaning(retcode: str, words: object, secrets: tuple[str, ...]) -> str:
     """The code and what it means; the gateway's own words where we have none."""
-    shown = one_line(retcode)[:20] or "none"
+    shown = sanitize_line(retcode)[:20] or "none"
     known = CODES.get(retcode)
     if known is None and retcode.startswith(RECOVERY):
         known = "disaster recovery is under way"
-    said = hidden(words, secrets) if isinstance(words, str) else ""
+    said = redact(words, secrets) if isinstance(words, str) else ""
     return f"{known or said or 'not a known code'} ({shown})"
 
 

@@ -14,8 +14,14 @@ from yarl import URL
 
 from admission.config.base import SourceSection
 from admission.errors import SourceError
-from admission.sources.base import one_line
-from admission.sources.transport import BODY_BYTES_MAX, KEEP_ALIVE_S, read_body, tls_of, trouble
+from admission.sources.base import sanitize_line
+from admission.sources.transport import (
+    BODY_BYTES_MAX,
+    KEEP_ALIVE_S,
+    build_tls_context,
+    describe_error,
+    read_body,
+)
 
 _HIDDEN: Final = "***"
 _STATUS: Final[Mapping[int, str]] = {
@@ -62,7 +68,7 @@ class JsonClient:
         self._place = settings.place
         self._timeout_ms = settings.timeout_ms
         self._connections_max = connections_max
-        self._tls = tls_of(settings)
+        self._tls = build_tls_context(settings)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -104,7 +110,7 @@ class JsonClient:
             raise SourceError(self._placed(what, late, secrets)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # no `from error`: its repr would show the headers to whoever logs it
-            broken = SourceError(trouble(error))
+            broken = SourceError(describe_error(error))
             raise SourceError(self._placed(what, broken, secrets)) from None
 
     async def close(self) -> None:
@@ -146,14 +152,14 @@ class JsonClient:
         return self._session
 
     def _placed(self, what: str, error: SourceError, secrets: Collection[str]) -> str:
-        return f"{what} at {self._place}: {hidden(error.detail, secrets)}"
+        return f"{what} at {self._place}: {redact(error.detail, secrets)}"
 
 
-def hidden(text: str, secrets: Collection[str]) -> str:
+def redact(text: str, secrets: Collection[str]) -> str:
     """A server's words as one line, without these secrets."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    return one_line(text)
+    return sanitize_line(text)
 
 
 def _check_head(response: aiohttp.ClientResponse) -> None:

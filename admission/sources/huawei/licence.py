@@ -32,7 +32,7 @@ class Licence:
         return {"licence_ends": self.ends, "licence_expired": self.expired} if self.ends else {}
 
 
-def licence_of(counts: Mapping[str, Any], *, warn_days: int, now_s: float) -> Licence:
+def read_licence(counts: Mapping[str, Any], *, warn_days: int, now_s: float) -> Licence:
     """The licence of an answer.
 
     Args:

@@ -2,7 +2,7 @@
 
     poller = Poller(ledger, holder="host-1:4711", zones={"East": ZonePoll(...)})
     await poller.start()
-    poller.poke("East")             # a launch was denied for capacity
+    poller.request_poll("East")             # a launch was denied for capacity
     await poller.configure(zones)   # the configuration changed
     await poller.stop()             # before the sources and the ledger are closed
 
@@ -19,8 +19,14 @@ from typing import Final
 from admission.errors import AdmissionError
 from admission.sources.base import Source
 from admission.sources.polling.health import PollEvent, SourceHealth
-from admission.sources.polling.schedule import Clock, SystemClock, Turnstile, ZonePoll, lease_ttl_ms
-from admission.sources.polling.zone_poller import LedgerPort, ZoneLoop, ZoneState
+from admission.sources.polling.schedule import (
+    Clock,
+    MinIntervalGate,
+    SystemClock,
+    ZonePoll,
+    lease_ttl_ms,
+)
+from admission.sources.polling.zone_poller import PollingLedger, ZonePoller, ZoneState
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +53,7 @@ class Poller:
 
     def __init__(
         self,
-        ledger: LedgerPort,
+        ledger: PollingLedger,
         *,
         holder: str,
         zones: Mapping[str, ZonePoll],
@@ -62,8 +68,8 @@ class Poller:
         self._running = False
         self._changing = asyncio.Lock()
         self._states: dict[str, ZoneState] = {}
-        self._turnstiles: dict[Source, Turnstile] = {}
-        self._tasks: dict[ZoneLoop, asyncio.Task[None]] = {}
+        self._interval_gates: dict[Source, MinIntervalGate] = {}
+        self._tasks: dict[ZonePoller, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Begin to poll. Starting again does nothing."""
@@ -87,14 +93,14 @@ class Poller:
             self._running = False
             await self._forget(list(self._states))
 
-    def poke(self, zone: str) -> None:
+    def request_poll(self, zone: str) -> None:
         """A launch was denied for capacity in the zone: its next poll comes sooner.
 
         Not sooner than `poll_min_ms` after the one before began, and than the source allows.
         """
         if state := self._states.get(zone):
             for loop in state.loops.values():
-                loop.poke()
+                loop.request_poll()
 
     def health(self, zone: str) -> tuple[SourceHealth, ...]:
         """The health of each source of a zone, in policy order; empty if nobody polls it here."""
@@ -109,8 +115,9 @@ class Poller:
         """Make the loops fit the zones."""
         await self._forget([zone for zone in self._states if zone not in self._zones])
         served = Counter(source for poll in self._zones.values() for source in poll.sources)
-        self._turnstiles = {
-            source: self._turnstiles.get(source) or Turnstile(source.min_interval_ms, self._clock)
+        self._interval_gates = {
+            source: self._interval_gates.get(source)
+            or MinIntervalGate(source.min_interval_ms, self._clock)
             for source in served
         }
         for zone, poll in self._zones.items():
@@ -136,10 +143,10 @@ class Poller:
                 self._begin(state, source)
 
     def _begin(self, state: ZoneState, source: Source) -> None:
-        loop = ZoneLoop(
+        loop = ZonePoller(
             state,
             source,
-            turnstile=self._turnstiles[source],
+            interval_gate=self._interval_gates[source],
             ledger=self._ledger,
             clock=self._clock,
             on_event=self._on_event,
@@ -147,7 +154,7 @@ class Poller:
         name = f"poll {state.zone} at {source.name}"
         self._tasks[loop] = asyncio.create_task(loop.run(), name=name)
 
-    async def _end(self, loops: Iterable[ZoneLoop]) -> None:
+    async def _end(self, loops: Iterable[ZonePoller]) -> None:
         tasks = [self._tasks.pop(loop) for loop in loops]
         for task in tasks:
             task.cancel()

@@ -89,7 +89,7 @@ class SystemClock:
                 await woken_by.wait()
 
 
-class Turnstile:
+class MinIntervalGate:
     """Keeps a source's `min_interval_ms` between the starts of its queries, over all zones.
 
     First come, first served. It counts this process' queries alone: replicas that poll different

@@ -9,7 +9,8 @@
 t0 comes from an answer that arrived before the query left, so the photograph is never older than
 it. The token makes the ledger refuse the late answer of a poller that lost its lease meanwhile.
 
-A pause ends early when somebody was denied for capacity (`poke`), but not before `poll_min_ms`
+A pause ends early when a launch was denied for capacity (`request_poll`), but not before the
+`poll_min_ms`
 have passed since the poll before began. Back-off and standby are not cut short: a platform that
 fails is not asked more often because many want to know.
 
@@ -31,7 +32,7 @@ from admission.sources.polling.health import EventKind, HealthRecord, PollEvent
 from admission.sources.polling.schedule import (
     HAND_OVER_MS,
     Clock,
-    Turnstile,
+    MinIntervalGate,
     ZonePoll,
     backoff_ms,
     interval_ms,
@@ -46,7 +47,7 @@ HAND_OVER_FAILURES: Final = 2
 TIMING: Final = frozenset({"deposed", "out_of_order", "before_recovery", "future"})
 
 
-class LedgerPort(Protocol):
+class PollingLedger(Protocol):
     """What a poller needs of the ledger. Any method may raise AdmissionError."""
 
     async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
@@ -79,7 +80,7 @@ class ZoneState:
     poll: ZonePoll
     ttl_ms: int
     may_hold: bool = False
-    loops: dict[str, "ZoneLoop"] = field(default_factory=dict)
+    loops: dict[str, "ZonePoller"] = field(default_factory=dict)
 
     def all_fail(self) -> bool:
         """Whether no source of the zone is well."""
@@ -87,13 +88,13 @@ class ZoneState:
         return all(count >= HAND_OVER_FAILURES for count in failures)
 
 
-class ZoneLoop:
+class ZonePoller:
     """One zone at one source.
 
     Args:
         state: of the zone; this loop enters itself there.
         source: to be asked.
-        turnstile: the source's.
+        interval_gate: the source's.
         ledger: where snapshots go.
         clock: to wait with.
         on_event: told each step.
@@ -104,14 +105,14 @@ class ZoneLoop:
         state: ZoneState,
         source: Source,
         *,
-        turnstile: Turnstile,
-        ledger: LedgerPort,
+        interval_gate: MinIntervalGate,
+        ledger: PollingLedger,
         clock: Clock,
         on_event: Callable[[PollEvent], None],
     ) -> None:
         self.source = source
         self._state = state
-        self._turnstile = turnstile
+        self._interval_gate = interval_gate
         self._ledger = ledger
         self._clock = clock
         self._on_event = on_event
@@ -133,7 +134,7 @@ class ZoneLoop:
                 return
             await self._pause()
 
-    def poke(self) -> None:
+    def request_poll(self) -> None:
         """Somebody was denied for capacity: poll sooner. Costs nothing when said often."""
         if not self._wanted and self._held_until is None:
             self._wanted = True
@@ -162,7 +163,7 @@ class ZoneLoop:
     async def _poll(self) -> None:
         self._wanted = False
         lease = await self._renew()
-        if lease.token is not None and await self._turnstile.enter():
+        if lease.token is not None and await self._interval_gate.enter():
             lease = await self._renew()  # t0 from before the wait would be needlessly old
         if lease.token is None:
             self.record.stood_by()
