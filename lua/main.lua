@@ -81,7 +81,7 @@ local function perform(op)
   if not READS_BUFFERED[op.op] then flush_writes() end
   if not verb then return fault('internal', 'op', op.op) end
   local ok, result = pcall(verb, op)
-  if ok and LETS_GO[op.op] then need('notify').better() end
+  if ok and LETS_GO[op.op] then need('notify').notify_waiters() end
   if ok then return result end
   return fault('internal', op.op, tostring(result))
 end
@@ -97,7 +97,7 @@ local function main(ops)
   tick()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   notice_loss()
-  if has_waiters() then need('wait_queue').sweep() end
+  if has_waiters() then need('wait_queue').remove_overdue() end
   local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE)
   if #ids > 0 then need('expiry')(ids) end
   if #ops > 1 then

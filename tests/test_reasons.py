@@ -9,7 +9,7 @@ from admission.http.openapi.description import DESCRIPTION
 from admission.ledger.scripts import MODULES, find_lua_directory, read_module
 from tests.http.house import FakeDecider
 from tests.oracle.decide import ENDED_BY_SNAPSHOT
-from tests.oracle.fairness import MAKES_HUNGRY
+from tests.oracle.fairness import MAKES_CONTEND
 
 REASONS = [reason.value for reason in Reason]
 PAGE = Path(__file__).parents[1] / "docs" / "reasons.md"
@@ -54,7 +54,7 @@ def lua_set(module: str, name: str) -> set[str]:
 
 def test_the_oracle_counts_each_as_the_script_does() -> None:
     assert lua_set("commands/admit", "ENDED_BY_SNAPSHOT") == set(ENDED_BY_SNAPSHOT)
-    assert lua_set("rules/fair_share", "MAKES_HUNGRY") == set(MAKES_HUNGRY)
+    assert lua_set("rules/fair_share", "MAKES_CONTEND") == set(MAKES_CONTEND)
 
 
 def test_the_description_of_the_api_has_the_same() -> None:

@@ -5,8 +5,8 @@
 -- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 
 local reservation, pools, idempotency = need('reservation'), need('pool'), need('idempotency')
-local occupancy, rooms = need('occupancy'), need('limits')
-local request, candidate, easy = need('request'), need('candidate'), need('fast_path')
+local occupancy, limits = need('occupancy'), need('limits')
+local request, candidate, fast_path = need('request'), need('candidate'), need('fast_path')
 local checks, grants = need('checks'), need('grant')
 
 -- Reasons that a newer snapshot may end: the poller is woken.
@@ -27,8 +27,8 @@ end
 local function choose(ask)
   local best, most, limiting
   for _, channel in ipairs(ask.channels) do
-    local c = candidate.of(ask, channel)
-    local room = easy.room(ask, c)
+    local c = candidate.find(ask, channel)
+    local room = fast_path.find_room(ask, c)
     if room then return c, 1, nil, room end
     local k, why = checks.run(ask, c)
     if k < ask.min_count then k = 0 end
@@ -44,13 +44,13 @@ local function explain(ask, c)
   for _, p in ipairs(c.pools) do
     if p.name ~= ON_KNOWN_MPP then
       local one = { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
-      local k, why = checks.run(one, candidate.sort({
+      local k, why = checks.run(one, candidate.group_by_check({
         channel = c.channel, mpp = p.kind == 'mpp' and c.mpp or nil, pools = { p }, rated = {},
       }))
-      local limit = rooms.limit(p)
+      local limit = limits.get_limit(p)
       list[#list + 1] = {
-        pool = p.name, limit = limit, in_use = p.in_use, headroom = rooms.headroom(p, limit),
-        room = limit and max(0, rooms.of(p)), verdict = k >= 1 and 'ok' or why.reason,
+        pool = p.name, limit = limit, in_use = p.in_use, headroom = limits.get_headroom(p, limit),
+        room = limit and max(0, limits.get_room(p)), verdict = k >= 1 and 'ok' or why.reason,
       }
     end
   end
@@ -64,7 +64,7 @@ local function replay(op, q)
     q.replayed = true
     idempotency.write(op.key, q)
   end
-  if has_waiters() then need('wait').fetched(op) end
+  if has_waiters() then need('wait').leave_queue_answered(op) end
   local list, live, c = {}, false, { channel = q.channel, pools = {} }
   for i = 1, q.granted do
     local r = reservation.read(grants.nth_id(q.id, i))
@@ -85,7 +85,7 @@ end
 
 local function deny(ask, c, limiting, hungry)
   local op = ask.op
-  local waiting = op.replica and not op.dry_run and need('wait').stay(ask, limiting, hungry) or nil
+  local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, hungry) or nil
   local a = answer('deny', op, c, limiting)
   a.channel, a.granted, a.reservations = ask.channel, 0, {}
   a.waiting, a.again_ms = waiting, nil
@@ -103,7 +103,7 @@ local function grant(ask, c, k, limiting, is_true, waited, room)
   if not op.dry_run then
     grants.reserve(ask, c, k, is_true)
     count('grant', k)
-    if waited then waited.granted(op, c) end
+    if waited then waited.leave_queue_granted(op, c) end
     if k == 1 and not limiting and not op.seen then
       local is_known = room and c.passed == pools.changes
       return grants.plain(ask, c, is_known and room < FOREVER and room - 1 or grants.room(c))
@@ -148,8 +148,8 @@ return function(op)
   local ask, wrong = request.read(op)
   if not ask then return wrong end
   local waited = has_waiters() and not op.dry_run and need('wait')
-  if waited and waited.is_other(op) then return fault('conflict', 'request_id', op.request_id) end
-  local behind = waited and waited.behind(ask)
+  if waited and waited.has_other_body(op) then return fault('conflict', 'request_id', op.request_id) end
+  local behind = waited and waited.find_blocker(ask)
   ask.is_big = op.replica and ask.min_count > 1 and not behind -- it is kept open for several or none
   local c, k, limiting, room = choose(ask)
   local wrong_burst = not room and above_burst(ask, c)
@@ -157,7 +157,7 @@ return function(op)
   local hungry
   if limiting and not op.dry_run then
     want_snapshot(limiting)
-    hungry = need('fair_share').note(ask, c, k, limiting)
+    hungry = need('fair_share').record_unmet_demand(ask, c, k, limiting)
   end
   if behind and k >= ask.min_count then k, limiting = 0, behind end
   local a

@@ -89,7 +89,7 @@ local function photograph(p, t0)
 end
 
 local function take(p, t0, total, unused)
-  if p.t0 then ceiling.keep(p, total) end
+  if p.t0 then ceiling.keep_if_better(p, total) end
   photograph(p, t0)
   p.ceiling = unused + occupancy.held(p, p.w0)
   p.total, p.unused = total, unused
@@ -105,7 +105,7 @@ local function estimate_foreign(t0, group)
   local before = meta.foreign
   meta.foreign = max(0, group.total - unused - occupancy.held(p, p.w0))
   pools.each(pools.drop_limit) -- of every MPP
-  if meta.foreign < before then need('notify').better() end
+  if meta.foreign < before then need('notify').notify_waiters() end
 end
 
 -- Channels that the platform counts together, and what of their ports neither is free nor held by us:
@@ -137,7 +137,7 @@ end
 local function take_absent(op, p)
   photograph(p, op.t0)
   for _, field in ipairs({ 'total', 'unused', 'ceiling', 'foreign', 'group' }) do p[field] = nil end
-  ceiling.forget(p)
+  ceiling.forget_kept(p)
   pools.mark_changed(p)
 end
 

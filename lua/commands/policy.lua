@@ -12,7 +12,7 @@
 -- secret:      offer -> {secret}: what all replicas sign with; the first offer stays
 -- pause:       pool? (none: the zone), on, known?, by?
 --   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
-local pools, share, hungry, audit_log = need('pool'), need('shares'), need('contention'), need('audit_log')
+local pools, shares, contention, audit_log = need('pool'), need('shares'), need('contention'), need('audit_log')
 local policy = {}
 
 -- Members of the policy hash that are not a pool's, campaign's, application's or the zone's rules.
@@ -51,7 +51,7 @@ function policy.first(op)
   op.fields.zone.replaced_at = nil -- by the clock of a zone that is lost
   replace(op, op.lost and 0 or op.version or 1, {})
   load_policy()
-  share.recount()
+  shares.recount()
   op.mode, op.was_first = 'apply', true
 end
 
@@ -93,11 +93,11 @@ local function weigh_anew()
   for _, name in ipairs(call('HKEYS', POOLS)) do
     if name ~= '' then
       local p = pools.get(name)
-      if p.hungry then hungry.clear(p) end
+      if p.contending_classes then contention.clear(p) end
       if pools.is_collectable(p) then pools.mark_dirty(p) end -- perhaps since this policy
     end
   end
-  share.recount()
+  shares.recount()
 end
 
 function policy.store(op)

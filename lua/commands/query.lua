@@ -5,7 +5,7 @@
 -- status: -                                                       -> {policy, paused, shadow,
 --         recovering, ..., pools, stats, denied, lease}
 local reservation, pools = need('reservation'), need('pool')
-local occupancy, rooms = need('occupancy'), need('limits')
+local occupancy, limits = need('occupancy'), need('limits')
 local query = {}
 
 local function view(r)
@@ -54,7 +54,7 @@ local function is_set(p)
 end
 
 local function pool_view(p)
-  local limit, snapshot = rooms.limit(p), nil
+  local limit, snapshot = limits.get_limit(p), nil
   if p.t0 then
     snapshot = {
       t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0,
@@ -65,8 +65,8 @@ local function pool_view(p)
   return {
     pool = p.name, in_use = p.in_use, pending = pending, held = pending and p.in_use - pending,
     ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
-    headroom = rooms.headroom(p, limit), room = limit and max(0, rooms.of(p)), snapshot = snapshot,
-    adaptive_headroom = p.adaptive and need('adaptive_headroom').headroom(p, limit or 0) or nil,
+    headroom = limits.get_headroom(p, limit), room = limit and max(0, limits.get_room(p)), snapshot = snapshot,
+    adaptive_headroom = p.adaptive and need('adaptive_headroom').get_headroom(p, limit or 0) or nil,
     set_limit = is_set(p) and p.set_limit or nil, set_until = is_set(p) and p.set_until or nil,
     wildcard = p.wildcard,
   }
@@ -122,7 +122,7 @@ function query.status()
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
     recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
-    waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').longest_ms(),
+    waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').get_longest_wait(),
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
   }
 end

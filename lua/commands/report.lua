@@ -136,7 +136,7 @@ report['end'] = function(op)
   if zone.release_within > 0 then
     r.state = 'releasing'
     reservation.write(r, now + zone.release_within)
-    need('notify').better_in(zone.release_within + 1)
+    need('notify').notify_waiters_in(zone.release_within + 1)
   else
     release.finish(r)
   end

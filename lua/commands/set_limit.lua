@@ -2,7 +2,7 @@
 --
 -- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns), by?
 -- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
-local pools, rooms, audit_log = need('pool'), need('limits'), need('audit_log')
+local pools, limits, audit_log = need('pool'), need('limits'), need('audit_log')
 
 return function(op)
   local p = pools.get(op.pool)
@@ -16,5 +16,5 @@ return function(op)
   if not is_same then audit_log.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
   p.set_limit, p.set_until = op.limit, now + op.ttl_ms
   pools.mark_changed(p)
-  return { pool = op.pool, limit = rooms.limit(p), set_limit = op.limit, ['until'] = p.set_until }
+  return { pool = op.pool, limit = limits.get_limit(p), set_limit = op.limit, ['until'] = p.set_until }
 end

@@ -28,8 +28,8 @@ end
 local function shape(op, known, ask)
   local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
   if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
-  local c = candidate.of(ask, op.adopt.channel, mpp_of(op))
-  r.channel, r.mpp, r.pools = c.channel, c.mpp, candidate.names(c)
+  local c = candidate.find(ask, op.adopt.channel, mpp_of(op))
+  r.channel, r.mpp, r.pools = c.channel, c.mpp, candidate.get_pool_names(c)
   r.answer_within, r.max_call = c.answer_within, c.max_call
   r.state, r.reported_at, r.adopted = 'live', now, true
   if op.op == 'launched' then r.launched_at = now end

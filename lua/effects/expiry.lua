@@ -1,11 +1,11 @@
 -- effects/expiry.lua: deadlines, served oldest first in bounded slices at the start of every call.
 -- A report for one that is past its deadline but not yet served meets an expired one all the same
 -- (commands/report.lua), so a slice that is too small delays room, never truth.
-local reservation, occupancy, rooms = need('reservation'), need('occupancy'), need('limits')
+local reservation, occupancy, limits = need('reservation'), need('occupancy'), need('limits')
 
 -- An MPP's snapshot that lapsed is ignored: perhaps none will ever come again.
 local function is_watched(p)
-  return p.fed and (p.kind ~= 'mpp' or rooms.is_fresh(p))
+  return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p))
 end
 
 -- Of every pool that it occupies and snapshots feed, the newest photograph must show it if its call is up.

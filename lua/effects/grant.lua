@@ -3,7 +3,7 @@
 -- A call has many grants that are alike. What those to the same owner from the same pools have in common
 -- is made once, as their *form*; what those of the same campaign have in common too, as their *campaign_template*.
 local reservation, pools, idempotency = need('reservation'), need('pool'), need('idempotency')
-local candidate, occupancy, rooms, rate = need('candidate'), need('occupancy'), need('limits'), need('rate_limit')
+local candidate, occupancy, limits, rate_limit = need('candidate'), need('occupancy'), need('limits'), need('rate_limit')
 local grants = {}
 
 function grants.nth_id(id, i)
@@ -14,7 +14,7 @@ end
 function grants.room(c)
   local smallest, list = FOREVER, c.pools
   for i = 1, #list do
-    local room = rooms.of(list[i])
+    local room = limits.get_room(list[i])
     if room and room < smallest then smallest = room end
   end
   return smallest < FOREVER and max(0, smallest) or nil
@@ -34,7 +34,7 @@ local function template_of(ask, c, owner)
   if f then return f end
   f = {
     id = '', granted_at = now, state = 'live', visible_by = now + zone.launch_within + claim_within,
-    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.names(c),
+    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.get_pool_names(c),
     answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
     launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
   }
@@ -68,10 +68,10 @@ end
 function grants.reserve(ask, c, k, is_true)
   local op, m = ask.op, campaign_template(ask, c)
   local f = m.form
-  if is_true then rate.consume(c.rated, k) end
+  if is_true then rate_limit.consume(c.rated, k) end
   for _, p in ipairs(c.broken) do
-    local breaker = need('circuit_breaker')
-    if breaker.is_half_open(p) then breaker.probe(p, zone.answer_within) end
+    local circuit_breaker = need('circuit_breaker')
+    if circuit_breaker.is_half_open(p) then circuit_breaker.start_probe(p, zone.answer_within) end
   end
   local is_named_so = op.request_id == 'r-' .. op.id
   for i = 1, k do

@@ -6,8 +6,8 @@
 -- snapshot, breaker open). It is measured when the pool is first read in a call and again when it is
 -- written, so that an end whose ceiling falls with it, or whose port is granted in the same call,
 -- wakes nobody.
-local rooms = need('limits')
-local wake = {}
+local limits = need('limits')
+local notify = {}
 
 local NOTHING = -1
 local is_better, is_called = false, false
@@ -16,32 +16,32 @@ local later = {}
 local function worth(p)
   if p.rules.breaker and need('circuit_breaker').is_open(p) then return NOTHING end
   local is_watched = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
-  if is_watched and not rooms.is_fresh(p) then return NOTHING end
-  return rooms.of(p) or FOREVER
+  if is_watched and not limits.is_fresh(p) then return NOTHING end
+  return limits.get_room(p) or FOREVER
 end
 
 -- p was read: remember what it is worth before the call changes it.
-function wake.measure(p)
-  p.was_worth = worth(p)
+function notify.measure(p)
+  p.available_before = worth(p)
 end
 
 -- p is written.
-function wake.compare(p)
-  if p.was_worth and worth(p) > p.was_worth then is_better = true end
+function notify.compare(p)
+  if p.available_before and worth(p) > p.available_before then is_better = true end
 end
 
 -- Something else that waiters wait for got better.
-function wake.better()
+function notify.notify_waiters()
   is_better = true
 end
 
 -- A replica that keeps a request open has something to fetch for it, also when nobody else waits.
-function wake.call_out()
+function notify.notify_holder()
   is_better, is_called = true, true
 end
 
 -- Something gets better by time alone, so many ms from now.
-function wake.better_in(ms)
+function notify.notify_waiters_in(ms)
   later[ms] = true
 end
 
@@ -53,10 +53,10 @@ local function delays()
   return list
 end
 
-function wake.flush()
+function notify.flush()
   local list = delays()
   local is_due = is_called or (has_waiters() and (is_better or #list > 0))
   if is_due then publish('room', unpack(list)) end
 end
 
-return wake
+return notify

@@ -1,5 +1,5 @@
 -- effects/occupancy.lua: reservations come to pools, and leave them.
-local pools, share, ceiling = need('pool'), need('shares'), need('ceiling')
+local pools, shares, ceiling = need('pool'), need('shares'), need('ceiling')
 local occupancy = {}
 
 local HOLD_PART = 8 -- a new hold time moves the mean by one part in this many
@@ -46,13 +46,13 @@ function occupancy.join(list, r)
   for i = 1, #list do
     local p = list[i]
     p.in_use = p.in_use + 1
-    if p.adaptive then need('adaptive_headroom').went_well(p) end
+    if p.adaptive then need('adaptive_headroom').shrink(p) end
     if p.contended then
       local s = p.shares and p.shares[campaign]
-      if s and not p.hungry and p.name ~= guaranteed then
-        s.n, s.dirty = s.n + 1, true -- as share.change does where nothing hangs on it
+      if s and not p.contending_classes and p.name ~= guaranteed then
+        s.n, s.dirty = s.n + 1, true -- as shares.change does where nothing hangs on it
       else
-        share.change(p, campaign, 1)
+        shares.change(p, campaign, 1)
       end
     end
     if p.fed and not (p.w0 and visible_by < p.w0) then buffer_write('ZADD', p.pend, visible_text, r.id) end
@@ -72,7 +72,7 @@ end
 -- failed that had a port: that may be gone with its media server.
 function occupancy.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
-  if p.contended then share.change(p, r.campaign, -1) end
+  if p.contended then shares.change(p, r.campaign, -1) end
   if p.fed then
     if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end
     if expired or (r.outcome == 'failed' and (r.taken or occupancy.holds(p, r))) then

@@ -20,13 +20,13 @@ end
 
 -- What no breaker's window measures stays.
 local function calls_until(p)
-  local ends = p.slots and p.rules.breaker and need('circuit_breaker').counts_until(p)
+  local ends = p.slots and p.rules.breaker and need('circuit_breaker').get_window_end(p)
   if not ends then return 0 end
   if ends <= now then p.slots = nil end
   return p.slots and ends or 0
 end
 
-local function hunger_until(p) return p.hungry and now + HUNGER_AGAIN_MS or 0 end
+local function hunger_until(p) return p.contending_classes and now + HUNGER_AGAIN_MS or 0 end
 
 -- Snapshots go on, and an open breaker stays until a call closes it: such a pool is not to be looked at.
 local function is_kept(p) return p.t0 ~= nil or p.open_until ~= nil end
@@ -41,7 +41,7 @@ end
 function pool_gc.look(name)
   local p = pools.get(name)
   if not pools.is_collectable(p) then return end
-  for class in gmatch(p.hungry or '', '%d') do
+  for class in gmatch(p.contending_classes or '', '%d') do
     need('contention').each(p, class, nil, function() return true end)
   end
   pools.mark_dirty(p)

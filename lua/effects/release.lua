@@ -35,7 +35,7 @@ function release.record_outcome(r)
   local list = occupancy.pools(r)
   if not list.is_judged then return end
   for _, p in ipairs(list) do
-    if p.rules.breaker then need('circuit_breaker').judge(p, r) end
+    if p.rules.breaker then need('circuit_breaker').record_outcome(p, r) end
   end
 end
 
@@ -73,8 +73,8 @@ end
 local function take_warning(r)
   for _, p in ipairs(occupancy.pools(r)) do
     if p.kind == 'channel' then
-      need('ceiling').forget(p)
-      need('adaptive_headroom').warn(p)
+      need('ceiling').forget_kept(p)
+      need('adaptive_headroom').grow(p)
     end
   end
 end

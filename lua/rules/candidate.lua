@@ -2,7 +2,7 @@
 --
 -- A candidate is made once in a call for all asks that name the same; what differs by no more than the
 -- campaign stands in its base.
-local pools, rooms, rate = need('pool'), need('limits'), need('rate_limit')
+local pools, limits, rate_limit = need('pool'), need('limits'), need('rate_limit')
 local candidate = {}
 
 -- The MPP with most room, the first of the policy's on ties.
@@ -10,7 +10,7 @@ local function roomiest(mpps, channel)
   local best, most
   for _, mpp in ipairs(mpps) do
     local name = 'mpp:' .. mpp .. ':' .. channel
-    local room = rooms.of(pools.get(name)) or FOREVER
+    local room = limits.get_room(pools.get(name)) or FOREVER
     if zone.paused['mpp:' .. mpp] or zone.paused[name] then room = -FOREVER end
     if not most or room > most then best, most = mpp, room end
   end
@@ -26,7 +26,7 @@ local function mpp_of(ask, channel)
 end
 
 -- Which of its pools which check looks at.
-function candidate.sort(c)
+function candidate.group_by_check(c)
   c.channels, c.mpps, c.campaigns, c.named = {}, {}, {}, {}
   c.broken, c.watched, c.contended = {}, {}, {}
   local of = { channel = c.channels, mpp = c.mpps, campaign = c.campaigns, [ON_KNOWN_MPP] = {} }
@@ -44,7 +44,7 @@ end
 local function rated_of(list)
   local rated = {}
   for _, p in ipairs(list) do
-    if rate.is_limited(p) then rated[#rated + 1] = p end
+    if rate_limit.is_limited(p) then rated[#rated + 1] = p end
   end
   return rated
 end
@@ -73,7 +73,7 @@ local function make_base(channel, mpp, named)
     before[#before + 1], before[#before + 2] = pools.get('mpp:' .. mpp .. ':' .. channel), pools.get(ON_KNOWN_MPP)
   end
   for i, name in ipairs(named) do after[i] = pools.get(name) end
-  local b = candidate.sort({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, templates = {} })
+  local b = candidate.group_by_check({ channel = channel, mpp = mpp or nil, pools = chained(before, after), passed = -1, kept = {}, numbers = {}, templates = {} })
   b.before, b.after, b.own = before, after, pools.get('channel:' .. channel)
   b.rated_before = rated_of({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil })
   b.rated_after = rated_of(after)
@@ -105,13 +105,13 @@ local function make(ask, channel, mpp)
   local b, campaign = base_of(channel, mpp, ask.named), ask.campaign
   local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, campaign_templates = {} }
   if campaign.rules.breaker then c.broken = chained({ campaign }, b.broken) end
-  c.rated = chained(b.rated_before, rate.is_limited(campaign) and { campaign } or {}, b.rated_after)
+  c.rated = chained(b.rated_before, rate_limit.is_limited(campaign) and { campaign } or {}, b.rated_after)
   c.answer_within, c.max_call = within(b, campaign, 'answer_within'), within(b, campaign, 'max_call')
   return setmetatable(c, b)
 end
 
 -- -> the names of its pools
-function candidate.names(c)
+function candidate.get_pool_names(c)
   local names = {}
   for i, p in ipairs(c.pools) do names[i] = p.name end
   return names
@@ -120,7 +120,7 @@ end
 -- Which pools a call on that channel would take.
 -- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
 -- -> candidate {channel, mpp, pools, rated, answer_within, max_call, and what sort makes}; not to be changed
-function candidate.of(ask, channel, mpp)
+function candidate.find(ask, channel, mpp)
   if mpp == nil then mpp = mpp_of(ask, channel) end
   local of_channel = ask.candidates[channel] or {}
   local c = of_channel[mpp or '']

@@ -14,7 +14,7 @@ local function growth(w0)
 end
 
 -- -> nil if the platform said nothing of it
-function ceiling.of(p)
+function ceiling.compute(p)
   if not p.ceiling or p.kind ~= 'channel' then return p.ceiling end
   local most = p.ceiling - growth(p.w0)
   if p.best_w0 and is_kept(p) then most = max(most, p.best - growth(p.best_w0)) end
@@ -26,15 +26,15 @@ function ceiling.counts(p, r)
   return p.best_w0 ~= nil and r.visible_by < p.best_w0
 end
 
-function ceiling.forget(p)
+function ceiling.forget_kept(p)
   p.best, p.best_t1, p.best_w0 = nil, nil, nil
 end
 
 -- A newer photograph is about to replace the newest: is that worth keeping? Judged only now, when calls
 -- that were over as it was taken have said so. total: of the coming one
-function ceiling.keep(p, total)
+function ceiling.keep_if_better(p, total)
   -- One of before a loss does not know what was lost: ports that only calls of ours have.
-  if not is_kept(p) or p.total ~= total or p.w0 <= meta.recover_until then return ceiling.forget(p) end
+  if not is_kept(p) or p.total ~= total or p.w0 <= meta.recover_until then return ceiling.forget_kept(p) end
   -- Calls that were pending in one as old as that may have expired, and be up.
   if not p.ceiling or now - p.t0 > zone.max_age then return end
   local grown = p.best_w0 and zone.growth_per_s * (p.w0 - p.best_w0) / 1000

@@ -4,7 +4,7 @@
 --
 -- A check: (ask, candidate, k) -> units it allows of k, why. why: {reason, pool, in_use, limit,
 -- retry_after_ms}; in_use and limit only where the reason is about room. again_ms: time alone may end it.
-local pools, rooms, share, rate = need('pool'), need('limits'), need('shares'), need('rate_limit')
+local pools, limits, shares, rate_limit = need('pool'), need('limits'), need('shares'), need('rate_limit')
 local checks = {}
 
 -- retry_after: ms, or false where only an operator helps
@@ -30,10 +30,10 @@ end
 function checks.breaker_open(ask, c, k)
   local why
   if #c.broken == 0 then return k end
-  local breaker = need('circuit_breaker')
+  local circuit_breaker = need('circuit_breaker')
   for _, p in ipairs(c.broken) do
-    if breaker.is_open(p) then return no('breaker_open', p, breaker.wait(p)) end
-    if breaker.is_half_open(p) and k > ask.min_count then
+    if circuit_breaker.is_open(p) then return no('breaker_open', p, circuit_breaker.get_wait(p)) end
+    if circuit_breaker.is_half_open(p) and k > ask.min_count then
       k, why = ask.min_count, { reason = 'breaker_open', pool = p.name, retry_after_ms = zone.poll_interval }
     end
   end
@@ -43,10 +43,10 @@ end
 function checks.rate_limited(ask, c, k)
   local why
   for _, p in ipairs(c.rated) do
-    local allowed = rate.allowed(p)
+    local allowed = rate_limit.get_allowed(p)
     if allowed < k then
       k = allowed
-      why = { reason = 'rate_limited', pool = p.name, retry_after_ms = rate.wait(p, max(ask.min_count, allowed + 1)) }
+      why = { reason = 'rate_limited', pool = p.name, retry_after_ms = rate_limit.get_wait(p, max(ask.min_count, allowed + 1)) }
     end
   end
   return k, why
@@ -85,13 +85,13 @@ local function room_check(reason, list)
   return function(ask, c, k)
     local why
     for _, p in ipairs(c[list]) do
-      local limit = rooms.limit(p)
+      local limit = limits.get_limit(p)
       local free = limit and max(0, limit - p.in_use)
       if free and free < k then
         k = free
         why = {
           reason = reason, pool = p.name, in_use = p.in_use, limit = limit,
-          retry_after_ms = rooms.retry_after(p, ask.min_count),
+          retry_after_ms = limits.estimate_retry_after(p, ask.min_count),
         }
       end
     end
@@ -108,7 +108,7 @@ checks.pool_full = room_check('pool_full', 'named')
 local function guaranteed(ask, c, k)
   for _, p in ipairs(c.pools) do
     if p.name == zone.guaranteed then
-      return min(k, (share.kept(p, ask.op.campaign, rooms.limit(p) or FOREVER)))
+      return min(k, (shares.get_unused_guarantees(p, ask.op.campaign, limits.get_limit(p) or FOREVER)))
     end
   end
   return 0
@@ -117,21 +117,21 @@ end
 -- What must stay free when this campaign asks: headroom for everybody; beyond its own guarantee also
 -- what is kept for others and for higher classes (trunk reservation).
 local function unreserved(ask, p, limit, k)
-  local mine = share.kept(p, ask.op.campaign, limit)
-  local own = min(k, mine, max(0, rooms.of(p)))
-  return max(own, min(k, share.rest(p, ask, limit)))
+  local mine = shares.get_unused_guarantees(p, ask.op.campaign, limit)
+  local own = min(k, mine, max(0, limits.get_room(p)))
+  return max(own, min(k, shares.get_unreserved(p, ask, limit)))
 end
 
 function checks.reserved(ask, c, k)
   local why
   for _, p in ipairs(c.channels) do
-    local limit = rooms.limit(p)
+    local limit = limits.get_limit(p)
     local allowed = limit and max(0, unreserved(ask, p, limit, k))
     if allowed and allowed < k then
       k = allowed
       why = {
         reason = 'reserved', pool = p.name, in_use = p.in_use, limit = limit,
-        retry_after_ms = rooms.retry_after(p, ask.min_count),
+        retry_after_ms = limits.estimate_retry_after(p, ask.min_count),
       }
     end
   end
@@ -142,15 +142,15 @@ function checks.fair_share(ask, c, k)
   local why, own
   for _, p in ipairs(c.contended) do
     local allowed, ends
-    if p.hungry then
+    if p.contending_classes then
       own = own or guaranteed(ask, c, k)
-      allowed, ends = need('fair_share').allowed(p, ask, c, k, own)
+      allowed, ends = need('fair_share').get_allowed(p, ask, c, k, own)
     end
     if allowed and allowed < k then
       k = allowed
       why = {
-        reason = 'fair_share', pool = p.name, in_use = p.in_use, limit = rooms.limit(p),
-        retry_after_ms = rooms.retry_after(p, ask.min_count),
+        reason = 'fair_share', pool = p.name, in_use = p.in_use, limit = limits.get_limit(p),
+        retry_after_ms = limits.estimate_retry_after(p, ask.min_count),
         again_ms = ends and max(1, ends - now + 1) or nil,
       }
     end

@@ -4,26 +4,26 @@
 -- Open until open_until: denied. Half open after that: one request at a time may try (probe_until);
 -- its success closes the breaker, its failure opens it again.
 local pools = need('pool')
-local breaker = {}
+local circuit_breaker = {}
 
 local SLOTS = 12
 local FAILURE = set_of({ 'failed', 'no_resource' })
 
-function breaker.is_open(p)
+function circuit_breaker.is_open(p)
   return p.open_until and (now < p.open_until or (p.probe_until and now < p.probe_until))
 end
 
 -- -> ms until it is worth asking again
-function breaker.wait(p)
+function circuit_breaker.get_wait(p)
   return max(1, (now < p.open_until and p.open_until or p.probe_until) - now)
 end
 
 -- Open, but its rest is over: whoever asks now is the probe.
-function breaker.is_half_open(p)
-  return p.open_until and not breaker.is_open(p)
+function circuit_breaker.is_half_open(p)
+  return p.open_until and not circuit_breaker.is_open(p)
 end
 
-function breaker.probe(p, lasts)
+function circuit_breaker.start_probe(p, lasts)
   p.probe_until = now + lasts
   pools.mark_changed(p)
 end
@@ -47,7 +47,7 @@ local function counted_calls(p)
 end
 
 -- -> zone time in ms from which on none of its calls counts
-function breaker.counts_until(p)
+function circuit_breaker.get_window_end(p)
   local newest = p.slots[#p.slots]
   return newest and ceil((newest[1] + SLOTS) * p.rules.breaker.window / SLOTS) or 0
 end
@@ -64,7 +64,7 @@ local function add(p, failed)
 end
 
 -- A call of p ended.
-function breaker.judge(p, r)
+function circuit_breaker.record_outcome(p, r)
   local outcome = r.outcome
   local rules = p.rules.breaker
   if not rules then return end
@@ -81,4 +81,4 @@ function breaker.judge(p, r)
   end
 end
 
-return breaker
+return circuit_breaker

@@ -1,6 +1,6 @@
 -- rules/rate_limit.lua: launches per second: GCRA (the leaky bucket as a meter) in whole us. Over any window no
 -- more than rate x window + burst; nothing is refunded, a denied request consumes nothing.
-local rate = {}
+local rate_limit = {}
 
 -- us that one launch takes of the rate: rounded up, so that the rate is never exceeded
 local function interval(p)
@@ -13,30 +13,30 @@ local function backlog(p)
   return max(0, (p.tat or 0) - now_us)
 end
 
-function rate.is_limited(p)
+function rate_limit.is_limited(p)
   return (p.rules.rate_per_s or 0) > 0
 end
 
 -- -> launches that may start now
-function rate.allowed(p)
+function rate_limit.get_allowed(p)
   local each = interval(p)
   return max(0, floor((p.rules.burst * each - backlog(p)) / each))
 end
 
 -- -> ms until so many may start, exactly
-function rate.wait(p, units)
+function rate_limit.get_wait(p, units)
   local each = interval(p)
   return max(1, ceil((backlog(p) - (p.rules.burst - units) * each) / 1000))
 end
 
 -- -> us: the tat up to which one launch may start now, below 0 if none ever may
-function rate.full_from(p)
+function rate_limit.get_full_from(p)
   p.full_from = p.rules.burst >= 1 and now_us + (p.rules.burst - 1) * interval(p) or -1
   return p.full_from
 end
 
 -- Of each of those. Whoever calls keeps them.
-function rate.consume(list, units)
+function rate_limit.consume(list, units)
   for i = 1, #list do
     local p = list[i]
     local tat = p.tat or 0
@@ -44,4 +44,4 @@ function rate.consume(list, units)
   end
 end
 
-return rate
+return rate_limit

@@ -1,8 +1,8 @@
 -- rules/shares.lua: how much of a contended pool each campaign has, and what is kept free for whom.
 --
 -- shares hash, "pool campaign" -> live reservations of the campaign that name the pool
-local pools, rooms = need('pool'), need('limits')
-local share = {}
+local pools, limits = need('pool'), need('limits')
+local shares = {}
 local cache = {}
 
 local function key(pool, campaign)
@@ -27,7 +27,7 @@ local function entry(p, campaign)
 end
 
 -- Read what a reservation of the campaign changes in all of those pools.
-function share.read_ahead(list, campaign)
+function shares.read_ahead(list, campaign)
   local keys = {}
   for i, p in ipairs(list) do keys[i] = key(p.name, campaign) end
   if #keys < 2 then return end
@@ -37,7 +37,7 @@ function share.read_ahead(list, campaign)
   end
 end
 
-function share.of(p, campaign)
+function shares.get(p, campaign)
   return entry(p, campaign).n
 end
 
@@ -46,17 +46,17 @@ local function guarantee_of(p, campaign)
   return pools.get('campaign:' .. campaign).rules.guarantee or 0
 end
 
-function share.change(p, campaign, by)
+function shares.change(p, campaign, by)
   local s = p.shares and p.shares[campaign] or entry(p, campaign)
   local before, guarantee = s.n, p.name == zone.guaranteed and guarantee_of(p, campaign) or 0
   s.n, s.dirty = before + by, true
   if guarantee > 0 then
     p.unmet = (p.unmet or 0) + max(0, guarantee - s.n) - max(0, guarantee - before)
   end
-  if p.hungry then need('contention').weigh(p, campaign) end
+  if p.contending_classes then need('contention').update_ratio(p, campaign) end
 end
 
-function share.flush()
+function shares.flush()
   for _, of_pool in pairs(cache) do
     for _, s in pairs(of_pool) do
       if s.dirty and s.n == 0 then call('HDEL', SHARES, s.key) end
@@ -75,29 +75,29 @@ local function shrunk(guarantee, total, limit)
 end
 
 -- -> units that p keeps free for the campaign, and for all others, now
-function share.kept(p, campaign, limit)
+function shares.get_unused_guarantees(p, campaign, limit)
   if p.name ~= zone.guaranteed then return 0, 0 end
   local total, own = zone.guarantee_total, guarantee_of(p, campaign)
-  local mine = max(0, shrunk(own, total, limit) - share.of(p, campaign))
+  local mine = max(0, shrunk(own, total, limit) - shares.get(p, campaign))
   if total <= limit then return mine, (p.unmet or 0) - mine end
   local others = 0
   for other, guarantee in pairs(decode(call('HGET', POLICY, 'guarantees'))) do
     if other ~= campaign then
-      others = others + max(0, shrunk(guarantee, total, limit) - share.of(p, other))
+      others = others + max(0, shrunk(guarantee, total, limit) - shares.get(p, other))
     end
   end
   return mine, others
 end
 
 -- -> free units of a channel that are kept for nobody else: no guarantee, no higher class
-function share.rest(p, ask, limit)
-  local _, others = share.kept(p, ask.op.campaign, limit)
+function shares.get_unreserved(p, ask, limit)
+  local _, others = shares.get_unused_guarantees(p, ask.op.campaign, limit)
   local class = tostring(ask.campaign.rules.priority or 0)
-  return rooms.of(p) - others - (zone.priority_reserve[class] or 0)
+  return limits.get_room(p) - others - (zone.priority_reserve[class] or 0)
 end
 
 -- -> units of p that are the campaign's own, and those of all others, used or not
-function share.promised(p, campaign, limit)
+function shares.get_guarantees(p, campaign, limit)
   if p.name ~= zone.guaranteed then return 0, 0 end
   local total, own = zone.guarantee_total, guarantee_of(p, campaign)
   if total <= limit then return own, total - own end
@@ -109,14 +109,14 @@ function share.promised(p, campaign, limit)
 end
 
 -- The policy changed: what is unmet is counted anew.
-function share.recount()
+function shares.recount()
   if not zone.guaranteed then return end
   local p, unmet = pools.get(zone.guaranteed), 0
   for campaign, guarantee in pairs(decode(call('HGET', POLICY, 'guarantees'))) do
-    unmet = unmet + max(0, guarantee - share.of(p, campaign))
+    unmet = unmet + max(0, guarantee - shares.get(p, campaign))
   end
   p.unmet = unmet
   pools.mark_changed(p)
 end
 
-return share
+return shares

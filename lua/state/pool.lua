@@ -9,7 +9,7 @@
 --   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (rules/ceiling.lua)
 --   adaptive  headroom that measured over-launches called for, in parts of a port (rules/adaptive_headroom.lua)
 --   hold      mean time in ms that a reservation holds it, learned from ends
---   hungry    digits: priority classes that have campaigns hungry for it (state/contention.lua)
+--   hungry    digits: priority classes with campaigns that contend for it (state/contention.lua); p.contending_classes
 --   unmet     units of guarantees that their campaigns do not use now (rules/shares.lua)
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
 --   set_limit, set_until   a limit for a while, from outside
@@ -25,7 +25,7 @@ pools.changes = 0
 local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
 }
-local REST = { 'adaptive', 'hold', 'hungry', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+local REST = { 'adaptive', 'hold', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
 -- Read several at once that are wanted soon: a command for each would cost more than all else.
 local ahead, ahead_rules = {}, {}
@@ -89,6 +89,7 @@ function pools.get(name)
   local text = ahead[name]
   if text == nil then text = call('HGET', POOLS, name) end
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
+  p.contending_classes, p.hungry = p.hungry, nil
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or unnamed(name, kind), rules ~= nil, wildcard
   p.pend, p.tat = PEND .. name, tonumber(p.tat)
   -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
@@ -145,9 +146,10 @@ end
 local function saved(p)
   if pools.is_collectable(p) then
     p.hold = nil
-    if p.tat or p.set_until or p.slots or p.hungry then need('pool_gc').forget(p) end
+    if p.tat or p.set_until or p.slots or p.contending_classes then need('pool_gc').forget(p) end
   end
-  local text, is_worth = { in_use = p.in_use }, p.in_use ~= 0
+  local text = { in_use = p.in_use, hungry = p.contending_classes }
+  local is_worth = p.in_use ~= 0 or p.contending_classes ~= nil
   for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do
     for i = 1, #fields do
       local field = fields[i]
@@ -162,7 +164,7 @@ end
 function pools.flush()
   flush_writes()
   for name, p in pairs(dirty) do
-    if p.was_worth then need('notify').compare(p) end
+    if p.available_before then need('notify').compare(p) end
     local text = saved(p)
     if text then
       buffer_write('HSET', POOLS, name, text)

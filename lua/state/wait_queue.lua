@@ -7,8 +7,8 @@
 --         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true}
 -- arrived zset, campaign/request_id, score = since
 -- meta    waiters (places), arrivals, beats {replica: alive until}, held_back (somebody is denied fair_share)
-local idempotency, wake = need('idempotency'), need('notify')
-local queue = {}
+local idempotency, notify = need('idempotency'), need('notify')
+local wait_queue = {}
 
 local WAITERS_MAX = 20000 -- places of the zone
 local GROUP_MAX = 5000    -- places of one group
@@ -17,21 +17,21 @@ local BEAT_MS = 3000      -- a replica that was not heard of for so long is dead
 local LOOKS = 100         -- dead places that one look, or one call, takes away
 
 -- What is waited for: campaign, channel, application, MPP, named pools. No name has a space in it.
-function queue.group(ask)
+function wait_queue.make_group(ask)
   local op, named = ask.op, { unpack(ask.named) }
   table.sort(named)
   local parts = { op.campaign, ask.channel, op.application or '', op.mpp or '', table.concat(named, ',') }
   return table.concat(parts, '/')
 end
 
-function queue.group_of(e) return string.match(e.place, '^%S+') end
+function wait_queue.get_group(e) return string.match(e.place, '^%S+') end
 
-function queue.read(key)
+function wait_queue.read(key)
   local text = call('HGET', WAITERS, key)
   return text and text ~= '' and decode(text) or nil
 end
 
-function queue.write(key, e) call('HSET', WAITERS, key, encode(e)) end
+function wait_queue.write(key, e) call('HSET', WAITERS, key, encode(e)) end
 
 local function from_to(prefix, last) return '[' .. prefix, '(' .. string.sub(prefix, 1, -2) .. last end
 
@@ -43,7 +43,7 @@ local function has_others(campaign)
   return call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1] ~= nil
 end
 
-function queue.remove(key, e)
+function wait_queue.remove(key, e)
   call('ZREM', QUEUE, e.place)
   call('ZREM', ARRIVED, key)
   call('HDEL', WAITERS, key)
@@ -51,29 +51,29 @@ function queue.remove(key, e)
   if meta.waiters <= 0 then meta.waiters, meta.beats, meta.held_back = 0, nil, nil end
   local campaign = string.match(key, '^[^/]+')
   for name in pairs(e.hungry) do
-    need('fair_share').sate(need('pool').get(name), campaign, has_others(campaign))
+    need('fair_share').stop_contending(need('pool').get(name), campaign, has_others(campaign))
   end
 end
 
-function queue.is_alive(e)
+function wait_queue.is_alive(e)
   return e.ends >= now and (meta.beats and meta.beats[e.replica] or 0) >= now
 end
 
 -- -> key and entry of the first live place of the group, or nil
-function queue.first(group)
+function wait_queue.find_first(group)
   local from, to = members(group)
   for _ = 1, LOOKS do
     local place = call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1]
     if not place then return nil end
     local key = idempotency.key({ campaign = string.match(group, '^[^/]+'), request_id = string.match(place, '%S+$') })
-    local e = queue.read(key)
-    if e and e.place == place and queue.is_alive(e) then return key, e end
-    if e and e.place == place then queue.remove(key, e) else call('ZREM', QUEUE, place) end
+    local e = wait_queue.read(key)
+    if e and e.place == place and wait_queue.is_alive(e) then return key, e end
+    if e and e.place == place then wait_queue.remove(key, e) else call('ZREM', QUEUE, place) end
   end
 end
 
 -- -> a new place at the end of the group, or nil if too many wait
-function queue.join(ask, group)
+function wait_queue.join(ask, group)
   local op, from, to = ask.op, members(group)
   if (meta.waiters or 0) >= WAITERS_MAX or call('ZLEXCOUNT', QUEUE, from, to) >= GROUP_MAX then return nil end
   if not has_waiters() then
@@ -81,7 +81,7 @@ function queue.join(ask, group)
     call('ZADD', QUEUE, 0, '')
     call('ZADD', ARRIVED, FOREVER, '')
     call('HSET', WAITERS, '', '')
-    need('pool').each(wake.measure)
+    need('pool').each(notify.measure)
   end
   meta.waiters, meta.arrivals = (meta.waiters or 0) + 1, (meta.arrivals or 0) + 1
   local since = op.seen or now
@@ -92,7 +92,7 @@ function queue.join(ask, group)
 end
 
 -- The replica lives.
-function queue.beat(replica)
+function wait_queue.record_heartbeat(replica)
   meta.beats = meta.beats or {}
   for name, alive_until in pairs(meta.beats) do
     if alive_until < now then meta.beats[name] = nil end
@@ -101,20 +101,20 @@ function queue.beat(replica)
 end
 
 -- Places that nobody looked at since their time was up.
-function queue.sweep()
+function wait_queue.remove_overdue()
   for _, key in ipairs(call('ZRANGEBYSCORE', ARRIVED, '-inf', '(' .. now - WAIT_MS_MAX, 'LIMIT', 0, LOOKS)) do
-    local e = queue.read(key)
-    if e then queue.remove(key, e) else call('ZREM', ARRIVED, key) end
+    local e = wait_queue.read(key)
+    if e then wait_queue.remove(key, e) else call('ZREM', ARRIVED, key) end
   end
 end
 
 -- -> places, for a zone's status
-function queue.count() return meta.waiters or 0 end
+function wait_queue.count() return meta.waiters or 0 end
 
 -- -> ms that the longest waits already, for a zone's status
-function queue.longest_ms()
+function wait_queue.get_longest_wait()
   if not has_waiters() then return 0 end
   return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2]))
 end
 
-return queue
+return wait_queue

@@ -32,8 +32,8 @@ MUTATIONS = [
     ("a probe closes it whatever came", "if failed == 1 then open(p) else", "if false then else"),
     ("an easy ask is one too many", "room <= (kept_free[i] or 0)", "room < (kept_free[i] or 0)"),
     ("an easy ask takes what is kept", "room <= (kept_free[i] or 0)", "room <= 0"),
-    ("an easy ask steps back for nobody", "if p.hungry or room <=", "if room <="),
-    ("an easy ask passes every rate", "if (p.tat or 0) > (p.full_from or rate.full_from(p)) then return nil end", ""),
+    ("an easy ask steps back for nobody", "if p.contending_classes or room <=", "if room <="),
+    ("an easy ask passes every rate", "if (p.tat or 0) > (p.full_from or rate_limit.get_full_from(p)) then return nil end", ""),
     ("an easy ask forgets what changed", "if c.passed ~= pools.changes or", "if not c.passed or"),
     ("what is read ahead undoes what was written", "if IS_REPORT[op.op] and texts[op.id] == nil then", "if IS_REPORT[op.op] then"),
 ]  # fmt: skip

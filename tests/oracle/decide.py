@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.oracle.breakers import start_probe
 from tests.oracle.checks import ABOUT_ROOM, Check, Wish, run
-from tests.oracle.fairness import MAKES_HUNGRY, could_ever_give, grow_hungry, hungry_for
+from tests.oracle.fairness import MAKES_CONTEND, could_ever_give, grow_hungry, hungry_for
 from tests.oracle.names import mpp_of, name_error, pools_of
 from tests.oracle.pools import headroom, in_use, limit, room, snapshot, told_room
 from tests.oracle.rates import burst, pour, rated
@@ -82,7 +82,7 @@ def feel(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
         return
     if why.reason in ENDED_BY_SNAPSHOT:
         zone.wanted = True
-    if why.reason not in MAKES_HUNGRY or why.pool is None:
+    if why.reason not in MAKES_CONTEND or why.pool is None:
         return
     pool = hungry_for(why.pool, chosen.channel, chosen.mpp)
     if pool and could_ever_give(zone, chosen.pools, op["campaign"], op["min_count"]):

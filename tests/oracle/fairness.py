@@ -14,7 +14,7 @@ from tests.oracle.state import Hunger, Zone
 
 HUNGER_MS_MIN = 1000
 BURST_MS = 100
-MAKES_HUNGRY = ("no_capacity", "mpp_full", "pool_full", "reserved", "fair_share", "rate_limited")
+MAKES_CONTEND = ("no_capacity", "mpp_full", "pool_full", "reserved", "fair_share", "rate_limited")
 
 
 def share(zone: Zone, pool: str, campaign: str) -> int:
