@@ -1,6 +1,8 @@
 """The configuration file: what is refused, where, and what is understood."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,6 +38,7 @@ SECRETS = {
 ZONE = '[zones.East]\nsource = "push"\nchannels = ["sip"]\n'
 SHA = "a" * 64
 TOKEN = f'[[auth.tokens]]\nname = "t"\nsha256 = "{SHA}"\nrole = "viewer"\n'
+AGENT_GATEWAY = '[sources.agents]\ntype = "huawei_agent_gateway"\nurl = "http://x"\n'
 EPM = '[sources.epm]\ntype = "experience_portal"\nurl = "http://x/y"\nauth = "none"\n'
 
 
@@ -78,7 +81,7 @@ BAD: list[tuple[str, int | None, str, str]] = [
     ('[redis]\nkey_prefix = "{x}"\n', 5, "redis.key_prefix", "does not match ^["),
     ("[redis]\ntimeout_ms = 1\n", 5, "redis.timeout_ms", "must be at least 10"),
     ('[log]\nlevel = "loud"\n', 5, "log.level", "must be 'debug', 'info', 'warning' or 'error'"),
-    ("[limits]\nwaiters = -1\n", 5, "limits.waiters", "must be at least 0"),
+    ("[limits]\nmax_waiters = -1\n", 5, "limits.max_waiters", "must be at least 0"),
     ("[auth]\ntoken = 1\n", 5, "auth.token", "unknown key; did you mean tokens?"),
     ("[auth.tokens]\n", 4, "auth.tokens", "must be a list, [[auth.tokens]]"),
     ('[[auth.tokens]]\nname = "a"\n', 4, "auth.tokens.0.role", "is required"),
@@ -197,6 +200,39 @@ def test_check_prints_one_line_for_each_error() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        ("[limits]", "waiters", "max_waiters"),
+        ("[limits]", "event_clients", "max_event_clients"),
+        (AGENT_GATEWAY, "queries_at_once", "max_concurrent_queries"),
+        (AGENT_GATEWAY, "event_polls_at_once", "max_concurrent_event_polls"),
+    ],
+)
+def test_a_renamed_setting_is_refused_with_its_new_name(table: str, old: str, new: str) -> None:
+    (found,) = errors(f"{ZONE}{table}\n{old} = 10\n")
+
+    assert found.place.endswith(f".{old}")
+    assert found.message == f"is called {new} now"
+    assert load(f"{ZONE}{table}\n{new} = 10\n")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_check_and_a_start_print_the_new_name_of_a_setting(command: str, tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text(f"{ZONE}[limits]\nwaiters = 10\n")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "admission", command, "old.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode != 0
+    assert "line 5: limits.waiters: is called max_waiters now" in done.stdout + done.stderr
+
+
 def test_the_smallest_file_is_a_zone() -> None:
     found = load(ZONE)
 
@@ -282,6 +318,7 @@ def test_a_password_may_come_from_the_environment_itself() -> None:
     [
         ("ADMISSION__SERVER__PORT", "x", "must be a whole number"),
         ("ADMISSION__SERVER__PORT", "99999", "must be at most 65535"),
+        ("ADMISSION__LIMITS__WAITERS", "1", "is called ADMISSION__LIMITS__MAX_WAITERS now"),
         ("ADMISSION__SERVER__PROT", "1", "did you mean ADMISSION__SERVER__PORT?"),
         ("ADMISSION__SERVER", "{}", "overrides no key of [server]"),
         ("ADMISSION__ZONES__EAST__SHADOW", "1", "only server, redis, log, limits can be"),

@@ -1,8 +1,8 @@
 """What the tables of the configuration share: strictness, addresses, paths."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeAlias
+from typing import Annotated, ClassVar, Final, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -45,7 +45,19 @@ FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 
 class Section(BaseModel):
-    """A table of the file: unknown keys are refused, nothing is coerced, values are not shown."""
+    """A table of the file: unknown keys are refused, nothing is coerced, values are not shown.
+
+    Attributes:
+        renamed_keys: former name of a setting -> its name now. A file or an environment that still
+            has the former name is refused with a message that says the new one.
+
+    Example:
+        class LimitSettings(Section):
+            renamed_keys = {"waiters": "max_waiters"}
+            max_waiters: int = 2_000
+    """
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 

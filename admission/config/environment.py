@@ -56,8 +56,12 @@ def _unknown(name: str) -> Iterator[Problem]:
         message = f"only {', '.join(SERVICE_TABLES)} can be overridden by the environment"
         yield Problem(place=(name,), message=message)
         return
-    keys = list(SERVICE_TABLES[table].model_fields)
-    if key not in keys:
+    model = SERVICE_TABLES[table]
+    keys = list(model.model_fields)
+    if key in model.renamed_keys:
+        new_name = variable_name((table, model.renamed_keys[key]))
+        yield Problem(place=(name,), message=f"is called {new_name} now")
+    elif key not in keys:
         words = [variable_name((table, word)) for word in keys]
         message = f"overrides no key of [{table}]{suggest_name(name, words)}"
         yield Problem(place=(name,), message=message)

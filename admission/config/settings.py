@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -171,13 +171,15 @@ class LogSettings(Section):
 class LimitSettings(Section):
     """Limits of the service itself, not of the platform."""
 
+    renamed_keys: ClassVar = {"waiters": "max_waiters", "event_clients": "max_event_clients"}
+
     requests_per_s_per_caller: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
     """Requests per second of one caller (token, else address); beyond it 429. A batch is one
     request. 0: no limit."""
-    waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
+    max_waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
     """Requests with `wait_ms` that may be open at once, per process; beyond it they are answered
     without waiting."""
-    event_clients: Annotated[int, Field(ge=0, le=10_000)] = 100
+    max_event_clients: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Streams of `/v1/events` that may be open at once, per process."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from admission.config.base import Section
 from admission.config.checks import (
     find_default_zone_problems,
     find_exposure_problems,
@@ -31,7 +32,7 @@ from admission.domain.validation import Location, Problem, list_problems, sugges
 
 TABLES_MAX: Final = 1_000
 TOKENS_MAX: Final = 10_000
-SERVICE_TABLES: Final[dict[str, type[BaseModel]]] = {
+SERVICE_TABLES: Final[dict[str, type[Section]]] = {
     "server": ServerSettings,
     "redis": RedisSettings,
     "log": LogSettings,

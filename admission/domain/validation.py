@@ -141,7 +141,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
 def _sentence(model: type[BaseModel], place: Location, details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        return "unknown key" + suggest_name(str(place[-1]), _keys_at(model, place[:-1]))
+        return _describe_unknown_key(model, place)
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
@@ -151,14 +151,23 @@ def _sentence(model: type[BaseModel], place: Location, details: ErrorDetails) ->
     return details["msg"][:1].lower() + details["msg"][1:]
 
 
-def _keys_at(model: type[BaseModel], place: Location) -> list[str]:
-    """The keys that the model has at a place: what an unknown key there may have meant."""
+def _describe_unknown_key(model: type[BaseModel], place: Location) -> str:
+    """The key's present name where it was renamed, else the most similar key of its table."""
+    key, tables = str(place[-1]), _models_at(model, place[:-1])
+    for table in tables:
+        if key in (renamed := getattr(table, "renamed_keys", {})):
+            return f"is called {renamed[key]} now"
+    return "unknown key" + suggest_name(key, [name for one in tables for name, _ in _fields(one)])
+
+
+def _models_at(model: type[BaseModel], place: Location) -> list[type[BaseModel]]:
+    """The models that read the table at a place."""
     here: Any = model
     for step in place:
         fields = {key: info.annotation for m in _models(here) for key, info in _fields(m)}
         # Below a dict or list the step is a name or a position: the values' own models decide.
         here = fields.get(str(step), here)
-    return [key for m in _models(here) for key, _ in _fields(m)]
+    return list(_models(here))
 
 
 def _fields(model: type[BaseModel]) -> Iterable[tuple[str, Any]]:

@@ -82,7 +82,7 @@ async def _listen(
         telemetry=telemetry,
         default_zone=server.default_zone,
         metrics_public=server.metrics_public,
-        event_clients=settings.limits.event_clients,
+        event_clients=settings.limits.max_event_clients,
         public_url=server.public_url,
         requests_per_s=settings.limits.requests_per_s_per_caller,
     )

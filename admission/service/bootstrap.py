@@ -53,7 +53,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         for source in sources.values():
             stack.push_async_callback(source.close)
         replica = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        waiting = WaitCoordinator(ledger, replica=replica, limit=settings.limits.waiters)
+        waiting = WaitCoordinator(ledger, replica=replica, limit=settings.limits.max_waiters)
         stack.push_async_callback(waiting.stop)
         poller = Poller(
             ledger,

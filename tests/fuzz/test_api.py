@@ -61,7 +61,7 @@ async def served(redis_url: str) -> AsyncIterator[tuple[Server, Service]]:
     settings = Settings(
         # A store that is late on a busy machine is a 503, which here would be a finding.
         redis=RedisSettings(url=redis_url, timeout_ms=60_000),
-        limits=LimitSettings(waiters=0),
+        limits=LimitSettings(max_waiters=0),
         zones={name: parse_policy(zone) for name, zone in ZONES.items()},
     )
     tokens = [

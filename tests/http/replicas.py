@@ -62,7 +62,7 @@ async def replicas(
     """So many replicas of one zone, East, that has recovered; `zone`: fields of its policy."""
     settings = Settings(
         redis=RedisSettings(url=url, timeout_ms=10_000),  # on a busy machine, too
-        limits=LimitSettings(waiters=waiters),
+        limits=LimitSettings(max_waiters=waiters),
         zones={"East": parse_policy(ZONE | zone)},
     )
     async with AsyncExitStack() as stack:

@@ -326,7 +326,10 @@ async def test_a_closed_source_counts_nobody() -> None:
 
 async def test_hundreds_of_agents_share_a_few_connections() -> None:
     agents = tuple(range(2001, 2301))
-    async with center(quiet(agents)) as at, counting(at, agents, queries_at_once=8) as source:
+    async with (
+        center(quiet(agents)) as at,
+        counting(at, agents, max_concurrent_queries=8) as source,
+    ):
         snapshot = await counted(source)
         truth = await at.until(lambda truth: truth["requests"].get("event", 0) >= len(agents))
         tasks = len(asyncio.all_tasks())

@@ -4,7 +4,7 @@ What Huawei's documents leave open is a setting here, and its docstring says wha
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -101,6 +101,11 @@ class HuaweiAgentGatewaySettings(SourceSection):
     """A Huawei CC-Gateway: current calls of each agent. See
     [platforms/huawei-agent-gateway.md](platforms/huawei-agent-gateway.md)."""
 
+    renamed_keys: ClassVar = {
+        "queries_at_once": "max_concurrent_queries",
+        "event_polls_at_once": "max_concurrent_event_polls",
+    }
+
     type: Literal["huawei_agent_gateway"] = "huawei_agent_gateway"
     """Says which kind of table this is."""
     url: HttpUrl
@@ -114,9 +119,9 @@ class HuaweiAgentGatewaySettings(SourceSection):
     """What is sent when an agent signs in."""
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 1_000
     """Between two rounds over all agents. One a second is assumed."""
-    queries_at_once: Annotated[int, Field(ge=1, le=256)] = 16
+    max_concurrent_queries: Annotated[int, Field(ge=1, le=256)] = 16
     """Requests under way at a time, beside event polls."""
-    event_polls_at_once: Annotated[int, Field(ge=1, le=4_000)] = 500
+    max_concurrent_event_polls: Annotated[int, Field(ge=1, le=4_000)] = 500
     """Event polls under way at a time; each lasts up to 10 s, and one place serves five agents."""
 
     @model_validator(mode="after")
@@ -132,6 +137,6 @@ class HuaweiAgentGatewaySettings(SourceSection):
                 yield Problem(place=("agents", i, "id"), message=f"{agent} is listed twice")
             seen.add(agent)
         least = -(-len(ids) // AGENTS_PER_EVENT_POLL)
-        if self.event_polls_at_once < least:
+        if self.max_concurrent_event_polls < least:
             message = f"must be at least {least} for {len(ids)} agents, or their sessions lapse"
-            yield Problem(place=("event_polls_at_once",), message=message)
+            yield Problem(place=("max_concurrent_event_polls",), message=message)

@@ -72,8 +72,8 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         self._wanted: dict[str, set[int]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._sign_ins = asyncio.Semaphore(settings.queries_at_once)
-        self._polls = asyncio.Semaphore(settings.event_polls_at_once)
+        self._sign_ins = asyncio.Semaphore(settings.max_concurrent_queries)
+        self._polls = asyncio.Semaphore(settings.max_concurrent_event_polls)
         self._turn = 0
         self._closed = False
 
@@ -111,7 +111,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
 
         try:
             async with asyncio.timeout(self.timeout_ms / 1000 * ROUND_PART):
-                await _each(self._in_turn(agents), self.settings.queries_at_once, count)
+                await _each(self._in_turn(agents), self.settings.max_concurrent_queries, count)
         except TimeoutError:
             pass  # who was not reached is told below
         finally:
@@ -127,7 +127,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         sessions, self._sessions = list(self._sessions.values()), {}
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S_MAX):
-                await _each(sessions, self.settings.queries_at_once, OwnedSession.leave)
+                await _each(sessions, self.settings.max_concurrent_queries, OwnedSession.leave)
                 await asyncio.gather(*self._leaving, return_exceptions=True)
         for session in sessions:
             await session.abandon()
@@ -205,7 +205,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
     def _in_turn(self, agents: Sequence[int]) -> list[int]:
         """Another one first each time, so that a slow gateway leaves out others each time."""
         self._turn += 1
-        first = self._turn * self.settings.queries_at_once % max(1, len(agents))
+        first = self._turn * self.settings.max_concurrent_queries % max(1, len(agents))
         return [*agents[first:], *agents[:first]]
 
     def _snapshot(

@@ -87,7 +87,8 @@ class GatewayClient:
     def __init__(self, settings: HuaweiAgentGatewaySettings) -> None:
         self._settings = settings
         self._http = JsonClient(
-            settings, connections_max=settings.queries_at_once + settings.event_polls_at_once
+            settings,
+            connections_max=settings.max_concurrent_queries + settings.max_concurrent_event_polls,
         )
 
     async def sign_in(self, agent: AgentSettings, *, force: bool = False) -> Ticket:
