@@ -39,7 +39,7 @@ end
 -- Another server, or a long silence: what happened meanwhile is known to nobody.
 local function notice_loss()
   local silent = #zone.fed > 0 and now - meta.called > zone.max_age
-  if is_another_server() or silent then begin_recovery() end
+  if is_another_server() or silent then begin_recovery() end -- mutation: loss-begins-recovery
   meta.called = now
 end
 

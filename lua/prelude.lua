@@ -190,7 +190,7 @@ local function load_policy()
   zone = decode(got[1])
   zone.paused = got[2] and decode(got[2]) or {}
   -- Calls that an earlier policy let go may claim later than this one's (commands/policy.lua).
-  zone.claim_longest = max(zone.claim_max, zone.claim_before or 0)
+  zone.claim_longest = max(zone.claim_max, zone.claim_before or 0) -- mutation: claims-of-earlier-policies
   zone.is_channel, zone.is_fed, zone.is_mpp = set_of(zone.channels), set_of(zone.fed), set_of(zone.mpps)
   return true
 end

@@ -50,7 +50,8 @@ local function explain(ask, c)
       local limit = limits.get_limit(p)
       list[#list + 1] = {
         pool = p.name, limit = limit, in_use = p.in_use, headroom = limits.get_headroom(p, limit),
-        room = limit and max(0, limits.get_room(p)), verdict = k >= 1 and 'ok' or why.reason,
+        room = limit and max(0, limits.get_room(p)), -- mutation: room-not-negative
+        verdict = k >= 1 and 'ok' or why.reason,
       }
     end
   end
@@ -59,7 +60,7 @@ end
 
 -- The first grant again, for whoever lost it; it never tells anyone to launch too late.
 local function replay(op, q)
-  if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end
+  if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end -- mutation: replay-same-body
   if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
     q.replayed = true
     idempotency.write(op.key, q)
@@ -79,7 +80,7 @@ local function replay(op, q)
   end
   local a = answer('grant', op, c)
   a.channel, a.granted, a.reservations, a.repeated = q.channel, q.granted, list, true
-  a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0
+  a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0 -- mutation: replay-launch-deadline
   return a
 end
 

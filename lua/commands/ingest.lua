@@ -9,7 +9,7 @@ local pools, occupancy, ceiling = need('pool'), need('occupancy'), need('ceiling
 local WRAP = 2147483648 -- what a platform says from here on is minus one, not room
 
 local function is_count(n)
-  return type(n) == 'number' and n >= 0 and n < WRAP and n == floor(n)
+  return type(n) == 'number' and n >= 0 and n < WRAP and n == floor(n) -- mutation: count-range
 end
 
 local function is_consistent(total, unused)
@@ -19,7 +19,7 @@ local function is_consistent(total, unused)
     if not is_count(n) then return false end
     sum = sum + n
   end
-  return sum <= total
+  return sum <= total -- mutation: unused-within-total
 end
 
 -- Sorted, so that of several refusals the same one is named every time.
@@ -42,7 +42,7 @@ end
 
 -- An answer that a newer one overtook. The window only moves on.
 local function is_late(p, t0)
-  return p.t0 and (t0 <= p.t0 or t0 - zone.visibility_lag < p.w0)
+  return p.t0 and (t0 <= p.t0 or t0 - zone.visibility_lag < p.w0) -- mutation: snapshot-order
 end
 
 local function is_group_repeated(t0, total, unused, names)
@@ -72,7 +72,7 @@ end
 local function begin_feed(p)
   call('ZADD', PEND .. p.name, -1, '')
   if p.kind == 'channel' then return end
-  p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_longest or 0
+  p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_longest or 0 -- mutation: feed-waits-for-claims
 end
 
 -- Entries before w0 are held for good: the window only moves on.
@@ -83,7 +83,7 @@ end
 
 local function photograph(p, t0)
   if not p.t0 then begin_feed(p) end
-  p.t0, p.t1, p.w0, p.fed = t0, now, t0 - zone.visibility_lag, true
+  p.t0, p.t1, p.w0, p.fed = t0, now, t0 - zone.visibility_lag, true -- mutation: visibility-lag
   trim(p)
   pools.mark_dirty(p)
 end

@@ -66,8 +66,8 @@ end
 -- them (told). After a loss no clock says how much of it is over: it is waited for again.
 local function note_earlier(rules, before)
   local told, earlier = rules.claim_before or 0, before.claim_before or 0
-  if before.replaced_at and now - before.replaced_at > earlier then earlier = 0 end
-  rules.claim_before, rules.replaced_at = max(told, earlier, before.claim_max), now
+  if before.replaced_at and now - before.replaced_at > earlier then earlier = 0 end -- mutation: earlier-claim-lapses
+  rules.claim_before, rules.replaced_at = max(told, earlier, before.claim_max), now -- mutation: claims-of-replaced-policy
 end
 
 -- A channel that snapshots feed from now on was not watched before, or somebody else takes the
@@ -79,7 +79,7 @@ local function watch_anew(op, before)
     if not before.is_fed[channel] then new[#new + 1] = pools.get('channel:' .. channel) end
   end
   if is_other or #new > 0 or op.mode == 'restore' then begin_recovery() end
-  for _, p in ipairs(new) do pools.restart_feed(p, meta.recover_until) end
+  for _, p in ipairs(new) do pools.restart_feed(p, meta.recover_until) end -- mutation: new-feed-waits
 end
 
 local function paused_count()

@@ -73,11 +73,11 @@ local function hear(r, op)
     move_to(r, op.mpp)
     changed = true
   end
-  if op.port_taken then
+  if op.port_taken then -- mutation: launch-is-no-port
     changed = changed or not r.taken or r.outcome == 'unknown'
     take_port(r)
   elseif r.claim_within then -- it is launched by now, so the platform claims its port no later than this
-    visible_by(r, now + r.claim_within)
+    visible_by(r, now + r.claim_within) -- mutation: claim-after-launch
   end
   r.reported_at = now
   reservation.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: effects/expiry.lua looks at it sooner
@@ -126,14 +126,14 @@ report['end'] = function(op)
     if wrong.error == 'unknown_reservation' then write_tombstone(op) end
     return wrong
   end
-  if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end
-  if op.outcome == 'unknown' then return give_up(r) end
+  if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end -- mutation: repeated-end
+  if op.outcome == 'unknown' then return give_up(r) end -- mutation: unknown-outcome-waits
   if op.by then need('audit_log').note(op, 'end', op.id, { outcome = op.outcome, campaign = r.campaign }) end
   r.outcome, r.reported_at = op.outcome, now
-  r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false
+  r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false -- mutation: end-in-future-ignored
   count('end:' .. op.outcome)
   release.record_outcome(r)
-  if zone.release_within > 0 then
+  if zone.release_within > 0 then -- mutation: release-within
     r.state = 'releasing'
     reservation.write(r, now + zone.release_within)
     need('notify').notify_waiters_in(zone.release_within + 1)

@@ -38,7 +38,7 @@ end
 
 -- known: the expired record, or nil; wrong: the fault with which it was looked for
 return function(op, known, wrong)
-  if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end
+  if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end -- mutation: tombstone-not-adopted
   local ask, fault_in_names = restated(op, known)
   if not ask then return fault_in_names end
   local r, c = shape(op, known, ask)

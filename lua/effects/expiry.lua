@@ -5,7 +5,7 @@ local reservation, occupancy, limits = need('reservation'), need('occupancy'), n
 
 -- An MPP's snapshot that lapsed is ignored: perhaps none will ever come again.
 local function is_watched(p)
-  return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p))
+  return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p)) -- mutation: mpp-snapshot-lapses
 end
 
 -- Of every pool that it occupies and snapshots feed, the newest photograph must show it if its call is up.

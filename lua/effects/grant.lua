@@ -33,7 +33,8 @@ local function template_of(ask, c, owner)
   local f = c.base.templates[key]
   if f then return f end
   f = {
-    id = '', granted_at = now, state = 'live', visible_by = now + zone.launch_within + claim_within,
+    id = '', granted_at = now, state = 'live',
+    visible_by = now + zone.launch_within + claim_within, -- mutation: visible-after-claim
     deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.get_pool_names(c),
     answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
     launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,

@@ -36,7 +36,7 @@ end
 
 -- A reservation is held by a pool when the pool's newest photograph must show its port.
 function occupancy.holds(p, r)
-  return p.w0 ~= nil and r.visible_by < p.w0
+  return p.w0 ~= nil and r.visible_by < p.w0 -- mutation: held-boundary
 end
 
 -- r joins those pools, unchecked. Whoever calls keeps them.
@@ -46,7 +46,7 @@ function occupancy.join(list, r)
   for i = 1, #list do
     local p = list[i]
     p.in_use = p.in_use + 1
-    if p.adaptive then need('adaptive_headroom').shrink(p) end
+    if p.adaptive then need('adaptive_headroom').shrink(p) end -- mutation: headroom-recovers
     if p.contended then
       local s = p.shares and p.shares[campaign]
       if s and not p.contending_classes and p.name ~= guaranteed then
@@ -61,7 +61,7 @@ end
 
 local function lower(p, field, photographed_at, credit)
   if p[field] and not (credit and credit(photographed_at)) then
-    p[field] = max(0, p[field] - 1)
+    p[field] = max(0, p[field] - 1) -- mutation: ceiling-falls
     pools.mark_changed(p)
   end
 end
@@ -74,11 +74,11 @@ function occupancy.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
   if p.contended then shares.change(p, r.campaign, -1) end
   if p.fed then
-    if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end
-    if expired or (r.outcome == 'failed' and (r.taken or occupancy.holds(p, r))) then
+    if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end -- mutation: held-end-lowers-ceiling
+    if expired or (r.outcome == 'failed' and (r.taken or occupancy.holds(p, r))) then -- mutation: failure-lowers-best-ceiling
       lower(p, 'best')
-    elseif ceiling.counts(p, r) then
-      lower(p, 'best', p.best_t1, credit)
+    elseif ceiling.counts(p, r) then -- mutation: end-lowers-best-ceiling
+      lower(p, 'best', p.best_t1, credit) -- mutation: best-ceiling-falls
     end
     buffer_removal(p.pend, r.id)
   end

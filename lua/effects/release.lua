@@ -7,16 +7,18 @@ local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
 -- Did the call end after that photograph? Then its port was busy in it and is free now. Said of the
 -- dialer's latest possible reading: the platform may have known earlier, the stopwatch may drift.
 local function credit_of(r)
-  if not (HAD_A_PORT[r.outcome] or r.taken) or not r.ended_at then return nil end
-  if r.outcome == 'failed' then return nil end -- with its media server, perhaps, and the port with both
+  if not r.ended_at then return nil end -- mutation: credit-needs-end-time
+  if not (HAD_A_PORT[r.outcome] or r.taken) then return nil end -- mutation: credit-needs-port
+  -- The port may have failed together with its media server.
+  if r.outcome == 'failed' then return nil end -- mutation: credit-not-after-failure
   -- Zone time stood still while the server's clock stepped back, a stopwatch did not: what was
   -- measured across a step, or from an answer of before a loss, may be later than the moment meant.
-  if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end
+  if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end -- mutation: credit-not-across-clock-step
   local drift = ceil((now - r.granted_at) / DRIFT)
-  local busy_until = r.ended_at - zone.end_notice - drift
+  local busy_until = r.ended_at - zone.end_notice - drift -- mutation: credit-end-notice
   return function(photographed_at)
     return r.ended_at > meta.recovered_from and photographed_at > meta.recovered_from
-      and busy_until > photographed_at
+      and busy_until > photographed_at -- mutation: credit-ended-after-snapshot
   end
 end
 
@@ -57,7 +59,7 @@ local function close(r, state, credit)
 end
 
 function release.expire(r)
-  close(r, 'expired', nil)
+  close(r, 'expired', nil) -- mutation: expiry-has-no-credit
   count('expired')
 end
 
@@ -74,7 +76,7 @@ local function take_warning(r)
   for _, p in ipairs(occupancy.pools(r)) do
     if p.kind == 'channel' then
       need('ceiling').forget_kept(p)
-      need('adaptive_headroom').grow(p)
+      need('adaptive_headroom').grow(p) -- mutation: no-resource-raises-headroom
     end
   end
 end

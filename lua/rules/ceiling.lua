@@ -17,7 +17,7 @@ end
 function ceiling.compute(p)
   if not p.ceiling or p.kind ~= 'channel' then return p.ceiling end
   local most = p.ceiling - growth(p.w0)
-  if p.best_w0 and is_kept(p) then most = max(most, p.best - growth(p.best_w0)) end
+  if p.best_w0 and is_kept(p) then most = max(most, p.best - growth(p.best_w0)) end -- mutation: best-ceiling-shrinks
   return max(0, most)
 end
 
@@ -34,7 +34,8 @@ end
 -- that were over as it was taken have said so. total: of the coming one
 function ceiling.keep_if_better(p, total)
   -- One of before a loss does not know what was lost: ports that only calls of ours have.
-  if not is_kept(p) or p.total ~= total or p.w0 <= meta.recover_until then return ceiling.forget_kept(p) end
+  if p.w0 <= meta.recover_until then return ceiling.forget_kept(p) end -- mutation: best-ceiling-ends-with-loss
+  if not is_kept(p) or p.total ~= total then return ceiling.forget_kept(p) end
   -- Calls that were pending in one as old as that may have expired, and be up.
   if not p.ceiling or now - p.t0 > zone.max_age then return end
   local grown = p.best_w0 and zone.growth_per_s * (p.w0 - p.best_w0) / 1000

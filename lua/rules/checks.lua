@@ -88,7 +88,7 @@ local function room_check(reason, list)
       local limit = limits.get_limit(p)
       local free = limit and max(0, limit - p.in_use)
       if free and free < k then
-        k = free
+        k = free -- mutation: partial-grant
         why = {
           reason = reason, pool = p.name, in_use = p.in_use, limit = limit,
           retry_after_ms = limits.estimate_retry_after(p, ask.min_count),

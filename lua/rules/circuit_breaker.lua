@@ -74,10 +74,10 @@ function circuit_breaker.record_outcome(p, r)
     if r.granted_at < p.open_until then return end -- not a probe
     p.probe_until = nil
     if outcome == 'not_launched' then return end
-    if failed == 1 then open(p) else p.open_until = nil end
+    if failed == 1 then open(p) else p.open_until = nil end -- mutation: failed-probe-opens
   elseif outcome ~= 'not_launched' then
     local calls, failures = add(p, failed)
-    if calls >= rules.min_calls and failures * 100 >= rules.failures_percent * calls then open(p) end
+    if calls >= rules.min_calls and failures * 100 >= rules.failures_percent * calls then open(p) end -- mutation: breaker-opens
   end
 end
 

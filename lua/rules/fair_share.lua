@@ -13,12 +13,13 @@
 local pools, limits, shares, contention = need('pool'), need('limits'), need('shares'), need('contention')
 local fair_share = {}
 
-local HUNGER_MS_MIN = 1000
+local HUNGER_MS_MIN = 1000 -- mutation: contention-lasts
 local BURST_MS = 100 -- asks of one dialer that belong together come within this
 local WANT_MAX = 1000000
 local NOISE = 0.000000001 -- of a count that was divided by a weight and multiplied again
 local MAKES_CONTEND = set_of({
-  'no_capacity', 'mpp_full', 'pool_full', 'reserved', 'fair_share', 'rate_limited',
+  'no_capacity', 'mpp_full', 'pool_full', 'fair_share', 'rate_limited',
+  'reserved', -- mutation: reserved-contends
 })
 
 -- Could p, with nobody else in it, give the request what it needs at least? Who waits for what never
@@ -37,7 +38,7 @@ end
 local function wanted_pool(ask, c, limiting)
   if not limiting or not MAKES_CONTEND[limiting.reason] then return nil end
   for _, one in ipairs(c.pools) do
-    if not could_give(one, ask) then return nil end
+    if not could_give(one, ask) then return nil end -- mutation: unattainable-does-not-contend
   end
   if limiting.pool == 'zone' then return pools.get('channel:' .. c.channel) end
   local p = pools.get(limiting.pool)
@@ -83,7 +84,7 @@ end
 local function rivals(p, my_class, me, most)
   local r = { units = 0, launches = 0 }
   for class in string.gmatch(p.contending_classes, '%d') do
-    if tonumber(class) <= my_class then
+    if tonumber(class) <= my_class then -- mutation: priority-classes
       contention.each(p, class, me, function(their_ratio, h)
         r.least = min(r.least or their_ratio, their_ratio)
         if their_ratio > most then return false end
@@ -101,7 +102,7 @@ end
 local function spare(p, ask, c, r)
   local limit = limits.get_limit(p)
   local free = limit and (p.kind == 'channel' and shares.get_unreserved(p, ask, limit) or limits.get_room(p)) or FOREVER
-  local left = free - r.units
+  local left = free - r.units -- mutation: rivals-keep-units
   if r.launches == 0 then return left end
   for _, one in ipairs(c.rated) do
     if one.kind ~= 'campaign' then left = min(left, need('rate_limit').get_allowed(one) - r.launches) end
@@ -116,14 +117,14 @@ function fair_share.get_allowed(p, ask, c, k, own)
   local me, rules = ask.op.campaign, ask.campaign.rules
   local h = contention.read(p, me)
   if h.is_big and not ask.is_big then return own, h.ends end
-  local weight, mine = rules.weight or 1, shares.get(p, me)
+  local weight, mine = rules.weight or 1, shares.get(p, me) -- mutation: weights
   local r = rivals(p, rules.priority or 0, me, (mine + k + NOISE) / weight)
   if not r.least then return k end
   local fair = r.least * weight
   local is_above = mine > fair + NOISE + (ask.is_big and 2 * contention.TIE * weight or 0)
   local by_ratio = is_above and own or max(ask.min_count, own, floor(fair - mine + NOISE) + 1)
   local left = spare(p, ask, c, r)
-  return min(k, max(by_ratio, left >= ask.min_count and left or 0)), r.ends
+  return min(k, max(by_ratio, left >= ask.min_count and left or 0)), r.ends -- mutation: spare-units-granted
 end
 
 return fair_share

@@ -16,7 +16,7 @@ end
 
 -- -> the smallest room of its pools (FOREVER: none is limited), or nil: ask the checks
 function fast_path.find_room(ask, c)
-  if c.passed ~= pools.changes or ask.count ~= 1 or #c.broken > 0 then return nil end
+  if c.passed ~= pools.changes or ask.count ~= 1 or #c.broken > 0 then return nil end -- mutation: fast-path-valid
   local kept_free = c.base.kept[ask.campaign.rules.priority or 0] or kept_of(ask, c)
   local least, list = FOREVER, c.pools
   for i = 1, #list do
@@ -24,13 +24,13 @@ function fast_path.find_room(ask, c)
     local usable = p.usable_now
     if usable == nil then usable = limits.get_usable(p) end
     local room = usable and usable - p.in_use or FOREVER
-    if p.contending_classes or room <= (kept_free[i] or 0) then return nil end
+    if p.contending_classes or room <= (kept_free[i] or 0) then return nil end -- mutation: fast-path-room
     if room < least then least = room end
   end
   local rated = c.rated
   for i = 1, #rated do
     local p = rated[i]
-    if (p.tat or 0) > (p.full_from or rate_limit.get_full_from(p)) then return nil end
+    if (p.tat or 0) > (p.full_from or rate_limit.get_full_from(p)) then return nil end -- mutation: fast-path-rate
   end
   return least
 end

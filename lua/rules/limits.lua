@@ -49,7 +49,7 @@ end
 function limits.get_usable(p)
   if p.usable_now == nil then
     local limit = limits.get_limit(p)
-    p.usable_now = limit and limit - limits.get_headroom(p, limit) or false
+    p.usable_now = limit and limit - limits.get_headroom(p, limit) or false -- mutation: headroom-not-granted
   end
   return p.usable_now
 end

@@ -20,7 +20,7 @@ end
 -- -> launches that may start now
 function rate_limit.get_allowed(p)
   local each = interval(p)
-  return max(0, floor((p.rules.burst * each - backlog(p)) / each))
+  return max(0, floor((p.rules.burst * each - backlog(p)) / each)) -- mutation: rate-burst
 end
 
 -- -> ms until so many may start, exactly

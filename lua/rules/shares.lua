@@ -93,7 +93,7 @@ end
 function shares.get_unreserved(p, ask, limit)
   local _, others = shares.get_unused_guarantees(p, ask.op.campaign, limit)
   local class = tostring(ask.campaign.rules.priority or 0)
-  return limits.get_room(p) - others - (zone.priority_reserve[class] or 0)
+  return limits.get_room(p) - others - (zone.priority_reserve[class] or 0) -- mutation: reserves
 end
 
 -- -> units of p that are the campaign's own, and those of all others, used or not

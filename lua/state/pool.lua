@@ -76,7 +76,7 @@ end
 
 -- Rules of what policy does not name any more: none. But an MPP that it does not name has no ports.
 local function unnamed(name, kind)
-  return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {}
+  return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {} -- mutation: unnamed-mpp-has-no-ports
 end
 
 local function forget_snapshot(p)

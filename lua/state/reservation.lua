@@ -100,7 +100,7 @@ local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
 function reservation.read_ahead(ops)
   local ids = {}
   for _, op in ipairs(ops) do
-    if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end
+    if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end -- mutation: written-over-read-ahead
   end
   if #ids < 2 then return end
   for i, text in ipairs(call('HMGET', RES, unpack(ids))) do texts[ids[i]] = text end

@@ -7,6 +7,8 @@ A new rule has its setting drawn here, with the values that matter to it, and a 
 from random import Random
 from typing import Any
 
+from tests.support.lua_mutations import LuaMutation
+
 Fields = dict[str, Any]
 
 CAMPAIGNS = ["a", "b", "c", "d"]
@@ -16,27 +18,74 @@ MAX_AGE_MS = 60_000
 LAUNCH_MS = 100
 # 49 is a number for which n / 49 * 49 is not always n.
 WEIGHTS = [1, 1, 1, 2, 5, 0.5, 3, 49, 0.01]
-# What it means, the rule as it is written in Lua, what it becomes.
-MUTATIONS = [
-    ("classes are ignored", "if tonumber(class) <= my_class then", "if true then"),
-    ("weights are ignored", "local weight, mine = rules.weight or 1,", "local weight, mine = 1,"),
-    ("hunger ends at once", "local HUNGER_MS_MIN = 1000", "local HUNGER_MS_MIN = 0"),
-    ("nothing is left for the hungry", "local left = free - r.units", "local left = free"),
-    ("all is left for the hungry", "and left or 0)), r.ends", "and 0 or 0)), r.ends"),
-    ("reserved makes nobody hungry", "'reserved', 'fair_share', 'rate_limited',\n})", "'fair_share', 'rate_limited',\n})"),
-    ("what never comes makes hungry", "if not could_give(one, ask) then return nil end", ""),
-    ("guarantees are not kept", "- others - (zone.priority_reserve", "- (zone.priority_reserve"),
-    ("no trunk reservation", "(zone.priority_reserve[class] or 0)\nend", "0\nend"),
-    ("rates have one more", "floor((p.rules.burst * each", "floor(((p.rules.burst + 1) * each"),
-    ("a breaker never opens", "failures * 100 >= rules.failures_percent * calls", "false"),
-    ("a probe closes it whatever came", "if failed == 1 then open(p) else", "if false then else"),
-    ("an easy ask is one too many", "room <= (kept_free[i] or 0)", "room < (kept_free[i] or 0)"),
-    ("an easy ask takes what is kept", "room <= (kept_free[i] or 0)", "room <= 0"),
-    ("an easy ask steps back for nobody", "if p.contending_classes or room <=", "if room <="),
-    ("an easy ask passes every rate", "if (p.tat or 0) > (p.full_from or rate_limit.get_full_from(p)) then return nil end", ""),
-    ("an easy ask forgets what changed", "if c.passed ~= pools.changes or", "if not c.passed or"),
-    ("what is read ahead undoes what was written", "if IS_REPORT[op.op] and texts[op.id] == nil then", "if IS_REPORT[op.op] then"),
-]  # fmt: skip
+MUTATIONS = (
+    LuaMutation(name="classes are ignored", tag="priority-classes", becomes="if true then"),
+    LuaMutation(
+        name="weights are ignored",
+        tag="weights",
+        becomes="local weight, mine = 1, shares.get(p, me)",
+    ),
+    LuaMutation(
+        name="contention ends at once", tag="contention-lasts", becomes="local HUNGER_MS_MIN = 0"
+    ),
+    LuaMutation(
+        name="nothing is left for rivals", tag="rivals-keep-units", becomes="local left = free"
+    ),
+    LuaMutation(
+        name="all is left for rivals",
+        tag="spare-units-granted",
+        becomes="return min(k, by_ratio), r.ends",
+    ),
+    LuaMutation(name="reserved makes nobody contend", tag="reserved-contends"),
+    LuaMutation(
+        name="what is unattainable makes a campaign contend", tag="unattainable-does-not-contend"
+    ),
+    LuaMutation(
+        name="guarantees are not kept",
+        tag="reserves",
+        becomes="return limits.get_room(p) - (zone.priority_reserve[class] or 0)",
+    ),
+    LuaMutation(
+        name="no trunk reservation", tag="reserves", becomes="return limits.get_room(p) - others"
+    ),
+    LuaMutation(
+        name="rates have one more",
+        tag="rate-burst",
+        becomes="return max(0, floor(((p.rules.burst + 1) * each - backlog(p)) / each))",
+    ),
+    LuaMutation(name="a breaker never opens", tag="breaker-opens"),
+    LuaMutation(
+        name="a probe closes it whatever came",
+        tag="failed-probe-opens",
+        becomes="p.open_until = nil",
+    ),
+    LuaMutation(
+        name="the fast path grants one too many",
+        tag="fast-path-room",
+        becomes="if p.contending_classes or room < (kept_free[i] or 0) then return nil end",
+    ),
+    LuaMutation(
+        name="the fast path takes what is reserved",
+        tag="fast-path-room",
+        becomes="if p.contending_classes or room <= 0 then return nil end",
+    ),
+    LuaMutation(
+        name="the fast path yields to nobody",
+        tag="fast-path-room",
+        becomes="if room <= (kept_free[i] or 0) then return nil end",
+    ),
+    LuaMutation(name="the fast path passes every rate", tag="fast-path-rate"),
+    LuaMutation(
+        name="the fast path forgets what changed",
+        tag="fast-path-valid",
+        becomes="if not c.passed or ask.count ~= 1 or #c.broken > 0 then return nil end",
+    ),
+    LuaMutation(
+        name="what is read ahead undoes what was written",
+        tag="written-over-read-ahead",
+        becomes="if IS_REPORT[op.op] then ids[#ids + 1] = op.id end",
+    ),
+)
 
 
 def stated(**optional: Any) -> Fields:

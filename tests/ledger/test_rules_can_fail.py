@@ -5,7 +5,6 @@ A mutation that nothing sees is a rule that nobody tests.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -16,9 +15,9 @@ import redis
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from admission.ledger import scripts
 from tests.ledger import machine
 from tests.ledger.zones import RuleZone, ScriptLedger
+from tests.support.lua_mutations import LuaMutation
 
 EXAMPLES = 400
 TABLES = [
@@ -30,62 +29,141 @@ TABLES = [
 SEEN_BY_THE_MACHINE = ("held end keeps the ceiling", "no lag", "partial grants one too many")
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """A rule of the Lua, and what it becomes."""
-
-    name: str
-    rule: str
-    broken: str
-
-    def script(self) -> scripts.Script:
-        """The script with the rule broken."""
-        right = scripts.load("test").source
-        assert self.rule in right, "the rule is written differently now: mend the mutation"
-        return scripts.Script(source=right.replace(self.rule, self.broken), sha="0" * 40)
-
-
 MUTATIONS = (
-    Mutation("held end keeps the ceiling", "p[field] = max(0, p[field] - 1)", ""),
-    Mutation("credit without port", "not (HAD_A_PORT[r.outcome] or r.taken) or", ""),
-    Mutation("credit whatever was photographed", "and busy_until > photographed_at", ""),
-    Mutation("credit ignores end_notice", "r.ended_at - zone.end_notice - drift", "r.ended_at - drift"),
-    Mutation("no lag", "t0, now, t0 - zone.visibility_lag, true", "t0, now, t0, true"),
-    Mutation("held includes the edge", "r.visible_by < p.w0", "r.visible_by <= p.w0"),
-    Mutation("replay launches as if new", "(op.seen or now) or 0", "q.granted_at or 0"),
-    Mutation("a future end is believed", "op.ended_at <= now and op.ended_at", "op.ended_at"),
-    Mutation("equal t0 is newer", "t0 <= p.t0 or", "t0 < p.t0 or"),
-    Mutation("wrap is room", "n >= 0 and n < WRAP and", "n >= 0 and"),
-    Mutation("unused above total", "return sum <= total", "return true"),
-    Mutation("launched alone takes the port", "if op.port_taken then\n    changed", "if true then\n    changed"),
-    Mutation("unknown ends at once", "return give_up(r) end", "op.outcome = 'failed' end"),
-    Mutation("an mpp's lapsed photograph is waited for", "p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p))", "p.fed"),
-    Mutation("no mpp's photograph is waited for", "p.kind ~= 'mpp' or limits.is_fresh(p)", "p.kind ~= 'mpp'"),
-    Mutation("less than nothing is told as room", "limit and max(0, limits.get_room(p)), verdict", "limits.get_room(p), verdict"),
-    Mutation("release at once", "if zone.release_within > 0 then", "if false then"),
-    Mutation("no recovery", "if is_another_server() or silent then", "if false then"),
-    Mutation("partial grants one too many", "if free and free < k then\n        k = free", "if free and free < k then\n        k = free + 1"),
-    Mutation("headroom is granted", "limit and limit - limits.get_headroom(p, limit) or false", "limit or false"),
-    Mutation("conflicts are replayed", "if q.body ~= op.body then", "if false then"),
-    Mutation("a tombstone is adopted", "or reservation.read(op.id)) then return wrong end", ") then return wrong end"),
-    Mutation("best survives a recovery", "or p.w0 <= meta.recover_until then return ceiling.forget_kept(p) end", "then return ceiling.forget_kept(p) end"),
-    Mutation("a launch told is a port taken", "visible_by(r, now + r.claim_within)", "visible_by(r, now)"),
-    Mutation("an end lowers no kept ceiling", "elseif ceiling.counts(p, r) then", "elseif false then"),
-    Mutation("a failure earns the credit", "if r.outcome == 'failed' then return nil end", ""),
-    Mutation("a failure lowers no kept ceiling", "or (r.outcome == 'failed' and (r.taken or occupancy.holds(p, r)))", ""),
-    Mutation("a kept ceiling does not shrink", "p.best - growth(p.best_w0)", "p.best"),
-    Mutation("no_resource warns nobody", "need('adaptive_headroom').grow(p)", ""),
-    Mutation("nothing is won back", "if p.adaptive then need('adaptive_headroom').shrink(p) end", ""),
-    Mutation("a loss forgets earlier policies", "max(zone.claim_max, zone.claim_before or 0)", "zone.claim_max"),
-    Mutation("only the policy before counts", "now - before.replaced_at > earlier then", "true then"),
-    Mutation("the policy before does not count", "max(told, earlier, before.claim_max)", "max(told, earlier)"),
-    Mutation("an earlier policy counts for ever", "then earlier = 0 end", "then end"),
-    Mutation("a new feed asks the newest policy", "now + zone.claim_longest or 0", "now + zone.claim_max or 0"),
-    Mutation("a channel's feed knows all calls at once", "pools.restart_feed(p, meta.recover_until)", "pools.restart_feed(p, 0)"),
-    Mutation("an old feed is believed", "for _, p in ipairs(new) do pools.restart_feed(p, meta.recover_until) end", ""),
-    Mutation("an MPP out of policy is endless", "not pools.is_whole_mpp(name) and { limit = 0 } or {}", "{}"),
-    Mutation("credit across a step back", "r.granted_at <= (meta.stepped or 0) or", ""),
-)  # fmt: skip
+    LuaMutation(name="held end keeps the ceiling", tag="ceiling-falls"),
+    LuaMutation(name="credit without port", tag="credit-needs-port"),
+    LuaMutation(name="credit whatever the snapshot shows", tag="credit-ended-after-snapshot"),
+    LuaMutation(
+        name="credit ignores end_notice",
+        tag="credit-end-notice",
+        becomes="local busy_until = r.ended_at - drift",
+    ),
+    LuaMutation(
+        name="no lag", tag="visibility-lag", becomes="p.t0, p.t1, p.w0, p.fed = t0, now, t0, true"
+    ),
+    LuaMutation(
+        name="held includes the edge",
+        tag="held-boundary",
+        becomes="return p.w0 ~= nil and r.visible_by <= p.w0",
+    ),
+    LuaMutation(
+        name="replay launches as if new",
+        tag="replay-launch-deadline",
+        becomes="a.launch_within_ms = live and q.launch_within or 0",
+    ),
+    LuaMutation(
+        name="a future end is believed",
+        tag="end-in-future-ignored",
+        becomes="r.ended_at = op.ended_at or false",
+    ),
+    LuaMutation(
+        name="equal t0 is newer",
+        tag="snapshot-order",
+        becomes="return p.t0 and (t0 < p.t0 or t0 - zone.visibility_lag < p.w0)",
+    ),
+    LuaMutation(
+        name="wrap is room",
+        tag="count-range",
+        becomes="return type(n) == 'number' and n >= 0 and n == floor(n)",
+    ),
+    LuaMutation(name="unused above total", tag="unused-within-total", becomes="return true"),
+    LuaMutation(
+        name="launched alone takes the port", tag="launch-is-no-port", becomes="if true then"
+    ),
+    LuaMutation(
+        name="unknown ends at once",
+        tag="unknown-outcome-waits",
+        becomes="if op.outcome == 'unknown' then op.outcome = 'failed' end",
+    ),
+    LuaMutation(
+        name="an mpp's lapsed snapshot is waited for",
+        tag="mpp-snapshot-lapses",
+        becomes="return p.fed",
+    ),
+    LuaMutation(
+        name="no mpp's snapshot is waited for",
+        tag="mpp-snapshot-lapses",
+        becomes="return p.fed and p.kind ~= 'mpp'",
+    ),
+    LuaMutation(
+        name="negative room is reported",
+        tag="room-not-negative",
+        becomes="room = limits.get_room(p),",
+    ),
+    LuaMutation(name="release at once", tag="release-within", becomes="if false then"),
+    LuaMutation(name="no recovery", tag="loss-begins-recovery"),
+    LuaMutation(name="partial grants one too many", tag="partial-grant", becomes="k = free + 1"),
+    LuaMutation(
+        name="headroom is granted",
+        tag="headroom-not-granted",
+        becomes="p.usable_now = limit or false",
+    ),
+    LuaMutation(name="conflicts are replayed", tag="replay-same-body"),
+    LuaMutation(
+        name="a tombstone is adopted",
+        tag="tombstone-not-adopted",
+        becomes="if wrong and wrong.error ~= 'unknown_reservation' then return wrong end",
+    ),
+    LuaMutation(name="best survives a recovery", tag="best-ceiling-ends-with-loss"),
+    LuaMutation(
+        name="a launch report is a taken port",
+        tag="claim-after-launch",
+        becomes="visible_by(r, now)",
+    ),
+    LuaMutation(
+        name="an end lowers no kept ceiling",
+        tag="end-lowers-best-ceiling",
+        becomes="elseif false then",
+    ),
+    LuaMutation(name="a failure earns the credit", tag="credit-not-after-failure"),
+    LuaMutation(
+        name="a failure lowers no kept ceiling",
+        tag="failure-lowers-best-ceiling",
+        becomes="if expired then",
+    ),
+    LuaMutation(
+        name="a kept ceiling does not shrink",
+        tag="best-ceiling-shrinks",
+        becomes="if p.best_w0 and is_kept(p) then most = max(most, p.best) end",
+    ),
+    LuaMutation(name="no_resource raises no headroom", tag="no-resource-raises-headroom"),
+    LuaMutation(name="headroom never recovers", tag="headroom-recovers"),
+    LuaMutation(
+        name="a loss forgets earlier policies",
+        tag="claims-of-earlier-policies",
+        becomes="zone.claim_longest = zone.claim_max",
+    ),
+    LuaMutation(
+        name="only the policy before counts",
+        tag="earlier-claim-lapses",
+        becomes="if before.replaced_at then earlier = 0 end",
+    ),
+    LuaMutation(
+        name="the policy before does not count",
+        tag="claims-of-replaced-policy",
+        becomes="rules.claim_before, rules.replaced_at = max(told, earlier), now",
+    ),
+    LuaMutation(name="an earlier policy counts for ever", tag="earlier-claim-lapses"),
+    LuaMutation(
+        name="a new feed asks the newest policy",
+        tag="feed-waits-for-claims",
+        becomes="p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_max or 0",
+    ),
+    LuaMutation(
+        name="a channel's feed knows all calls at once",
+        tag="new-feed-waits",
+        becomes="for _, p in ipairs(new) do pools.restart_feed(p, 0) end",
+    ),
+    LuaMutation(name="an old feed is believed", tag="new-feed-waits"),
+    LuaMutation(
+        name="an MPP out of policy is endless", tag="unnamed-mpp-has-no-ports", becomes="return {}"
+    ),
+    LuaMutation(
+        name="credit across a step back",
+        tag="credit-not-across-clock-step",
+        becomes="if r.adopted then return nil end",
+    ),
+)
 
 
 def cases() -> Iterator[Callable[[], None]]:
@@ -118,7 +196,7 @@ def fails(case: Callable[[], None]) -> bool:
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_table_sees(mutation: Mutation, redis_sync: redis.Redis, monkeypatch):
+def test_a_table_sees(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatch):
     wrong = mutation.script()
     backend = staticmethod(lambda fields: ScriptLedger(redis_sync, fields, wrong))
     monkeypatch.setattr(RuleZone, "backend", backend)

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from admission.ledger import results
+from tests.support.lua_mutations import ScriptFailedError
 
 Answer = dict[str, Any]
 
@@ -39,10 +40,14 @@ def call_at(
         return results.expand_reply(ops, text)
 
     try:
-        return once()
+        answer = once()
     except redis.exceptions.NoScriptError:
         client.script_load(source)
-        return once()
+        answer = once()
+    failed = [one for one in answer.get("results", ()) if one.get("error") == "internal"]
+    if failed:
+        raise ScriptFailedError(failed)
+    return answer
 
 
 @cache

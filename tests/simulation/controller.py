@@ -19,6 +19,7 @@ from admission.ledger.keys import zone_keys
 from admission.ledger.store.connection import Script
 from admission.sim.experience_portal.virtual_time import Loop
 from tests.simulation.parameters import ZONE
+from tests.support.lua_mutations import ScriptFailedError
 
 Op: TypeAlias = dict[str, Any]
 # result of the operation (None: a fault of ours), and the zone time of the answer
@@ -95,7 +96,8 @@ class Controller:
             return
         now, results = self.apply([op for op, _, _ in queue])
         for (op, answered, _), result in zip(queue, results, strict=True):
-            assert result.get("error") != "internal", (op, result)
+            if result.get("error") == "internal":
+                raise ScriptFailedError(op, result)
             self.heard(op, result, now)
             answered(result, now)
 

@@ -1,0 +1,1 @@
+"""Shared test tools: one helper for each task, used by the tests of several packages."""
