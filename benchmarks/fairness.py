@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from benchmarks.report import Report, machine, machine_line, table
-from tests.http.replicas import Replica, replicas
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.replicas import Replica, replicas
 
 MEASURED_S = 60.0
 MEASURED_QUICK_S = 8.0

@@ -27,7 +27,7 @@ from benchmarks import house, svg
 from benchmarks.load import CONNECTIONS, drive, tool
 from benchmarks.report import Report, machine, machine_line, spread, table
 from benchmarks.zone import STORE
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 BATCH = 100
 BATCH_CONNECTIONS = 8

@@ -29,7 +29,7 @@ from admission.ledger.store.connection import connect
 from benchmarks import svg
 from benchmarks.report import Report, machine, machine_line, spread, table
 from benchmarks.zone import STORE, Zone, recovered
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 CALL, BATCH, CALLERS, BATCHERS = 64, 100, 64, 4
 ROUNDS, ROUNDS_QUICK = 7, 2

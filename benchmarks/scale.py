@@ -17,7 +17,7 @@ from benchmarks import house, svg
 from benchmarks.load import drive
 from benchmarks.report import Report, machine, machine_line, table
 from benchmarks.zone import STORE, Zone, recovered, script_us
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 CALL = 64
 FILL = 500

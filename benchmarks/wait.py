@@ -18,8 +18,8 @@ from typing import Any
 import redis.asyncio
 
 from benchmarks.report import Report, machine, machine_line
-from tests.http.replicas import Replica, calls, replicas, waiting
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.replicas import Replica, calls, replicas, waiting
 
 ROUNDS = 400
 ROUNDS_QUICK = 40

@@ -12,8 +12,10 @@ import redis
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 
-from tests.redis_server import PATIENT, RedisServer
-from tests.secrets import WATCH
+from tests.support.redis_server import PATIENT, RedisServer
+from tests.support.secrets import WATCH
+
+pytest_plugins = ["tests.support.service_fixtures"]
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

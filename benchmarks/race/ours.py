@@ -18,7 +18,7 @@ from admission.sim.experience_portal.values import Counts
 from benchmarks.race.alternatives import Maker
 from benchmarks.race.contestant import Contestant, Sight
 from benchmarks.race.scenarios import NOTICE_MS, ZONE, Scenario
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 Op = dict[str, Any]
 EPOCH_MS: Final = 1_790_000_000_000

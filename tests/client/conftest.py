@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from admission.client import AdmissionClient
-from tests.client.house import ZONE, take_your_time
-from tests.service.house import House, house_of, settings_of
+from tests.support.client_house import ZONE, take_your_time
+from tests.support.service_house import House, house_of, settings_of
 
 
 @pytest.fixture(autouse=True)

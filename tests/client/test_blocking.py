@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from admission.client import BlockingClient, Granted, NotAdmitted, Unavailable
-from tests.client.house import found, in_use
-from tests.service.house import House
+from tests.support.client_house import found, in_use
+from tests.support.service_house import House
 
 
 async def test_a_call_in_a_with_block(house: House):

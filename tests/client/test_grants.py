@@ -15,9 +15,9 @@ from admission.client import (
     Unavailable,
 )
 from admission.errors import Conflict, NotFound
-from tests.client.house import found, in_use, losing, until_is
-from tests.http.replicas import waiting
-from tests.service.house import House
+from tests.support.client_house import found, in_use, losing, until_is
+from tests.support.replicas import waiting
+from tests.support.service_house import House
 
 
 async def test_a_call_is_asked_for_launched_and_ended(house: House, client: AdmissionClient):

@@ -13,9 +13,9 @@ import yaml
 
 from admission import __version__
 from admission.config.load import load_settings
-from tests.tools import tool
+from tests.support.paths import ROOT
+from tests.support.tools import tool
 
-ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 CONFIG = DEPLOY / "admission.toml"
 SECRETS = {"REDIS_PASSWORD": "r", "EPM_PASSWORD": "e"}

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from tests.redis_server import RedisServer
-from tests.test_serve import Running
-from tests.tools import tool
+from tests.runtime.test_serve import Running
+from tests.support.paths import ROOT
+from tests.support.redis_server import RedisServer
+from tests.support.tools import tool
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
+CONFIG = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
 REACHED_S = 30
 PAUSE_S = 0.05
 ZONE = """

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.tools import tool
+from tests.support.paths import ROOT
+from tests.support.tools import tool
 
-ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/alerts.yml"
 RULE_TESTS = ROOT / "deploy/prometheus/alerts_test.yml"
 GRAFANA = ROOT / "deploy/grafana/admission.json"

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError
 from admission.ledger.store.connection import open_connection
-from tests.redis_server import server_binary
+from tests.support.paths import ROOT
+from tests.support.redis_server import server_binary
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "redis"
+FOLDER = ROOT / "deploy" / "redis"
 START_S = 30
 
 

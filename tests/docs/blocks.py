@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PAGES = sorted(
     path.relative_to(ROOT)
     for place in ("*.md", "docs/**/*.md", "deploy/**/*.md", "lua/*.md", "tests/*.md")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import PAGES, PYTHON, ROOT, SHELL, Block, blocks
-from tests.test_serve import Running
+from tests.runtime.test_serve import Running
 
 EXAMPLE_S = 120
 PRINTED_URL = "http://127.0.0.1:8080"

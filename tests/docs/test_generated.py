@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain.policy.parts import PoolPolicy
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 def generate(*arguments: str, folder: Path = DOCS) -> "subprocess.CompletedProcess[str]":

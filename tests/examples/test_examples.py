@@ -5,16 +5,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from admission.http.schemas.forms import EndForm, LaunchedForm
-from tests.test_serve import Running
-from tests.tools import tool
+from tests.runtime.test_serve import Running
+from tests.support.paths import ROOT
+from tests.support.tools import tool
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 RUN_S = 120
 CCXML = "{http://www.w3.org/2002/09/ccxml}"
 

@@ -11,8 +11,10 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "build" / "faults"
-PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "build" / "faults"
+PAGE = ROOT / "docs" / "faults.md"
 GROUPS = ("Redis", "Processes", "Platform", "Network")
 HEAD = (
     "fault",

@@ -13,12 +13,12 @@ from admission.domain.outcomes import Outcome
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.values import CallTiming, Delay
-from tests.client.house import Wire, in_use, losing, until
 from tests.faults.table import record
-from tests.redis_server import RedisServer
-from tests.service.house import House, house_of, settings_of
-from tests.sim.conftest import calling_portal
-from tests.sim.portal_world import Caller, system
+from tests.sim.experience_portal.conftest import calling_portal
+from tests.support.client_house import Wire, in_use, losing, until
+from tests.support.portal import Caller, system
+from tests.support.redis_server import RedisServer
+from tests.support.service_house import House, house_of, settings_of
 
 pytestmark = pytest.mark.faults
 

@@ -6,8 +6,8 @@ import pytest
 
 from admission.config.settings import RedisSettings
 from tests.faults.world import World, world
-from tests.redis_clusters import Move, cluster, is_well, keys_in
-from tests.redis_sets import until
+from tests.support.redis_clusters import Move, cluster, is_well, keys_in
+from tests.support.redis_sets import until
 
 pytestmark = pytest.mark.faults
 ZONE = "East"

@@ -9,8 +9,8 @@ import pytest
 
 from admission.config.settings import RedisSettings
 from tests.faults.world import World, world
-from tests.redis_server import RedisServer
-from tests.redis_sets import Watched, watched
+from tests.support.redis_server import RedisServer
+from tests.support.redis_sets import Watched, watched
 
 pytestmark = pytest.mark.faults
 LOST_S = 0.7  # writes of this long are lost on purpose

@@ -12,9 +12,9 @@ from admission.ledger.store.connection import open_connection
 from tests.faults.link import Link, Way
 from tests.faults.table import record
 from tests.faults.world import world
-from tests.ledger.proxy import CuttingProxy
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
-from tests.redis_server import RedisServer
+from tests.support.proxy import CuttingProxy
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
 TROUBLE_S = 3.0

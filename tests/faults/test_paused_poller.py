@@ -7,7 +7,7 @@ import pytest
 
 from admission.config.settings import RedisSettings
 from tests.faults.world import Photographer, world
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
 PHOTOGRAPHS = 8

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.outside import Platform, Process, Scene, free_ports, scene
 from tests.faults.world import ZONE
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
 KILLS = 10

@@ -28,7 +28,7 @@ from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry.metrics import Telemetry
 from tests.faults.dialer import Dialer, Tally
 from tests.faults.table import record
-from tests.http.house import serving
+from tests.support.http_house import serving
 
 PORTS = 12
 FOREIGN = 3  # ports that somebody else holds throughout

@@ -4,9 +4,9 @@ import pytest
 import redis
 
 from admission.ledger.scripts import load
-from tests.ledger.hand import Hand, ask
-from tests.ledger.zones import RuleZone, ScriptLedger
 from tests.oracle import OracleLedger
+from tests.support.hand import Hand, ask
+from tests.support.rule_zone import RuleZone, ScriptLedger
 
 
 @pytest.fixture

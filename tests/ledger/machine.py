@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
 from tests.ledger.draws import Draws, policies, time_steps
-from tests.ledger.timed import call_at
 from tests.oracle import OracleLedger
+from tests.support.timed import call_at
 
 Op = dict[str, Any]
 Answer = dict[str, Any]

@@ -17,9 +17,10 @@ from admission.ledger.notifications import NotificationListener
 from admission.ledger.scripts import MODULES, read_module
 from admission.ledger.store.connection import RedisConnection, connect
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
-from tests.redis_server import RedisServer
+from tests.support.paths import ROOT
+from tests.support.redis_server import RedisServer
 
-FILE = Path(__file__).parents[2] / "deploy" / "acl" / "users.acl"
+FILE = ROOT / "deploy" / "acl" / "users.acl"
 NOBODY = "0" * 64
 PASSWORD = "correct horse"
 # What the service says besides the script's own commands.

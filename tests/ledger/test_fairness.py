@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.virtual_dialers import Dialer, Scene, compiled
-from tests.ledger.virtual_zone import VirtualZone
+from tests.support.virtual_dialers import Dialer, Scene, compiled
+from tests.support.virtual_zone import VirtualZone
 
 MINUTE_MS = 60_000
 CALL_MS = 2_000

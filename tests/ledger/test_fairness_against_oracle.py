@@ -17,8 +17,8 @@ import redis
 from tests.ledger.fair_draws import FairDraws, step_us
 from tests.ledger.fair_rules import policy
 from tests.ledger.machine import describe, what_counts
-from tests.ledger.virtual_zone import START_US, VirtualZone
 from tests.oracle import OracleLedger
+from tests.support.virtual_zone import START_US, VirtualZone
 
 # ADMISSION_EXAMPLES multiplies how many runs are tried.
 RUNS = 6 * int(os.environ.get("ADMISSION_EXAMPLES", "1"))

@@ -16,8 +16,8 @@ from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger, StoredPolicy
 from admission.ledger.store.connection import RedisConnection, open_connection
-from tests.ledger.proxy import CuttingProxy
-from tests.redis_server import RedisServer
+from tests.support.proxy import CuttingProxy
+from tests.support.redis_server import RedisServer
 
 STATIC = {
     "source": "static",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.hand import Hand, ask, decision
+from tests.support.hand import Hand, ask, decision
 
 NEEDED = {"agent:*": {"limit": 1, "needs_snapshot": True}}
 

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.virtual_dialers import compiled
-from tests.ledger.virtual_zone import Answer, Op, VirtualZone
+from tests.support.virtual_dialers import compiled
+from tests.support.virtual_zone import Answer, Op, VirtualZone
 
 SEEDS = 40 * int(os.environ.get("ADMISSION_EXAMPLES", "1"))
 TICK_MS = 50

@@ -8,7 +8,7 @@ import redis
 from admission.domain.policy.compile import compile_policy
 from admission.domain.policy.document import parse_policy
 from admission.ledger.keys import zone_keys
-from tests.ledger.virtual_zone import VirtualZone
+from tests.support.virtual_zone import VirtualZone
 
 BREAKER = {"failures_percent": 50, "window_ms": 60_000, "min_calls": 1, "pause_ms": 10_000}
 POLICY: dict[str, Any] = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.hand import Hand, ask, decision, end
+from tests.support.hand import Hand, ask, decision, end
 
 BYTES_MAX = 100  # of a plain call's record; a hundred thousand of them are live at once
 

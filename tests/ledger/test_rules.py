@@ -5,7 +5,7 @@ Each table is read twice: on the oracle and on the script.
 
 import pytest
 
-from tests.ledger.zones import (
+from tests.support.rule_zone import (
     ANSWER_MS,
     CALL_MS,
     MAX_AGE_MS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.zones import (
+from tests.support.rule_zone import (
     LAG_MS,
     LAUNCH_MS,
     MAX_AGE_MS,

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.ledger import machine
-from tests.ledger.zones import RuleZone, ScriptLedger
 from tests.support.lua_mutations import LuaMutation
+from tests.support.rule_zone import RuleZone, ScriptLedger
 
 EXAMPLES = 400
 TABLES = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.zones import LAG_MS, VISIBLE_MS, RuleZone, policy
+from tests.support.rule_zone import LAG_MS, VISIBLE_MS, RuleZone, policy
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.hand import Hand, ask, big, decision, end, wait, withdraw
+from tests.support.hand import Hand, ask, big, decision, end, wait, withdraw
 
 
 def test_a_large_min_count_gets_its_ports_as_they_are_freed(redis_sync: redis.Redis) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.hand import Hand, ask, beat, big, decision, end, wait, withdraw
+from tests.support.hand import Hand, ask, beat, big, decision, end, wait, withdraw
 
 NOBODY = {"queue": 0, "waiters": 0, "arrived": 0}
 

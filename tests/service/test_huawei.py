@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from admission.http.schemas.responses import ZoneStatus
-from tests.secrets import AGENT_PASSWORD, keep_secret
-from tests.service.house import house_of, settings_of
-from tests.service.huawei_house import (
+from tests.support.huawei import center
+from tests.support.huawei_house import (
     AGENTS,
     POLICY,
     WAIT_S,
@@ -20,7 +19,8 @@ from tests.service.huawei_house import (
     source_of,
     sources,
 )
-from tests.sources.huawei_world import center
+from tests.support.secrets import AGENT_PASSWORD, keep_secret
+from tests.support.service_house import house_of, settings_of
 
 # Longer than a busy machine stands still: a zone that nobody called for as long recovers, and says
 # that, until its source counts again.

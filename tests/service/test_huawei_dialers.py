@@ -4,8 +4,8 @@ import asyncio
 from random import Random
 from typing import Any
 
-from tests.service.huawei_house import AGENTS, POLICY, CallCentre, call_centre, simulated
-from tests.sources.huawei_world import center
+from tests.support.huawei import center
+from tests.support.huawei_house import AGENTS, POLICY, CallCentre, call_centre, simulated
 
 LAUNCHES = 50
 DIALERS = 6

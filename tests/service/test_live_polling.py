@@ -11,7 +11,7 @@ import redis
 from admission.domain.policy.document import parse_policy
 from admission.ledger.keys import zone_keys
 from admission.service.policies import PolicyRegistry, stored_policy
-from tests.service.house import SOURCE, FakeSource, house_of, settings_of
+from tests.support.service_house import SOURCE, FakeSource, house_of, settings_of
 
 POLLED = (
     SOURCE

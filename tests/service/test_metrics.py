@@ -1,6 +1,6 @@
 """What the whole service tells Prometheus, after some calls: nothing is lost on the way."""
 
-from tests.service.house import House
+from tests.support.service_house import House
 
 
 async def test_what_happened_in_a_zone_is_scraped(house: House) -> None:

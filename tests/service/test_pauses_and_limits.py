@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from tests.service.house import EAST, House, house_of, settings_of
+from tests.support.service_house import EAST, House, house_of, settings_of
 
 ZONE = "/v1/zones/East"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from admission.domain.policy.document import digest, parse_policy
-from tests.service.house import EAST, SOURCE, House, house_of, settings_of
+from tests.support.service_house import EAST, SOURCE, House, house_of, settings_of
 
 PATH = "/v1/zones/East/policy"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from tests.service.house import EAST, House, house_of, settings_of
+from tests.support.service_house import EAST, House, house_of, settings_of
 
 RESTATED = {
     "zone": "East",

@@ -1,0 +1,31 @@
+"""`admission audit`: what operators did, as lines."""
+
+import json
+
+from tests.support.service_fixtures import Run
+from tests.support.service_house import House
+
+
+async def test_what_was_done_by_hand_is_listed_the_newest_first(house: House, run: Run) -> None:
+    await run("pause", "East", "campaign:collections", "--url", house.url)
+    await run("resume", "East", "campaign:collections", "--url", house.url)
+    code, out, _ = await run("audit", "East", "--url", house.url)
+    lines = [line.split("  ") for line in out.splitlines()]
+    assert (code, len(lines)) == (0, 4)
+    words = [[word.strip() for word in line if word.strip()] for line in lines]
+    assert words[0] == ["WHEN (UTC)", "BY", "DID", "ON", "DETAIL"]
+    assert words[1][1:] == ["anonymous", "resume", "campaign:collections", "version 3"]
+    assert words[2][1:] == ["anonymous", "pause", "campaign:collections", "version 2"]
+    assert words[3][1:4] == ["the file", "begin", "the zone"]
+
+
+async def test_it_is_json_where_that_is_wanted(house: House, run: Run) -> None:
+    await run("pause", "East", "--url", house.url)
+    code, out, _ = await run("audit", "East", "--limit", "1", "--json", "--url", house.url)
+    [entry] = json.loads(out)["entries"]
+    assert (code, entry["did"], entry["on"]) == (0, "pause", None)
+
+
+async def test_a_zone_that_is_not_there_is_said(house: House, run: Run) -> None:
+    code, _, err = await run("audit", "Nowhere", "--url", house.url)
+    assert (code, "no such zone" in err) == (1, True)

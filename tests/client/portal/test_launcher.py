@@ -1,0 +1,180 @@
+"""Launches on a simulated Experience Portal over HTTP, with grants of the real service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from admission.client import AdmissionClient, BlockingClient, Outcome
+from admission.client.portal import LaunchFailed, PortalLauncher
+from admission.sim.experience_portal.contract import CURRENT_PATH
+from tests.sim.experience_portal.conftest import calling_portal
+from tests.support.client_house import found, in_use, until_is
+from tests.support.portal import Caller
+from tests.support.service_house import House
+
+LOGIN = {"username": "dialer", "password": "dialer"}
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Caller]:
+    """One MPP, two SIP ports, one of H.323; calls connect at once and talk until hung up."""
+    async with calling_portal() as caller:
+        yield caller
+
+
+@pytest.fixture
+async def portal(platform: Caller) -> AsyncIterator[PortalLauncher]:
+    async with PortalLauncher(
+        platform.url + CURRENT_PATH,
+        zones={"East": "East"},
+        outcomes={"1": Outcome.NO_RESOURCE},
+        **LOGIN,
+    ) as launcher:
+        yield launcher
+
+
+async def sessions(platform: Caller) -> int:
+    return int((await platform.control("GET", "/sim/truth"))["launches"])
+
+
+async def test_a_connected_call_has_its_port_and_its_session(
+    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+):
+    async with client.admission("collections", channel="sip") as grant:
+        session = await portal.launch_vxml(grant, "tel:+15550100", "outcall")
+        await grant.settled()
+        up = await found(house, grant.id)
+        assert (up["session"], up["taken"]) == (session, True)
+        there = await platform.control("GET", f"/sim/sessions/{session}")
+        # Without the hint it would have taken the H.323 port, which somebody else may be granted.
+        assert (there["channel"], there["zone"], there["application"]) == ("sip", "East", "outcall")
+    assert (await found(house, grant.id))["outcome"] == "completed"
+
+
+async def test_a_ccxml_page_that_answered_may_have_no_port_yet(
+    house: House, client: AdmissionClient, portal: PortalLauncher
+):
+    async with client.admission("collections", channel="h323") as grant:
+        session = await portal.launch_ccxml(grant, "tel:+15550100", "outcall")
+        await grant.settled()
+        up = await found(house, grant.id)
+        assert (up["session"], bool(up.get("taken"))) == (session, False)
+
+
+async def test_a_fault_is_what_the_operator_says_it_means(
+    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+):
+    await platform.control("POST", "/sim/zones/East/wave", {"calls": 3, "hold_ms": 60_000})
+    async with client.admission("collections", channel="sip") as grant:
+        with pytest.raises(LaunchFailed) as failed:
+            await portal.launch_vxml(grant, "tel:1", "outcall")
+    assert (failed.value.outcome, failed.value.return_code) == (Outcome.NO_RESOURCE, "1")
+    assert (await found(house, grant.id))["outcome"] == "no_resource"
+
+
+async def test_a_fault_that_nobody_explained_is_a_failure(
+    house: House, client: AdmissionClient, platform: Caller
+):
+    async with (
+        PortalLauncher(platform.url + CURRENT_PATH, zones={"East": "Nowhere"}, **LOGIN) as portal,
+        client.admission("collections") as grant,
+    ):
+        with pytest.raises(LaunchFailed, match="no such zone"):
+            await portal.launch_ccxml(grant, "tel:1", "outcall")
+    assert (await found(house, grant.id))["outcome"] == "failed"
+
+
+async def test_a_launch_without_an_answer_keeps_its_port(house: House, client: AdmissionClient):
+    """The platform may have taken it: so nobody else is given the port."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"Envelope>")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{CURRENT_PATH}"
+    async with (
+        server,
+        PortalLauncher(url, **LOGIN) as portal,
+        client.admission("collections", channel="sip") as grant,
+    ):
+        with pytest.raises(LaunchFailed) as failed:
+            await portal.launch_vxml(grant, "tel:1", "outcall")
+    assert failed.value.outcome is Outcome.UNKNOWN
+    assert (await found(house, grant.id))["state"] == "live"
+    assert await in_use(house) == 1
+
+
+@pytest.mark.parametrize("login", [{}, {"username": "dialer", "password": "wrong"}])
+async def test_a_launch_that_was_refused_at_the_door_never_happens(
+    house: House, client: AdmissionClient, platform: Caller, login: dict[str, str]
+):
+    async with (
+        PortalLauncher(platform.url + CURRENT_PATH, **login) as portal,
+        client.admission("collections") as grant,
+    ):
+        with pytest.raises(LaunchFailed, match="401"):
+            await portal.launch_vxml(grant, "tel:1", "outcall")
+    assert (await found(house, grant.id))["outcome"] == "not_launched"
+    assert await sessions(platform) == 0
+
+
+async def test_a_platform_that_is_not_there_gives_the_port_back_at_once(
+    house: House, client: AdmissionClient
+):
+    async with (
+        PortalLauncher("http://127.0.0.1:1/x") as portal,
+        client.admission("collections") as grant,
+    ):
+        with pytest.raises(LaunchFailed) as failed:
+            await portal.launch_ccxml(grant, "tel:1", "outcall")
+    assert failed.value.outcome is Outcome.NOT_LAUNCHED
+    assert (await found(house, grant.id))["outcome"] == "not_launched"
+
+
+async def test_nothing_is_launched_too_late_or_on_another_channel(
+    house: House, platform: Caller, portal: PortalLauncher
+):
+    now = [0.0]
+    async with AdmissionClient(house.url, stopwatch=lambda: now[0]) as client:
+        answer = await client.ask("collections", channel="h323", count=2)
+        late, other = answer.grants
+        async with other:
+            with pytest.raises(ValueError, match="takes a SIP port"):
+                await portal.launch_vxml(other, "sip:a@b", "outcall")
+        now[0] = 20.0
+        async with late:
+            with pytest.raises(LaunchFailed, match="too late"):
+                await portal.launch_vxml(late, "tel:1", "outcall")
+    for grant in (late, other):
+        assert (await found(house, grant.id))["outcome"] == "not_launched"
+    assert await sessions(platform) == 0
+
+
+async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_over(
+    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+):
+    async with client.admission("collections", channel="sip") as grant:
+        session = await portal.launch_ccxml(grant, "tel:1", "outcall", page_reports=True)
+        assert grant.over
+    taken = await until_is(house, grant.id, state="live", taken=True)
+    assert taken["session"] == session
+    await platform.control("DELETE", f"/sim/sessions/{session}")
+    over = await until_is(house, grant.id, state="ended")
+    assert over["outcome"] in ("completed", "abandoned")
+
+
+async def test_a_thread_launches_on_the_loop_of_its_client(house: House, platform: Caller):
+    def dial() -> str:
+        with (
+            BlockingClient(house.url) as client,
+            client.using(PortalLauncher(platform.url + CURRENT_PATH, **LOGIN)) as portal,
+            client.admission("collections", channel="sip") as grant,
+        ):
+            client.run(portal.launch_ccxml(grant.grant, "tel:1", "outcall"))
+            return grant.id
+
+    id = await asyncio.to_thread(dial)
+    over = await found(house, id)
+    assert (over["outcome"], over["session"][:5]) == ("completed", "East-")

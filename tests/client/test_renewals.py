@@ -1,0 +1,258 @@
+"""Renewals nobody thinks of, and what a service that lost its state is told again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+import redis.asyncio
+
+from admission.client import AdmissionClient, Grant, Reason, Reservation
+from admission.client.grant import Registry, Terms
+from admission.client.grant_registry import GrantRegistry
+from admission.client.renewals import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Renewals
+from admission.client.transport import Call, Reply, Transport
+from admission.errors import AdmissionError, Unavailable
+from tests.client.test_transport import connected
+from tests.support.client_house import found, in_use, take_your_time, until, until_is
+from tests.support.service_house import House
+
+ANSWER_WITHIN_MS = 1_000
+
+
+@pytest.fixture
+async def hasty(house: House) -> AsyncIterator[AdmissionClient]:
+    """Reservations last a second unless they are renewed; so renewals come every half."""
+    await take_your_time(
+        house,
+        launch_within_ms=1,
+        visibility_lag_ms=0,
+        poll_interval_ms=200,
+        max_age_ms=300,
+        answer_within_ms=ANSWER_WITHIN_MS,
+    )
+    async with AdmissionClient(house.url) as opened:
+        yield opened
+
+
+async def lives_on(house: House, id: str, longer_ms: int) -> None:
+    """Until its deadline has moved by so much."""
+    first = (await found(house, id))["deadline"]
+
+    async def moved() -> bool:
+        return bool((await found(house, id))["deadline"] >= first + longer_ms)
+
+    await until(moved)
+
+
+async def test_a_held_grant_is_renewed_and_an_ended_one_is_not(
+    house: House, hasty: AdmissionClient
+):
+    answer = await hasty.ask("collections", count=2, channel="sip")
+    held, ended = answer.grants
+    ended.ended()
+    await ended.settled()
+    before = await found(house, ended.id)
+    await lives_on(house, held.id, 2 * ANSWER_WITHIN_MS)
+    assert (await found(house, held.id))["state"] == "live"
+    assert (await found(house, ended.id)) | {"now": 0} == before | {"now": 0}
+
+
+async def test_what_is_given_up_is_not_renewed(house: House, hasty: AdmissionClient):
+    answer = await hasty.ask("collections", count=2, channel="sip")
+    held, unsure = answer.grants
+    unsure.ended("unknown")
+    await lives_on(house, held.id, ANSWER_WITHIN_MS)
+    await until_is(house, unsure.id, state="expired")
+
+
+async def test_a_call_that_an_operator_ended_is_let_go(house: House, hasty: AdmissionClient):
+    [grant] = (await hasty.ask("collections", channel="sip")).grants
+    await house.send("POST", f"/v1/reservations/{grant.id}/end", {"outcome": "failed"})
+
+    async def told() -> bool:
+        return grant.answered is not None and grant.answered.state == "ended"
+
+    await until(told)
+    assert await in_use(house) == 0
+
+
+async def test_a_zone_that_lost_its_state_is_told_of_every_call_at_once(
+    house: House, client: AdmissionClient, redis_async: redis.asyncio.Redis
+):
+    answer = await client.ask("collections", count=3, channel="sip", pools=["trunk:carrier-a"])
+    rings, launched, _ = answer.grants
+    rings.launched(port_taken=True, session_id="s-1", mpp="mpp1")
+    launched.launched()
+    await rings.settled()
+    await redis_async.flushall()
+    assert (await client.ask("collections")).reason is Reason.RECOVERING
+    taken = await until_is(house, rings.id, state="live", taken=True)
+    assert (taken["session"], taken["mpp"]) == ("s-1", "mpp1")
+    for grant in answer.grants[1:]:
+        assert not (await until_is(house, grant.id, state="live"))["taken"]
+    assert not (await found(house, answer.grants[2].id)).get("launched_at")
+    assert await in_use(house, "campaign:collections") == 3
+    assert await in_use(house, "trunk:carrier-a") == 3
+
+
+async def test_a_dialer_that_does_not_ask_heals_the_counts_with_its_next_renewal(
+    house: House, hasty: AdmissionClient, redis_async: redis.asyncio.Redis
+):
+    answer = await hasty.ask("collections", count=2, channel="sip")
+    rings, quiet = answer.grants
+    rings.launched(port_taken=True, session_id="s-1")
+    await rings.settled()
+    await redis_async.flushall()
+    # A connected call is renewed seldom; the other's renewal shows that the state is lost.
+    await until_is(house, quiet.id, state="live")
+    await until_is(house, rings.id, state="live", taken=True, session="s-1")
+
+
+NOW_S = 1000.0
+LIVE = {"status": 200, "id": "East~0", "state": "live", "renew_within_ms": 60_000}
+
+
+def grants(count: int, renew_within_ms: int | None = 0) -> list[Grant]:
+    """Calls of which one knows only when they are to be renewed."""
+    made = []
+    for n in range(count):
+        one = Reservation(
+            id=f"East~{n}",
+            zone="East",
+            channel="sip",
+            campaign="c",
+            renew_within_ms=renew_within_ms,
+        )
+        made.append(Grant(one, Terms(request_id="r", launch_by=0.0), cast(Registry, None)))
+    return made
+
+
+@asynccontextmanager
+async def kept(
+    calls: Sequence[Grant], *answers: Sequence[dict[str, Any]]
+) -> AsyncIterator[tuple[Renewals, list[str]]]:
+    """The renewals of these calls on a service with these answers, and the ids of each answer."""
+    told: list[str] = []
+    replies = [(200, json.dumps({"results": answer}), {}) for answer in answers]
+    async with connected(replies) as (transport, _):
+        renewals = Renewals(transport, lambda: NOW_S, lambda id, _reply: told.append(id))
+        for one in calls:
+            renewals.keep(one)
+        yield renewals, told
+
+
+@pytest.mark.parametrize(
+    ("status", "again_s"),
+    [
+        (400, REFUSED_AGAIN_S),
+        (403, REFUSED_AGAIN_S),
+        (499, REFUSED_AGAIN_S),
+        (500, AGAIN_S),
+        (503, AGAIN_S),
+        (None, AGAIN_S),
+    ],
+)
+async def test_what_is_not_renewed_is_tried_again_the_later_the_less_it_helps(
+    status: int | None, again_s: tuple[float, float]
+):
+    calls = grants(1)
+    async with kept(calls, [{"status": status}]) as (renewals, told):
+        await renewals._renew(calls)
+    low, high = again_s
+    assert low <= renewals._due["East~0"] - NOW_S <= high
+    assert (renewals.kept, told, calls[0].answered) == (1, [], None)
+
+
+@pytest.mark.parametrize("results", [[LIVE], [{"status": 200}] * 2, ["live", "live"], {}])
+async def test_an_answer_that_cannot_be_read_is_a_failure_for_all(results: Any):
+    calls = grants(2)
+    async with kept(calls, results) as (renewals, _):
+        await renewals._renew(calls)
+    assert renewals.kept == 2
+    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in renewals._due.values())
+
+
+async def test_a_call_that_the_service_does_not_know_is_let_go():
+    calls = grants(1)
+    async with kept(calls, [{"status": 404}]) as (renewals, _):
+        renewals.restate("East")
+        await renewals._renew(calls)
+    assert calls[0].answered is not None
+    assert (calls[0].answered.id, calls[0].answered.state) == ("East~0", None)
+    assert (renewals.kept, renewals._due, renewals._lost) == (0, {}, set())
+
+
+@pytest.mark.parametrize(
+    ("renew_within_ms", "in_s"),
+    [(1_000, 0.5), (10_000, 5.0), (10_000_000, RENEW_EVERY_S), (None, RENEW_EVERY_S)],
+)
+async def test_it_is_renewed_at_half_its_time_and_at_least_every_minute(
+    renew_within_ms: int | None, in_s: float
+):
+    async with kept(grants(1, renew_within_ms), []) as (renewals, _):
+        assert renewals._due == {"East~0": NOW_S + in_s}
+
+
+async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_once():
+    calls = grants(2)
+    adopted = LIVE | {"adopted": True}
+    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, told):
+        await renewals._renew(calls)
+        assert renewals._lost == {"East~0", "East~1"}
+        assert set(renewals._due.values()) == {NOW_S}
+        await renewals._renew(calls)
+    assert renewals._lost == set()
+    assert set(renewals._due.values()) == {NOW_S + 30}
+    assert told == ["East~0"]  # only what carries its zone's time is told
+
+
+async def test_what_is_due_is_renewed_without_being_asked_for():
+    calls = grants(1)
+    async with kept(calls, [{"status": 404}]) as (renewals, _):
+        running = asyncio.create_task(renewals.run())
+        async with asyncio.timeout(60):
+            while renewals.kept:  # noqa: ASYNC110  it tells nobody
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+
+class SlowWire:
+    """A service that answers a batch of renewals when it may, and all else at once."""
+
+    def __init__(self, fault: AdmissionError | None) -> None:
+        self.fault = fault
+        self.heard: list[str] = []
+        self.renewing, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def call(self, call: Call) -> Reply:
+        verb = call.path.rpartition("/")[2]
+        self.heard.append(verb)
+        if verb == "end":
+            return Reply(body=LIVE, sent_at=0.0, arrived_at=0.0)
+        self.renewing.set()
+        await self.may_answer.wait()
+        self.heard.append("renewed")
+        if self.fault:
+            raise self.fault
+        return Reply(body={"results": [LIVE]}, sent_at=0.0, arrived_at=0.0)
+
+
+@pytest.mark.parametrize("fault", [None, Unavailable("the store")])
+async def test_no_renewal_comes_after_an_end(fault: AdmissionError | None):
+    transport = SlowWire(fault)
+    registry = GrantRegistry(cast(Transport, transport), lambda: NOW_S)
+    registry.open()
+    due = Reservation(id="East~0", zone="East", channel="sip", campaign="c", renew_within_ms=0)
+    grant = Grant(due, Terms(request_id="r", launch_by=0.0), registry)
+    registry.keep(grant)
+    await transport.renewing.wait()
+    grant.ended("unknown")
+    for _ in range(10):  # whoever does not wait for the renewal sends it now
+        await asyncio.sleep(0)
+    transport.may_answer.set()
+    assert await grant.settled(60)
+    await registry.close(60)
+    assert transport.heard == ["batch", "renewed", "end"]

@@ -1,0 +1,148 @@
+"""A caller that asks too fast is told so, whatever the platform has to give."""
+
+import asyncio
+import hashlib
+
+import pytest
+from aiohttp import ClientSession
+
+from admission.errors import TooFast
+from admission.http.app import create_app
+from admission.http.auth.rate_limit import KEYS_MAX, RequestRate
+from admission.http.auth.tokens import Credentials, Role, Token
+from tests.support.http_house import ASK, FakeDecider, serving
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def taken(rate: RequestRate, caller: str, tries: int) -> int:
+    """How many of so many tries went through."""
+    passed = 0
+    for _ in range(tries):
+        try:
+            rate.take(caller)
+            passed += 1
+        except TooFast:
+            pass
+    return passed
+
+
+def test_one_seconds_worth_may_come_at_once_and_then_its_rate() -> None:
+    clock = Clock()
+    rate = RequestRate(10, clock=clock)
+    assert taken(rate, "a", 100) == 10
+    clock.now += 500_000_000
+    assert taken(rate, "a", 100) == 5
+
+
+def test_who_is_refused_is_told_when_to_come_again_and_pays_nothing() -> None:
+    clock = Clock()
+    rate = RequestRate(2, clock=clock)
+    assert taken(rate, "a", 50) == 2
+    with pytest.raises(TooFast) as refused:
+        rate.take("a")
+    clock.now += round(refused.value.retry_after_s * 1e9)
+    assert taken(rate, "a", 50) == 1
+
+
+def test_less_than_one_a_second_is_a_rate_too() -> None:
+    clock = Clock()
+    rate = RequestRate(0.5, clock=clock)
+    assert taken(rate, "a", 5) == 1
+    clock.now += 2_000_000_000
+    assert taken(rate, "a", 5) == 1
+
+
+def test_callers_do_not_take_from_each_other() -> None:
+    rate = RequestRate(3, clock=Clock())
+    assert taken(rate, "a", 10) == 3
+    assert taken(rate, "b", 10) == 3
+
+
+def test_what_it_remembers_is_bounded() -> None:
+    rate = RequestRate(1, clock=Clock())
+    for n in range(2 * KEYS_MAX):
+        rate.take(str(n))
+    assert len(rate._due_ns) <= KEYS_MAX
+
+
+def test_who_has_to_wait_is_remembered_and_who_has_not_makes_room() -> None:
+    clock = Clock()
+    rate = RequestRate(2, clock=clock)
+    rate.take("busy")
+    for n in range(KEYS_MAX - 1):
+        rate.take(str(n))
+    clock.now += 10_000_000_000
+    assert taken(rate, "busy", 5) == 2
+    rate.take("new")
+    assert set(rate._due_ns) == {"busy", "new"}
+    assert taken(rate, "busy", 5) == 0
+
+
+def test_where_all_have_to_wait_those_who_came_first_are_forgotten() -> None:
+    rate = RequestRate(2, clock=Clock())
+    for n in range(KEYS_MAX):
+        rate.take(str(n))
+    assert taken(rate, "0", 5) == 1
+    assert len(rate._due_ns) == KEYS_MAX
+    rate.take("new")
+    assert next(iter(rate._due_ns)) == str(KEYS_MAX // 2)
+    assert taken(rate, "0", 5) == 2
+
+
+def test_without_a_limit_nothing_is_counted() -> None:
+    rate = RequestRate(0)
+    assert taken(rate, "a", 1000) == 1000
+    assert rate._due_ns == {}
+
+
+def token(name: str, role: Role = Role.DIALER) -> Token:
+    return Token(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), role=role)
+
+
+async def statuses(http: ClientSession, path: str, n: int, who: str | None = None) -> list[int]:
+    headers = {"Authorization": f"Bearer {who}"} if who else {}
+
+    async def one() -> int:
+        method = "GET" if path.endswith("z") else "POST"
+        async with http.request(method, path, json=ASK, headers=headers) as answer:
+            if answer.status == 429:
+                problem = await answer.json(content_type="application/problem+json")
+                assert int(answer.headers["Retry-After"]) * 1000 >= problem["retry_after_ms"] > 0
+            return answer.status
+
+    return sorted(await asyncio.gather(*(one() for _ in range(n))))
+
+
+async def test_each_token_has_its_own_rate(decider: FakeDecider) -> None:
+    credentials = Credentials([token("a"), token("b")])
+    # So slow that no machine is: one request, the next after more than a quarter of an hour.
+    app = create_app(decider, credentials=credentials, default_zone="East", requests_per_s=0.001)
+    async with serving(app) as server:
+        assert await statuses(server.http, "/v1/admissions", 4, "a") == [200, 429, 429, 429]
+        assert await statuses(server.http, "/v1/admissions", 2, "b") == [200, 429]
+    assert len(decider.calls) == 2
+
+
+async def test_guessing_tokens_is_held_to_it_by_address(decider: FakeDecider) -> None:
+    app = create_app(decider, credentials=Credentials([token("a")]), requests_per_s=0.001)
+    async with serving(app) as server:
+        assert await statuses(server.http, "/v1/admissions", 3, "wrong") == [401, 429, 429]
+        assert await statuses(server.http, "/r/x/end", 1) == [429]
+        assert await statuses(server.http, "/v1/admissions", 1, "a") == [200]
+
+
+async def test_without_tokens_it_is_by_address_and_health_is_never_limited(
+    decider: FakeDecider,
+) -> None:
+    app = create_app(decider, default_zone="East", requests_per_s=0.001)
+    async with serving(app) as server:
+        assert await statuses(server.http, "/v1/admissions", 3) == [200, 429, 429]
+        assert await statuses(server.http, "/healthz", 5) == [200] * 5
+        assert await statuses(server.http, "/readyz", 5) == [200] * 5

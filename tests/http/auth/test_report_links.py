@@ -1,0 +1,174 @@
+"""`report_url`: whoever holds it reports on that one reservation, and can do nothing else."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import ClientSession
+
+from admission.http.app import create_app
+from admission.http.auth.report_links import REPORT_LINKS, ReportLinks, token_for
+from tests.support.http_house import ASK, ID, FakeDecider, Server, problem, serving
+
+SECRET = b"secret of East"
+PATH = f"/r/{token_for(SECRET, ID, 'collections')}"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+async def link(http: ClientSession, **headers: str) -> str:
+    """The report_url of a grant."""
+    async with http.post("/v1/admissions", json=ASK, headers=headers) as answer:
+        return str((await answer.json())["reservations"][0]["report_url"])
+
+
+async def reported(decider: FakeDecider) -> dict[str, Any]:
+    """The one report that came through."""
+    (call,) = (one for one in decider.calls if one[0] == "report")
+    assert call[1] == "East"
+    return dict(call[2])
+
+
+async def test_a_grant_has_a_link_that_ends_it(server: Server, decider: FakeDecider) -> None:
+    url = await link(server.http)
+    assert url.startswith(f"http://127.0.0.1:{server.port}/r/")
+    async with server.http.post(f"{url}/end", json={"outcome": "busy"}) as answer:
+        assert answer.status == 200
+    report = await reported(decider)
+    granted = next(op for verb, _, op in decider.calls if verb == "admit")
+    assert report == {
+        "op": "end", "id": f"East~{granted['id']}", "scope": ["collections"], "outcome": "busy",
+    }  # fmt: skip
+
+
+async def test_the_public_address_stands_in_it_where_there_is_one(decider: FakeDecider) -> None:
+    app = create_app(decider, default_zone="East", public_url="https://dial.example.com/adm/")
+    async with serving(app) as server:
+        assert (await link(server.http)).startswith("https://dial.example.com/adm/r/")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("dial.example.com", "dial.example.com"), ("[::1]:80", "[::1]:80"), ('x"><b>', None)],
+)
+async def test_else_the_address_that_was_asked(
+    server: Server, host: str, shown: str | None
+) -> None:
+    netloc = urlsplit(await link(server.http, Host=host)).netloc
+    assert netloc == (shown or f"127.0.0.1:{server.port}")
+
+
+async def test_a_request_without_host_gets_the_address_it_came_to(server: Server) -> None:
+    body = json.dumps(ASK)
+    typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    answer = await server.raw(f"POST /v1/admissions HTTP/1.0\r\n{typed}\r\n\r\n{body}".encode())
+    assert f"http://127.0.0.1:{server.port}/r/".encode() in answer
+
+
+async def test_every_reservation_of_a_batch_has_its_own(server: Server) -> None:
+    async with server.http.post("/v1/admissions/batch", json={"requests": [ASK, ASK]}) as answer:
+        results = (await answer.json())["results"]
+    assert len({one["reservations"][0]["report_url"] for one in results}) == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "fields"),
+    [
+        ("launched", "port_taken=true&session_id=s-1&mpp=mpp1",
+         {"port_taken": True, "session": "s-1", "mpp": "mpp1"}),
+        ("launched", "port_taken=false&session_id=", {"port_taken": False}),
+        ("renew", "", {}),
+        ("end", "outcome=no_answer&ended_at=1790000042000",
+         {"outcome": "no_answer", "ended_at": 1_790_000_042_000}),
+        ("end", "platform_code=34606", {"outcome": "no_resource"}),
+        ("end", "", {"outcome": "completed"}),
+    ],
+)  # fmt: skip
+async def test_forms_say_the_same_as_json(
+    http: ClientSession, decider: FakeDecider, verb: str, body: str, fields: dict[str, Any]
+) -> None:
+    async with http.post(f"{PATH}/{verb}", data=body, headers=FORM) as answer:
+        assert answer.status == 200
+    wanted = {"op": verb, "id": ID, "scope": ["collections"]} | fields
+    assert await reported(decider) == wanted
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["colour=red", "ended_at=soon", "ended_at=-1", "port_taken=maybe", "outcome=busy&outcome=busy"],
+)
+async def test_a_wrong_form_is_refused(
+    http: ClientSession, decider: FakeDecider, body: str
+) -> None:
+    verb = "launched" if body.startswith("port") else "end"
+    async with http.post(f"{PATH}/{verb}", data=body, headers=FORM) as answer:
+        await problem(answer, 422, decider)
+
+
+@pytest.mark.parametrize("body", [b"outcome=%ff", b"\xff=1", b"&".join([b"a=1"] * 200)])
+async def test_what_is_no_form_is_a_bad_request(
+    http: ClientSession, decider: FakeDecider, body: bytes
+) -> None:
+    async with http.post(f"{PATH}/end", data=body, headers=FORM) as answer:
+        await problem(answer, 400, decider)
+
+
+async def test_other_media_types_are_refused(http: ClientSession, decider: FakeDecider) -> None:
+    async with http.post(f"{PATH}/end", data="outcome=busy") as answer:
+        await problem(answer, 415, decider)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        token_for(b"another secret", ID, "collections"),
+        token_for(SECRET, ID, "collections").replace("collections", "sales"),
+        token_for(SECRET, ID, "collections").replace("x7Yk2mPq0aZ", "x7Yk2mPq0aZ.2"),
+        token_for(SECRET, "West~x7Yk2mPq0aZ", "collections"),
+        token_for(b"secret of Nowhere", "Nowhere~x7Yk2mPq0aZ", "collections"),
+        token_for(SECRET, ID, "collections")[1:],
+        ID,
+        "%00",
+        "x" * 5000,
+    ],
+)
+async def test_a_token_that_is_not_genuine_reaches_nothing(
+    http: ClientSession, decider: FakeDecider, token: str
+) -> None:
+    async with http.post(f"/r/{token}/end") as answer:
+        await problem(answer, 404, decider)
+
+
+async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
+    decider: FakeDecider,
+) -> None:
+    known = {False: b"old", True: b"new"}
+
+    async def secret(zone: str, *, anew: bool = False) -> bytes:
+        decider.secrets_asked.append(anew)
+        return known[anew]
+
+    decider.secret = secret  # type: ignore[method-assign]
+    app = create_app(decider)
+    app[REPORT_LINKS] = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
+    async with serving(app) as server:
+        path = f"/r/{token_for(b'new', ID, 'collections')}/end"
+        async with server.http.post(path) as answer:
+            assert answer.status == 200
+        # Whoever guesses makes us ask Redis once a second at most.
+        async with server.http.post(path) as answer:
+            assert answer.status == 404
+    assert decider.secrets_asked == [False, True, False]
+
+
+async def test_it_adopts_only_into_its_own_campaign(
+    http: ClientSession, decider: FakeDecider
+) -> None:
+    restated = {"zone": "East", "channel": "sip", "campaign": "collections"}
+    async with http.post(f"{PATH}/renew", json={"reservation": restated}) as answer:
+        assert answer.status == 200
+    async with http.post(
+        f"{PATH}/renew", json={"reservation": restated | {"campaign": "sales"}}
+    ) as answer:
+        assert answer.status == 403
+    assert (await reported(decider))["adopt"]["campaign"] == "collections"

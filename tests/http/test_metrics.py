@@ -1,0 +1,217 @@
+"""Metrics: stable names, bounded labels."""
+
+import re
+
+import pytest
+from aiohttp import ClientSession
+
+from admission.domain.snapshots import IngestAnswer
+from admission.errors import NotFound, Unavailable
+from admission.telemetry.metrics import Telemetry
+from admission.telemetry.zone_metrics import POOL_LABELS_MAX
+from tests.support.http_house import ASK, ID, NOW, FakeDecider
+
+
+def lines(telemetry: Telemetry, **statuses: object) -> list[str]:
+    text = telemetry.scrape(statuses).decode()  # type: ignore[arg-type]
+    return [one for one in text.splitlines() if one.startswith("admission_")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "labels"),
+    [
+        ({"decision": "grant"}, 'decision="grant",reason=""'),
+        ({"decision": "grant", "reason": "mpp_full"}, 'decision="grant",reason="mpp_full"'),
+        ({"decision": "deny", "reason": "no_capacity"}, 'decision="deny",reason="no_capacity"'),
+        ({"decision": "grant", "repeated": True}, 'decision="repeated",reason=""'),
+        ({"decision": "grant", "dry_run": True}, 'decision="dry_run",reason=""'),
+        (
+            {"decision": "grant", "shadow": True, "reason": "no_capacity"},
+            'decision="shadow",reason="no_capacity"',
+        ),
+    ],
+)
+def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
+    telemetry = Telemetry()
+    telemetry.count_decisions("East", [answer], 0.001)
+    counted = f'admission_decisions_total{{{labels},zone="East"}} 1.0'
+    assert counted in lines(telemetry)
+    assert "admission_decision_seconds_count 1.0" in lines(telemetry)
+
+
+def test_a_decision_that_waited_has_no_time() -> None:
+    telemetry = Telemetry()
+    telemetry.count_decisions("East", [{"decision": "grant"}], None)
+    assert "admission_decision_seconds_count 0.0" in lines(telemetry)
+
+
+def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
+    telemetry = Telemetry()
+    grant, deny = {"decision": "grant"}, {"decision": "deny", "reason": "no_capacity"}
+    telemetry.count_decisions("East", [grant, deny, grant], 0.001)
+    told = lines(telemetry)
+    name = "admission_decisions_total"
+    assert f'{name}{{decision="grant",reason="",zone="East"}} 2.0' in told
+    assert f'{name}{{decision="deny",reason="no_capacity",zone="East"}} 1.0' in told
+    assert "admission_decision_seconds_count 1.0" in told
+
+
+def test_snapshots_and_polls_are_counted() -> None:
+    telemetry = Telemetry()
+    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=True))
+    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=False, reason="future"))
+    telemetry.count_poll("East", "epm")
+    telemetry.count_poll("East", "epm", failed=True)
+    telemetry.observe_batch(7)
+    found = lines(telemetry)
+    assert 'admission_snapshots_total{accepted="true",reason="",zone="East"} 1.0' in found
+    assert 'admission_snapshots_total{accepted="false",reason="future",zone="East"} 1.0' in found
+    assert 'admission_source_polls_total{source="epm",zone="East"} 2.0' in found
+    assert 'admission_source_failures_total{source="epm",zone="East"} 1.0' in found
+    assert "admission_group_operations_sum 7.0" in found
+
+
+def test_a_pool_that_is_gone_leaves_no_trace() -> None:
+    telemetry = Telemetry()
+    pool = {"pool": "channel:sip", "in_use": 1}
+    assert any("channel:sip" in one for one in lines(telemetry, East={"pools": [pool]}))
+    assert not any("channel:sip" in one for one in lines(telemetry, East={"pools": []}))
+
+
+def test_pools_that_callers_make_are_no_labels() -> None:
+    pools = [{"pool": "campaign:made-up", "in_use": 1, "wildcard": True}]
+    assert not any("made-up" in one for one in lines(Telemetry(), East={"pools": pools}))
+
+
+def test_labels_are_bounded_and_the_platforms_own_come_first() -> None:
+    pools = [{"pool": f"agent:{n}", "in_use": 0} for n in range(2 * POOL_LABELS_MAX)]
+    pools.append({"pool": "channel:sip", "in_use": 3})
+    found = [one for one in lines(Telemetry(), East={"pools": pools}) if "pool_in_use" in one]
+    assert len(found) == POOL_LABELS_MAX
+    assert 'admission_pool_in_use{pool="channel:sip",zone="East"} 3.0' in found
+
+
+async def test_what_is_scraped_after_some_calls(http: ClientSession, decider: FakeDecider) -> None:
+    for body in (ASK, {**ASK, "campaign": "never heard of"}, {**ASK, "zone": "nowhere"}):
+        async with http.post("/v1/admissions", json=body):
+            pass
+    async with http.post(f"/v1/reservations/{ID}/end", json={"outcome": "busy"}):
+        pass
+    decider.fault = NotFound("Unknown reservation.")
+    async with http.post(f"/v1/reservations/{ID}/end"):
+        pass
+    decider.fault = None
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    for line in (
+        'admission_decisions_total{decision="grant",reason="",zone="East"} 1.0',
+        'admission_reports_total{outcome="busy",verb="end",zone="East"} 1.0',
+        'admission_reports_total{outcome="unknown_reservation",verb="end",zone="East"} 1.0',
+        'admission_pool_in_use{pool="channel:sip",zone="East"} 7.0',
+        'admission_pool_ceiling{pool="channel:sip",zone="East"} 69.0',
+        'admission_pool_limit{pool="channel:sip",zone="East"} 60.0',
+        'admission_pool_held{pool="channel:sip",zone="East"} 5.0',
+        'admission_pool_pending{pool="channel:sip",zone="East"} 2.0',
+        'admission_snapshot_age_seconds{channel="sip",zone="East"} 0.412',
+        'admission_zone_recovering{zone="West"} 1.0',
+        'admission_zone_up{zone="West"} 1.0',
+    ):
+        assert line in text
+    assert not re.search("never heard of|nowhere", text)
+    names = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert len(set(names)) == len(names)
+
+
+async def test_without_the_store_the_counters_are_still_there(
+    http: ClientSession, decider: FakeDecider
+) -> None:
+    decider.fault = Unavailable("The store does not answer.")
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    assert answer.status == 200
+    assert 'admission_zone_up{zone="East"} 0.0' in text
+    assert "admission_decision_seconds_count 0.0" in text
+
+
+SIP = {"age_ms": 412, "total": 240, "unused": 64, "group": "h323+sip", "foreign": 17}
+STATUS: dict[str, object] = {
+    "recovering": False,
+    "shadow": True,
+    "paused": {"zone": NOW, "mpp:mpp1": NOW},
+    "policy": {"version": 3, "digest": "d", "differs_from_file": True},
+    "waiters": 4,
+    "longest_wait_ms": 1500,
+    "max_age_ms": 10_000,
+    "pools": [
+        {
+            "pool": "channel:sip",
+            "in_use": 7,
+            "headroom": 5,
+            "adaptive_headroom": 2,
+            "room": 30,
+            "snapshot": SIP,
+        },
+        {"pool": "channel:h323", "in_use": 1, "snapshot": SIP | {"unused": 3}},
+    ],
+    "stats": {
+        "grant": 90,
+        "deny:no_capacity": 12,
+        "shadow": 2,
+        "end:busy": 3,
+        "end:no_resource": 1,
+        "expired": 4,
+        "withdrawn": 5,
+        "adopted": 6,
+        "breaker": 7,
+        "recovery": 8,
+        "port_ms:collections": 12_345_500,
+        "port_ms:*": 1_000,
+    },
+}
+
+
+def test_what_a_status_tells_is_told_to_prometheus() -> None:
+    found = lines(Telemetry(), East=STATUS)
+    for line in (
+        'zone_shadow{zone="East"} 1.0',
+        'paused{pool="zone",zone="East"} 1.0',
+        'paused{pool="mpp:mpp1",zone="East"} 1.0',
+        'policy_differs{zone="East"} 1.0',
+        'waiters{zone="East"} 4.0',
+        'longest_wait_seconds{zone="East"} 1.5',
+        'snapshot_max_age_seconds{zone="East"} 10.0',
+        'pool_headroom{pool="channel:sip",zone="East"} 5.0',
+        'pool_adaptive_headroom{pool="channel:sip",zone="East"} 2.0',
+        'pool_room{pool="channel:sip",zone="East"} 30.0',
+        'snapshot_total{channel="sip",zone="East"} 240.0',
+        'snapshot_unused{channel="h323",zone="East"} 3.0',
+        'foreign_ports{group="h323+sip",zone="East"} 17.0',
+        'drift_ports{group="h323+sip",zone="East"} 0.0',
+        'zone_granted_total{zone="East"} 90.0',
+        'zone_denied_total{reason="no_capacity",zone="East"} 12.0',
+        'zone_pretended_total{zone="East"} 2.0',
+        'zone_ended_total{outcome="busy",zone="East"} 3.0',
+        'over_launches_total{zone="East"} 1.0',
+        'reclaimed_total{zone="East"} 4.0',
+        'withdrawn_total{zone="East"} 5.0',
+        'adopted_total{zone="East"} 6.0',
+        'breaker_openings_total{zone="East"} 7.0',
+        'recoveries_total{zone="East"} 8.0',
+        'campaign_port_seconds_total{campaign="collections",zone="East"} 12345.5',
+        'campaign_port_seconds_total{campaign="*",zone="East"} 1.0',
+    ):
+        assert f"admission_{line}" in found
+
+
+def test_calls_that_the_platform_does_not_show_are_drift() -> None:
+    pools = [{"pool": "channel:sip", "in_use": 7, "snapshot": SIP | {"foreign": -3}}]
+    found = lines(Telemetry(), East={"pools": pools})
+    assert 'admission_drift_ports{group="h323+sip",zone="East"} 3.0' in found
+    assert 'admission_foreign_ports{group="h323+sip",zone="East"} 0.0' in found
+
+
+def test_the_time_of_a_call_of_the_ledger_is_observed() -> None:
+    telemetry = Telemetry()
+    telemetry.observe_call(0.004)
+    assert "admission_ledger_call_seconds_sum 0.004" in lines(telemetry)

@@ -1,0 +1,162 @@
+"""SIGHUP: what the file says anew becomes live; a broken file changes nothing."""
+
+import asyncio
+import hashlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from admission.config.load import load_settings
+from admission.errors import Unavailable
+from admission.http.auth.tokens import Credentials
+from admission.http.problems import Unauthorized
+from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
+from admission.service.bootstrap import open_service
+from admission.service.service import Service
+from admission.telemetry.metrics import Telemetry
+from tests.support.service_house import EAST, SOURCE
+
+WEST = '[zones.West]\nsource = "push"\nchannels = ["sip"]\n'
+
+
+def token(name: str) -> str:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f'[[auth.tokens]]\nname = "{name}"\nsha256 = "{digest}"\nrole = "viewer"\n'
+
+
+class Serving:
+    """A service that was started with a file, and the file."""
+
+    def __init__(self, path: Path, redis_url: str) -> None:
+        self._path, self._head = path, f'[redis]\nurl = "{redis_url}"\n'
+        self.write(EAST + token("one"))
+        self.settings = load_settings(path, {})
+        self.credentials = Credentials(build_tokens(self.settings))
+
+    def started(self, service: Service) -> None:
+        self.service = service
+        self.reloader = Reloader(self._path, {}, self.settings, service, self.credentials)
+
+    def write(self, text: str) -> None:
+        self._path.write_text(self._head + text)
+
+    async def limit(self) -> int:
+        policy = (await self.service.policy("East"))["policy"]
+        return int(policy["campaigns"]["collections"]["limit"])
+
+
+@pytest.fixture
+async def serving(tmp_path: Path, redis_url: str) -> AsyncIterator[Serving]:
+    found = Serving(tmp_path / "a.toml", redis_url)
+    async with open_service(found.settings, Telemetry()) as service:
+        found.started(service)
+        yield found
+
+
+async def test_new_content_becomes_live(serving: Serving) -> None:
+    serving.write(EAST.replace("limit = 8", "limit = 7") + token("one"))
+    assert await serving.reloader.reload()
+    assert await serving.limit() == 7
+    assert (await serving.service.status("East"))["policy"]["differs_from_file"] is False
+
+
+async def test_content_that_was_live_before_does_not_undo_a_change(serving: Serving) -> None:
+    patch = {"campaigns": {"collections": {"limit": 3}}}
+    await serving.service.patch_policy("East", patch, None)
+    assert await serving.reloader.reload()
+    assert await serving.limit() == 3
+    assert (await serving.service.status("East"))["policy"]["differs_from_file"] is True
+
+
+async def test_tokens_are_replaced(serving: Serving) -> None:
+    serving.write(EAST + token("two"))
+    assert await serving.reloader.reload()
+    assert serving.credentials.caller("Bearer two").name == "two"
+    with pytest.raises(Unauthorized):
+        serving.credentials.caller("Bearer one")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nonsense", ["is not TOML"]),
+        (
+            EAST.replace("limit = 8", 'limit = "7"').replace("limit = 6", "limt = 6") + token("x"),
+            ["zones.East.campaigns.collections.limit: must be a whole number", "did you mean lim"],
+        ),
+        (EAST.replace("limit = 8", "limit = 7"), ["the last token cannot be removed"]),
+    ],
+)
+async def test_a_broken_file_changes_nothing_and_every_error_is_logged(
+    serving: Serving, caplog: pytest.LogCaptureFixture, text: str, told: list[str]
+) -> None:
+    serving.write(text)
+    assert not await serving.reloader.reload()
+    lines = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert len(lines) == len(told)
+    assert all(part in line for part, line in zip(told, lines, strict=True)), lines
+    assert await serving.limit() == 8
+    assert serving.credentials.caller("Bearer one").name == "one"
+
+
+async def test_a_file_that_is_gone_changes_nothing(serving: Serving, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").unlink()
+    assert not await serving.reloader.reload()
+    assert await serving.limit() == 8
+
+
+async def test_a_new_zone_is_served(serving: Serving) -> None:
+    serving.write(EAST + WEST + token("one"))
+    assert await serving.reloader.reload()
+    assert list(serving.service.zones()) == ["East", "West"]
+    assert (await serving.service.status("West"))["recovering"] is True
+
+
+async def test_what_needs_a_restart_is_said(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    polled = WEST.replace("push", "epm")
+    serving.write(
+        EAST.replace("zones.East", "zones.North") + polled + SOURCE + "[log]\nlevel = 'debug'\n"
+        + token("one")
+    )  # fmt: skip
+    assert await serving.reloader.reload()
+    told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    for what in ("[log]", "[sources.epm]", "zone East is not in", "zone West is left as it is"):
+        assert any(what in line and "restart" in line for line in told), what
+    assert list(serving.service.zones()) == ["East", "North"]
+
+
+async def test_a_store_that_is_away_is_said(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("Redis is away")
+
+    monkeypatch.setattr(serving.service, "reload", away)
+    assert not await serving.reloader.reload()
+    assert "try again: Redis is away" in caplog.text
+
+
+async def test_the_demo_has_no_file(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    demo = Reloader(None, {}, serving.settings, serving.service, serving.credentials)
+    assert not await demo.reload()
+    assert "no file" in caplog.text
+
+
+async def test_a_hangup_reads_the_file_again_and_a_second_one_too(serving: Serving) -> None:
+    done: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def reload() -> None:
+        done.put_nowait(await serving.reloader.reload())
+
+    async with reload_on_sighup(reload), asyncio.timeout(10):
+        for limit in (7, 6):
+            serving.write(EAST.replace("limit = 8", f"limit = {limit}") + token("one"))
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert await done.get()
+            assert await serving.limit() == limit

@@ -1,0 +1,105 @@
+"""Several pollers and one lease."""
+
+import pytest
+
+from admission.sources.polling.health import SourceState
+from admission.sources.polling.schedule import HAND_OVER_MS
+from tests.support.poller_fakes import (
+    FakeLedger,
+    FakeSource,
+    MakePoller,
+    ManualClock,
+    gaps,
+    settle,
+    state,
+    zone,
+)
+
+
+async def test_only_one_of_two_replicas_polls(
+    make: MakePoller, clock: ManualClock, source: FakeSource
+) -> None:
+    first, second = make("a", East=zone(source)), make("b", East=zone(source))
+    await first.start()
+    await settle()
+    await second.start()
+
+    await clock.advance(20_500)
+
+    assert gaps(source.asked_at) == [1_000] * 20
+    assert (state(first), state(second)) == (SourceState.OK, SourceState.STANDBY)
+
+
+async def test_a_holder_whose_queries_take_as_long_as_they_may_keeps_its_lease(
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+) -> None:
+    source.takes_ms = 3_000
+    ledger.idle_ms = 60_001
+    first, second = make("a", East=zone(source)), make("b", East=zone(source))
+    await first.start()
+    await settle()
+    await second.start()
+
+    await clock.advance(60_000)
+
+    assert ledger.tokens["East"] == 1
+    assert state(second) is SourceState.STANDBY
+
+
+async def test_who_stops_is_replaced_within_seconds(
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+) -> None:
+    first, second = make("a", East=zone(source)), make("b", East=zone(source))
+    await first.start()
+    await settle()
+    await second.start()
+    await clock.advance(500)
+
+    await first.stop()
+    await clock.advance(HAND_OVER_MS)
+
+    assert ledger.released == [("East", "a")]
+    assert ledger.holders["East"][0] == "b"
+    assert first.health("East") == ()
+
+
+async def test_who_dies_is_replaced_before_the_snapshot_is_stale(
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+) -> None:
+    first, second = make("a", East=zone(source)), make("b", East=zone(source))
+    await first.start()
+    await settle()
+    await second.start()
+    await clock.advance(5_500)
+
+    ledger.down = True  # so that nothing is released
+    await first.stop()
+    ledger.down = False
+    await clock.advance(20_000)
+
+    assert ledger.holders["East"][0] == "b"
+    assert max(gaps(source.asked_at)) < 10_000
+
+
+async def test_the_late_answer_of_a_deposed_poller_is_counted_and_nothing_else(
+    make: MakePoller,
+    clock: ManualClock,
+    ledger: FakeLedger,
+    source: FakeSource,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hung = FakeSource(clock, takes_ms=30_000)
+    first, second = make("a", East=zone(hung)), make("b", East=zone(source))
+    await first.start()
+    await settle()
+    await second.start()
+
+    await clock.advance(30_100)
+
+    refused = [one for one in ledger.ingested if one[3]]
+    assert refused == [("East", 0, 1, "deposed")]
+    assert ledger.holders["East"][0] == "b"
+    health = first.health("East")[0]
+    assert health.refused == {"deposed": 1}
+    assert health.failures == 0
+    assert caplog.records == []

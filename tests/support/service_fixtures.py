@@ -1,0 +1,48 @@
+"""What the tests of the whole service stand on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+import admission.service.bootstrap
+from admission.cli.main import main
+from tests.support.service_house import EAST, FakeSource, House, house_of, settings_of
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in a thread of its own. Returns: exit code, what it printed, its errors."""
+    for name in ("ADMISSION_URL", "ADMISSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = await asyncio.to_thread(_exit_code, arguments)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def _exit_code(arguments: tuple[str, ...]) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+    """What the service takes for its platform."""
+    fake = FakeSource()
+    monkeypatch.setattr(admission.service.bootstrap, "build_source", lambda name, settings: fake)
+    return fake
+
+
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[House]:
+    async with house_of(settings_of(EAST, redis_url)) as opened:
+        await opened.can_grant()
+        yield opened
