@@ -1,12 +1,12 @@
--- agent_sessions.lua: agents' sessions that were handed over. A script by itself: nothing is decided by it.
+-- agent_sessions.lua: the session ids (Guid) of agents that applications handed over. A separate script.
 --
 -- KEYS  1 guids  hash  agent -> Guid
 -- ARGV  1 keep, all or drop
 --       2 agent, 3 Guid   (keep, drop)
---       4 life in ms since the last keep, 5 most agents   (keep)
--- ->    keep: 1, or 0 when there are as many agents as may be
+--       4 time to live in ms since the last keep, 5 limit of agents   (keep)
+-- ->    keep: 1, or 0 when the limit is reached
 --       all:  agent, Guid, agent, Guid ...
---       drop: 1, or 0 when the agent has another Guid by now
+--       drop: 1, or 0 when the agent has another Guid now
 
 local KEY, verb, agent, guid = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local call = redis.call

@@ -1,5 +1,5 @@
 -- clock_test.lua: the clock of the tests: time in us at <zone>:clock, run_id at <zone>:run. No server is promoted.
--- Redis in memory, which some tests run on, lacks this one function: any slot does there.
+-- The in-memory Redis of some tests lacks redis.sha1hex: any slot of the deny log will do there.
 if not redis.sha1hex then redis.sha1hex = function() return '000000' end end
 
 local clock = {}

@@ -1,9 +1,10 @@
--- main.lua: the whole call: the clock, recovery, deadlines, then the operations in order.
+-- main.lua: a call: clock, recovery, deadlines, then the operations in order.
 --
--- An operation that fails through a fault of ours (a bug) answers `internal` and does not take the
--- others of its batch with it: decisions read first and write last.
+-- An operation that fails (a bug) answers `internal`; the others of the call are not affected, since decisions read
+-- first and write last.
 
-local function born()
+-- Create the keys of a new zone. -> its meta
+local function create_zone()
   for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, CONTENTION .. 'until', WAITERS }) do call('HSET', key, '', '') end
   for _, key in ipairs({ DEADLINES, ARRIVED }) do call('ZADD', key, FOREVER, '') end
   call('ZADD', QUEUE, 0, '')
@@ -14,8 +15,8 @@ local function born()
   }
 end
 
--- Zone time always moves on: what the server's clock steps back, the offset makes up for.
-local function tick()
+-- Zone time never moves back: the offset grows by what the server's clock steps back.
+local function advance_clock()
   local raw_us = need('clock').read()
   local raw = floor(raw_us / 1000)
   local back = meta.last - raw
@@ -25,8 +26,8 @@ local function tick()
   if back > 0 then meta.stepped = now end
 end
 
--- Another server than the one that wrote last: started since, or promoted since. The latter may be the very
--- same process, which followed another one meanwhile and by that lost what it wrote last.
+-- Did the server of the last call restart, or was it promoted since? A promoted server may be the same process, which
+-- was a replica meanwhile and lost its last writes by that.
 local function is_another_server()
   local clock, was = need('clock'), meta.heir_of
   local run_id, heir_of = clock.run_id(), clock.heir_of()
@@ -36,14 +37,14 @@ local function is_another_server()
   return is_another
 end
 
--- Another server, or a long silence: what happened meanwhile is known to nobody.
-local function notice_loss()
+-- After another server, or a long silence, the state may be older than the calls that are up.
+local function detect_loss()
   local silent = #zone.fed > 0 and now - meta.called > zone.max_age
   if is_another_server() or silent then begin_recovery() end -- mutation: loss-begins-recovery
   meta.called = now
 end
 
--- Which function of which module answers an operation; a module that is one function needs no name.
+-- operation -> module and its function; without a function the module is one
 local VERBS = {
   admit = { 'admit' }, ingest = { 'ingest' }, lease = { 'lease' },
   launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
@@ -53,10 +54,10 @@ local VERBS = {
   audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' },
 }
 modules.time = function()
-  return function() return {} end -- the call's now is the answer
+  return function() return {} end -- the answer is `now` of the reply
 end
--- The clock stepped ahead, as only whoever asks over and over can see (ledger/clock_steps.py): reservations look
--- older than they are. As after a loss, time tells which of them a photograph shows.
+-- The server's clock stepped forward, which a replica notices (ledger/clock_steps.py): reservations look older than
+-- they are. As after a loss, only time shows which of them a snapshot contains.
 modules.stepped = function()
   return function()
     begin_recovery()
@@ -64,24 +65,24 @@ modules.stepped = function()
   end
 end
 
-local function verb_of(name)
+local function find_verb(name)
   local place = VERBS[name]
   local module = place and need(place[1])
   return module and (place[2] and module[place[2]] or module)
 end
 
--- What may let waiters through without a word of any pool: rules changed, a pause is over.
-local LETS_GO = set_of({ 'policy', 'pause' })
+-- Operations that may let waiting requests through although no pool changed.
+local NOTIFIES_WAITERS = set_of({ 'policy', 'pause' })
 
--- What reads nothing that is buffered, but by what knows of it.
+-- Operations that read buffered data only through the modules that know the buffer.
 local READS_BUFFERED = set_of({ 'admit', 'launched', 'renew', 'end' })
 
 local function perform(op)
-  local verb = verb_of(op.op)
+  local verb = find_verb(op.op)
   if not READS_BUFFERED[op.op] then flush_writes() end
   if not verb then return fault('internal', 'op', op.op) end
   local ok, result = pcall(verb, op)
-  if ok and LETS_GO[op.op] then need('notify').notify_waiters() end
+  if ok and NOTIFIES_WAITERS[op.op] then need('notify').notify_waiters() end
   if ok then return result end
   return fault('internal', op.op, tostring(result))
 end
@@ -93,10 +94,10 @@ local function main(ops)
     if ops[1].op ~= 'policy' then return encode({ now = 0, error = 'no_policy' }) end
     need('policy').first(ops[1])
   end
-  meta = got[2] and decode(got[2]) or born()
-  tick()
+  meta = got[2] and decode(got[2]) or create_zone()
+  advance_clock()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
-  notice_loss()
+  detect_loss()
   if has_waiters() then need('wait_queue').remove_overdue() end
   local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE)
   if #ids > 0 then need('expiry')(ids) end

@@ -1,8 +1,8 @@
--- prelude.lua: what every verb stands on: the keys, the schema, small tools.
+-- prelude.lua: shared by all modules: keys, schema, bounds, buffered writes, small functions.
 --
--- The script is this prelude, then every other file as a module: a function that need(name) runs
--- when it is first wanted in a call, so that a call pays for what it uses (a closure costs 0.3 us);
--- then main.lua, which runs. Signature and every operation: lua/README.md.
+-- The script is this prelude, then every other file as a module: a function that need(name) runs at its first use in
+-- a call, so that a call pays for what it uses (a closure costs 0.3 us); then main.lua. Signature and operations:
+-- lua/README.md.
 --
 -- Schema 1
 --   KEYS[1] zone   hash  schema = number of this schema; meta = JSON object:
@@ -11,23 +11,23 @@
 --                        called           zone time of the last call
 --                        run_id, heir_of  the server that last wrote this zone (clock.lua)
 --                        recovered_from, recover_until   the last recovery
---                        holder, token, lease_until      who polls the platform
+--                        holder, token, lease_until      the lease of the poller (commands/lease.lua)
 --                        wanted           a denial waits for a newer snapshot
 --                        asked            zone time of the last admit
 --                        foreign          estimated foreign use of the MPPs' ports
---                        waiters, arrivals, beats, held_back   who waits (state/wait_queue.lua)
+--                        waiters, arrivals, beats, held_back   of the wait queue (state/wait_queue.lua)
 --   KEYS[2] res    hash  id -> record (state/reservation.lua)
---   KEYS[3] req    hash  campaign/request_id -> what was granted (state/idempotency.lua)
---   KEYS[4] due    zset  id, score = zone time at which something is to be done for it (effects/expiry.lua); "pool NAME"
+--   KEYS[3] req    hash  campaign/request_id -> idempotency record (state/idempotency.lua)
+--   KEYS[4] due    zset  deadlines: id or "pool NAME", score = zone time in ms (effects/expiry.lua)
 --   KEYS[5] pools  hash  pool -> in_use and snapshot state (state/pool.lua)
 --   KEYS[6] policy hash  compiled policy, and version, digest, source, applied, paused, secret (commands/policy.lua)
 --   KEYS[7] stats  hash  counters
 --   KEYS[8] shares hash  "pool campaign" -> its reservations there (rules/shares.lua)
---   KEYS[9] hungry prefix of what state/contention.lua keeps
+--   KEYS[9] hungry prefix of the keys of state/contention.lua
 --   KEYS[10] pend  prefix; pend..pool = zset of reservations that the pool's newest snapshot may
 --                        not contain yet: id, score = visible_by
---   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: who waits (state/wait_queue.lua)
---   KEYS[14] audit stream  what was done by hand, and by whom (state/audit_log.lua)
+--   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: waiting requests (state/wait_queue.lua)
+--   KEYS[14] audit stream  manual actions and their actors (state/audit_log.lua)
 
 local SCHEMA = 1
 local ZONE, RES, REQ, DEADLINES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -39,11 +39,11 @@ local call, encode, decode = redis.call, cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local format, match, gmatch, find, sub, concat = string.format, string.match, string.gmatch, string.find, string.sub, table.concat
 
--- Bounds: a call does at most this much besides its operations.
-local EXPIRY_SLICE = 100        -- deadlines served
+-- Bounds of the work of a call besides its operations.
+local EXPIRY_SLICE = 100        -- deadlines processed
 local TRIM_SLICE = 500       -- entries dropped from one pend set by one ingest
-local UNKNOWN_AGAIN_MS = 500 -- a launch of unknown outcome is looked at again after this
-local DRIFT = 2000           -- a dialer's stopwatch is trusted to one part in this many
+local UNKNOWN_AGAIN_MS = 500 -- a launch of unknown outcome is examined again after this
+local DRIFT = 2000           -- a dialer's stopwatch drifts by at most one part in this many: 500 ppm, the bound of NTP (RFC 5905)
 local FOREVER = 9007199254740991
 
 local now       -- zone time in ms, the same for the whole call
@@ -52,7 +52,7 @@ local meta      -- the zone's meta
 local zone      -- the zone's part of the compiled policy
 
 local modules, loaded = {}, {}
-local define_rare -- what few calls want is not even defined in the others
+local define_rare -- defines the modules that few calls need
 local function need(name)
   local module = loaded[name]
   if not module then
@@ -90,7 +90,7 @@ local function set_of(list)
   return set
 end
 
--- -> a time as ZADD takes it: Lua's own way with numbers is dear, and many of a call are the same
+-- -> a time as text for ZADD: formatting is expensive, and many times of a call are equal
 local scores = {}
 local function score(ms)
   local text = scores[ms]
@@ -101,11 +101,10 @@ local function score(ms)
   return text
 end
 
-local FIELDS_MAX = 1000 -- of one command: Lua hands over no more than some thousand arguments
+local FIELDS_MAX = 1000 -- of one command: unpack is limited by the Lua stack (LUAI_MAXCSTACK, 8000)
 
--- Writes that are buffered, so that one command takes many: command -> key -> arguments. They are in
--- effect when they are settled: by whoever reads, or writes otherwise, what they write, at the latest at
--- the end of the call.
+-- Buffered writes, so that one command writes many: command -> key -> arguments. flush_writes sends them: before a
+-- read or another write of the same data, at the latest at the end of the call.
 local BUFFERED = { 'HSET', 'ZADD', 'ZREM' } -- in this order
 local buffered, has_buffered = { HSET = {}, ZADD = {}, ZREM = {} }, false
 
@@ -147,20 +146,20 @@ local function kind_of(pool_name)
   return string.match(pool_name, '^([^:]*)')
 end
 
--- Named by every reservation whose MPP is known; tells foreign use of MPPs from our own.
+-- The hidden pool that every reservation with a known MPP names: separates own from foreign use of MPPs.
 local ON_KNOWN_MPP = 'mpps'
 
--- A caller's fault, answered for this operation alone. field: the part of the request to blame.
+-- An error of the caller, answered for this operation alone. field: the part of the request that is wrong.
 local function fault(code, field, value)
   return { error = code, field = field, value = value }
 end
 
--- Tell all replicas, if anybody listens: "poll ZONE" to whoever polls, "room ZONE ..." to those who wait.
+-- Notify all replicas: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.
 local function publish(what, ...)
   if CHANNEL then call('PUBLISH', CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
 end
 
--- Is a request kept open somewhere until there is room? (commands/wait.lua)
+-- Does any replica keep a request open until units are available? (commands/wait.lua)
 local function has_waiters()
   return meta ~= nil and (meta.waiters or 0) > 0
 end
@@ -175,8 +174,7 @@ local function flush_counts()
   for name, n in pairs(counted) do call('HINCRBY', STATS, name, n) end
 end
 
--- Reservations may be out that we know nothing of: recovered_from now on, nothing is granted until
--- each of them is dead or in a photograph.
+-- Calls may be up that the ledger does not know: nothing is granted until each of them has ended or is in a snapshot.
 local function begin_recovery()
   meta.recovered_from, meta.recover_until = now, now + zone.claim_longest
   meta.wanted = true
@@ -189,7 +187,7 @@ local function load_policy()
   if not got[1] then return false end
   zone = decode(got[1])
   zone.paused = got[2] and decode(got[2]) or {}
-  -- Calls that an earlier policy let go may claim later than this one's (commands/policy.lua).
+  -- Calls granted by an earlier policy may claim later than this one allows (commands/policy.lua).
   zone.claim_longest = max(zone.claim_max, zone.claim_before or 0) -- mutation: claims-of-earlier-policies
   zone.is_channel, zone.is_fed, zone.is_mpp = set_of(zone.channels), set_of(zone.fed), set_of(zone.mpps)
   return true

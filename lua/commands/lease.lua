@@ -1,6 +1,8 @@
--- commands/lease.lua: which replica polls the platform of this zone, and what its poller must know.
+-- commands/lease.lua: grants one replica the right to poll the platform of the zone.
 --
--- lease: holder, ttl_ms, release? -> {mine, token?, until, wanted, idle_ms, t0}
+-- op: holder (name of the replica), ttl_ms, release? (give the lease back)
+-- -> {mine, token? (fencing token), until (zone time in ms), wanted (a denial waits for a newer snapshot),
+--     idle_ms (since the last admit), t0 (of the newest channel snapshot, 0: none)}
 
 local pools = need('pool')
 
@@ -12,8 +14,8 @@ local function newest_t0()
   return newest
 end
 
--- The token grows whenever the lease may have been somebody else's in between, so that a late answer
--- of a deposed poller can be told from its successor's.
+-- The token grows whenever another replica may have held the lease in between: ingest refuses the snapshot of a
+-- poller whose lease has lapsed.
 local function take_lease(op)
   if meta.holder ~= op.holder or now > meta.lease_until then
     meta.token = max(meta.token + 1, now) -- with time, so that it grows across a loss too

@@ -1,4 +1,4 @@
--- commands/query.lua: what operators and dialers look at. Changes nothing.
+-- commands/query.lua: records, lists and the status of a zone. Changes nothing.
 --
 -- get:    id, scope?                                              -> the record, or a fault
 -- list:   cursor, limit, state?, campaign?, owner?, scope?        -> {cursor, reservations}
@@ -30,7 +30,7 @@ function query.get(op)
   return view(r)
 end
 
-local function wanted(op, r)
+local function matches(op, r)
   return (not op.campaign or r.campaign == op.campaign) and (not op.owner or r.owner == op.owner)
     and (not op.state or r.state == op.state) and (not op.scope or contains(op.scope, r.campaign))
 end
@@ -42,14 +42,13 @@ function query.list(op)
     local r = page[2][i] ~= '' and reservation.read(page[2][i])
     if r and #r.pools > 0 then
       r = view(r)
-      if wanted(op, r) then found[#found + 1] = r end
+      if matches(op, r) then found[#found + 1] = r end
     end
   end
   return { cursor = page[1], reservations = found }
 end
 
--- Is a limit for a while in force?
-local function is_set(p)
+local function has_temporary_limit(p)
   return p.set_until ~= nil and now < p.set_until
 end
 
@@ -67,19 +66,19 @@ local function pool_view(p)
     ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
     headroom = limits.get_headroom(p, limit), room = limit and max(0, limits.get_room(p)), snapshot = snapshot,
     adaptive_headroom = p.adaptive and need('adaptive_headroom').get_headroom(p, limit or 0) or nil,
-    set_limit = is_set(p) and p.set_limit or nil, set_until = is_set(p) and p.set_until or nil,
+    set_limit = has_temporary_limit(p) and p.set_limit or nil, set_until = has_temporary_limit(p) and p.set_until or nil,
     wildcard = p.wildcard,
   }
 end
 
--- Pools that nothing but their past is known of, such as a campaign nobody named, are left out.
-local function is_worth_showing(p)
+-- A pool without reservations that policy does not name is left out.
+local function is_shown(p)
   local is_known = p.known and (not p.wildcard or p.t0 ~= nil)
-  return is_known or p.in_use > 0 or is_set(p) or zone.paused[p.name] ~= nil
+  return is_known or p.in_use > 0 or has_temporary_limit(p) or zone.paused[p.name] ~= nil
 end
 
--- Every pool that policy names, that is in use or photographed, or that an operator or a dialer has a hand on.
-local function all_names()
+-- Every pool that policy names, that is in use or fed by snapshots, paused, or under a temporary limit.
+local function list_pools()
   local names = {}
   for _, channel in ipairs(zone.channels) do names['channel:' .. channel] = true end
   for _, source in ipairs({ POLICY, POOLS }) do
@@ -91,14 +90,14 @@ local function all_names()
   end
   local list = {}
   for name in pairs(names) do
-    if is_worth_showing(pools.get(name)) then list[#list + 1] = name end
+    if is_shown(pools.get(name)) then list[#list + 1] = name end
   end
   table.sort(list)
   return list
 end
 
--- -> the counters, and the last denies, newest first (state/deny_log.lua)
-local function stats()
+-- -> the counters, and the recent denials, newest first (state/deny_log.lua)
+local function read_stats()
   local flat, named, denied = call('HGETALL', STATS), {}, {}
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 7) == 'denied:' then
@@ -112,10 +111,10 @@ local function stats()
 end
 
 function query.status()
-  pools.flush() -- what this call changed is listed too
+  pools.flush() -- the list shows what this call changed
   local list = {}
-  for i, name in ipairs(all_names()) do list[i] = pool_view(pools.get(name)) end
-  local counters, denied = stats()
+  for i, name in ipairs(list_pools()) do list[i] = pool_view(pools.get(name)) end
+  local counters, denied = read_stats()
   return {
     policy_version = zone.version, schema = SCHEMA,
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },

@@ -1,4 +1,4 @@
--- commands/report.lua: what dialers say of a reservation: launched, renew, end.
+-- commands/report.lua: reports of dialers on a reservation: launched, renew, end.
 --
 -- op: id, scope? (campaigns that the caller may touch), adopt?, and
 --   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
@@ -7,7 +7,7 @@ local reservation, pools = need('reservation'), need('pool')
 local occupancy, release = need('occupancy'), need('release')
 local report = {}
 
--- As JSON text: every call has one, and its id, which we made, needs no escaping.
+-- As JSON text: every report has one, and the id, issued by the service, needs no escaping.
 local function answer(r, repeated)
   local state = reservation.public_state(r)
   local again = repeated and 'true' or 'false'
@@ -16,7 +16,7 @@ local function answer(r, repeated)
   return format('{"id":"%s","state":"live","repeated":%s,"renew_within_ms":%d}', r.id, again, renew_within)
 end
 
--- -> the reservation, or nil and the fault; an overdue one has expired.
+-- -> the reservation, or nil and a fault; a live one past its deadline expires here
 local function find(op)
   local r = reservation.read(op.id)
   if not r then return nil, fault('unknown_reservation', 'id', op.id) end
@@ -26,7 +26,7 @@ local function find(op)
   return r
 end
 
--- The platform chose an MPP, or another than was booked.
+-- The platform chose an MPP, or another one than the grant booked.
 local function move_to(r, mpp)
   local to = pools.get('mpp:' .. mpp .. ':' .. r.channel)
   local names, joined = {}, { to }
@@ -41,7 +41,7 @@ local function move_to(r, mpp)
   names[#names + 1] = to.name
   occupancy.join(joined, r)
   pools.mark_all_dirty(joined)
-  -- Its newest photograph shows the port already, as somebody else's: it is ours.
+  -- The newest snapshot of the MPP shows the port already, as foreign use.
   if to.ceiling and occupancy.holds(to, r) then
     to.ceiling = to.ceiling + 1
     pools.mark_changed(to)
@@ -49,8 +49,8 @@ local function move_to(r, mpp)
   r.pools, r.mpp = names, mpp
 end
 
--- Its port is in every photograph from that moment on.
-local function visible_by(r, moment)
+-- Every snapshot from that moment on shows the port. moment: zone time in ms
+local function limit_visible_by(r, moment)
   if moment >= r.visible_by then return end
   r.visible_by = moment
   flush_writes()
@@ -61,11 +61,12 @@ end
 
 local function take_port(r)
   r.taken, r.outcome = true, false
-  visible_by(r, now)
+  limit_visible_by(r, now)
   r.deadline = now + r.max_call
 end
 
-local function hear(r, op)
+-- -> whether the report changed the record
+local function record_launch(r, op)
   local changed = not r.launched_at
   if changed then r.launched_at = now end
   if op.session and not r.session then r.session, changed = op.session, true end
@@ -76,11 +77,11 @@ local function hear(r, op)
   if op.port_taken then -- mutation: launch-is-no-port
     changed = changed or not r.taken or r.outcome == 'unknown'
     take_port(r)
-  elseif r.claim_within then -- it is launched by now, so the platform claims its port no later than this
-    visible_by(r, now + r.claim_within) -- mutation: claim-after-launch
+  elseif r.claim_within then -- launched by now, so the platform claims the port no later than this
+    limit_visible_by(r, now + r.claim_within) -- mutation: claim-after-launch
   end
   r.reported_at = now
-  reservation.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- given up: effects/expiry.lua looks at it sooner
+  reservation.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- unknown: effects/expiry.lua examines it sooner
   return changed
 end
 
@@ -89,7 +90,7 @@ function report.launched(op)
   if op.adopt and (not r or r.state == 'expired') then return need('adopt')(op, r, wrong) end
   if not r then return wrong end
   if not reservation.is_live(r) then return answer(r, false) end
-  return answer(r, not hear(r, op))
+  return answer(r, not record_launch(r, op))
 end
 
 function report.renew(op)
@@ -103,9 +104,9 @@ function report.renew(op)
   return answer(r, false)
 end
 
--- The dialer gave up on a launch that may still happen: it keeps its pools until a photograph must
--- show it, then the photograph has the last word.
-local function give_up(r)
+-- The outcome of a launch is unknown and the call may still come up: the reservation keeps its pools until a snapshot
+-- must show it; that snapshot then decides.
+local function record_unknown_outcome(r)
   local repeated = r.outcome == 'unknown'
   if not repeated then count('end:unknown') end
   r.outcome, r.reported_at = 'unknown', now
@@ -113,6 +114,7 @@ local function give_up(r)
   return answer(r, repeated)
 end
 
+-- An end may overtake its grant: the tombstone keeps the id from being adopted.
 local function write_tombstone(op)
   if reservation.read(op.id) then return end
   local tombstone = { id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }
@@ -127,7 +129,7 @@ report['end'] = function(op)
     return wrong
   end
   if not reservation.is_live(r) then return answer(r, reservation.public_state(r) == 'ended') end -- mutation: repeated-end
-  if op.outcome == 'unknown' then return give_up(r) end -- mutation: unknown-outcome-waits
+  if op.outcome == 'unknown' then return record_unknown_outcome(r) end -- mutation: unknown-outcome-waits
   if op.by then need('audit_log').note(op, 'end', op.id, { outcome = op.outcome, campaign = r.campaign }) end
   r.outcome, r.reported_at = op.outcome, now
   r.ended_at = op.ended_at and op.ended_at <= now and op.ended_at or false -- mutation: end-in-future-ignored

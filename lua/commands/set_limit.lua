@@ -1,7 +1,7 @@
--- commands/set_limit.lua: a limit for a while: a dialer paces itself by its free agents, or an operator by hand.
+-- commands/set_limit.lua: a temporary limit, set by a dialer that paces by its free agents, or by an operator.
 --
 -- op: pool, limit, ttl_ms, scope? (only the pools of these campaigns), by?
--- -> {pool, limit, until} or a fault. Never above policy: the smaller of both counts.
+-- -> {pool, limit, set_limit, until (zone time in ms)} or a fault. The smaller of this and policy's limit applies.
 local pools, limits, audit_log = need('pool'), need('limits'), need('audit_log')
 
 return function(op)
@@ -12,7 +12,7 @@ return function(op)
   if op.scope and not (p.kind == 'campaign' and contains(op.scope, string.sub(op.pool, 10))) then
     return fault('forbidden', 'pool', op.pool)
   end
-  local is_same = p.set_limit == op.limit and (p.set_until or 0) >= now -- refreshed, as pacing does all day
+  local is_same = p.set_limit == op.limit and (p.set_until or 0) >= now -- pacing refreshes its limit all the time: no audit entry
   if not is_same then audit_log.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
   p.set_limit, p.set_until = op.limit, now + op.ttl_ms
   pools.mark_changed(p)

@@ -138,7 +138,7 @@ function wait.withdraw(op)
   local group = op.replica and give_up(op)
   local list = unheard(op)
   for _, r in ipairs(list) do need('release').withdraw(r) end
-  if #list > 0 then idempotency.forget(idempotency.key(op)) end
+  if #list > 0 then idempotency.delete(idempotency.key(op)) end
   return { withdrawn = #list, group = group or nil }
 end
 

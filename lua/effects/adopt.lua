@@ -1,14 +1,15 @@
--- effects/adopt.lua: a dialer restates a reservation that the ledger lost or gave up (state loss, expiry).
+-- effects/adopt.lua: restores a reservation that its dialer restates after the ledger lost or expired it.
 --
 -- op: as for launched or renew, with adopt = {campaign, channel, mpp?, pools?}
 -- -> the report's answer with adopted = true, or a fault
 --
--- The call exists whatever we think of it: it joins its pools unchecked, and ceilings do not move.
+-- The call exists already, so the reservation joins its pools without a check of room, and ceilings do not move.
 
 local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
 local request, candidate = need('request'), need('candidate')
 
-local function restated(op, known)
+-- -> the request that the dialer restates, or nil and a fault
+local function read_request(op, known)
   local a = op.adopt
   if op.scope and not contains(op.scope, a.campaign) then return nil, fault('forbidden', 'id', op.id) end
   if known and known.campaign ~= a.campaign then return nil, fault('forbidden', 'id', op.id) end
@@ -16,19 +17,19 @@ local function restated(op, known)
   return request.read({ campaign = a.campaign, channel = a.channel, pools = a.pools or {} })
 end
 
--- The MPP as the report says it, else as it was restated; one that policy does not know is ignored.
-local function mpp_of(op)
+-- -> the MPP of the report, else of the restatement; an MPP that policy does not list is ignored: false
+local function find_mpp(op)
   for _, mpp in ipairs({ op.mpp or '', op.adopt.mpp or '' }) do
     if zone.is_mpp[mpp] then return mpp end
   end
   return false
 end
 
--- A new record; what only the old one knew stays.
-local function shape(op, known, ask)
+-- -> a new record and its candidate; owner, request_id and session of an expired record are kept
+local function make_record(op, known, ask)
   local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
   if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
-  local c = candidate.find(ask, op.adopt.channel, mpp_of(op))
+  local c = candidate.find(ask, op.adopt.channel, find_mpp(op))
   r.channel, r.mpp, r.pools = c.channel, c.mpp, candidate.get_pool_names(c)
   r.answer_within, r.max_call = c.answer_within, c.max_call
   r.state, r.reported_at, r.adopted = 'live', now, true
@@ -36,12 +37,12 @@ local function shape(op, known, ask)
   return r, c
 end
 
--- known: the expired record, or nil; wrong: the fault with which it was looked for
+-- known: the expired record, or nil; wrong: the fault of the look-up
 return function(op, known, wrong)
   if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end -- mutation: tombstone-not-adopted
-  local ask, fault_in_names = restated(op, known)
+  local ask, fault_in_names = read_request(op, known)
   if not ask then return fault_in_names end
-  local r, c = shape(op, known, ask)
+  local r, c = make_record(op, known, ask)
   r.taken, r.session = op.port_taken, r.session or op.session
   r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
   r.deadline = now + (r.taken and r.max_call or r.answer_within)

@@ -1,14 +1,14 @@
--- effects/expiry.lua: deadlines, served oldest first in bounded slices at the start of every call.
--- A report for one that is past its deadline but not yet served meets an expired one all the same
--- (commands/report.lua), so a slice that is too small delays room, never truth.
+-- effects/expiry.lua: processes deadlines, oldest first, in a bounded slice at the start of every call.
+-- A report for a reservation past its deadline finds it expired even before its turn (commands/report.lua), so a
+-- backlog delays the release of units, never the answer.
 local reservation, occupancy, limits = need('reservation'), need('occupancy'), need('limits')
 
--- An MPP's snapshot that lapsed is ignored: perhaps none will ever come again.
+-- Do snapshots of this pool decide? A lapsed MPP snapshot is ignored, since another may never come.
 local function is_watched(p)
   return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p)) -- mutation: mpp-snapshot-lapses
 end
 
--- Of every pool that it occupies and snapshots feed, the newest photograph must show it if its call is up.
+-- Must the newest snapshot of each fed pool of r show r's call, if that call is up?
 local function is_held_everywhere(r)
   if now <= r.visible_by then return false end
   for _, p in ipairs(occupancy.pools(r)) do
@@ -17,28 +17,28 @@ local function is_held_everywhere(r)
   return true
 end
 
-local serve = {}
+local process = {} -- state -> what a deadline does
 
-function serve.live(r)
+function process.live(r)
   if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('release').expire(r) end
   buffer_write('ZADD', DEADLINES, score(min(r.deadline, now + UNKNOWN_AGAIN_MS)), r.id)
 end
 
-function serve.releasing(r) need('release').finish(r) end
+function process.releasing(r) need('release').finish(r) end
 
-serve.ended = reservation.forget
-serve.expired = reservation.forget
+process.ended = reservation.delete
+process.expired = reservation.delete
 
--- No reservation: a pool that is looked at once, or nothing any more.
-local function drop(id)
+-- id: "pool NAME", or a reservation that does not exist any more
+local function process_pool(id)
   call('ZREM', DEADLINES, id)
   local pool = match(id, '^pool (.+)$')
-  if pool then need('pool_gc').look(pool) end
+  if pool then need('pool_gc').examine(pool) end
 end
 
 return function(ids)
   for _, id in ipairs(ids) do
     local r = reservation.read(id)
-    if r then serve[r.state](r) else drop(id) end
+    if r then process[r.state](r) else process_pool(id) end
   end
 end

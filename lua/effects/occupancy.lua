@@ -1,8 +1,9 @@
--- effects/occupancy.lua: reservations come to pools, and leave them.
+-- effects/occupancy.lua: adds reservations to pools and removes them; counts which of them a snapshot shows.
 local pools, shares, ceiling = need('pool'), need('shares'), need('ceiling')
 local occupancy = {}
 
-local HOLD_PART = 8 -- a new hold time moves the mean by one part in this many
+-- Weight 1/8 of a new sample in the mean hold time: that of the smoothed round-trip time of TCP (RFC 6298, section 2).
+local HOLD_PART = 8
 
 local lists, generation = {}, nil
 
@@ -22,7 +23,7 @@ function occupancy.pools(r)
   return list
 end
 
--- Live reservations that the newest snapshot, seen from w0 on, may not contain yet.
+-- -> units that a snapshot whose window begins at w0 (zone time in ms) may not contain yet
 function occupancy.pending(p, w0)
   if not w0 then return p.in_use end
   if w0 <= (p.known_at or 0) then return p.in_use end
@@ -34,12 +35,12 @@ function occupancy.held(p, w0)
   return p.in_use - occupancy.pending(p, w0)
 end
 
--- A reservation is held by a pool when the pool's newest photograph must show its port.
+-- Is r held: must the newest snapshot of p show its port?
 function occupancy.holds(p, r)
   return p.w0 ~= nil and r.visible_by < p.w0 -- mutation: held-boundary
 end
 
--- r joins those pools, unchecked. Whoever calls keeps them.
+-- r joins the pools of the list without a check of room. The caller marks them as dirty.
 function occupancy.join(list, r)
   local campaign, visible_by, guaranteed = r.campaign, r.visible_by, zone.guaranteed
   local visible_text = score(visible_by)
@@ -50,7 +51,7 @@ function occupancy.join(list, r)
     if p.contended then
       local s = p.shares and p.shares[campaign]
       if s and not p.contending_classes and p.name ~= guaranteed then
-        s.n, s.dirty = s.n + 1, true -- as shares.change does where nothing hangs on it
+        s.n, s.dirty = s.n + 1, true -- shares.change, where no guarantee and no contention depends on it
       else
         shares.change(p, campaign, 1)
       end
@@ -59,17 +60,17 @@ function occupancy.join(list, r)
   end
 end
 
-local function lower(p, field, photographed_at, credit)
-  if p[field] and not (credit and credit(photographed_at)) then
+local function lower(p, field, snapshot_at, credit)
+  if p[field] and not (credit and credit(snapshot_at)) then
     p[field] = max(0, p[field] - 1) -- mutation: ceiling-falls
     pools.mark_changed(p)
   end
 end
 
--- r leaves p. The snapshot had the last word on a held one: its port may be gone already, so the ceiling
--- falls with it, unless credit(t1) knows that it was busy in the photograph and is free now.
--- expired: nobody said that it ended; a ceiling that is kept then falls in any case. So it does when a call
--- failed that had a port: that may be gone with its media server.
+-- r leaves p. For a held r the snapshot decided: its port may have been taken over already, so the ceiling falls by
+-- one, unless credit(t1) shows that the port was busy at the snapshot and is free now.
+-- expired: no report of an end came. Then, and when a call with a port failed (the port may be gone together with
+-- its media server), a kept ceiling falls in any case.
 function occupancy.leave(p, r, credit, expired)
   p.in_use = p.in_use - 1
   if p.contended then shares.change(p, r.campaign, -1) end
@@ -85,7 +86,7 @@ function occupancy.leave(p, r, credit, expired)
   pools.mark_dirty(p)
 end
 
--- A reservation held those for so long.
+-- Update the mean hold time of the pools of the list. held_ms: how long a reservation held them
 function occupancy.learn(list, held_ms)
   for i = 1, #list do
     local p = list[i]

@@ -1,13 +1,13 @@
--- effects/pool_gc.lua: pools that come with every new name that is asked for: nobody holds them now, and policy names
--- no more than their kind. What does not count any more is forgotten, and with the last of it the pool.
+-- effects/pool_gc.lua: garbage collection of pools that exist only because a request named them: no reservation holds
+-- them and policy names only their kind. State without effect is dropped; a pool without state is deleted.
 --
--- What counts still is looked at again when it no longer does: due has a member "pool NAME" (no id has a space).
+-- State that still has an effect is examined again when it ends: the deadline "pool NAME" (no id has a space).
 local pools = need('pool')
 local pool_gc = {}
 
-local HUNGER_AGAIN_MS = 60000 -- about as long as hunger lasts
+local CONTENTION_MS = 60000 -- unmet demand of a campaign lasts about as long
 
--- -> zone time in ms until which it counts, or 0; what does not count any more is dropped. So the others.
+-- Each of these: -> zone time in ms until which the state has an effect, or 0; expired state is dropped.
 local function rate_until(p)
   if p.tat and p.tat <= now_us then p.tat = nil end
   return p.tat and floor(p.tat / 1000) or 0
@@ -18,7 +18,7 @@ local function limit_until(p)
   return p.set_until or 0
 end
 
--- What no breaker's window measures stays.
+-- The counts of a circuit breaker, until its window has passed.
 local function calls_until(p)
   local ends = p.slots and p.rules.breaker and need('circuit_breaker').get_window_end(p)
   if not ends then return 0 end
@@ -26,19 +26,19 @@ local function calls_until(p)
   return p.slots and ends or 0
 end
 
-local function hunger_until(p) return p.contending_classes and now + HUNGER_AGAIN_MS or 0 end
+local function contention_until(p) return p.contending_classes and now + CONTENTION_MS or 0 end
 
--- Snapshots go on, and an open breaker stays until a call closes it: such a pool is not to be looked at.
+-- Snapshots continue, and an open breaker stays open until a call closes it: no deadline for such a pool.
 local function is_kept(p) return p.t0 ~= nil or p.open_until ~= nil end
 
--- p is written.
-function pool_gc.forget(p)
-  local ends = max(rate_until(p), limit_until(p), calls_until(p), hunger_until(p))
+-- p is about to be written: drop what has no effect, and set a deadline for what has.
+function pool_gc.drop_expired(p)
+  local ends = max(rate_until(p), limit_until(p), calls_until(p), contention_until(p))
   if ends > 0 and not is_kept(p) then buffer_write('ZADD', DEADLINES, score(ends), 'pool ' .. p.name) end
 end
 
--- The time of what was left has come.
-function pool_gc.look(name)
+-- The deadline of a pool has come.
+function pool_gc.examine(name)
   local p = pools.get(name)
   if not pools.is_collectable(p) then return end
   for class in gmatch(p.contending_classes or '', '%d') do

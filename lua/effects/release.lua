@@ -1,24 +1,26 @@
--- effects/release.lua: the effect of an end, an expiry or a withdrawal: ports come back, as far as that is known.
+-- effects/release.lua: the effect of an end, an expiry or a withdrawal: units return to their pools, and ceilings fall
+-- where it is not certain that the port is free.
 local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
 local release = {}
 
 local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
 
--- Did the call end after that photograph? Then its port was busy in it and is free now. Said of the
--- dialer's latest possible reading: the platform may have known earlier, the stopwatch may drift.
-local function credit_of(r)
+-- -> a function that answers for the time of a snapshot: did the call end after it? Then the snapshot shows the port
+-- as busy and the port is free now. The bound is the earliest possible end: the platform may have noticed
+-- earlier than the dialer (end_notice), and the dialer's stopwatch may drift. nil: there is no evidence.
+local function make_credit(r)
   if not r.ended_at then return nil end -- mutation: credit-needs-end-time
   if not (HAD_A_PORT[r.outcome] or r.taken) then return nil end -- mutation: credit-needs-port
   -- The port may have failed together with its media server.
   if r.outcome == 'failed' then return nil end -- mutation: credit-not-after-failure
-  -- Zone time stood still while the server's clock stepped back, a stopwatch did not: what was
-  -- measured across a step, or from an answer of before a loss, may be later than the moment meant.
+  -- Zone time stands still while the server's clock is stepped back; the dialer's stopwatch runs on. A time
+  -- measured across a step, or from an answer before a loss, may be later than the true end.
   if r.granted_at <= (meta.stepped or 0) or r.adopted then return nil end -- mutation: credit-not-across-clock-step
   local drift = ceil((now - r.granted_at) / DRIFT)
   local busy_until = r.ended_at - zone.end_notice - drift -- mutation: credit-end-notice
-  return function(photographed_at)
-    return r.ended_at > meta.recovered_from and photographed_at > meta.recovered_from
-      and busy_until > photographed_at -- mutation: credit-ended-after-snapshot
+  return function(snapshot_at)
+    return r.ended_at > meta.recovered_from and snapshot_at > meta.recovered_from
+      and busy_until > snapshot_at -- mutation: credit-ended-after-snapshot
   end
 end
 
@@ -27,12 +29,12 @@ local function leave_all(r, credit, expired)
   for i = 1, #list do occupancy.leave(list[i], r, credit, expired) end
 end
 
--- How long it held each pool: what a retry_after is learned from.
-local function learn(r)
+-- The mean hold time of a pool is the source of retry_after_ms.
+local function learn_hold_time(r)
   occupancy.learn(occupancy.pools(r), now - r.granted_at)
 end
 
--- What a breaker learns from it.
+-- Report the outcome of r to the circuit breakers of its pools.
 function release.record_outcome(r)
   local list = occupancy.pools(r)
   if not list.is_judged then return end
@@ -41,7 +43,7 @@ function release.record_outcome(r)
   end
 end
 
--- How long it kept how many ports from others; campaigns that policy does not name count together.
+-- Count ports x ms for the campaign; campaigns that policy does not name share one counter.
 local function count_port_time(r)
   local list = occupancy.pools(r)
   if not list.counter then
@@ -63,7 +65,7 @@ function release.expire(r)
   count('expired')
 end
 
--- Its dialer hung up before it was told of the grant: it was never anybody's. (commands/wait.lua)
+-- The dialer disconnected before the answer of the grant reached it (commands/wait.lua).
 function release.withdraw(r)
   r.outcome, r.request_id = 'not_launched', false
   release.record_outcome(r)
@@ -71,8 +73,8 @@ function release.withdraw(r)
   count('withdrawn')
 end
 
--- A measured over-launch: what was kept of better days is not to be trusted, nor all of the newest.
-local function take_warning(r)
+-- A launch that found no port is a measured over-launch: kept ceilings are dropped, adaptive headroom grows.
+local function distrust_ceilings(r)
   for _, p in ipairs(occupancy.pools(r)) do
     if p.kind == 'channel' then
       need('ceiling').forget_kept(p)
@@ -81,11 +83,11 @@ local function take_warning(r)
   end
 end
 
--- The effect of an end: now, or when release_within has passed (effects/expiry.lua).
+-- The effect of an end: at the report, or after release_within (effects/expiry.lua).
 function release.finish(r)
-  if r.outcome == 'no_resource' then take_warning(r) end
-  learn(r)
-  close(r, 'ended', credit_of(r))
+  if r.outcome == 'no_resource' then distrust_ceilings(r) end
+  learn_hold_time(r)
+  close(r, 'ended', make_credit(r))
 end
 
 return release

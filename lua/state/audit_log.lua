@@ -1,10 +1,10 @@
--- state/audit_log.lua: what was done by hand, and by whom: a stream, of which the newest entries are kept.
+-- state/audit_log.lua: manual actions and their actors: a stream of which the newest entries are kept.
 --
--- note(op, did, on, detail): writes when op.by says who did it; dialers' own work has no `by`.
+-- note(op, did, on, detail): writes an entry if op.by names an actor; reports of dialers have no `by`.
 -- audit: limit, before? (id of an entry: only older ones) -> {entries: [{id, at, by, did, on, detail}]}, newest first
 local audit_log = {}
 
-local KEPT = 1000 -- about: whole nodes of the stream are dropped
+local KEPT = 1000 -- approximately: MAXLEN ~ drops whole nodes of the stream
 
 function audit_log.note(op, did, on, detail)
   if not op.by then return end

@@ -1,8 +1,8 @@
--- state/deny_log.lua: the last denies, for people who look: what each lacked, and when.
+-- state/deny_log.lua: the most recent denials of a zone, shown in its status.
 --
 -- stats hash, "denied:<slot>" -> JSON {at, campaign, channel, reason, pool, in_use?, limit?}
--- One for each campaign, reason and pool, as far as the slots reach: which one is the digest's say, so
--- that a campaign that is denied all the time hides no other. At most FRESH_MAX are written in one call.
+-- One slot for a campaign, reason and pool, chosen by hash, so that a campaign that is denied all the time hides no
+-- other. At most FRESH_MAX are written in one call.
 local SLOTS, FRESH_MAX = 64, 8
 local deny_log = {}
 local fresh, written = {}, {}

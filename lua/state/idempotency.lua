@@ -1,21 +1,23 @@
--- state/idempotency.lua: what was granted to a request, so that a repeat gets it again: the req hash, as text.
+-- state/idempotency.lua: idempotency records: the grant of a request, for its repeats. The req hash, as text.
 --
 --   id body granted remain replayed granted_at launch_within channel mpp answer_within
---   id: = when the request's own name is r-ID, as it is when its dialer gave it none
---   remain: its reservations not yet forgotten; replayed: r if a repeat was answered; mpp: empty: not known
+--   id         "=" if the request_id is r-ID, the default of the service
+--   remain     reservations of the grant whose records still exist
+--   replayed   r if a repeat was answered
+--   mpp        empty: not known
 local idempotency = {}
 
 local REST = ' %d %d %s %d %d %s %s %d'
 local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)$'
 
--- of: a request, or a reservation of it
-function idempotency.key(of)
-  return of.campaign .. '/' .. of.request_id
+-- owner: a request, or a reservation of it
+function idempotency.key(owner)
+  return owner.campaign .. '/' .. owner.request_id
 end
 
-local texts = {} -- of the keys that were read ahead or written in this call; false: there is none
+local texts = {} -- key -> text, as read ahead or written in this call; false: absent
 
--- Read what all asks of a call will look for, in one command.
+-- Read the records of all requests of a call with one command.
 function idempotency.read_ahead(ops)
   local keys = {}
   for _, op in ipairs(ops) do
@@ -41,7 +43,7 @@ function idempotency.read(key)
   }
 end
 
--- -> what comes after the body: alike for all that are granted alike in a call
+-- -> the text after the body, which grants of one template share
 function idempotency.rest(q)
   return format(REST, q.granted, q.remain, q.replayed and 'r' or '', q.granted_at, q.launch_within, q.channel,
     q.mpp or '', q.answer_within)
@@ -57,12 +59,12 @@ function idempotency.write(key, q)
   write(key, match(key, '/r%-(.*)$') == q.id and '=' or q.id, q, idempotency.rest(q))
 end
 
--- What op was granted just now. is_named_so: its request is r-ID; rest: of idempotency.rest
-function idempotency.write_new(op, is_named_so, rest)
-  write(op.key, is_named_so and '=' or op.id, op, rest)
+-- The record of a new grant. is_default_name: the request_id is r-ID; rest: from idempotency.rest
+function idempotency.write_new(op, is_default_name, rest)
+  write(op.key, is_default_name and '=' or op.id, op, rest)
 end
 
-function idempotency.forget(key)
+function idempotency.delete(key)
   flush_writes()
   texts[key] = false
   call('HDEL', REQ, key)

@@ -1,25 +1,25 @@
--- state/pool.lua: a pool's counts, read at most once and written at most once in a call.
+-- state/pool.lua: the state of pools: each is read at most once and written at most once in a call.
 --
--- pools hash, pool -> JSON object of what is known of:
---   in_use    live reservations that name it
---   t0, t1, w0, total, unused   its newest snapshot
+-- pools hash, pool -> JSON object; a field without a value is absent:
+--   in_use    live and releasing reservations that name it
+--   t0, t1, w0, total, unused   its newest snapshot (t0: its query began, t1: its ingest, w0: begin of its window)
 --   ceiling   the most reservations that may hold it, by that snapshot
 --   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
---   foreign, group   of a channel: ports that others used then; the channels that are counted together
---   best, best_t1, best_w0   an older ceiling that is kept, and its snapshot's t1, w0 (rules/ceiling.lua)
---   adaptive  headroom that measured over-launches called for, in parts of a port (rules/adaptive_headroom.lua)
---   hold      mean time in ms that a reservation holds it, learned from ends
+--   foreign, group   of a channel: foreign use at that snapshot; the channels that the platform counts together
+--   best, best_t1, best_w0   an older ceiling that is kept, and t1, w0 of its snapshot (rules/ceiling.lua)
+--   adaptive  headroom from measured over-launches, in parts of a port (rules/adaptive_headroom.lua)
+--   hold      mean hold time of a reservation in ms, learned from ends
 --   hungry    digits: priority classes with campaigns that contend for it (state/contention.lua); p.contending_classes
---   unmet     units of guarantees that their campaigns do not use now (rules/shares.lua)
+--   unmet     unused units of all guarantees (rules/shares.lua)
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
---   set_limit, set_until   a limit for a while, from outside
+--   set_limit, set_until   a temporary limit and when it ends (commands/set_limit.lua)
 --   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
 local pools = {}
 local cache, dirty = {}, {}
 
--- What was kept of pools that were read belongs to this generation: a flush begins the next.
+-- Tables of pools are valid within one generation: a flush begins the next.
 pools.generation = 0
--- As long as this does not grow, nothing but counts changed.
+-- Grows with every change of a pool other than a change of counts.
 pools.changes = 0
 
 local SNAPSHOT = {
@@ -27,7 +27,7 @@ local SNAPSHOT = {
 }
 local REST = { 'adaptive', 'hold', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
--- Read several at once that are wanted soon: a command for each would cost more than all else.
+-- Read several pools with two commands: one for each pool would cost more than the decision.
 local ahead, ahead_rules = {}, {}
 function pools.read_ahead(names)
   local missing = {}
@@ -39,11 +39,10 @@ function pools.read_ahead(names)
   for i, name in ipairs(missing) do ahead[name], ahead_rules[name] = texts[i], rules[i] end
 end
 
-local wild = {} -- kind -> rules of all of it, as far as they were read
+local wildcards = {} -- kind -> rules of KIND:*, false: none
 
--- What policy says of a pool, or nil if it knows none of that name; and whether it says so of the
--- whole kind (campaign:*, agent:*) and not of this one.
-local function rules_of(name, kind)
+-- -> the rules of a pool, nil if policy does not know the name; and true if they are those of its kind (campaign:*)
+local function find_rules(name, kind)
   if kind == 'channel' then
     local channel = string.sub(name, 9)
     if not zone.is_channel[channel] then return nil end
@@ -51,7 +50,7 @@ local function rules_of(name, kind)
   end
   if name == ON_KNOWN_MPP then return {} end
   if name == 'zone' then return { rate_per_s = zone.rate_per_s, burst = zone.burst } end
-  -- The policy hash has more than pools: what has no kind, and applications.
+  -- The policy hash also has fields without a kind, and applications: these are no pools.
   if kind == name or kind == 'application' then return nil end
   local text = ahead_rules[name]
   if text == nil then text = call('HGET', POLICY, name) end
@@ -62,20 +61,20 @@ local function rules_of(name, kind)
     if mpp and channel == '' then return zone.is_mpp[mpp] and {} or nil end -- the whole MPP
     return mpp and zone.is_mpp[mpp] and zone.is_channel[channel] and { limit = 0 } or nil
   end
-  if wild[kind] == nil then
+  if wildcards[kind] == nil then
     text = call('HGET', POLICY, kind .. ':*')
-    wild[kind] = text and decode(text) or false
+    wildcards[kind] = text and decode(text) or false
   end
-  if wild[kind] then return wild[kind], true end
+  if wildcards[kind] then return wildcards[kind], true end
 end
 
--- mpp:mpp1 has a rate and can be paused, but no reservation holds it: its channels are the pools.
+-- mpp:mpp1 has a rate and can be paused, but no reservation names it: the pools are its channels.
 function pools.is_whole_mpp(name)
   return string.match(name, '^mpp:[^:]+$') ~= nil
 end
 
--- Rules of what policy does not name any more: none. But an MPP that it does not name has no ports.
-local function unnamed(name, kind)
+-- -> the rules of a pool that policy does not know: no limit; but such an MPP has no ports
+local function default_rules(name, kind)
   return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {} -- mutation: unnamed-mpp-has-no-ports
 end
 
@@ -88,11 +87,11 @@ function pools.get(name)
   local kind = kind_of(name)
   local text = ahead[name]
   if text == nil then text = call('HGET', POOLS, name) end
-  local p, rules, wildcard = text and decode(text) or { in_use = 0 }, rules_of(name, kind)
+  local p, rules, wildcard = text and decode(text) or { in_use = 0 }, find_rules(name, kind)
   p.contending_classes, p.hungry = p.hungry, nil
-  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or unnamed(name, kind), rules ~= nil, wildcard
+  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.pend, p.tat = PEND .. name, tonumber(p.tat)
-  -- Several campaigns may want it: not a campaign's own pool, nor one that only counts.
+  -- Several campaigns may compete for it: not for the pool of a campaign, nor for one that only counts.
   p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
     forget_snapshot(p)
@@ -104,7 +103,7 @@ function pools.get(name)
   return p
 end
 
--- Snapshots feed a channel from now on; an earlier feed, and its reservations, say nothing of it.
+-- Snapshots feed a channel from now on; what an earlier feed reported is dropped.
 function pools.restart_feed(p, known_at)
   forget_snapshot(p)
   p.known_at = known_at
@@ -116,19 +115,19 @@ function pools.each(f)
   for _, p in pairs(cache) do f(p) end
 end
 
--- What a decision is worked out from, other than counts, has changed.
+-- Recompute the limit of p when it is next needed.
 function pools.drop_limit(p)
   pools.changes = pools.changes + 1
   p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
 end
 
--- To be written, and its limit may be another now.
+-- p is written at the end of the call, and its limit may have changed.
 function pools.mark_changed(p)
   dirty[p.name] = p
   pools.drop_limit(p)
 end
 
--- To be written; what may hold it has not changed.
+-- p is written at the end of the call; its limit has not changed.
 function pools.mark_dirty(p)
   dirty[p.name] = p
 end
@@ -137,35 +136,36 @@ function pools.mark_all_dirty(list)
   for i = 1, #list do dirty[list[i].name] = list[i] end
 end
 
--- Nobody holds it, and policy does not name it: such pools come with every new name that is asked for.
+-- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
 local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
 function pools.is_collectable(p)
   return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
 end
 
-local function saved(p)
+-- -> JSON text, or false if nothing is to be stored
+local function to_text(p)
   if pools.is_collectable(p) then
     p.hold = nil
-    if p.tat or p.set_until or p.slots or p.contending_classes then need('pool_gc').forget(p) end
+    if p.tat or p.set_until or p.slots or p.contending_classes then need('pool_gc').drop_expired(p) end
   end
   local text = { in_use = p.in_use, hungry = p.contending_classes }
-  local is_worth = p.in_use ~= 0 or p.contending_classes ~= nil
+  local is_stored = p.in_use ~= 0 or p.contending_classes ~= nil
   for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do
     for i = 1, #fields do
       local field = fields[i]
       local value = p[field]
-      if value then text[field], is_worth = value, true end
+      if value then text[field], is_stored = value, true end
     end
   end
   if text.tat then text.tat = format('%.0f', text.tat) end -- JSON would round it
-  return is_worth and encode(text)
+  return is_stored and encode(text)
 end
 
 function pools.flush()
   flush_writes()
   for name, p in pairs(dirty) do
     if p.available_before then need('notify').compare(p) end
-    local text = saved(p)
+    local text = to_text(p)
     if text then
       buffer_write('HSET', POOLS, name, text)
     else
@@ -173,7 +173,7 @@ function pools.flush()
     end
   end
   flush_writes()
-  cache, dirty, ahead, ahead_rules, wild = {}, {}, {}, {}, {}
+  cache, dirty, ahead, ahead_rules, wildcards = {}, {}, {}, {}, {}
   pools.generation = pools.generation + 1
 end
 

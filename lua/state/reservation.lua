@@ -1,19 +1,19 @@
--- state/reservation.lua: a reservation in the res hash, as text: one line of what is its own, then its free texts.
+-- state/reservation.lua: reservation records in the res hash: a line of fields, then two free texts.
 --
 --   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
---   claim_within owner_bytes request_id KIN \n owner session
---   state    l live, r releasing (told to end, its port not free yet), e ended, x expired
+--   claim_within owner_bytes request_id SHARED \n owner session
+--   state    l live, r releasing (its end was reported, its port is not free yet), e ended, x expired
 --   deadline     empty: after answer_within
---   request_id   = for r-ID
---   marks    t taken: the platform is known to have given it a port; a adopted: restated by its dialer
+--   request_id   "=" for r-ID
+--   marks    t taken: a report confirmed its port; a adopted: restated by its dialer
 --   times    granted_at is zone time in ms, all others are ms after it; empty: not known
---   claim_within   ms from its launch until it has its port, as policy had it at the grant; empty: not known
---   KIN      what it has in common with others like it:
---            campaign channel mpp answer_within max_call (ms, as policy had them at the grant) pools
---            pools: every pool that it occupies; ours are short: c channel:CHANNEL, m mpp:MPP:CHANNEL,
---            k mpps, n campaign:CAMPAIGN
--- A record is what 100,000 calls cost in memory and every report in time: hence no JSON, and KIN is
--- read and written once for all of a kind in a call.
+--   claim_within   ms from the launch until the platform claims the port, by the policy of the grant; empty: not known
+--   SHARED   fields that many reservations share:
+--            campaign channel mpp answer_within max_call (ms, by the policy of the grant) pools
+--            pools: every pool that it occupies, abbreviated: c channel:CHANNEL, m mpp:MPP:CHANNEL, k mpps,
+--            n campaign:CAMPAIGN
+-- 100,000 calls keep as many records in memory, and every report reads one: hence text instead of JSON, and SHARED
+-- is parsed and written once for all reservations of a call that share it.
 local idempotency = need('idempotency')
 local reservation = {}
 
@@ -28,43 +28,44 @@ local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
 local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n'
 local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
 
-local kin_of = {} -- pools (a table that is never changed, only replaced) -> text
-local read_kin = {} -- text -> what it says
+local shared_texts = {} -- pools (a table that is replaced, never changed) -> text
+local parsed = {} -- text -> shared fields
 
-local function short(r)
+-- -> pool name -> abbreviation
+local function abbreviations(r)
   return {
     ['channel:' .. (r.channel or '')] = 'c', ['mpp:' .. (r.mpp or '') .. ':' .. (r.channel or '')] = 'm',
     [ON_KNOWN_MPP] = 'k', ['campaign:' .. r.campaign] = 'n',
   }
 end
 
--- Its pools as KIN has them: alike for all that differ by no more than their campaign.
-local function brief(r)
-  local letters, names = short(r), {}
+-- The same text for reservations that differ by their campaign only.
+local function abbreviate_pools(r)
+  local letters, names = abbreviations(r), {}
   for i, name in ipairs(r.pools) do names[i] = letters[name] or name end
   return concat(names, ' ')
 end
 
-local function kin(r)
-  local text = kin_of[r.pools]
+local function shared_text(r)
+  local text = shared_texts[r.pools]
   if not text then
     text = format('%s %s %s %s %s %s', r.campaign, r.channel or '', r.mpp or '',
-      r.answer_within or '', r.max_call or '', r.brief or brief(r))
-    kin_of[r.pools] = text
+      r.answer_within or '', r.max_call or '', r.brief or abbreviate_pools(r))
+    shared_texts[r.pools] = text
   end
   return text
 end
 
-local function parse_kin(text)
+local function parse_shared(text)
   local campaign, channel, mpp, answer_within, max_call, names = match(text, '^(%S*) (%S*) (%S*) (%d*) (%d*) ?(.*)$')
   local k = {
     campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = {},
     answer_within = tonumber(answer_within), max_call = tonumber(max_call),
   }
   local long = {}
-  for name, brief in pairs(short(k)) do long[brief] = name end
+  for name, brief in pairs(abbreviations(k)) do long[brief] = name end
   for name in gmatch(names, '%S+') do k.pools[#k.pools + 1] = long[name] or name end
-  kin_of[k.pools], read_kin[text] = text, k
+  shared_texts[k.pools], parsed[text] = text, k
   return k
 end
 
@@ -79,23 +80,22 @@ function reservation.text(r)
   local line = format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline),
     LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', kin(r))
-  return line .. owner .. (r.session or '') -- not by format, which ends a text at a zero byte
+    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', shared_text(r))
+  return line .. owner .. (r.session or '') -- string.format would cut a text at a zero byte
 end
 
--- -> the same in three parts, around its request_id and its campaign: reservations that are granted alike in a
--- call share them
+-- -> the text in three parts, before request_id, between it and campaign, and after: grants of one template share them
 local FIRST, SECOND = '\1', '\2'
 function reservation.parts(r)
-  local like = { id = '', request_id = FIRST, campaign = SECOND, brief = brief(r), pools = {} }
-  local text = reservation.text(setmetatable(like, { __index = r }))
+  local blank = { id = '', request_id = FIRST, campaign = SECOND, brief = abbreviate_pools(r), pools = {} }
+  local text = reservation.text(setmetatable(blank, { __index = r }))
   local one, two = find(text, FIRST, 1, true), find(text, SECOND, 1, true)
   return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
 end
 
-local texts = {} -- of the ids that were read ahead or written in this call; false: there is none
+local texts = {} -- id -> text, as read ahead or written in this call; false: absent
 
--- Read what all reports of a call will look for, in one command.
+-- Read the records of all reports of a call with one command.
 local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
 function reservation.read_ahead(ops)
   local ids = {}
@@ -113,7 +113,7 @@ function reservation.read(id)
   if not text or text == '' then return nil end
   local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
     request_id, common, free = match(text, PATTERN)
-  local k = read_kin[common] or parse_kin(common)
+  local k = parsed[common] or parse_shared(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local r = {
     id = id, state = STATE[state], granted_at = t0, visible_by = t0 + visible,
@@ -134,34 +134,34 @@ local function write(id, text)
   buffer_write('HSET', RES, id, text)
 end
 
--- due_at: when effects/expiry.lua looks at it next, or nil to leave that as it is
-function reservation.write(r, due_at)
+-- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
+function reservation.write(r, deadline)
   write(r.id, reservation.text(r))
-  if due_at then buffer_write('ZADD', DEADLINES, score(due_at), r.id) end
+  if deadline then buffer_write('ZADD', DEADLINES, score(deadline), r.id) end
 end
 
--- A new one, of those halves. due_text: as score has it
-function reservation.write_new(id, text, due_text)
+-- A new record. text: assembled from reservation.parts; deadline_text: from score
+function reservation.write_new(id, text, deadline_text)
   write(id, text)
-  buffer_write('ZADD', DEADLINES, due_text, id)
+  buffer_write('ZADD', DEADLINES, deadline_text, id)
 end
 
 function reservation.is_live(r)
   return r.state == 'live'
 end
 
--- A live one past its deadline that nobody reaped yet is as good as expired.
+-- A live one past its deadline counts as expired, before effects/expiry.lua reaches it.
 function reservation.is_overdue(r)
   return r.state == 'live' and now > r.deadline
 end
 
--- What dialers see of the state: told to end is ended.
+-- The state as dialers see it: releasing reads ended.
 function reservation.public_state(r)
   return r.state == 'releasing' and 'ended' or r.state
 end
 
--- Forget it, and with the last of a request's reservations what was granted to the request.
-function reservation.forget(r)
+-- Delete the record, and with the last record of a request its idempotency record.
+function reservation.delete(r)
   flush_writes()
   texts[r.id] = false
   call('HDEL', RES, r.id)
@@ -171,7 +171,7 @@ function reservation.forget(r)
   local q = idempotency.read(key)
   if not q then return end
   q.remain = q.remain - 1
-  if q.remain <= 0 then idempotency.forget(key) else idempotency.write(key, q) end
+  if q.remain <= 0 then idempotency.delete(key) else idempotency.write(key, q) end
 end
 
 return reservation

@@ -108,7 +108,7 @@ MUTATIONS = (
     LuaMutation(
         name="a launch report is a taken port",
         tag="claim-after-launch",
-        becomes="visible_by(r, now)",
+        becomes="limit_visible_by(r, now)",
     ),
     LuaMutation(
         name="an end lowers no kept ceiling",
@@ -141,7 +141,7 @@ MUTATIONS = (
     LuaMutation(
         name="the policy before does not count",
         tag="claims-of-replaced-policy",
-        becomes="rules.claim_before, rules.replaced_at = max(told, earlier), now",
+        becomes="rules.claim_before, rules.replaced_at = max(restored, earlier), now",
     ),
     LuaMutation(name="an earlier policy counts for ever", tag="earlier-claim-lapses"),
     LuaMutation(
