@@ -1,8 +1,6 @@
-"""The configuration reference: what the models say, and the words under their fields."""
+"""The configuration reference, from the settings models and the docstrings of their fields."""
 
-import ast
 import inspect
-import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,28 +97,16 @@ def page() -> str:
     return "\n".join([TOP, *("\n".join(_table(one)) + "\n" for one in tables())])
 
 
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> what it means: the text under it, in the model or in one that it is made of.
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> its description: the docstring below it, in the model or in one that it extends.
 
     Raises:
         LookupError: a field has none.
     """
-    found: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        if issubclass(one, BaseModel) and one is not BaseModel:
-            found |= dict(_texts_under_fields(one))
-    if missing := [f"{model.__name__}.{key}" for key in model.model_fields if key not in found]:
-        raise LookupError(f"nothing under the field says what it means: {', '.join(missing)}")
-    return found
-
-
-def _texts_under_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    (definition,) = ast.parse(inspect.getsource(model)).body
-    assert isinstance(definition, ast.ClassDef)
-    for field, below in itertools.pairwise(definition.body):
-        match field, below:
-            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(ast.Constant(str(text))):
-                yield key, " ".join(text.split())
+    found = {key: one.description or "" for key, one in model.model_fields.items()}
+    if missing := [f"{model.__name__}.{key}" for key, text in found.items() if not text]:
+        raise LookupError(f"fields without a docstring: {', '.join(missing)}")
+    return {key: " ".join(text.split()) for key, text in found.items()}
 
 
 def _introduction(model: type[BaseModel]) -> str:
@@ -129,7 +115,7 @@ def _introduction(model: type[BaseModel]) -> str:
 
 
 def _table(table: Table) -> Iterator[str]:
-    words = meanings(table.model)
+    words = descriptions(table.model)
     schema = table.model.model_json_schema()
     required = schema.get("required", ())
     yield f"## `{table.title}`\n\n{_introduction(table.model)}\n"

@@ -30,7 +30,13 @@ def _audit(chosen: argparse.Namespace) -> int:
 def audit_text(found: dict[str, Any]) -> str:
     """A table; the times are the zone's."""
     rows = [
-        [_when(one["at"]), one["by"], one["did"], one["on"] or "the zone", _detail(one["detail"])]
+        [
+            _when(one["time"]),
+            one["actor"],
+            one["action"],
+            one["target"] or "the zone",
+            _detail(one["detail"]),
+        ]
         for one in found["entries"]
     ]
     return "\n".join(columns([["WHEN (UTC)", "BY", "DID", "ON", "DETAIL"], *rows]))

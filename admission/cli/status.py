@@ -39,7 +39,9 @@ def _head(zone: dict[str, Any]) -> str:
 def _pool(zone: dict[str, Any], pool: dict[str, Any], width: int) -> str:
     numbers = "".join(f"{_number(pool.get(name)):>9}" for name in _COLUMNS)
     notes = ["paused"] if pool["pool"] in (zone.get("paused") or {}) else []
-    notes += [f"limited to {pool['set_limit']} for a while"] if "set_limit" in pool else []
+    notes += (
+        [f"limited to {pool['temporary_limit']} for a while"] if "temporary_limit" in pool else []
+    )
     if snapshot := pool.get("snapshot"):
         unused, total = _number(snapshot.get("unused")), _number(snapshot.get("total"))
         notes += [f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"]

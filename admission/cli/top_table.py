@@ -133,8 +133,8 @@ def _short(name: str) -> str:
 def _notes(zone: Mapping[str, Any], one: Mapping[str, Any]) -> Iterable[str]:
     if _is_paused(zone.get("paused") or {}, one["pool"]):
         yield "paused"
-    if one.get("set_limit") is not None:
-        yield f"set {one['set_limit']}"
+    if one.get("temporary_limit") is not None:
+        yield f"set {one['temporary_limit']}"
 
 
 def _is_paused(paused: Mapping[str, Any], pool: str) -> bool:

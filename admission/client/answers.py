@@ -130,10 +130,10 @@ class Listed:
     channel: str
     mpp: str | None = None
     owner: str | None = None
-    session: str | None = None
+    session_id: str | None = None
     request_id: str | None = None
     outcome: str | None = None
-    taken: bool = False
+    port_taken: bool = False
     granted_at: int = 0
     launched_at: int | None = None
     ended_at: int | None = None

@@ -80,7 +80,7 @@ class GrantRegistry:
             mpp=listed.mpp,
         )
         grant = Grant(reservation, terms, self)
-        grant.port_taken, grant.session_id = listed.taken, listed.session
+        grant.port_taken, grant.session_id = listed.port_taken, listed.session_id
         self._renewals.keep(grant)
         return grant
 

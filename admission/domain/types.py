@@ -51,7 +51,13 @@ Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
 class StrictModel(BaseModel):
     """A body from outside: an unknown field is refused, nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_enum_values=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_enum_values=True,
+        use_attribute_docstrings=True,
+    )
 
 
 # An answer of the ledger, in the field names of the API. Rendered as it is.

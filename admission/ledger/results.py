@@ -19,6 +19,16 @@ _LIMITING: Final = ("reason", "pool", "in_use", "limit", "retry_after_ms")
 
 _MARKS: Final = ("repeated", "shadow", "dry_run")
 
+# The names of the ledger and those of the API, where they differ.
+_RESERVATION_NAMES: Final = {
+    "session": "session_id",
+    "taken": "port_taken",
+    "answer_within": "answer_within_ms",
+    "max_call": "max_call_ms",
+    "claim_within": "claim_within_ms",
+}
+_AUDIT_NAMES: Final = {"id": "id", "at": "time", "by": "actor", "did": "action"}
+
 
 Result = dict[str, Any]
 
@@ -145,16 +155,16 @@ def build_report(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 def build_reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
     """One reservation, with the names of the API. `head`: what is told of it besides, early."""
-    hidden = ("id", "answer_within", "max_call")
-    shown = {name: value for name, value in result.items() if name not in hidden}
+    shown = {
+        _RESERVATION_NAMES.get(name, name): value for name, value in result.items() if name != "id"
+    }
     first = {
         "id": make_public_id(zone, result["id"]),
         **head,
         "state": result["state"],
         "zone": zone,
     }
-    tail = {"answer_within_ms": result["answer_within"], "max_call_ms": result["max_call"]}
-    return first | shown | tail
+    return first | shown
 
 
 def build_page(zone: str, now: int, result: dict[str, Any]) -> Answer:
@@ -190,16 +200,29 @@ def read_lease(now: int, result: dict[str, Any]) -> Lease:
 def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool has every field, null where there is nothing to say."""
     pools = [_pool(one) for one in result["pools"]]
-    lists = {"pools": pools, "stats": result["stats"] or {}, "denied": result["denied"] or []}
-    return {"zone": zone, "now": now} | result | lists
+    found = {name: value for name, value in result.items() if name != "denied"}
+    # An empty object of Lua arrives as an empty list.
+    lists = {
+        "paused": result["paused"] or {},
+        "pools": pools,
+        "stats": result["stats"] or {},
+        "recent_denials": result["denied"] or [],
+    }
+    return {"zone": zone, "now": now} | found | lists
 
 
 def _pool(one: dict[str, Any]) -> dict[str, Any]:
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     shown = {"pool": one["pool"]} | {name: one.get(name) for name in names}
     shown["snapshot"] = one.get("snapshot")
-    sometimes = ("adaptive_headroom", "set_limit", "set_until", "wildcard")
-    return shown | {n: one[n] for n in sometimes if n in one}
+    if "adaptive_headroom" in one:
+        shown["adaptive_headroom"] = one["adaptive_headroom"]
+    if "set_limit" in one:
+        shown["temporary_limit"] = one["set_limit"]
+        shown["temporary_limit_until"] = one["set_until"]
+    if "wildcard" in one:
+        shown["wildcard"] = one["wildcard"]
+    return shown
 
 
 def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:
@@ -211,8 +234,14 @@ def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 def build_limit(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A limit for a while: `limit` is what counts now."""
-    told = {name: result[name] for name in ("pool", "limit", "set_limit", "until")}
-    return {"now": now, "zone": zone} | told
+    return {
+        "now": now,
+        "zone": zone,
+        "pool": result["pool"],
+        "limit": result["limit"],
+        "temporary_limit": result["set_limit"],
+        "temporary_limit_until": result["until"],
+    }
 
 
 def read_policy(result: dict[str, Any]) -> StoredPolicy:
@@ -229,7 +258,7 @@ def read_policy(result: dict[str, Any]) -> StoredPolicy:
 
 
 def build_audit(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """What was done by hand, newest first. `on` null: the whole zone."""
+    """What was done by hand, newest first. `target` null: the whole zone."""
     return {
         "now": now,
         "zone": zone,
@@ -239,9 +268,9 @@ def build_audit(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 def _audited(zone: str, one: dict[str, Any]) -> Answer:
     named = {"zone": None}.get(one["on"], one["on"])
-    on = make_public_id(zone, named) if one["did"] == "end" else named
-    told = {name: one[name] for name in ("id", "at", "by", "did")}
-    return told | {"on": on, "detail": one["detail"] or {}}
+    target = make_public_id(zone, named) if one["did"] == "end" else named
+    shown = {public: one[name] for name, public in _AUDIT_NAMES.items()}
+    return shown | {"target": target, "detail": one["detail"] or {}}
 
 
 def iterate_results(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:

@@ -50,8 +50,8 @@ class Telemetry:
         self._decisions = counter(
             "admission_decisions", "Asks decided.", "zone", "decision", "reason"
         )
-        self._decision_seconds = Histogram(
-            "admission_decision_seconds",
+        self._decision_duration = Histogram(
+            "admission_decision_duration_seconds",
             "Time to decide an ask that did not wait for room, or all of a batch.",
             buckets=_SECONDS,
             registry=self.registry,
@@ -70,8 +70,8 @@ class Telemetry:
         self._failures = counter(
             "admission_source_failures", "Polls that gave no snapshot.", "zone", "source"
         )
-        self._group_operations = Histogram(
-            "admission_group_operations",
+        self._ledger_batch_size = Histogram(
+            "admission_ledger_batch_size",
             "Operations that went to the ledger in one call.",
             buckets=_SIZES,
             registry=self.registry,
@@ -98,7 +98,7 @@ class Telemetry:
             for (decision, reason), n in kinds.items():
                 self._decisions(zone, decision, reason).inc(n)
         if seconds is not None and answers:
-            self._decision_seconds.observe(seconds)
+            self._decision_duration.observe(seconds)
 
     def count_report(self, zone: str, verb: str, outcome: str) -> None:
         """A report was taken. `outcome`: of the call for `end`, else ok, adopted, repeated ..."""
@@ -115,7 +115,7 @@ class Telemetry:
 
     def observe_batch(self, operations: int) -> None:
         """So many operations went to the ledger in one call."""
-        self._group_operations.observe(operations)
+        self._ledger_batch_size.observe(operations)
 
     def observe_call(self, seconds: float) -> None:
         """A call of the ledger's script took so long."""

@@ -152,8 +152,8 @@ UP: Final = ("admission_zone_up", "1 when the zone's store answers.")
 METRICS: Final = (
     _gauge("zone_recovering", "1 while the zone is recovering.", _field("recovering")),
     _gauge("zone_shadow", "1 when the zone only watches.", _field("shadow")),
-    _gauge("paused", "1 for each paused pool, or `zone`.", _paused, "pool"),
-    _gauge("policy_differs", "1 when the live policy is not the file's.", _value(_differs)),
+    _gauge("pool_paused", "1 for each paused pool, or `zone`.", _paused, "pool"),
+    _gauge("policy_out_of_sync", "1 when the live policy is not the file's.", _value(_differs)),
     _gauge("waiters", "Asks that wait for room, on all replicas.", _field("waiters")),
     _gauge(
         "longest_wait_seconds",
@@ -180,7 +180,7 @@ METRICS: Final = (
         _pool("adaptive_headroom"),
         "pool",
     ),
-    _gauge("pool_room", "Launches that the pool has room for.", _pool("room"), "pool"),
+    _gauge("pool_available", "Launches that the pool can admit now.", _pool("room"), "pool"),
     _gauge(
         "pool_held",
         "Live reservations that the newest snapshot must contain.",
@@ -213,20 +213,22 @@ METRICS: Final = (
         "group",
     ),
     _gauge(
-        "drift_ports",
+        "unseen_reservations",
         "Calls that we count as up and the newest snapshot does not show.",
         _foreign(-1),
         "group",
     ),
     _counter("zone_granted", "Launches granted.", _count("grant")),
     _counter("zone_denied", "Asks denied.", _counts("deny:"), "reason"),
-    _counter("zone_pretended", "Launches granted by shadow mode alone.", _count("shadow")),
+    _counter("zone_shadow_granted", "Launches granted by shadow mode alone.", _count("shadow")),
     _counter("zone_ended", "Calls reported as ended.", _counts("end:"), "outcome"),
     _counter(
         "over_launches", "Launches granted and reported to find no port.", _count("end:no_resource")
     ),
     _counter(
-        "reclaimed", "Reservations that expired without a report of their end.", _count("expired")
+        "reservations_expired",
+        "Reservations that expired without a report of their end.",
+        _count("expired"),
     ),
     _counter(
         "withdrawn", "Launches granted to clients that had hung up.", _count("withdrawn")

@@ -116,7 +116,7 @@ function query.status()
   for i, name in ipairs(list_pools()) do list[i] = pool_view(pools.get(name)) end
   local counters, denied = read_stats()
   return {
-    policy_version = zone.version, schema = SCHEMA,
+    schema = SCHEMA,
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,

@@ -23,7 +23,7 @@ async def test_it_is_json_where_that_is_wanted(house: House, run: Run) -> None:
     await run("pause", "East", "--url", house.url)
     code, out, _ = await run("audit", "East", "--limit", "1", "--json", "--url", house.url)
     [entry] = json.loads(out)["entries"]
-    assert (code, entry["did"], entry["on"]) == (0, "pause", None)
+    assert (code, entry["action"], entry["target"]) == (0, "pause", None)
 
 
 async def test_a_zone_that_is_not_there_is_said(house: House, run: Run) -> None:

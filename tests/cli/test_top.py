@@ -25,7 +25,7 @@ ZONE: dict[str, Any] = {
     "longest_wait_ms": 1200,
     "stats": {"grant": 50, "deny:mpp_full": 120, "deny:rate_limited": 7},
     "pools": [
-        pool("trunk:carrier-a", 2, 100, set_limit=50),
+        pool("trunk:carrier-a", 2, 100, temporary_limit=50),
         pool("campaign:sales", 4, None),
         pool("mpp:mpp2:sip", 40, 40),
         pool("mpp:mpp1:sip", 10, 40),

@@ -22,7 +22,7 @@ async def test_a_call_in_a_with_block(house: House):
     id, state = await asyncio.to_thread(dial)
     over = await found(house, id)
     assert (state, over["state"], over["outcome"]) == ("live", "ended", "no_answer")
-    assert over["session"] == "s-1"
+    assert over["session_id"] == "s-1"
 
 
 async def test_a_block_that_raises_reports_unknown(house: House):

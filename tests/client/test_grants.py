@@ -27,7 +27,7 @@ async def test_a_call_is_asked_for_launched_and_ended(house: House, client: Admi
         grant.launched(port_taken=True, session_id="s-1", mpp="mpp1")
         assert (await grant.settled()).state == "live"
         up = await found(house, grant.id)
-        assert (up["session"], up["mpp"], up["owner"]) == ("s-1", "mpp1", "dialer-1")
+        assert (up["session_id"], up["mpp"], up["owner"]) == ("s-1", "mpp1", "dialer-1")
     over = await found(house, grant.id)
     assert (over["state"], over["outcome"]) == ("ended", "completed")
     assert over["granted_at"] <= over["ended_at"] <= over["released_at"]
@@ -218,7 +218,7 @@ async def test_a_lost_answer_is_asked_for_again_and_granted_once(house: House):
             transport.answers_to_lose = 1
             grant.launched(session_id="s-9")
             await grant.settled()
-            assert (await found(house, grant.id))["session"] == "s-9"
+            assert (await found(house, grant.id))["session_id"] == "s-9"
             transport.answers_to_lose = 1
     await until_is(house, grant.id, state="ended")
     assert await in_use(house) == 0
@@ -279,7 +279,7 @@ async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
             grant = restarted.take_up(one)
             assert grant.late
             assert grant.restated()["pools"] == ["trunk:carrier-a"]
-            grant.ended("completed" if one.session else "not_launched")
+            grant.ended("completed" if one.session_id else "not_launched")
             await grant.settled()
     assert await in_use(house) == 0
 

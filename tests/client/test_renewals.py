@@ -90,9 +90,9 @@ async def test_a_zone_that_lost_its_state_is_told_of_every_call_at_once(
     await redis_async.flushall()
     assert (await client.ask("collections")).reason is Reason.RECOVERING
     taken = await until_is(house, rings.id, state="live", taken=True)
-    assert (taken["session"], taken["mpp"]) == ("s-1", "mpp1")
+    assert (taken["session_id"], taken["mpp"]) == ("s-1", "mpp1")
     for grant in answer.grants[1:]:
-        assert not (await until_is(house, grant.id, state="live"))["taken"]
+        assert not (await until_is(house, grant.id, state="live"))["port_taken"]
     assert not (await found(house, answer.grants[2].id)).get("launched_at")
     assert await in_use(house, "campaign:collections") == 3
     assert await in_use(house, "trunk:carrier-a") == 3

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain.policy.parts import PoolPolicy
@@ -41,8 +41,10 @@ def test_a_page_that_was_edited_by_hand_is_found_and_made_again(tmp_path: Path) 
     assert page.read_text("utf-8") == (DOCS / "configuration.md").read_text("utf-8")
 
 
-class Mended(BaseModel):
-    """A table in which somebody forgot something."""
+class Incomplete(BaseModel):
+    """A table with a field that has no docstring."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     told: int = 0
     """What it
@@ -53,12 +55,14 @@ class Mended(BaseModel):
 def test_a_setting_without_a_meaning_stops_the_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     page = importlib.import_module("config_page")
-    with pytest.raises(LookupError, match=r"Mended\.forgotten$"):
-        page.meanings(Mended)
+    with pytest.raises(LookupError, match=r"Incomplete\.forgotten$"):
+        page.descriptions(Incomplete)
 
 
 def test_a_setting_has_the_meaning_that_stands_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     page = importlib.import_module("config_page")
-    assert page.meanings(PoolPolicy)["limit"].startswith("The most calls")  # of what it is made of
-    assert page.meanings(HuaweiCmsSettings)["url"].startswith("Scheme")  # not of SourceSection
+    assert page.descriptions(PoolPolicy)["limit"].startswith(
+        "The most calls"
+    )  # of what it is made of
+    assert page.descriptions(HuaweiCmsSettings)["url"].startswith("Scheme")  # not of SourceSection

@@ -62,9 +62,9 @@ def test_ten_lines_dial_and_the_page_reports(service: Running) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "+15550100: launched on sip\n+15550101: launched on sip\n"
     _, page = service.call("GET", "/v1/reservations?zone=East&campaign=collections")
-    sessions = [one for one in page["reservations"] if one.get("session")]
+    sessions = [one for one in page["reservations"] if one.get("session_id")]
     assert len(sessions) >= 2
-    assert all(one["session"].startswith("East-") for one in sessions)
+    assert all(one["session_id"].startswith("East-") for one in sessions)
 
 
 def test_java_asks_launches_and_reports(service: Running, java: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ def test_java_asks_launches_and_reports(service: Running, java: tuple[str, ...])
     granted = re.fullmatch(r"granted (\S+) on sip\nended: ended\n", done.stdout)
     assert granted, done.stdout
     found = reservation(service, granted[1])
-    assert (found["outcome"], found["session"]) == ("completed", "session-on-sip")
+    assert (found["outcome"], found["session_id"]) == ("completed", "session-on-sip")
     assert found["granted_at"] < found["ended_at"] <= found["released_at"]
 
 

@@ -36,13 +36,13 @@ def test_a_decision_is_counted(answer: dict[str, object], labels: str) -> None:
     telemetry.count_decisions("East", [answer], 0.001)
     counted = f'admission_decisions_total{{{labels},zone="East"}} 1.0'
     assert counted in lines(telemetry)
-    assert "admission_decision_seconds_count 1.0" in lines(telemetry)
+    assert "admission_decision_duration_seconds_count 1.0" in lines(telemetry)
 
 
 def test_a_decision_that_waited_has_no_time() -> None:
     telemetry = Telemetry()
     telemetry.count_decisions("East", [{"decision": "grant"}], None)
-    assert "admission_decision_seconds_count 0.0" in lines(telemetry)
+    assert "admission_decision_duration_seconds_count 0.0" in lines(telemetry)
 
 
 def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
@@ -53,7 +53,7 @@ def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
     name = "admission_decisions_total"
     assert f'{name}{{decision="grant",reason="",zone="East"}} 2.0' in told
     assert f'{name}{{decision="deny",reason="no_capacity",zone="East"}} 1.0' in told
-    assert "admission_decision_seconds_count 1.0" in told
+    assert "admission_decision_duration_seconds_count 1.0" in told
 
 
 def test_snapshots_and_polls_are_counted() -> None:
@@ -68,7 +68,7 @@ def test_snapshots_and_polls_are_counted() -> None:
     assert 'admission_snapshots_total{accepted="false",reason="future",zone="East"} 1.0' in found
     assert 'admission_source_polls_total{source="epm",zone="East"} 2.0' in found
     assert 'admission_source_failures_total{source="epm",zone="East"} 1.0' in found
-    assert "admission_group_operations_sum 7.0" in found
+    assert "admission_ledger_batch_size_sum 7.0" in found
 
 
 def test_a_pool_that_is_gone_leaves_no_trace() -> None:
@@ -131,7 +131,7 @@ async def test_without_the_store_the_counters_are_still_there(
         text = await answer.text()
     assert answer.status == 200
     assert 'admission_zone_up{zone="East"} 0.0' in text
-    assert "admission_decision_seconds_count 0.0" in text
+    assert "admission_decision_duration_seconds_count 0.0" in text
 
 
 SIP = {"age_ms": 412, "total": 240, "unused": 64, "group": "h323+sip", "foreign": 17}
@@ -175,25 +175,25 @@ def test_what_a_status_tells_is_told_to_prometheus() -> None:
     found = lines(Telemetry(), East=STATUS)
     for line in (
         'zone_shadow{zone="East"} 1.0',
-        'paused{pool="zone",zone="East"} 1.0',
-        'paused{pool="mpp:mpp1",zone="East"} 1.0',
-        'policy_differs{zone="East"} 1.0',
+        'pool_paused{pool="zone",zone="East"} 1.0',
+        'pool_paused{pool="mpp:mpp1",zone="East"} 1.0',
+        'policy_out_of_sync{zone="East"} 1.0',
         'waiters{zone="East"} 4.0',
         'longest_wait_seconds{zone="East"} 1.5',
         'snapshot_max_age_seconds{zone="East"} 10.0',
         'pool_headroom{pool="channel:sip",zone="East"} 5.0',
         'pool_adaptive_headroom{pool="channel:sip",zone="East"} 2.0',
-        'pool_room{pool="channel:sip",zone="East"} 30.0',
+        'pool_available{pool="channel:sip",zone="East"} 30.0',
         'snapshot_total{channel="sip",zone="East"} 240.0',
         'snapshot_unused{channel="h323",zone="East"} 3.0',
         'foreign_ports{group="h323+sip",zone="East"} 17.0',
-        'drift_ports{group="h323+sip",zone="East"} 0.0',
+        'unseen_reservations{group="h323+sip",zone="East"} 0.0',
         'zone_granted_total{zone="East"} 90.0',
         'zone_denied_total{reason="no_capacity",zone="East"} 12.0',
-        'zone_pretended_total{zone="East"} 2.0',
+        'zone_shadow_granted_total{zone="East"} 2.0',
         'zone_ended_total{outcome="busy",zone="East"} 3.0',
         'over_launches_total{zone="East"} 1.0',
-        'reclaimed_total{zone="East"} 4.0',
+        'reservations_expired_total{zone="East"} 4.0',
         'withdrawn_total{zone="East"} 5.0',
         'adopted_total{zone="East"} 6.0',
         'breaker_openings_total{zone="East"} 7.0',
@@ -207,7 +207,7 @@ def test_what_a_status_tells_is_told_to_prometheus() -> None:
 def test_calls_that_the_platform_does_not_show_are_drift() -> None:
     pools = [{"pool": "channel:sip", "in_use": 7, "snapshot": SIP | {"foreign": -3}}]
     found = lines(Telemetry(), East={"pools": pools})
-    assert 'admission_drift_ports{group="h323+sip",zone="East"} 3.0' in found
+    assert 'admission_unseen_reservations{group="h323+sip",zone="East"} 3.0' in found
     assert 'admission_foreign_ports{group="h323+sip",zone="East"} 0.0' in found
 
 

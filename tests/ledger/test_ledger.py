@@ -129,7 +129,7 @@ async def test_a_redis_that_lost_everything_gets_the_policy_back_and_recovers(
     await ledger.admit("East", ask(1))
     redis_sync.flushall()
     assert (await ledger.admit("East", ask(2)))["reason"] == "recovering"
-    assert (await ledger.status("East"))["policy_version"] == 1
+    assert (await ledger.status("East"))["policy"]["version"] == 1
     await recovered(ledger)
     assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
     await ledger.close()
@@ -145,7 +145,7 @@ async def test_an_older_policy_in_redis_is_replaced_by_the_newest_that_a_replica
     await ledger.now("East")
     pools = {p["pool"]: p for p in (await ledger.status("East"))["pools"]}
     assert pools["channel:sip"]["capacity"] == 3
-    assert (await ledger.status("East"))["policy_version"] == 2
+    assert (await ledger.status("East"))["policy"]["version"] == 2
 
 
 async def test_a_file_is_applied_once_and_does_not_undo_a_later_change(ledger):

@@ -169,7 +169,7 @@ async def test_that_a_replica_restored_it_is_in_the_audit(
 
     entries = (await one.ledger.audit("East", 10))["entries"]
 
-    assert RESTORED_BY in [entry["by"] for entry in entries]
+    assert RESTORED_BY in [entry["actor"] for entry in entries]
 
 
 @pytest.mark.parametrize("lost", ["everything", "the newest"])

@@ -141,6 +141,9 @@ def test_a_snapshot_and_a_lease() -> None:
 
 def test_a_status_has_every_field_of_every_pool() -> None:
     sometimes = {"adaptive_headroom": 1, "set_limit": 2, "set_until": 3, "wildcard": True}
+    shown = {
+        "adaptive_headroom": 1, "temporary_limit": 2, "temporary_limit_until": 3, "wildcard": True
+    }  # fmt: skip
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     pools = [{"pool": "p", "in_use": 1, "odd": 2} | sometimes, {"pool": "q"}]
     told = results.build_status(
@@ -148,8 +151,8 @@ def test_a_status_has_every_field_of_every_pool() -> None:
     )
     nothing = dict.fromkeys([*names, "snapshot"])
     assert told == {
-        "zone": "East", "now": NOW, "stats": {}, "denied": [{"at": 1}], "paused": {},
-        "pools": [{"pool": "p"} | nothing | {"in_use": 1} | sometimes, {"pool": "q"} | nothing],
+        "zone": "East", "now": NOW, "stats": {}, "recent_denials": [{"at": 1}], "paused": {},
+        "pools": [{"pool": "p"} | nothing | {"in_use": 1} | shown, {"pool": "q"} | nothing],
     }  # fmt: skip
 
 
@@ -161,9 +164,11 @@ def test_a_pause_is_of_the_zone_or_of_a_pool(said: str, pool: str | None) -> Non
 
 
 def test_a_limit_for_a_while() -> None:
-    fields = {"pool": "p", "limit": 1, "set_limit": 2, "until": 3}
-    told = results.build_limit("East", NOW, fields | {"more": 1})
-    assert told == {"now": NOW, "zone": "East"} | fields
+    result = {"pool": "p", "limit": 1, "set_limit": 2, "until": 3, "more": 1}
+    assert results.build_limit("East", NOW, result) == {
+        "now": NOW, "zone": "East", "pool": "p", "limit": 1,
+        "temporary_limit": 2, "temporary_limit_until": 3,
+    }  # fmt: skip
 
 
 def test_a_stored_policy() -> None:
@@ -183,9 +188,11 @@ def test_a_stored_policy() -> None:
     [("pause", "zone", None), ("limit", "trunk:a", "trunk:a"), ("end", "x", "East~x")],
 )
 def test_an_entry_of_the_audit(did: str, on: str, shown: str | None) -> None:
-    entry = {"id": "1-0", "at": 5, "by": "ann", "did": did}
-    told = results.build_audit("East", NOW, {"entries": [entry | {"on": on, "detail": None}]})
-    assert told["entries"] == [entry | {"on": shown, "detail": {}}]
+    entry = {"id": "1-0", "at": 5, "by": "ann", "did": did, "on": on, "detail": None}
+    answer = results.build_audit("East", NOW, {"entries": [entry]})
+    assert answer["entries"] == [
+        {"id": "1-0", "time": 5, "actor": "ann", "action": did, "target": shown, "detail": {}}
+    ]
     assert results.build_audit("East", NOW, {"entries": None})["entries"] == []
 
 

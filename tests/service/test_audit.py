@@ -35,7 +35,7 @@ def guarded(service: Service) -> Any:
 
 async def deeds(http: ClientSession, query: str = "") -> list[tuple[Any, ...]]:
     page = await call(http, "GET", f"{ZONE}/audit{query}", "ann")
-    return [(one["by"], one["did"], one["on"]) for one in page["entries"]]
+    return [(one["actor"], one["action"], one["target"]) for one in page["entries"]]
 
 
 async def test_what_operators_do_is_written_down_the_newest_first(redis_url: str) -> None:
@@ -78,8 +78,8 @@ async def test_older_deeds_are_asked_for_by_the_last_id(redis_url: str) -> None:
         for verb in ("pause", "resume", "pause"):
             await call(http, "POST", f"{ZONE}/{verb}", "ann")
         newest = (await call(http, "GET", f"{ZONE}/audit?limit=2", "ann"))["entries"]
-        assert [one["did"] for one in newest] == ["pause", "resume"]
-        assert newest[0]["at"] >= newest[1]["at"] > 0
+        assert [one["action"] for one in newest] == ["pause", "resume"]
+        assert newest[0]["time"] >= newest[1]["time"] > 0
         assert newest[0]["detail"] == {"version": 4}
         older = await deeds(http, f"?before={newest[-1]['id']}")
         assert [did for _, did, _ in older] == ["pause", "begin"]

@@ -17,7 +17,7 @@ async def test_what_happened_in_a_zone_is_scraped(house: House) -> None:
         'admission_zone_granted_total{zone="East"} 7.0',
         'admission_zone_denied_total{reason="zone_paused",zone="East"} 1.0',
         'admission_over_launches_total{zone="East"} 1.0',
-        'admission_paused{pool="zone",zone="East"} 1.0',
+        'admission_pool_paused{pool="zone",zone="East"} 1.0',
         'admission_pool_in_use{pool="trunk:carrier-a",zone="East"} 6.0',
         'admission_pool_limit{pool="campaign:collections",zone="East"} 8.0',
         'admission_recoveries_total{zone="East"} 1.0',

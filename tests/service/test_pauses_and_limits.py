@@ -83,11 +83,15 @@ async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(house: 
     _, high = await house.send("PUT", path, {"limit": 99, "ttl_ms": 60_000})
     pools = {one["pool"]: one for one in (await house.get(ZONE))["pools"]}
 
-    assert (low["limit"], low["set_limit"], low["until"] - low["now"]) == (1, 1, 60_000)
+    assert (low["limit"], low["temporary_limit"], low["temporary_limit_until"] - low["now"]) == (
+        1,
+        1,
+        60_000,
+    )
     assert first["decision"] == "grant"
     assert (second["reason"], second["limit"]) == ("campaign_limit", 1)
-    assert (high["limit"], high["set_limit"]) == (8, 99)
-    assert pools["campaign:collections"]["set_limit"] == 99
+    assert (high["limit"], high["temporary_limit"]) == (8, 99)
+    assert pools["campaign:collections"]["temporary_limit"] == 99
 
 
 async def test_a_limit_that_is_not_refreshed_lapses(house: House) -> None:

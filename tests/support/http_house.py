@@ -112,7 +112,7 @@ class FakeDecider:
     ) -> Answer:
         self.by = by
         await self._took("set_limit", zone, pool, limit, ttl_ms, scope)
-        told = {"limit": limit, "set_limit": limit, "until": NOW + ttl_ms}
+        told = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
         return {"now": NOW, "zone": zone, "pool": pool, **told}
 
     async def policy(self, zone: str) -> Answer:

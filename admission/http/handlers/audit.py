@@ -1,4 +1,4 @@
-"""What was done by hand, and by whom."""
+"""The audit log: what was changed manually, and by which operator."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from admission.http.context import DECIDER
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
-from admission.http.schemas.responses import ZoneTime
+from admission.http.schemas.responses import Response, ZoneTime
 from admission.http.scope import zone_in_path
 
 PAGE_MAX: Final = 1000
@@ -17,27 +17,28 @@ PAGE_MAX: Final = 1000
 class AuditQuery(BaseModel):
     """The query of `GET /v1/zones/{zone}/audit`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
-    before: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}-[0-9]{1,15}$")] | None = Field(
-        None, description="Only what is older than the entry with this id."
-    )
+    before: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}-[0-9]{1,15}$")] | None = None
+    """Only entries older than the one with this id."""
 
 
-class AuditEntry(BaseModel):
-    """One deed."""
+class AuditEntry(Response):
+    """One manual change."""
 
     id: str
-    at: ZoneTime
-    by: str = Field(description="Name of the operator's token; or what did it by itself.")
-    did: Literal["begin", "policy", "pause", "resume", "limit", "end"]
-    on: str | None = Field(description="A pool, or a reservation; null: the whole zone.")
+    time: ZoneTime
+    actor: str
+    """Name of the operator's token, or the part of the service that made the change by itself."""
+    action: Literal["begin", "policy", "pause", "resume", "limit", "end"]
+    target: str | None
+    """A pool, or a reservation; null: the whole zone."""
     detail: dict[str, Any]
 
 
-class AuditPage(BaseModel):
-    """The newest deeds first; for older ones ask with `before` = the last id."""
+class AuditPage(Response):
+    """Manual changes, the newest first; for older ones ask with `before` = the last id."""
 
     now: ZoneTime
     zone: str

@@ -10,7 +10,6 @@ from pydantic.json_schema import models_json_schema
 
 from admission.domain.types import AGENT_ID, ANY_POOL, RESERVATION_ID
 from admission.http.openapi.examples import EXAMPLES
-from admission.http.openapi.field_docs import explained
 from admission.http.route import Route
 from admission.http.schemas.forms import FORM
 from admission.http.schemas.responses import Problem
@@ -188,4 +187,5 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
         [(model, "validation") for model in sorted(taken | given, key=lambda one: one.__name__)],
         ref_template=_REF,
     )
-    return explained(dict(sorted(schema["$defs"].items())))
+    defs: dict[str, Any] = schema["$defs"]
+    return dict(sorted(defs.items()))

@@ -133,8 +133,8 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "zone": "East",
             "pool": "campaign:collections",
             "limit": 42,
-            "set_limit": 42,
-            "until": 1790000015123,
+            "temporary_limit": 42,
+            "temporary_limit_until": 1790000015123,
         }
     },
     responses.PauseAnswer: {

@@ -1,44 +1,34 @@
-"""Reports as HTML forms send them: text, of which numbers and truth values are read."""
+"""Reports as HTML forms: every value is text, from which numbers and booleans are parsed."""
 
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from admission.domain.outcomes import Outcome
-from admission.domain.types import Name, Text
 from admission.errors import BadRequest, FieldError, Invalid
 from admission.http.parsing import validate
-from admission.http.schemas.requests import End, Launched, Renew
+from admission.http.schemas.requests import End, EndFields, Launched, LaunchedFields, Renew
 
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS_MAX: Final = 100
 
 
 class Form(BaseModel):
-    """A form. A field without a value counts as not sent: pages send all their variables."""
+    """A form. A field without a value counts as absent: CCXML pages send all their variables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=True)
 
 
-class LaunchedForm(Form):
+class LaunchedForm(LaunchedFields, Form):
     """`launched` as a form."""
-
-    port_taken: bool = False
-    session_id: Text | None = None
-    mpp: Name | None = None
 
 
 class RenewForm(Form):
-    """`renew` as a form: it says nothing more."""
+    """`renew` as a form: it has no fields."""
 
 
-class EndForm(Form):
+class EndForm(EndFields, Form):
     """`end` as a form."""
-
-    outcome: Outcome = Outcome.COMPLETED
-    ended_at: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-    platform_code: Text | None = None
 
 
 FORMS: Final[dict[type[BaseModel], type[Form]]] = {

@@ -1,240 +1,350 @@
-"""Answers as models, for the description only: what is sent is the ledger's own answer, as it is.
+"""Responses as models, for the description only: the service sends the ledger's own answers.
 
-Fields may be added to answers at any time; clients ignore those they do not know.
+Fields may be added to responses at any time; clients ignore unknown fields. A test compares what a
+real service answers with these models, field by field.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from admission.domain.outcomes import Outcome, Reason
 from admission.domain.policy.zone import ZonePolicy
+from admission.domain.types import BATCH_MAX
 from admission.http.schemas.requests import End, Launched, Renew
 
-Ms = Annotated[int, Field(description="Milliseconds.")]
+Ms: TypeAlias = Annotated[int, Field(description="Milliseconds.")]
+ZoneTime: TypeAlias = Annotated[int, Field(description="The zone's time in ms.")]
+State: TypeAlias = Literal["live", "ended", "expired"]
 
-ZoneTime = Annotated[int, Field(description="The zone's time in ms.")]
+
+class Response(BaseModel):
+    """What the service sends. Its fields are described by the docstrings below them."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class FieldProblem(BaseModel):
-    """One wrong field."""
+class FieldProblem(Response):
+    """One invalid field."""
 
-    field: str = Field(description="Dotted path, or `body` for the whole.")
+    field: str
+    """Dotted path, or `body` for the whole."""
     message: str
 
 
-class Problem(BaseModel):
-    """A fault (RFC 9457)."""
+class Problem(Response):
+    """An error (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str
-    errors: list[FieldProblem] | None = Field(None, description="With 422: every wrong field.")
-    retry_after_ms: Ms | None = Field(None, description="With 429 and 503: ask again after this.")
+    errors: list[FieldProblem] | None = None
+    """With 422: every invalid field."""
+    retry_after_ms: int | None = None
+    """With 429 and 503: retry after this many milliseconds."""
 
 
-class SnapshotAge(BaseModel):
-    """The newest snapshot of the channel that was asked for."""
+class SnapshotAge(Response):
+    """The newest snapshot of the requested channel."""
 
     age_ms: Ms
     total: int | None = None
     unused: int | None = None
 
 
-class Granted(BaseModel):
-    """One launch that was granted."""
+class PoolSnapshot(SnapshotAge):
+    """The newest snapshot of a pool."""
+
+    t0: ZoneTime
+    t1: ZoneTime
+    w0: int
+    """Zone time in ms before which a granted call must be contained in the snapshot."""
+    group: str | None = None
+    """Channels that the platform counts together, such as `h323+sip`."""
+    foreign: int | None = None
+    """Ports of the group used by calls that this service did not admit; negative: reserved calls
+    that the platform does not show."""
+
+
+class Granted(Response):
+    """One granted launch."""
 
     id: str
-    channel: str = Field(description="Launch on this one.")
+    channel: str
+    """Launch on this channel."""
     mpp: str | None = None
-    renew_within_ms: Ms | None = Field(None, description="Report by then, or it expires.")
-    report_url: str | None = Field(None, description="Reports for this one, without credentials.")
-    state: Literal["live", "ended", "expired"] | None = Field(None, description="In a repeat.")
+    renew_within_ms: int | None = None
+    """Report within this many milliseconds, or the reservation expires."""
+    report_url: str | None = None
+    """Accepts reports on this reservation without credentials."""
+    state: State | None = None
+    """In a repeated answer."""
 
 
-class PoolVerdict(BaseModel):
-    """What one pool says to one unit (`explain`)."""
+class PoolVerdict(Response):
+    """Whether one pool admits one unit (`explain`)."""
 
     pool: str
     limit: int | None = None
     in_use: int
-    headroom: int = 0
+    headroom: int | None = 0
     room: int | None = None
     verdict: Reason | Literal["ok"]
 
 
-class Decision(BaseModel):
-    """A grant or a deny. Read an unknown `reason` as a deny."""
+class Decision(Response):
+    """A grant or a denial. Read an unknown `reason` as a denial."""
 
     decision: Literal["grant", "deny"]
     now: ZoneTime
     request_id: str
     zone: str
-    channel: str = Field(description="Granted: launch on this one. Denied: as asked.")
+    channel: str
+    """Granted: launch on this channel. Denied: as requested."""
     campaign: str
     granted: int
-    launch_within_ms: Ms | None = Field(
-        None, description="Counted from when this request was sent. At 0 or less: do not launch."
-    )
+    """Number of launches granted."""
+    launch_within_ms: int | None = None
+    """Milliseconds from sending this request to the launch. At 0 or less: do not launch."""
     reservations: list[Granted]
-    reason: Reason | None = Field(None, description="Why not (all of them).")
-    pool: str | None = Field(None, description="The pool that limits.")
+    reason: Reason | None = None
+    """Why not all requested launches were granted."""
+    pool: str | None = None
+    """The pool that limits."""
     in_use: int | None = None
     limit: int | None = None
-    retry_after_ms: Ms | None = Field(None, description="Null where only an operator helps.")
-    room: int | None = Field(None, description="Units left in the tightest pool, after this.")
+    retry_after_ms: int | None = None
+    """Retry after this many milliseconds; null where only an operator can help."""
+    room: int | None = None
+    """Units left in the tightest pool after this decision."""
     snapshot: SnapshotAge | None = None
-    repeated: bool = Field(False, description="The answer to an earlier, equal request.")
-    shadow: bool = Field(False, description="A deny, granted because the zone only watches.")
+    repeated: bool = False
+    """The answer to an earlier request with the same `request_id`."""
+    shadow: bool = False
+    """A denial that was granted because the zone is in shadow mode."""
     dry_run: bool = False
-    pools: list[PoolVerdict] | None = Field(None, description="With `explain`.")
+    pools: list[PoolVerdict] | None = None
+    """With `explain`."""
 
 
-class ReportAnswer(BaseModel):
+class ReportAnswer(Response):
     """What a reservation is after a report."""
 
     id: str
     now: ZoneTime
-    state: Literal["live", "ended", "expired"]
-    repeated: bool = Field(description="It changed nothing: it was reported before.")
-    renew_within_ms: Ms | None = Field(None, description="Live: report again by then.")
-    adopted: bool = Field(False, description="It was unknown and has been taken up again.")
+    state: State
+    repeated: bool
+    """The report changed nothing: it had been made before."""
+    renew_within_ms: int | None = None
+    """If live: report again within this many milliseconds."""
+    adopted: bool = False
+    """The reservation was unknown and was adopted."""
 
 
-class Reservation(BaseModel):
+class Reservation(Response):
     """One reservation with all its times (zone time, ms)."""
 
     id: str
     now: ZoneTime | None = None
-    state: Literal["live", "ended", "expired"]
+    zone: str
+    state: State
+    releasing: bool = False
+    """Its end was reported, its port is not free yet: its pools still count it."""
     campaign: str
-    channel: str
+    channel: str | None = None
     mpp: str | None = None
     owner: str | None = None
     request_id: str | None = None
     pools: list[str]
     granted_at: int
     visible_by: int | None = None
+    """Snapshots taken later than this contain the call."""
     deadline: int | None = None
+    """The reservation expires then, unless a report comes first."""
     launched_at: int | None = None
     reported_at: int | None = None
     ended_at: int | None = None
     released_at: int | None = None
-    taken: bool | None = None
+    answer_within_ms: int | None = None
+    """Time to a first report, by the policy at the grant."""
+    claim_within_ms: int | None = None
+    """Time from the launch until the call has its port, by the policy at the grant."""
+    max_call_ms: int | None = None
+    """Longest call without a renewal, by the policy at the grant."""
+    port_taken: bool | None = None
+    """The call is known to have its port."""
     outcome: Outcome | None = None
-    session: str | None = None
+    session_id: str | None = None
+    """The platform's id of the call, as reported."""
+    adopted: bool = False
+    """Its dialer restated it after the zone had lost it."""
 
 
-class ReservationPage(BaseModel):
+class ReservationPage(Response):
     """A page; it may hold fewer than `limit`, even none, and not be the last."""
 
     now: ZoneTime
     zone: str
-    cursor: str | None = Field(description="For the next page; null: that was all.")
+    cursor: str | None
+    """Cursor of the next page; null on the last."""
     reservations: list[Reservation]
 
 
-class Pool(BaseModel):
+class Pool(Response):
     """A pool's counts."""
 
     pool: str
     in_use: int
     pending: int | None = None
+    """Live reservations that the newest snapshot may not contain yet."""
     held: int | None = None
+    """Live reservations that the newest snapshot contains."""
     ceiling: int | None = None
+    """Most reservations by the newest snapshot: unused + held."""
     capacity: int | None = None
+    """Size by the policy."""
     limit: int | None = None
+    """Most reservations now: the smallest of all limits."""
     headroom: int | None = None
     room: int | None = None
-    snapshot: SnapshotAge | None = None
-    adaptive_headroom: int = Field(
-        0, description="The part of the headroom that measured over-launches called for."
-    )
-    set_limit: int | None = Field(None, description="A limit for a while, beside policy's.")
-    set_until: ZoneTime | None = Field(None, description="Until when that holds.")
-    wildcard: bool = Field(False, description="Policy has rules for its kind, not for this one.")
+    """Units that can be granted now."""
+    snapshot: PoolSnapshot | None = None
+    adaptive_headroom: int = 0
+    """Part of the headroom that measured over-launches added."""
+    temporary_limit: int | None = None
+    """A limit that lapses by itself, beside the policy's."""
+    temporary_limit_until: ZoneTime | None = None
+    """When the temporary limit lapses."""
+    wildcard: bool = False
+    """The policy has rules for its kind, not for this pool."""
 
 
-class PolicyState(BaseModel):
-    """Which policy a zone goes by."""
+class PolicyState(Response):
+    """Which policy is live in a zone."""
 
     version: int
-    digest: str
-    differs_from_file: bool = Field(description="It was changed since, or the file was.")
+    digest: str | None = None
+    differs_from_file: bool
+    """The live policy was changed since, or the file was."""
 
 
-class SourceStatus(BaseModel):
-    """How a source of the zone is, as this replica knows it; another one may be polling."""
+class SourceStatus(Response):
+    """State of a source of the zone, as seen by this replica; another replica may be polling."""
 
     source: str
-    state: Literal["never", "ok", "failing", "standby"] | None = Field(
-        None, description="Absent: nobody polls it."
-    )
-    last_error: str | None = Field(None, description="It stays when the source is ok again.")
-    last_success_age_ms: Ms | None = None
+    state: Literal["never", "ok", "failing", "standby"] | None = None
+    """Absent: no replica polls it."""
+    last_error: str | None = None
+    """Kept when the source is ok again."""
+    last_success_age_ms: int | None = None
     polls: int | None = None
     failures: int | None = None
-    notes: dict[str, Any] | None = Field(None, description="What came beside the counts.")
-    warnings: list[str] | None = Field(None, description="To look at, though there are counts.")
+    notes: dict[str, Any] | None = None
+    """What the platform returned beside the counts."""
+    warnings: list[str] | None = None
+    """To be checked by an operator, although there are counts."""
 
 
-class ZoneStatus(BaseModel):
+class DenialRecord(Response):
+    """The last denial of a campaign for one reason at one pool."""
+
+    at: ZoneTime
+    campaign: str
+    channel: str | None = None
+    reason: Reason
+    pool: str | None = None
+    in_use: int | None = None
+    limit: int | None = None
+
+
+class PollingLease(Response):
+    """The lease of the replica that polls the zone's sources."""
+
+    holder: str | None = None
+    token: int | None = None
+    """Fencing token: the ledger refuses snapshots under an older one."""
+    until: int | None = None
+    """Zone time in ms at which the lease lapses."""
+
+
+class ZoneStatus(Response):
     """Everything of a zone."""
 
     zone: str
     now: ZoneTime
+    schema_: Annotated[int, Field(alias="schema")]
+    """Version of the stored data."""
     recovering: bool
+    """Nothing is granted until snapshots show the calls whose reservations the store lost."""
+    recovered_from: int
+    """Zone time in ms at which the last recovery began."""
+    recover_until: int
+    """Zone time in ms at which the last recovery ended or will end."""
+    max_age_ms: Ms
+    """Age from which a snapshot admits nothing."""
     policy: PolicyState | None = None
-    paused: dict[str, ZoneTime] = Field(
-        default_factory=dict, description="Paused pools, or `zone`, and since when."
-    )
-    shadow: bool = Field(False, description="It only watches: a deny is answered as a grant.")
+    paused: dict[str, ZoneTime] = Field(default_factory=dict)
+    """Paused pools, or `zone`, and since when."""
+    shadow: bool = False
+    """Shadow mode: a denial is answered as a grant."""
     pools: list[Pool]
+    foreign: int | None = None
+    """Estimated ports of MPPs used by calls that this service did not admit."""
+    waiters: int
+    """Requests that wait for room, on all replicas."""
+    longest_wait_ms: Ms
+    lease: PollingLease
     sources: list[SourceStatus] = Field(default_factory=list)
-    stats: dict[str, int] = Field(description="Counters since the zone was born.")
+    stats: dict[str, int]
+    """Counters since the zone was created."""
+    recent_denials: list[DenialRecord]
+    """The newest first."""
 
 
-class ZoneProblem(BaseModel):
+class ZoneProblem(Response):
     """A zone whose store does not answer now."""
 
     zone: str
     problem: Problem
 
 
-class ZoneList(BaseModel):
+class ZoneList(Response):
     """All zones that the caller may see."""
 
     zones: list[ZoneStatus | ZoneProblem]
 
 
-class Time(BaseModel):
+class Time(Response):
     """The zone's time."""
 
     now: ZoneTime
 
 
-class PushAnswer(BaseModel):
-    """Whether a snapshot was taken."""
+class PushAnswer(Response):
+    """Whether a snapshot was accepted."""
 
     accepted: bool
     now: ZoneTime
     reason: str | None = None
-    pool: str | None = Field(None, description="The first pool that was refused.")
-    refused: dict[str, str] | None = Field(None, description="Pool to reason.")
+    pool: str | None = None
+    """The first pool that was refused."""
+    refused: dict[str, str] | None = None
+    """Pool to reason."""
 
 
-class HandOverAnswer(BaseModel):
-    """An agent's session was taken."""
+class HandOverAnswer(Response):
+    """An agent's session was accepted."""
 
     now: ZoneTime
     zone: str
     agent: int
-    pool: str = Field(description="The pool that its calls are counted in.")
+    pool: str
+    """The pool that counts the agent's calls."""
 
 
-class Health(BaseModel):
-    """How the service is."""
+class Health(Response):
+    """State of the service."""
 
     status: Literal["alive", "ready"]
 
@@ -243,27 +353,34 @@ class LaunchedItem(Launched):
     """A `launched` in a batch."""
 
     op: Literal["launched"]
+    """What is reported."""
     id: str
+    """Id of the reservation."""
 
 
 class RenewItem(Renew):
     """A `renew` in a batch."""
 
     op: Literal["renew"]
+    """What is reported."""
     id: str
+    """Id of the reservation."""
 
 
 class EndItem(End):
     """An `end` in a batch."""
 
     op: Literal["end"]
+    """What is reported."""
     id: str
+    """Id of the reservation."""
 
 
-class ReportList(BaseModel):
+class ReportList(Response):
     """Reports, applied in order."""
 
-    reports: list[LaunchedItem | RenewItem | EndItem] = Field(max_length=1000)
+    reports: list[LaunchedItem | RenewItem | EndItem] = Field(max_length=BATCH_MAX)
+    """Applied in order, each answered by itself."""
 
 
 class DecisionResult(Decision):
@@ -273,55 +390,66 @@ class DecisionResult(Decision):
 
 
 class ReportResult(ReportAnswer):
-    """A report's answer in a batch."""
+    """The answer to a report in a batch."""
 
     status: Literal[200]
 
 
-class DecisionResults(BaseModel):
-    """As many as asked, in the same order."""
+class DecisionResults(Response):
+    """One result for each request, in the same order."""
 
     results: list[DecisionResult | Problem]
 
 
-class ReportResults(BaseModel):
-    """As many as reported, in the same order."""
+class ReportResults(Response):
+    """One result for each report, in the same order."""
 
     results: list[ReportResult | Problem]
 
 
-class PauseAnswer(BaseModel):
-    """What a pause or a resume did."""
+class PauseAnswer(Response):
+    """The effect of a pause or a resume."""
 
     now: ZoneTime
     zone: str
-    pool: str | None = Field(description="Null: the whole zone.")
+    pool: str | None
+    """Null: the whole zone."""
     paused: bool
-    changed: bool = Field(description="False: it was so before.")
-    version: int = Field(description="Of the policy: pauses belong to it.")
+    changed: bool
+    """False: it had that state before."""
+    version: int
+    """Version of the policy: pauses belong to it."""
 
 
-class LimitAnswer(BaseModel):
-    """A limit for a while."""
+class LimitAnswer(Response):
+    """A temporary limit."""
 
     now: ZoneTime
     zone: str
     pool: str
-    limit: int = Field(description="What counts now: the smallest of all limits of the pool.")
-    set_limit: int
-    until: ZoneTime = Field(description="When it lapses, unless it is set again.")
+    limit: int
+    """The limit that applies now: the smallest of all limits of the pool."""
+    temporary_limit: int
+    """The limit that was set."""
+    temporary_limit_until: ZoneTime
+    """When the temporary limit lapses, unless it is set again."""
 
 
-class PolicyAnswer(BaseModel):
+class PolicyAnswer(Response):
     """The live policy of a zone."""
 
     now: ZoneTime
     zone: str
-    version: int = Field(description="Grows with every change; also the ETag.")
-    digest: str = Field(description="SHA-256 of the policy: equal for files that say the same.")
-    policy: ZonePolicy = Field(description="As it was written, without defaults.")
-    paused: dict[str, ZoneTime] = Field(description="Paused pools, or `zone`, and since when.")
-    changed: bool = Field(False, description="After PUT and PATCH: it was not so before.")
+    version: int
+    """Grows with every change; also the ETag."""
+    digest: str
+    """SHA-256 of the policy: equal for files with equal meaning."""
+    policy: ZonePolicy
+    """As it was written, without defaults."""
+    paused: dict[str, ZoneTime]
+    """Paused pools, or `zone`, and since when."""
+    changed: bool = False
+    """After PUT and PATCH: the policy was another before."""
 
 
 class PolicyPatch(RootModel[dict[str, Any]]):

@@ -45,7 +45,7 @@ async def test_a_connected_call_has_its_port_and_its_session(
         session = await portal.launch_vxml(grant, "tel:+15550100", "outcall")
         await grant.settled()
         up = await found(house, grant.id)
-        assert (up["session"], up["taken"]) == (session, True)
+        assert (up["session_id"], up["port_taken"]) == (session, True)
         there = await platform.control("GET", f"/sim/sessions/{session}")
         # Without the hint it would have taken the H.323 port, which somebody else may be granted.
         assert (there["channel"], there["zone"], there["application"]) == ("sip", "East", "outcall")
@@ -59,7 +59,7 @@ async def test_a_ccxml_page_that_answered_may_have_no_port_yet(
         session = await portal.launch_ccxml(grant, "tel:+15550100", "outcall")
         await grant.settled()
         up = await found(house, grant.id)
-        assert (up["session"], bool(up.get("taken"))) == (session, False)
+        assert (up["session_id"], bool(up.get("port_taken"))) == (session, False)
 
 
 async def test_a_fault_is_what_the_operator_says_it_means(
@@ -159,7 +159,7 @@ async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_ove
         session = await portal.launch_ccxml(grant, "tel:1", "outcall", page_reports=True)
         assert grant.over
     taken = await until_is(house, grant.id, state="live", taken=True)
-    assert taken["session"] == session
+    assert taken["session_id"] == session
     await platform.control("DELETE", f"/sim/sessions/{session}")
     over = await until_is(house, grant.id, state="ended")
     assert over["outcome"] in ("completed", "abandoned")
@@ -177,4 +177,4 @@ async def test_a_thread_launches_on_the_loop_of_its_client(house: House, platfor
 
     id = await asyncio.to_thread(dial)
     over = await found(house, id)
-    assert (over["outcome"], over["session"][:5]) == ("completed", "East-")
+    assert (over["outcome"], over["session_id"][:5]) == ("completed", "East-")

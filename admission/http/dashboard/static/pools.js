@@ -53,7 +53,7 @@ class Row {
 }
 
 function temporary(pools) {
-  const until = pools.find((pool) => pool.set_until)?.set_until;
+  const until = pools.find((pool) => pool.temporary_limit_until)?.temporary_limit_until;
   return until ? `limited until ${clock(until)}` : "";
 }
 
