@@ -89,7 +89,7 @@ async def test_a_zone_that_lost_its_state_is_told_of_every_call_at_once(
     await rings.settled()
     await redis_async.flushall()
     assert (await client.ask("collections")).reason is Reason.RECOVERING
-    taken = await until_is(house, rings.id, state="live", taken=True)
+    taken = await until_is(house, rings.id, state="live", port_taken=True)
     assert (taken["session_id"], taken["mpp"]) == ("s-1", "mpp1")
     for grant in answer.grants[1:]:
         assert not (await until_is(house, grant.id, state="live"))["port_taken"]
@@ -108,7 +108,7 @@ async def test_a_dialer_that_does_not_ask_heals_the_counts_with_its_next_renewal
     await redis_async.flushall()
     # A connected call is renewed seldom; the other's renewal shows that the state is lost.
     await until_is(house, quiet.id, state="live")
-    await until_is(house, rings.id, state="live", taken=True, session="s-1")
+    await until_is(house, rings.id, state="live", port_taken=True, session_id="s-1")
 
 
 NOW_S = 1000.0

@@ -97,7 +97,7 @@ async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(house: 
 async def test_a_limit_that_is_not_refreshed_lapses(house: House) -> None:
     path = f"{ZONE}/pools/campaign:collections/limit"
     _, set_ = await house.send("PUT", path, {"limit": 0, "ttl_ms": 1})
-    while (await house.service.now("East")) < set_["until"]:
+    while (await house.service.now("East")) < set_["temporary_limit_until"]:
         pass
     assert (await house.ask())["decision"] == "grant"
 

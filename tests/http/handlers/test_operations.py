@@ -85,7 +85,7 @@ async def test_an_unknown_zone(
 async def test_a_limit_is_set(http: ClientSession, decider: FakeDecider) -> None:
     async with http.put(LIMIT, json={"limit": 42, "ttl_ms": 15_000}) as answer:
         found = LimitAnswer.model_validate(await answer.json())
-    assert (answer.status, found.limit, found.until) == (200, 42, NOW + 15_000)
+    assert (answer.status, found.limit, found.temporary_limit_until) == (200, 42, NOW + 15_000)
     assert decider.calls == [("set_limit", "East", "campaign:collections", 42, 15_000, None)]
 
 
