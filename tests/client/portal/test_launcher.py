@@ -158,7 +158,7 @@ async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_ove
     async with client.admission("collections", channel="sip") as grant:
         session = await portal.launch_ccxml(grant, "tel:1", "outcall", page_reports=True)
         assert grant.over
-    taken = await until_is(house, grant.id, state="live", taken=True)
+    taken = await until_is(house, grant.id, state="live", port_taken=True)
     assert taken["session_id"] == session
     await platform.control("DELETE", f"/sim/sessions/{session}")
     over = await until_is(house, grant.id, state="ended")

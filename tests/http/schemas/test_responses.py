@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from admission import __version__
 from admission.http.openapi.document import describe
 from admission.http.routes import routes
-from tests.service.house import EAST, House, house_of, settings_of
+from tests.support.service_house import EAST, House, house_of, settings_of
 
 # Fed by snapshots: its pools, recovery and lease have all of their fields.
 POLLED = """
