@@ -4,26 +4,14 @@ from aiohttp import web
 
 from admission import __version__
 from admission.http.auth.rate_limit import RequestRate
-from admission.http.auth.report_links import REPORT_LINKS, ReportLinks
+from admission.http.auth.report_links import ReportLinks
 from admission.http.auth.tokens import Credentials
-from admission.http.context import (
-    CREDENTIALS,
-    DECIDER,
-    DEFAULT_ZONE,
-    IDS,
-    LIFECYCLE,
-    RATE,
-    REQUEST_CONTEXT,
-    ROUTES,
-    TELEMETRY,
-    Lifecycle,
-    RequestContext,
-)
+from admission.http.context import APP_CONTEXT, AppContext
 from admission.http.decider import Decider
-from admission.http.events.feed import FEED, Feed
+from admission.http.events.feed import Feed
 from admission.http.ids import Ids
 from admission.http.middleware import front
-from admission.http.openapi.description import DESCRIPTION, Description
+from admission.http.openapi.description import Description
 from admission.http.openapi.document import describe
 from admission.http.parsing import BODY_BYTES_MAX
 from admission.http.routes import add_routes, routes, routes_by_handler
@@ -58,36 +46,25 @@ def create_app(
     app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
     served = routes(metrics_public=metrics_public)
     add_routes(app.router, served)
-    app[DECIDER] = decider
-    app[IDS] = Ids()
-    app[CREDENTIALS] = credentials or Credentials()
-    app[TELEMETRY] = telemetry or Telemetry()
-    app[LIFECYCLE] = Lifecycle()
-    app[RATE] = RequestRate(requests_per_s)
-    app[DEFAULT_ZONE] = default_zone
-    app[FEED] = Feed(decider.status, clients_max=event_clients)
-    app.on_shutdown.extend((_stop_waiting, _end_events))
-    app[ROUTES] = routes_by_handler(served)
-    app[REQUEST_CONTEXT] = _request_context(app)
-    app[REPORT_LINKS] = ReportLinks(decider, public_url)
-    app[DESCRIPTION] = Description(lambda: describe(served, __version__))
+    app[APP_CONTEXT] = AppContext(
+        decider=decider,
+        credentials=credentials or Credentials(),
+        rate=RequestRate(requests_per_s),
+        telemetry=telemetry or Telemetry(),
+        ids=Ids(),
+        routes_by_handler=routes_by_handler(served),
+        default_zone=default_zone,
+        feed=Feed(decider.status, clients_max=event_clients),
+        report_links=ReportLinks(decider, public_url),
+        description=Description(lambda: describe(served, __version__)),
+    )
+    app.on_shutdown.extend((_stop_waiting, _close_feed))
     return app
 
 
-def _request_context(app: web.Application) -> RequestContext:
-    return RequestContext(
-        ids=app[IDS],
-        routes_by_handler=app[ROUTES],
-        credentials=app[CREDENTIALS],
-        rate=app[RATE],
-        telemetry=app[TELEMETRY],
-        lifecycle=app[LIFECYCLE],
-    )
-
-
 async def _stop_waiting(app: web.Application) -> None:
-    await app[DECIDER].stop_waiting()
+    await app[APP_CONTEXT].decider.stop_waiting()
 
 
-async def _end_events(app: web.Application) -> None:
-    await app[FEED].close()
+async def _close_feed(app: web.Application) -> None:
+    await app[APP_CONTEXT].feed.close()

@@ -1,66 +1,53 @@
 """What handlers find on the application and on a request, by typed keys."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from admission.http.auth.rate_limit import RequestRate
+from admission.http.auth.report_links import ReportLinks
 from admission.http.auth.tokens import Caller, Credentials
 from admission.http.decider import Decider
+from admission.http.events.feed import Feed
 from admission.http.ids import Ids
+from admission.http.openapi.description import Description
 from admission.http.route import Route
 from admission.telemetry.metrics import Telemetry
 
-if TYPE_CHECKING:
-    pass
 
+@dataclass(slots=True, kw_only=True)
+class AppContext:
+    """What the middleware and the handlers of one application share, found with one look-up.
 
-@dataclass(slots=True)
-class Lifecycle:
-    """Whether this process is on its way out: then it is not ready, though it still answers."""
+    Args:
+        decider: makes the decisions.
+        credentials: the tokens of callers.
+        rate: the request rate of each caller.
+        telemetry: counts requests, decisions and reports.
+        ids: generates ids.
+        routes_by_handler: the route that a handler serves.
+        default_zone: zone of a request that names none; None: a request must name its zone.
+        feed: statuses of zones for clients that follow them.
+        report_links: signs and verifies `report_url`s.
+        description: the OpenAPI document.
+        is_stopping: the process shuts down: not ready, though requests are still answered.
+    """
 
-    stopping: bool = False
-
-
-Routes: TypeAlias = Mapping[Handler, Route]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestContext:
-    """What the front looks at for every request, found with one look-up instead of six."""
-
-    ids: Ids
-    routes_by_handler: Routes
+    decider: Decider
     credentials: Credentials
     rate: RequestRate
     telemetry: Telemetry
-    lifecycle: Lifecycle
+    ids: Ids
+    routes_by_handler: Mapping[Handler, Route]
+    default_zone: str | None
+    feed: Feed
+    report_links: ReportLinks
+    description: Description
+    is_stopping: bool = False
 
 
-# Where the type is no class (a Protocol, an alias), the annotation alone says it.
-DECIDER: web.AppKey[Decider] = web.AppKey("decider")
-
-CREDENTIALS = web.AppKey("credentials", Credentials)
-
-TELEMETRY = web.AppKey("telemetry", Telemetry)
-
-LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
-
-ROUTES: web.AppKey[Routes] = web.AppKey("routes_by_handler")
-
-REQUEST_CONTEXT = web.AppKey("request_context", RequestContext)
-
-DEFAULT_ZONE: web.AppKey[str | None] = web.AppKey("default_zone")
-
-RATE = web.AppKey("rate", RequestRate)
-
-IDS = web.AppKey("ids", Ids)
-
+APP_CONTEXT = web.AppKey("context", AppContext)
 CALLER = web.RequestKey("caller", Caller)
-
 REQUEST_ID = web.RequestKey("request_id", str)

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from admission.http.auth.tokens import ANONYMOUS, Caller
-from admission.http.context import CALLER, REQUEST_CONTEXT, REQUEST_ID, RequestContext
+from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID, AppContext
 from admission.http.problems import Unauthorized, problem_of, problem_response
 from admission.http.route import Route
 
@@ -24,7 +24,7 @@ _HUNG_UP: Final = 499
 @web.middleware
 async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the request in, have it answered, and answer for whatever goes wrong."""
-    context = request.app[REQUEST_CONTEXT]
+    context = request.app[APP_CONTEXT]
     request_id = request_id_of(request, context.ids.new_hex)
     request[REQUEST_ID] = request_id
     route = context.routes_by_handler.get(request.match_info.handler)
@@ -42,12 +42,12 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     headers = response.headers
     headers[X_REQUEST_ID] = request_id
     headers[hdrs.SERVER] = SERVER_NAME
-    if context.lifecycle.stopping:
+    if context.is_stopping:
         response.force_close()
     return response
 
 
-def _authorize(request: web.Request, route: Route, context: RequestContext) -> None:
+def _authorize(request: web.Request, route: Route, context: AppContext) -> None:
     """Check who it is, whether it may, and whether it asks too fast.
 
     Who shows no token, or a wrong one, is counted by its address: so is guessing.
@@ -66,7 +66,7 @@ def _authorize(request: web.Request, route: Route, context: RequestContext) -> N
     request[CALLER] = caller
 
 
-def _count(request: web.Request, caller: Caller | None, context: RequestContext) -> None:
+def _count(request: web.Request, caller: Caller | None, context: AppContext) -> None:
     rate = context.rate
     if rate.is_limited:
         is_known = caller is not None and caller is not ANONYMOUS

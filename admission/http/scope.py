@@ -7,7 +7,7 @@ from aiohttp import web
 
 from admission.domain.types import RESERVATION_ID
 from admission.errors import FieldError, Invalid, NotFound
-from admission.http.context import CALLER, DECIDER, DEFAULT_ZONE
+from admission.http.context import APP_CONTEXT, CALLER
 
 _RESERVATION_ID: Final = re.compile(RESERVATION_ID)
 
@@ -18,14 +18,14 @@ def known_zone(request: web.Request, zone: str) -> str:
     The caller's list is checked first: nobody learns here which zones others have.
     """
     request[CALLER].require_zone(zone)
-    if zone not in request.app[DECIDER].zones():
+    if zone not in request.app[APP_CONTEXT].decider.zones():
         raise NotFound("There is no such zone.")
     return zone
 
 
 def asked_zone(request: web.Request, zone: str | None) -> str:
     """The zone that was named, else the default; raises like `known_zone`, or `Invalid`."""
-    zone = zone or request.app[DEFAULT_ZONE]
+    zone = zone or request.app[APP_CONTEXT].default_zone
     if zone is None:
         raise Invalid(FieldError(field="zone", message="No default zone is configured: name one"))
     return known_zone(request, zone)

@@ -86,7 +86,7 @@ class ReportLinks:
         """What the links of its answer begin with."""
         return f"{self._public_url or _own_url(request)}/r/"
 
-    async def open(self, token: str) -> VerifiedReport:
+    async def verify(self, token: str) -> VerifiedReport:
         """What the token stands for; raises `NotFound` for one that is not genuine."""
         found = _TOKEN.fullmatch(token)
         if found is None or (zone := found["id"].partition("~")[0]) not in self._decider.zones():
@@ -115,11 +115,6 @@ class ReportLinks:
         return hmac.compare_digest(mac, _mac(secret, named))
 
 
-async def opened(request: web.Request) -> VerifiedReport:
-    """The capability in the path of this request."""
-    return await request.app[REPORT_LINKS].open(request.match_info["token"])
-
-
 def _own_url(request: web.Request) -> str:
     """This service as the caller of the request reached it."""
     host = request.headers.get(hdrs.HOST, "")
@@ -140,6 +135,3 @@ def _socket_host(request: web.Request) -> str:
 
 def _unknown() -> NotFound:
     return NotFound("There is no such reservation.")
-
-
-REPORT_LINKS: web.AppKey[ReportLinks] = web.AppKey("capabilities")

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from admission.errors import Forbidden, NotFound
 from admission.http.auth.tokens import Role
-from admission.http.context import CREDENTIALS
+from admission.http.context import APP_CONTEXT
 from admission.http.problems import Unauthorized
 
 PAGE: Final = "index.html"
@@ -73,7 +73,9 @@ def _file(name: str, body: bytes) -> File:
 async def page(request: web.Request) -> web.Response:
     """`GET /`: the dashboard; to a browser without good credentials too, so that it can ask."""
     try:
-        caller = request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+        caller = request.app[APP_CONTEXT].credentials.caller(
+            request.headers.get(hdrs.AUTHORIZATION)
+        )
         caller.require_role(_VIEWER)
     except (Unauthorized, Forbidden) as refused:
         if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):

@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from aiohttp import web
-
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, Unavailable
 from admission.http.events.trends import PortHistory, RecentDecisions
@@ -216,6 +214,3 @@ def lasting(value: Any) -> Any:
 
 def _is_passing(name: str) -> bool:
     return name in _PASSING or name.endswith("age_ms")
-
-
-FEED = web.AppKey("feed", Feed)

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, Invalid
-from admission.http.auth.report_links import REPORT_LINKS, add_links
+from admission.http.auth.report_links import add_links
 from admission.http.auth.tokens import Caller
-from admission.http.context import CALLER, DECIDER, IDS, TELEMETRY
+from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.handlers.batch import answer_each, answers_of
 from admission.http.parsing import load, parse, read_body, validate
 from admission.http.responses import json_response
@@ -97,7 +97,7 @@ class _UndoneOnHangup:
         self._cancelled.__exit__()
         if self._granted and self._is_unheard(kind):
             for zone, op in self._granted:
-                self._request.app[DECIDER].withdraw(zone, op)
+                self._request.app[APP_CONTEXT].decider.withdraw(zone, op)
 
     def _is_unheard(self, kind: type[BaseException] | None) -> bool:
         if kind is None:
@@ -120,7 +120,7 @@ async def _decide_all(
     found: list[Answer | BaseException] = [Invalid()] * len(asks)
     zones: dict[str, list[tuple[int, AdmissionRequest, Op]]] = {}
     zone_of = cache(partial(_zone_of, request))
-    caller, new_id = request[CALLER], request.app[IDS].new
+    caller, new_id = request[CALLER], request.app[APP_CONTEXT].ids.new
     for place, ask in enumerate(asks):
         if isinstance(ask, Invalid):
             found[place] = ask
@@ -145,15 +145,15 @@ async def _decide_zone(
 ) -> Sequence[Answer | BaseException]:
     started = perf_counter()
     try:
-        decider = request.app[DECIDER]
+        decider = request.app[APP_CONTEXT].decider
         secret = await decider.secret(zone)
         answers = await decider.admit_all(zone, [op for _, _, op in asks])
     except Exception as fault:
         return [fault] * len(asks)
     seconds = perf_counter() - started
     decided = [one for one in answers if not isinstance(one, AdmissionError)]
-    request.app[TELEMETRY].count_decisions(zone, decided, seconds)
-    base = request.app[REPORT_LINKS].base_of(request)
+    request.app[APP_CONTEXT].telemetry.count_decisions(zone, decided, seconds)
+    base = request.app[APP_CONTEXT].report_links.base_of(request)
     return [
         answer
         if isinstance(answer, AdmissionError)
@@ -187,15 +187,15 @@ def _shown(
 async def _decide(request: web.Request, ask: AdmissionRequest, granted: Granted) -> Answer:
     zone = _zone_of(request, ask.zone, ask.campaign)
     app = request.app
-    decider = app[DECIDER]
+    decider = app[APP_CONTEXT].decider
     secret = await decider.secret(zone)  # before anything is granted
     started = perf_counter()
-    op = admission_operation(ask, request[CALLER], app[IDS].new)
+    op = admission_operation(ask, request[CALLER], app[APP_CONTEXT].ids.new)
     answer = await decider.admit(zone, op)
     # A wait for room says nothing of how fast decisions are.
     seconds = None if ask.wait_ms else perf_counter() - started
-    app[TELEMETRY].count_decisions(zone, (answer,), seconds)
-    base = app[REPORT_LINKS].base_of(request)
+    app[APP_CONTEXT].telemetry.count_decisions(zone, (answer,), seconds)
+    base = app[APP_CONTEXT].report_links.base_of(request)
     return _shown(base, (zone, ask, op), answer, secret, granted)
 
 

@@ -7,8 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from admission.errors import Forbidden, Unavailable
-from admission.http.context import CALLER, DECIDER, LIFECYCLE, TELEMETRY
-from admission.http.openapi.description import DESCRIPTION
+from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.responses import json_response
 from admission.telemetry.metrics import CONTENT_TYPE
 
@@ -20,9 +19,9 @@ async def alive(request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """`GET /readyz`."""
-    if request.app[LIFECYCLE].stopping:
+    if request.app[APP_CONTEXT].is_stopping:
         raise Unavailable("Shutting down.")
-    await request.app[DECIDER].ready()
+    await request.app[APP_CONTEXT].decider.ready()
     return json_response({"status": "ready"})
 
 
@@ -30,12 +29,12 @@ async def metrics(request: web.Request) -> web.Response:
     """`GET /metrics`. Counters cannot be cut to a caller's zones: whoever is limited gets none."""
     if CALLER in request and request[CALLER].zones is not None:
         raise Forbidden("Metrics are of all zones; these credentials are of some.")
-    text = request.app[TELEMETRY].scrape(await _statuses(request))
+    text = request.app[APP_CONTEXT].telemetry.scrape(await _statuses(request))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 async def _statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]:
-    decider = request.app[DECIDER]
+    decider = request.app[APP_CONTEXT].decider
     names = decider.zones()
     found = await asyncio.gather(*map(decider.status, names), return_exceptions=True)
     # Without the store the counters are still worth having.
@@ -48,14 +47,15 @@ async def _statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]
 async def openapi(request: web.Request) -> web.Response:
     """`GET /openapi.json`."""
     return web.Response(
-        body=request.app[DESCRIPTION].json, headers={hdrs.CONTENT_TYPE: "application/json"}
+        body=request.app[APP_CONTEXT].description.json,
+        headers={hdrs.CONTENT_TYPE: "application/json"},
     )
 
 
 async def docs(request: web.Request) -> web.Response:
     """`GET /docs`: the description as one page, complete in itself."""
     return web.Response(
-        text=request.app[DESCRIPTION].html,
+        text=request.app[APP_CONTEXT].description.html,
         content_type="text/html",
         headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
     )

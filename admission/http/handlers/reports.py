@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from admission.domain.types import Answer
 from admission.errors import FieldError, Invalid, NotFound
 from admission.http.auth import report_links
-from admission.http.auth.report_links import opened
 from admission.http.auth.tokens import ANONYMOUS
-from admission.http.context import CALLER, DECIDER, TELEMETRY
+from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.handlers.batch import answer_each
 from admission.http.parsing import JSON, load, parse, read_body, validate
 from admission.http.responses import json_response
@@ -59,12 +58,13 @@ def report_by_url(verb: ReportVerb) -> Handler:
     model = _MODELS[verb]
 
     async def handler(request: web.Request) -> web.Response:
-        held = await opened(request)
-        request[CALLER] = held.caller
+        links = request.app[APP_CONTEXT].report_links
+        verified = await links.verify(request.match_info["token"])
+        request[CALLER] = verified.caller
         body = await read_body(request, (JSON, FORM))
         is_form = bool(body) and request.content_type == FORM
         report: Report = parse_form(model, body) if is_form else parse(model, body or b"{}")
-        return json_response(await _apply(request, verb, held.reservation_id, report))
+        return json_response(await _apply(request, verb, verified.reservation_id, report))
 
     return handler
 
@@ -91,11 +91,11 @@ async def _apply(request: web.Request, verb: str, reservation_id: str, report: R
     zone = zone_of_id(request, reservation_id)
     op = {"op": verb, "id": reservation_id, **_fields(request, zone, report)}
     try:
-        answer = await app[DECIDER].report(zone, op)
+        answer = await app[APP_CONTEXT].decider.report(zone, op)
     except NotFound:
-        app[TELEMETRY].count_report(zone, verb, "unknown_reservation")
+        app[APP_CONTEXT].telemetry.count_report(zone, verb, "unknown_reservation")
         raise
-    app[TELEMETRY].count_report(zone, verb, _counted_as(answer, report))
+    app[APP_CONTEXT].telemetry.count_report(zone, verb, _counted_as(answer, report))
     return answer
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from admission.domain.types import Name, Text
-from admission.http.context import CALLER, DECIDER
+from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -39,7 +39,9 @@ async def one(request: web.Request) -> web.Response:
     reservation_id = request.match_info["id"]
     zone = zone_of_id(request, reservation_id)
     scope = request[CALLER].scope
-    return json_response(await request.app[DECIDER].reservation(zone, reservation_id, scope))
+    return json_response(
+        await request.app[APP_CONTEXT].decider.reservation(zone, reservation_id, scope)
+    )
 
 
 async def page(request: web.Request) -> web.Response:
@@ -51,7 +53,7 @@ async def page(request: web.Request) -> web.Response:
     filters = query.model_dump(exclude={"zone"}, exclude_none=True)
     if (scope := request[CALLER].scope) is not None:
         filters["scope"] = scope
-    return json_response(await request.app[DECIDER].reservations(zone, **filters))
+    return json_response(await request.app[APP_CONTEXT].decider.reservations(zone, **filters))
 
 
 RESERVATION_ROUTES: Final = (

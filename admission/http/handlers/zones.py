@@ -9,8 +9,8 @@ from aiohttp import web
 from admission.domain.snapshots import IngestAnswer
 from admission.domain.types import AGENT_ID, Answer
 from admission.errors import NotFound, Unavailable
-from admission.http.context import CALLER, DECIDER, REQUEST_ID, TELEMETRY
-from admission.http.events import handler
+from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
+from admission.http.handlers import events
 from admission.http.parsing import parse, read_body
 from admission.http.problems import problem_of
 from admission.http.responses import json_response
@@ -32,7 +32,7 @@ from admission.http.scope import zone_in_path
 
 async def every(request: web.Request) -> web.Response:
     """`GET /v1/zones`: those the caller may see."""
-    decider = request.app[DECIDER]
+    decider = request.app[APP_CONTEXT].decider
     names = [zone for zone in decider.zones() if request[CALLER].may_see_zone(zone)]
     found = await asyncio.gather(*map(decider.status, names), return_exceptions=True)
     failed = [one for one in found if isinstance(one, Unavailable)]
@@ -45,20 +45,20 @@ async def every(request: web.Request) -> web.Response:
 async def one(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}`."""
     zone = zone_in_path(request)
-    return json_response(await request.app[DECIDER].status(zone))
+    return json_response(await request.app[APP_CONTEXT].decider.status(zone))
 
 
 async def time(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/time`."""
-    return json_response({"now": await request.app[DECIDER].now(zone_in_path(request))})
+    return json_response({"now": await request.app[APP_CONTEXT].decider.now(zone_in_path(request))})
 
 
 async def push(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/snapshot`."""
     zone = zone_in_path(request)
     pushed = parse(PushedSnapshot, await read_body(request))
-    answer = await request.app[DECIDER].push(zone, pushed.taken_at, pushed.groups())
-    request.app[TELEMETRY].count_snapshot(zone, answer)
+    answer = await request.app[APP_CONTEXT].decider.push(zone, pushed.taken_at, pushed.groups())
+    request.app[APP_CONTEXT].telemetry.count_snapshot(zone, answer)
     return json_response(_taken_or_refused(answer))
 
 
@@ -85,7 +85,9 @@ async def hand_over(request: web.Request) -> web.Response:
     if not _AGENT.fullmatch(agent):
         raise NotFound("There is no such agent.")
     handed = parse(GuidHandover, await read_body(request))
-    return json_response(await request.app[DECIDER].hand_over(zone, int(agent), handed.ticket))
+    return json_response(
+        await request.app[APP_CONTEXT].decider.hand_over(zone, int(agent), handed.ticket)
+    )
 
 
 ZONE_ROUTES: Final = (
@@ -143,12 +145,12 @@ ZONE_ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/events",
-        handler=handler.events,
+        handler=events.stream_events,
         roles=VIEWER,
         tag="Zones",
         summary="Server-sent events: the status of zones as it changes",
-        answer=handler.MEDIA_TYPE,
-        query=handler.EventQuery,
+        answer=events.MEDIA_TYPE,
+        query=events.EventQuery,
         faults=(*CALLER_FAULTS, 404, 422),
     ),
 )

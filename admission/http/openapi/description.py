@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from aiohttp import web
-
 from admission.http.openapi import page
 from admission.http.responses import encode
 
@@ -36,6 +34,3 @@ class Description:
     def html(self) -> str:
         """The document as a page to read."""
         return page.page(self.document)
-
-
-DESCRIPTION = web.AppKey("description", Description)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from admission.errors import ConfigError
-from admission.http.context import CREDENTIALS, LIFECYCLE
+from admission.http.context import APP_CONTEXT
 from admission.http.server.connection import HangupProtocol
 from admission.http.server.timeouts import ConnectionTimeouts, watched
 from admission.http.server.tls import Certificates
@@ -57,7 +57,7 @@ async def serve_app(
         ConfigError: no token is configured and the address is not loopback.
         OSError: the address cannot be had.
     """
-    if not (app[CREDENTIALS].configured or without_credentials or is_loopback(host)):
+    if not (app[APP_CONTEXT].credentials.configured or without_credentials or is_loopback(host)):
         raise ConfigError(f"server.host: {host} needs auth.tokens: whoever reaches it may all")
     # Signals are for whoever set `stop` up.
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=grace_ms / 1000)
@@ -78,7 +78,7 @@ async def serve_app(
                 if on_listening is not None:
                     on_listening(server.sockets[0].getsockname()[1])
                 await stop.wait()
-                app[LIFECYCLE].stopping = True
+                app[APP_CONTEXT].is_stopping = True
                 await asyncio.sleep(delay_ms / 1000)
         finally:
             server.close()

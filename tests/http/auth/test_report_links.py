@@ -8,7 +8,8 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from admission.http.auth.report_links import REPORT_LINKS, ReportLinks, token_for
+from admission.http.auth.report_links import ReportLinks, token_for
+from admission.http.context import APP_CONTEXT
 from tests.support.http_house import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"
@@ -150,7 +151,7 @@ async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
 
     decider.secret = secret  # type: ignore[method-assign]
     app = create_app(decider)
-    app[REPORT_LINKS] = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
+    app[APP_CONTEXT].report_links = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
     async with serving(app) as server:
         path = f"/r/{token_for(b'new', ID, 'collections')}/end"
         async with server.http.post(path) as answer:

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
-from admission.http.events.feed import FEED, Feed
+from admission.http.context import APP_CONTEXT
+from admission.http.events.feed import Feed
 from admission.service.bootstrap import open_service
 from admission.telemetry.metrics import Telemetry
 from tests.support.http_house import serving
@@ -86,7 +87,7 @@ async def board_of(redis_url: str, credentials: Credentials | None = None) -> As
         app = create_app(service, telemetry=telemetry, credentials=credentials, default_zone="East")
         async with serving(app) as server:
             url = f"http://127.0.0.1:{server.port}"
-            yield Board(server.http, url, service, app[FEED])
+            yield Board(server.http, url, service, app[APP_CONTEXT].feed)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,7 +9,7 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from admission.http.app import create_app
-from admission.http.openapi.description import DESCRIPTION
+from admission.http.context import APP_CONTEXT
 from admission.http.openapi.examples import EXAMPLES
 from admission.http.routes import routes
 from tests.support.http_house import ASK, ID, FakeDecider
@@ -21,7 +21,7 @@ EXAMPLES_OF_ALL = [
 
 @pytest.fixture
 def spec(decider: FakeDecider) -> dict[str, Any]:
-    return create_app(decider)[DESCRIPTION].document
+    return create_app(decider)[APP_CONTEXT].description.document
 
 
 def test_it_is_a_valid_description(spec: dict[str, Any]) -> None:
@@ -35,7 +35,7 @@ def test_every_route_is_described_and_nothing_else(decider: FakeDecider) -> None
         for route in app.router.routes()
         if route.method != "HEAD" and route.resource is not None
     }
-    paths = app[DESCRIPTION].document["paths"]
+    paths = app[APP_CONTEXT].description.document["paths"]
     described = {(method, path) for path, methods in paths.items() for method in methods}
     assert served == described
 

@@ -11,8 +11,10 @@ from aiohttp import ClientResponse, web
 from admission.errors import Unavailable
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role
-from admission.http.events import feed, handler
-from admission.http.events.feed import FEED, Feed, lasting
+from admission.http.context import APP_CONTEXT
+from admission.http.events import feed
+from admission.http.events.feed import Feed, lasting
+from admission.http.handlers import events
 from tests.http.auth.test_tokens import bearer, token
 from tests.support.http_house import NOW, FakeDecider, Server, problem, serving
 
@@ -23,7 +25,7 @@ PATIENCE_S = 20
 def app(decider: FakeDecider, monkeypatch: pytest.MonkeyPatch) -> web.Application:
     monkeypatch.setattr(feed, "LINGER_INTERVAL_S", 0.01)
     made = create_app(decider, event_clients=2)
-    made[FEED] = Feed(decider.status, clients_max=2, interval_s=0.005)
+    made[APP_CONTEXT].feed = Feed(decider.status, clients_max=2, interval_s=0.005)
     return made
 
 
@@ -116,7 +118,7 @@ async def test_only_changes_are_told(
             aged[0]["in_use"] = 1
         return {"now": NOW + readings, "pools": aged, "stats": {}}
 
-    monkeypatch.setattr(app[FEED], "_read", status)
+    monkeypatch.setattr(app[APP_CONTEXT].feed, "_read", status)
     async with server.http.get("/v1/events?zone=East") as answer:
         await until(answer, "zone")
         seen = readings
@@ -135,7 +137,7 @@ async def test_a_zone_is_read_once_for_all_clients(app: web.Application) -> None
         await gate.wait()
         return {"now": NOW, "pools": [], "stats": {}}
 
-    app[FEED] = Feed(status, clients_max=2)
+    app[APP_CONTEXT].feed = Feed(status, clients_max=2)
     async with serving(app) as server:
         url = "/v1/events?zone=East"
         async with server.http.get(url) as one, server.http.get(url) as two:
@@ -213,7 +215,7 @@ async def test_more_clients_than_may_be_are_told_to_come_later(
         await news(two)
         async with server.http.get("/v1/events") as three:
             assert (three.status, three.headers["Retry-After"]) == (503, "5")
-    await eventually(lambda: app[FEED].clients == 0)  # whoever leaves makes room
+    await eventually(lambda: app[APP_CONTEXT].feed.clients == 0)  # whoever leaves makes room
     async with server.http.get("/v1/events") as four:
         assert four.status == 200
 
@@ -228,19 +230,19 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_are_served(
         readings += 1
         return {"now": NOW, "pools": [], "stats": {"n": readings}, "bulk": "x" * 500_000}
 
-    monkeypatch.setattr(app[FEED], "_read", status)
-    monkeypatch.setattr(handler, "SLOW_S", 2.0)
+    monkeypatch.setattr(app[APP_CONTEXT].feed, "_read", status)
+    monkeypatch.setattr(events, "SLOW_S", 2.0)
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
     writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
     async with server.http.get("/v1/events?zone=East", read_bufsize=2**21) as answer:
         async with asyncio.timeout(PATIENCE_S):
-            while readings < 3 or app[FEED].clients > 1:
+            while readings < 3 or app[APP_CONTEXT].feed.clients > 1:
                 await news(answer)
     writer.close()
 
 
 async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
     async with server.http.get("/v1/events?zone=East") as answer:
         found = [(await block(answer))[0] for _ in range(6)]
     assert found.count(": alive") >= 3
@@ -249,7 +251,7 @@ async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.M
 async def test_whose_token_is_taken_away_watches_no_longer(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
     credentials = Credentials([token("v", Role.VIEWER), token("o", Role.OPERATOR)])
     async with (
         serving(create_app(decider, credentials=credentials)) as server,
@@ -274,9 +276,9 @@ async def test_a_viewer_of_one_zone_hears_of_no_other(decider: FakeDecider) -> N
 async def test_who_leaves_is_forgotten_at_once(server: Server, app: web.Application) -> None:
     async with server.http.get("/v1/events") as answer:
         await news(answer)
-        assert app[FEED].clients == 1
+        assert app[APP_CONTEXT].feed.clients == 1
         answer.close()
-        await eventually(lambda: app[FEED].clients == 0)
+        await eventually(lambda: app[APP_CONTEXT].feed.clients == 0)
 
 
 async def test_a_server_that_leaves_ends_its_streams(app: web.Application) -> None:

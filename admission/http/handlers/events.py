@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict
 
 from admission import __version__
 from admission.domain.types import Name
-from admission.http.context import CALLER, CREDENTIALS, DECIDER, REQUEST_ID
-from admission.http.events.feed import FEED, Stream, sse
+from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
+from admission.http.events.feed import Stream, sse
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID
 from admission.http.parsing import validate
 from admission.http.problems import Unauthorized
@@ -50,11 +50,11 @@ class EventQuery(BaseModel):
     zone: Name | None = None
 
 
-async def events(request: web.Request) -> web.StreamResponse:
+async def stream_events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     query = validate(EventQuery, dict(request.query))
     zones = _visible(request) if query.zone is None else [known_zone(request, query.zone)]
-    with request.app[FEED].follow(zones) as stream, CancelledOnHangup(request):
+    with request.app[APP_CONTEXT].feed.follow(zones) as stream, CancelledOnHangup(request):
         response = web.StreamResponse(headers=_HEADERS)
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
         await response.prepare(request)
@@ -64,7 +64,11 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 def _visible(request: web.Request) -> list[str]:
-    return [zone for zone in request.app[DECIDER].zones() if request[CALLER].may_see_zone(zone)]
+    return [
+        zone
+        for zone in request.app[APP_CONTEXT].decider.zones()
+        if request[CALLER].may_see_zone(zone)
+    ]
 
 
 def _hello(request: web.Request, zones: list[str]) -> bytes:
@@ -82,7 +86,7 @@ async def _send(
                 await response.write(found)
             found = await stream.next(HEARTBEAT_S)
             if not found:
-                request.app[CREDENTIALS].caller(request.headers.get(hdrs.AUTHORIZATION))
+                request.app[APP_CONTEXT].credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
                 found = _HEARTBEAT
     except TimeoutError:
         log.info("events: %s is too slow and was dropped", request[CALLER].name)
