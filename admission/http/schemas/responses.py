@@ -235,11 +235,18 @@ class SourceStatus(Response):
     source: str
     state: Literal["never", "ok", "failing", "standby"] | None = None
     """Absent: no replica polls it."""
+    state_age_ms: int | None = None
+    """Time in this state."""
+    consecutive_failures: int | None = None
+    """Polls without a usable answer since the last usable one."""
     last_error: str | None = None
     """Kept when the source is ok again."""
     last_success_age_ms: int | None = None
     polls: int | None = None
     failures: int | None = None
+    """Polls without a usable answer."""
+    refused: dict[str, int] | None = None
+    """Reason to snapshots that the ledger refused."""
     notes: dict[str, Any] | None = None
     """What the platform returned beside the counts."""
     warnings: list[str] | None = None

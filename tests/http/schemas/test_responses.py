@@ -9,10 +9,10 @@ from jsonschema import Draft202012Validator
 from admission import __version__
 from admission.http.openapi.document import describe
 from admission.http.routes import routes
-from tests.support.service_house import EAST, House, house_of, settings_of
+from tests.support.service_house import EAST, SOURCE, FakeSource, House, house_of, settings_of
 
-# Fed by snapshots: its pools, recovery and lease have all of their fields.
-POLLED = """
+# Counted by snapshots: its pools, recovery and lease have all of their fields.
+PUSHED = """
 [zones.West]
 source = "push"
 channels = ["sip"]
@@ -68,7 +68,7 @@ class Described:
 
 @pytest.fixture
 async def described(redis_url: str, spec: Any) -> AsyncIterator[Described]:
-    async with house_of(settings_of(EAST + POLLED, redis_url)) as house:
+    async with house_of(settings_of(EAST + PUSHED, redis_url)) as house:
         await house.can_grant()
         yield Described(house, spec)
 
@@ -133,6 +133,20 @@ async def test_a_zone_that_is_fed_by_snapshots(described: Described) -> None:
     status = await send("GET", "/v1/zones/{zone}", zone="West")
     assert status["pools"][0]["snapshot"]["age_ms"] >= 0
     await send("GET", "/v1/zones")
+
+
+async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: FakeSource) -> None:
+    zone = PUSHED.replace(
+        '"push"', '"epm"\nsource_zone = "W1"\npoll_interval_ms = 50\npoll_min_ms = 10'
+    )
+    async with house_of(settings_of(SOURCE + zone, redis_url)) as house:
+        send = Described(house, spec).send
+        await source.until("W1", ("sip",))
+        while not (await house.service.status("West"))["sources"][0].get("polls"):
+            pass
+        polled = await send("GET", "/v1/zones/{zone}", zone="West")
+        assert polled["sources"][0]["source"] == "epm"
+        assert polled["lease"]["holder"]
 
 
 async def test_health(described: Described) -> None:

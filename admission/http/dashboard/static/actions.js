@@ -1,19 +1,19 @@
-// Pausing and resuming: always asked for confirmation, answered by the API.
+// Pause and resume: the user confirms, the API acts.
 
 import { byId, write } from "./dom.js";
 import { number } from "./format.js";
 import { detail } from "./stream.js";
 
-const calls = (n) => (n === 1 ? "Its one call goes on and ends by itself." : `Its ${number(n)} calls go on and end by themselves.`);
+const calls = (n) => (n === 1 ? "Its one call continues until it ends." : `Its ${number(n)} calls continue until they end.`);
 const TEXTS = {
-  pause: (n) => `Nothing is granted there until somebody resumes it. ${n ? calls(n) : "It has no calls now."}`,
-  drain: (n) => `No new call goes there until somebody resumes it. ${n ? calls(n) : "It has no calls now: it is drained at once."}`,
+  pause: (n) => `No launch is granted there until an operator resumes it. ${n ? calls(n) : "It has no calls now."}`,
+  drain: (n) => `No new call is placed there until an operator resumes it. ${n ? calls(n) : "It has no calls now: it is drained."}`,
   resume: () => "Launches are granted there again, at once.",
 };
 
 export class Actions {
-  constructor(line) {
-    this.line = line;
+  constructor(stream) {
+    this.stream = stream;
     this.zone = null;
     this.mayAct = false;
     this.dialog = byId("confirm");
@@ -21,7 +21,7 @@ export class Actions {
     byId("confirm-yes").addEventListener("click", () => this.perform());
   }
 
-  /** Ask whether to pause, drain or resume a pool, or the zone. */
+  /** Ask the user whether to pause, drain or resume a pool, or the zone. */
   ask(pool, name, words, inUse) {
     const paused = this.zone.isPaused(pool);
     const verb = paused ? "Resume" : words.verb;
@@ -41,11 +41,11 @@ export class Actions {
     const yes = byId("confirm-yes");
     yes.disabled = true;
     try {
-      const answer = await fetch(`v1/zones/${encodeURIComponent(zone)}${place}/${path}`, { method: "POST", headers: this.line.headers() });
+      const answer = await fetch(`v1/zones/${encodeURIComponent(zone)}${place}/${path}`, { method: "POST", headers: this.stream.headers() });
       if (!answer.ok) throw new Error(await detail(answer));
       this.dialog.close();
     } catch (fault) {
-      write(byId("confirm-fault"), `It did not happen: ${fault.message}`);
+      write(byId("confirm-fault"), `The request failed: ${fault.message}`);
     } finally {
       yes.disabled = false;
     }

@@ -1,5 +1,5 @@
-// Ports over time. Ours stands on the ground, what others use hangs from the total; what is between
-// them is free, and the ceiling says how far ours may rise.
+// Ports over time. Own use is drawn from the bottom, foreign use from the total downwards; the space
+// between them is free, and the ceiling is the limit of own use.
 
 import { attribute, byId, el, Keyed, write } from "./dom.js";
 import { clock, groupName, number } from "./format.js";
@@ -8,12 +8,12 @@ const SHOWN_S = 900;
 const SHOWN_S_MIN = 120;
 const COLUMNS = [
   { key: "ours", name: "Ours", colour: "--ours", column: 4 },
-  { key: "foreign", name: "Used by others", colour: "--foreign", column: null },
+  { key: "foreign", name: "Foreign", colour: "--foreign", column: null },
   { key: "ceiling", name: "Ceiling", colour: "--ceiling", column: 3 },
   { key: "total", name: "Total", colour: "--total", column: 1 },
 ];
 
-/** What a colour of the style sheet is now: a canvas knows no variables. */
+/** The value of a CSS colour variable: a canvas cannot resolve variables. */
 function colour(name) {
   const probe = byId("chart");
   probe.style.outlineColor = `var(${name})`;
@@ -60,10 +60,10 @@ export class PortChart {
       this.plot.setScale("x", { min: zone.now / 1000 - shown, max: zone.now / 1000 });
       this.plot.setScale("y", { min: 0, max: Math.max(4, ...columns[1], ...columns[3], ...columns[4]) * 1.06 });
     });
-    this.tell(this.cursor);
+    this.updateLegend(this.cursor);
   }
 
-  /** Colours have changed. */
+  /** Draw again in the current colours. */
   repaint() {
     this.plot?.destroy();
     this.plot = null;
@@ -104,12 +104,12 @@ export class PortChart {
         { ...line, stroke: ours, width: 2, fill: translucent(ours, 0.35) },
       ],
       bands: [{ series: [1, 2], fill: translucent(foreign, 0.5) }],
-      hooks: { setCursor: [(plot) => this.tell(plot.cursor.idx ?? null)] },
+      hooks: { setCursor: [(plot) => this.updateLegend(plot.cursor.idx ?? null)] },
     }, columns, this.parent);
   }
 
-  /** The legend says the numbers under the pointer, else the newest. */
-  tell(place) {
+  /** Show the numbers under the pointer in the legend, else the newest. */
+  updateLegend(place) {
     this.cursor = place;
     const columns = this.plot.data;
     const at = place ?? columns[0].length - 1;
@@ -117,9 +117,9 @@ export class PortChart {
       ? difference(columns[1][at], columns[2][at]) : columns[column][at]);
     values.forEach((value, n) => write(this.legend[n], number(value)));
     if (place !== null) return;
-    const told = COLUMNS.map(({ name }, n) => `${name.toLowerCase()} ${number(values[n])}`).join(", ");
+    const summary = COLUMNS.map(({ name }, n) => `${name.toLowerCase()} ${number(values[n])}`).join(", ");
     const name = this.group ? groupName(this.group) : "";
-    attribute(this.parent, "aria-label", `Ports of ${name} over the last 15 minutes. Now: ${told}.`);
+    attribute(this.parent, "aria-label", `Ports of ${name} over the last 15 minutes. Now: ${summary}.`);
   }
 }
 
@@ -127,7 +127,7 @@ const rootSize = () => parseFloat(getComputedStyle(document.documentElement).fon
 
 const difference = (a, b) => (a === null || a === undefined || b === null ? null : a - b);
 
-/** rgb(1, 2, 3) with an opacity. */
+/** The colour rgb(1, 2, 3) with an opacity. */
 function translucent(rgb, opacity) {
   return rgb.replace(/^rgb\((.*)\)$/, `rgba($1, ${opacity})`);
 }

@@ -1,6 +1,6 @@
-// Small tools for the page: elements, and lists that keep their elements while they change.
+// DOM helpers: elements, and lists that keep their elements while they change.
 
-/** An element with properties, attributes (names with a dash, role) and children. */
+/** Create an element with properties, attributes (names with a dash, role) and children. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,7 +13,7 @@ export function el(tag, properties = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Writes only what differs: a screen reader and a selection are left in peace. */
+/** Set the text only if it differs, so that screen readers and selections are not disturbed. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -24,8 +24,8 @@ export function attribute(element, name, value) {
 }
 
 /**
- * A list whose rows stay the same elements, so that focus stays where it is.
- * make(key) gives an object with `element` and `update(item)`.
+ * A list that reuses the element of each key, so that the focus is kept.
+ * make(key) returns an object with `element` and `update(item)`.
  */
 export class Keyed {
   constructor(parent, make) {
@@ -53,19 +53,19 @@ export class Keyed {
   }
 }
 
-/** A bar that says what it shows: `value` of `most`, of which `fresh` are on their way. */
+/** A meter of `value` of `most`; `pending` of them were launched just now. */
 export function bar(label) {
   const settled = el("span", { className: "settled" });
-  const fresh = el("span", { className: "fresh" });
+  const pendingPart = el("span", { className: "pending" });
   const element = el("span", { className: "bar", role: "meter", "aria-label": label, "aria-valuemin": 0 },
-    settled, fresh);
+    settled, pendingPart);
   return {
     element,
     update(value, most, text, pending = 0) {
       const whole = Math.max(most ?? 0, 0);
       const part = (n) => `${whole ? Math.min(100, (100 * n) / whole) : n > 0 ? 100 : 0}%`;
       settled.style.width = part(Math.max(0, value - pending));
-      fresh.style.width = part(pending);
+      pendingPart.style.width = part(pending);
       attribute(element, "aria-valuemax", Math.max(whole, value, 1));
       attribute(element, "aria-valuenow", value);
       attribute(element, "aria-valuetext", text);

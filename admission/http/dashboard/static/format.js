@@ -1,20 +1,20 @@
-// Numbers, times and names as people read them.
+// Numbers, times and names in human-readable form.
 
-/** Why a launch was denied, in plain words: of a pool that is named, and in general. */
+/** Deny reason -> its text with the pool, and its text without one. */
 export const REASONS = {
   zone_paused: ["The zone is paused by an operator"],
   pool_paused: ["{pool} is paused by an operator", "Paused by an operator"],
-  breaker_open: ["Too many calls failed on {pool}: it rests", "Too many calls failed"],
-  recovering: ["Recovering: older launches must show first"],
-  no_snapshot: ["The platform has not said how many ports there are"],
+  breaker_open: ["Circuit breaker of {pool} is open: too many calls failed", "Circuit breaker open: too many calls failed"],
+  recovering: ["Recovering: waiting until snapshots show earlier launches"],
+  no_snapshot: ["No port count from the platform yet"],
   stale_snapshot: ["The platform's port count is too old"],
-  rate_limited: ["{pool} launches as fast as it may", "Launch rate used up"],
+  rate_limited: ["{pool} is at its launch rate", "Launch rate reached"],
   no_capacity: ["No free {pool} port", "No free port"],
   mpp_full: ["No free port on {pool}", "No free port on the MPP"],
   campaign_limit: ["{pool} is at its limit", "Campaign at its limit"],
   pool_full: ["{pool} is full", "Trunk, agent or other pool full"],
-  reserved: ["What is free of {pool} is kept for others", "Kept for others"],
-  fair_share: ["Others have less of {pool} for their weight", "Fair share: others have less"],
+  reserved: ["Free ports of {pool} are reserved for others", "Reserved for others"],
+  fair_share: ["Fair share: other campaigns have less of {pool} for their weight", "Fair share: others have less"],
 };
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -26,7 +26,7 @@ export function rate(perSecond) {
   return perSecond >= 100 ? whole.format(perSecond) : tenth.format(perSecond);
 }
 
-/** How long ago, calmly: in whole seconds. */
+/** How long ago, in whole seconds. */
 export const ago = (ms) => (ms < 1000 ? "now" : duration(Math.floor(Math.max(ms, 0) / 1000) * 1000).replace(".0 s", " s"));
 
 export function duration(ms) {

@@ -1,23 +1,23 @@
-// Notes on the zone's state, denies, sources and counters.
+// Notes on the state of the zone, denials, sources and counters.
 
 import { bar, byId, el, Keyed, write } from "./dom.js";
 import { ago, clock, duration, number, poolName, reason } from "./format.js";
 
 const SHOWN_MAX = 20;
 
-/** What an operator should know first: [severity, text]. No ages: a screen reader reads each change. */
+/** Conditions that an operator should notice: [severity, text]. Without ages: a screen reader reads each change. */
 export function notes(zone) {
   const { status, problem } = zone;
-  if (problem) return [["bad", `${problem.title}: ${problem.detail}. The numbers below are old.`]];
+  if (problem) return [["bad", `${problem.title}: ${problem.detail}. The numbers below are outdated.`]];
   const found = [];
   if (status.paused.zone) found.push(["warn", `The zone is paused since ${clock(status.paused.zone)}: nothing is granted`]);
-  if (status.recovering) found.push(["warn", `Recovering until ${clock(status.recover_until)}: launches of before must show first`]);
-  if (status.shadow) found.push(["info", "Shadow mode: every deny is answered as a grant"]);
+  if (status.recovering) found.push(["warn", `Recovering until ${clock(status.recover_until)}: waiting until snapshots show earlier launches`]);
+  if (status.shadow) found.push(["info", "Shadow mode: every denial is answered as a grant"]);
   for (const pool of zone.pools("channel")) {
     if (zone.isStale(pool)) found.push(["bad", `The count of ${poolName(pool.pool)} ports is too old: nothing is granted`]);
   }
-  for (const { pool, adaptive_headroom: kept } of zone.pools("channel")) {
-    if (kept) found.push(["warn", `${number(kept)} ${poolName(pool)} ports are kept back: launches found no port lately`]);
+  for (const { pool, adaptive_headroom: reserved } of zone.pools("channel")) {
+    if (reserved) found.push(["warn", `${number(reserved)} ${poolName(pool)} ports are reserved: recent launches found no port`]);
   }
   for (const source of status.sources) {
     if (source.state === "failing") found.push(["bad", `Source ${source.source} is failing: ${source.last_error}`]);
@@ -28,18 +28,18 @@ export function notes(zone) {
   return found;
 }
 
-/** Newest first, but those of the same ten seconds in one order: else rows would jump about. */
-function calmly(denied, now) {
+/** Newest first; rows of the same ten seconds are sorted by name, so that they do not change places. */
+function sortStably(denials, now) {
   const rank = (one) => Math.floor((now - one.at) / 10000);
   const name = (one) => `${one.campaign} ${one.reason} ${one.pool}`;
-  return [...denied].sort((a, b) => rank(a) - rank(b) || name(a).localeCompare(name(b)));
+  return [...denials].sort((a, b) => rank(a) - rank(b) || name(a).localeCompare(name(b)));
 }
 
-const STATES = { never: "not asked yet", ok: "answers", failing: "failing", standby: "polled by another replica" };
+const STATES = { never: "not polled yet", ok: "ok", failing: "failing", standby: "polled by another replica" };
 
 function sourceText(zone, source) {
-  if (source.state === undefined) return source.source === "static" ? "capacities that never change" : "somebody pushes snapshots";
-  const since = ` for ${ago(zone.older(source.state_age_ms))}`;
+  if (source.state === undefined) return source.source === "static" ? "static capacities" : "snapshots are pushed";
+  const since = ` for ${ago(zone.currentAge(source.state_age_ms))}`;
   return (STATES[source.state] ?? source.state) + (source.state === "never" ? "" : since);
 }
 
@@ -50,7 +50,7 @@ export class Lists {
       return { element: el("li", { className: `note ${level}`, textContent: text }), update() {} };
     });
     this.reasons = new Keyed(byId("reasons"), (code) => this.reasonRow(code));
-    this.last = new Keyed(byId("last"), () => this.denyRow());
+    this.last = new Keyed(byId("last"), () => this.denialRow());
     this.sources = new Keyed(byId("sources"), (name) => this.sourceRow(name));
     this.counts = new Keyed(byId("counts"), (name) => {
       const value = el("dd");
@@ -72,15 +72,15 @@ export class Lists {
     };
   }
 
-  denyRow() {
+  denialRow() {
     const [when, campaign, why, numbers] = ["", "", "", "number"].map((className) => el("td", { className }));
     return {
       element: el("tr", {}, when, campaign, why, numbers),
-      update: ([zone, deny]) => {
-        write(when, ago(zone.now - deny.at));
-        write(campaign, deny.campaign);
-        write(why, reason(deny.reason, deny.pool));
-        write(numbers, deny.limit === undefined ? "" : `${number(deny.in_use)} / ${number(deny.limit)}`);
+      update: ([zone, denial]) => {
+        write(when, ago(zone.now - denial.at));
+        write(campaign, denial.campaign);
+        write(why, reason(denial.reason, denial.pool));
+        write(numbers, denial.limit === undefined ? "" : `${number(denial.in_use)} / ${number(denial.limit)}`);
       },
     };
   }
@@ -101,14 +101,14 @@ export class Lists {
 
   update(zone) {
     this.updateNotes(zone);
-    const { stats, denied, decisions, sources } = zone.status;
+    const { stats, recent_denials: denials, decisions, sources } = zone.status;
     const counted = Object.entries(decisions.denied).sort(([a, n], [b, m]) => m - n || a.localeCompare(b));
     const most = Math.max(1, ...counted.map(([, n]) => n));
     this.reasons.update(counted.map(([code, n]) => ({ code, n, most })), ({ code }) => code);
-    byId("reasons").dataset.empty = counted.length ? "" : "Nobody was denied";
-    this.last.update(calmly(denied, zone.now).slice(0, SHOWN_MAX).map((deny) => [zone, deny]),
+    byId("reasons").dataset.empty = counted.length ? "" : "No denials";
+    this.last.update(sortStably(denials, zone.now).slice(0, SHOWN_MAX).map((denial) => [zone, denial]),
       ([, one]) => `${one.campaign} ${one.reason} ${one.pool}`);
-    byId("last-none").hidden = denied.length > 0;
+    byId("last-none").hidden = denials.length > 0;
     this.sources.update(sources.map((source) => [zone, source]), ([, source]) => source.source);
     this.counts.update(counters(stats), ([name]) => name);
   }

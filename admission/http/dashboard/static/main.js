@@ -1,7 +1,7 @@
-// The dashboard: what the server tells becomes zones, the chosen zone becomes what is seen.
+// The dashboard: events of the server update zones, the selected zone is rendered.
 //
-// Numbers are drawn when they come, at most four times a second; ages every half second. When the line
-// to the server is broken the page says so, and greys what it shows: it is of the past.
+// Numbers are drawn when an event arrives, at most four times a second; ages every half second. When
+// the event stream is broken, the page shows a banner and greys the numbers out.
 
 import { Actions } from "./actions.js";
 import { PortChart } from "./chart.js";
@@ -9,7 +9,7 @@ import { attribute, byId, el, Keyed, write } from "./dom.js";
 import { duration, number } from "./format.js";
 import { Lists } from "./lists.js";
 import { Pools } from "./pools.js";
-import { Line } from "./stream.js";
+import { EventStream } from "./stream.js";
 import { Tiles } from "./tiles.js";
 import { Zone } from "./zone.js";
 
@@ -18,67 +18,65 @@ const CHART_MS = 1000;
 const THEMES = ["auto", "light", "dark"];
 
 const zones = new Map();
-let chosen = null;
-let link = { state: "wait", since: performance.now(), why: "" };
-let drawn = 0; // when the chart was drawn
-let known = { role: null };
+let selected = null;
+let connection = { state: "wait", since: performance.now(), why: "" };
+let drawn = 0; // when the chart was drawn last
 
-const line = new Line({
+const stream = new EventStream({
   open() {
-    setLink("live");
+    setConnection("live");
     byId("sign-in").hidden = true;
   },
   event(name, data) {
-    take[name]?.(data);
+    handlers[name]?.(data);
   },
   broken(why) {
-    setLink("broken", why);
+    setConnection("broken", why);
   },
   refused(status, why) {
-    setLink("refused");
+    setConnection("refused");
     byId("board").hidden = true;
     byId("sign-in").hidden = false;
     byId("sign-out").hidden = true;
-    write(byId("sign-in-fault"), line.token ? why : "");
+    write(byId("sign-in-fault"), stream.token ? why : "");
     byId("token").focus();
   },
 });
 
-const actions = new Actions(line);
+const actions = new Actions(stream);
 const tiles = new Tiles();
 const chart = new PortChart();
 const pools = new Pools(actions);
 const lists = new Lists();
 const tabs = new Keyed(byId("zones"), zoneTab);
 
-const take = {
+const handlers = {
   hello(hello) {
-    known = hello;
     actions.mayAct = hello.role === "operator";
     for (const name of [...zones.keys()].filter((one) => !hello.zones.includes(one))) zones.delete(name);
     for (const name of hello.zones) if (!zones.has(name)) zones.set(name, new Zone(name));
-    if (!zones.has(chosen)) choose(hello.zones[0] ?? null);
-    byId("sign-out").hidden = !line.token;
+    if (!zones.has(selected)) select(hello.zones[0] ?? null);
+    byId("sign-out").hidden = !stream.token;
     write(byId("who"), `${hello.name}, ${hello.role} · admission ${hello.version}`);
   },
   history(history) {
-    zones.get(history.zone)?.takeHistory(history);
+    zones.get(history.zone)?.addHistory(history);
     drawn = 0;
   },
   zone(status) {
-    zones.get(status.zone)?.takeStatus(status);
-    if (status.zone === chosen) show();
-    else showTabs();
+    zones.get(status.zone)?.setStatus(status);
+    if (status.zone === selected) render();
+    else renderTabs();
   },
   problem({ zone, problem }) {
-    zones.get(zone)?.takeProblem(problem);
-    show();
+    zones.get(zone)?.setProblem(problem);
+    render();
   },
 };
 
-function setLink(state, why = "") {
-  if (link.state !== state) link = { state, since: performance.now(), why };
-  link.why = why;
+function setConnection(state, why = "") {
+  if (connection.state !== state) connection = { state, since: performance.now(), why };
+  connection.why = why;
   tick();
 }
 
@@ -86,11 +84,11 @@ function zoneTab(name) {
   const free = el("b");
   const dot = el("span", { className: "dot" });
   const element = el("button", { type: "button", className: "tab zone" }, dot, name, free);
-  element.addEventListener("click", () => choose(name));
+  element.addEventListener("click", () => select(name));
   return {
     element,
     update(zone) {
-      attribute(element, "aria-pressed", name === chosen);
+      attribute(element, "aria-pressed", name === selected);
       dot.dataset.state = zone.state;
       const room = zone.status ? zone.pools("channel").map((pool) => (zone.blocked(pool) ? 0 : pool.room ?? 0)) : [];
       write(free, zone.status ? number(room.reduce((sum, n) => sum + n, 0)) : "–");
@@ -99,23 +97,23 @@ function zoneTab(name) {
   };
 }
 
-function choose(name) {
-  chosen = name;
+function select(name) {
+  selected = name;
   actions.zone = zones.get(name) ?? null;
   drawn = 0;
-  show();
+  render();
 }
 
-function showTabs() {
+function renderTabs() {
   tabs.update([...zones.values()], ({ name }) => name);
 }
 
-function show() {
-  showTabs();
-  const zone = zones.get(chosen);
-  byId("board").hidden = !zone?.status || link.state === "refused";
+function render() {
+  renderTabs();
+  const zone = zones.get(selected);
+  byId("board").hidden = !zone?.status || connection.state === "refused";
   if (!zone?.status) return;
-  showHead(zone);
+  renderHead(zone);
   tiles.update(zone);
   pools.update(zone);
   lists.update(zone);
@@ -125,18 +123,18 @@ function show() {
   }
 }
 
-const STATES = { fine: "all well", warn: "see the notes", bad: "nothing is granted" };
+const STATES = { fine: "ok", warn: "see the notes", bad: "no launches granted" };
 
-function showHead(zone) {
+function renderHead(zone) {
   write(byId("zone-name"), zone.name);
-  write(byId("zone-state"), zone.problem ? "cannot be read" : STATES[zone.state]);
+  write(byId("zone-state"), zone.problem ? "unavailable" : STATES[zone.state]);
   byId("zone-state").dataset.state = zone.state;
   const button = byId("zone-pause");
   write(button, zone.isPaused("zone") ? "Resume zone" : "Pause zone");
   button.hidden = !actions.mayAct;
 }
 
-const LINKS = {
+const CONNECTION_STATES = {
   wait: () => "Connecting",
   live: () => "Live",
   broken: () => "Not live",
@@ -144,19 +142,19 @@ const LINKS = {
 };
 
 function tick() {
-  const zone = zones.get(chosen);
-  const stale = link.state === "broken" || Boolean(zone?.problem);
-  attribute(byId("link"), "data-state", link.state);
-  write(byId("link-text"), LINKS[link.state]());
+  const zone = zones.get(selected);
+  const stale = connection.state === "broken" || Boolean(zone?.problem);
+  attribute(byId("link"), "data-state", connection.state);
+  write(byId("link-text"), CONNECTION_STATES[connection.state]());
   attribute(byId("board"), "data-stale", stale ? "" : null);
-  showStale(stale, zone);
-  if (link.state === "live") for (const one of zones.values()) if (one.status) one.goOn();
-  if (zone?.status && !stale) show();
-  document.title = link.state === "live" && zone ? `${zone.name} · admission` : `${LINKS[link.state]()} · admission`;
+  renderBanner(stale, zone);
+  if (connection.state === "live") for (const one of zones.values()) if (one.status) one.extendHistory();
+  if (zone?.status && !stale) render();
+  document.title = connection.state === "live" && zone ? `${zone.name} · admission` : `${CONNECTION_STATES[connection.state]()} · admission`;
 }
 
-/** How old what is seen is, in words that nobody overlooks. */
-function showStale(stale, zone) {
+/** A banner with the age of the numbers, while they are not live. */
+function renderBanner(stale, zone) {
   let banner = byId("stale");
   if (!stale || byId("board").hidden) {
     banner?.remove();
@@ -166,29 +164,29 @@ function showStale(stale, zone) {
     banner = el("p", { id: "stale", className: "stale", role: "alert" });
     byId("board").prepend(banner);
   }
-  const since = zone?.status ? performance.now() - zone.told : performance.now() - link.since;
-  const why = link.state === "broken" ? link.why : zone.problem.detail;
-  write(banner, `These numbers are ${duration(5000 * Math.floor(since / 5000))} old or more. ${why}. Trying again.`);
+  const since = zone?.status ? performance.now() - zone.receivedAt : performance.now() - connection.since;
+  const why = connection.state === "broken" ? connection.why : zone.problem.detail;
+  write(banner, `These numbers are ${duration(5000 * Math.floor(since / 5000))} old or more. ${why}. Reconnecting.`);
 }
 
 byId("zone-pause").addEventListener("click", () => {
-  const zone = zones.get(chosen);
+  const zone = zones.get(selected);
   const calls = zone.pools("channel").reduce((sum, { in_use: n }) => sum + n, 0);
-  actions.ask("zone", `zone ${chosen}`, { verb: "Pause", kind: "pause" }, calls);
+  actions.ask("zone", `zone ${selected}`, { verb: "Pause", kind: "pause" }, calls);
 });
 
 byId("sign-in-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
   byId("token").value = "";
-  setLink("wait");
-  line.start(token);
+  setConnection("wait");
+  stream.start(token);
 });
 
 byId("sign-out").addEventListener("click", () => {
   zones.clear();
-  chosen = null;
-  line.start(null);
+  selected = null;
+  stream.start(null);
 });
 
 function setTheme(name) {
@@ -205,4 +203,4 @@ byId("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.repaint());
 
 setInterval(tick, TICK_MS);
-line.start(null);
+stream.start(null);

@@ -1,11 +1,11 @@
-// MPPs, campaigns, trunks and other pools: in_use of limit as bars, each with its pause.
+// MPPs, campaigns, trunks and other pools: meters of in_use of limit, each with a pause button.
 
 import { attribute, bar, byId, el, Keyed, write } from "./dom.js";
 import { channelName, clock, number } from "./format.js";
 
 const SHOWN_MAX = 100;
 
-/** One bar with its numbers. */
+/** One meter with its numbers. */
 function usage(label) {
   const shown = bar(label);
   const numbers = el("span", { className: "numbers" });
@@ -23,16 +23,16 @@ function usage(label) {
 }
 
 class Row {
-  /** pool: what is paused; parts: [label, name of a pool] that it shows. */
-  constructor(board, { pool, name, words, labels }) {
-    this.board = board;
+  /** pool: the pool that its button pauses; labels: one for each meter. */
+  constructor(actions, { pool, name, words, labels }) {
+    this.actions = actions;
     this.pool = pool;
     this.name = name;
     this.words = words;
     this.mark = el("span", { className: "mark" });
     this.usages = labels.map((label) => usage(label ? `${name} ${label}` : name));
     this.button = el("button", { type: "button", className: "quiet small" });
-    this.button.addEventListener("click", () => board.ask(this.pool, this.name, this.words, this.inUse));
+    this.button.addEventListener("click", () => actions.ask(this.pool, this.name, this.words, this.inUse));
     const bars = el("span", { className: "bars" });
     labels.forEach((label, n) => bars.append(...(label ? [el("span", { className: "label", textContent: label })] : []), this.usages[n].element));
     bars.classList.toggle("labelled", labels.some(Boolean));
@@ -48,7 +48,7 @@ class Row {
     const verb = paused ? "Resume" : this.words.verb;
     write(this.button, verb);
     attribute(this.button, "aria-label", `${verb} ${this.name}`);
-    this.button.hidden = !this.board.mayAct;
+    this.button.hidden = !this.actions.mayAct;
   }
 }
 
@@ -105,13 +105,13 @@ export class Pools {
     this.fill(this.others, "others-more", zone, wanted);
   }
 
-  /** As many as a page bears, those with calls first when there are more. */
+  /** At most SHOWN_MAX rows; if there are more, those with most calls. */
   fill(rows, moreId, zone, all) {
     const busy = all.length > SHOWN_MAX ? [...all].sort((a, b) => b.in_use - a.in_use) : all;
-    rows.update(busy.slice(0, SHOWN_MAX).map((pool) => ({ zone, pools: [pool] })), named);
+    rows.update(busy.slice(0, SHOWN_MAX).map((pool) => ({ zone, pools: [pool] })), poolKey);
     const hidden = all.length - SHOWN_MAX;
     write(byId(moreId), hidden > 0 ? `and ${number(hidden)} more with fewer calls` : "");
   }
 }
 
-const named = ({ pools: [pool] }) => pool.pool;
+const poolKey = ({ pools: [pool] }) => pool.pool;

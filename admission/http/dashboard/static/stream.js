@@ -1,32 +1,32 @@
-// The line to /v1/events: fetch with the token in a header (EventSource could only put it into the
-// URL), read as server-sent events, and opened again when it breaks.
+// The event stream of /v1/events: fetch with the token in a header (EventSource could only put it into
+// the URL), parsed as server-sent events, and reconnected with exponential back-off.
 
-const SILENCE_MS_MAX = 15000; // the server says something every five seconds
+const SILENCE_MS_MAX = 15000; // the server sends a comment every five seconds
 const RETRY_MS_MIN = 500;
 const RETRY_MS_MAX = 10000;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-export class Line {
-  /** on: {open(), event(name, data), broken(why), refused(status, why)}; refused: it needs a token. */
+export class EventStream {
+  /** on: callbacks {open(), event(name, data), broken(why), refused(status, why)}; refused: a token is needed. */
   constructor(on) {
     this.on = on;
     this.token = null;
-    this.turn = 0;
+    this.generation = 0;
   }
 
   headers() {
     return this.token ? { Authorization: `Bearer ${this.token}` } : {};
   }
 
-  /** Open, with this token, instead of what was open before. */
+  /** Open the stream with this token, and close the previous one. */
   async start(token) {
     this.stop();
     this.token = token;
-    const turn = this.turn;
-    for (let failures = 0; turn === this.turn; failures += 1) {
-      const opened = await this.read(turn);
-      if (opened === null || turn !== this.turn) return;
+    const generation = this.generation;
+    for (let failures = 0; generation === this.generation; failures += 1) {
+      const opened = await this.read(generation);
+      if (opened === null || generation !== this.generation) return;
       if (opened) failures = 0;
       const wait = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** failures);
       await pause(wait * (0.5 + Math.random() / 2));
@@ -34,13 +34,13 @@ export class Line {
   }
 
   stop() {
-    this.turn += 1;
+    this.generation += 1;
     this.abort?.abort();
     this.token = null;
   }
 
-  /** -> whether it was open; null: no use in trying again. */
-  async read(turn) {
+  /** -> whether the stream was open; null: do not reconnect. */
+  async read(generation) {
     this.abort = new AbortController();
     const abort = this.abort;
     let opened = false;
@@ -54,16 +54,16 @@ export class Line {
       if (!answer.ok) throw new Error(await detail(answer));
       opened = true;
       this.on.open();
-      const take = parser((name, data) => this.on.event(name, data));
+      const parse = parser((name, data) => this.on.event(name, data));
       for await (const text of texts(answer.body)) {
         clearTimeout(watchdog);
         watchdog = setTimeout(() => abort.abort(), SILENCE_MS_MAX);
-        if (turn !== this.turn) return null;
-        take(text);
+        if (generation !== this.generation) return null;
+        parse(text);
       }
       throw new Error("The server closed the stream");
     } catch (fault) {
-      if (turn === this.turn) this.on.broken(fault.name === "AbortError" ? "The server is silent" : fault.message);
+      if (generation === this.generation) this.on.broken(fault.name === "AbortError" ? "No data from the server" : fault.message);
       return opened;
     } finally {
       clearTimeout(watchdog);
@@ -81,8 +81,8 @@ async function* texts(body) {
   }
 }
 
-/** Takes pieces of text, calls back with each whole event. */
-export function parser(tell) {
+/** A parser of text chunks; calls onEvent(name, data) for each complete event. */
+export function parser(onEvent) {
   let rest = "";
   return (text) => {
     const blocks = (rest + text).split("\n\n");
@@ -92,12 +92,12 @@ export function parser(tell) {
         const at = line.indexOf(": ");
         return [line.slice(0, at), line.slice(at + 2)];
       }));
-      if (fields.event) tell(fields.event, JSON.parse(fields.data));
+      if (fields.event) onEvent(fields.event, JSON.parse(fields.data));
     }
   };
 }
 
-/** What the problem of an answer says. */
+/** The `detail` of a problem response. */
 export async function detail(answer) {
   try {
     return (await answer.json()).detail;

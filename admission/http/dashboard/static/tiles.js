@@ -1,4 +1,4 @@
-// The big numbers: what may be launched on each channel now, how fast it goes, how old the news is.
+// Tiles: launches available on each channel, decisions per second, age of the port count.
 
 import { bar, byId, el, Keyed, write } from "./dom.js";
 import { channelName, duration, number, rate } from "./format.js";
@@ -32,8 +32,8 @@ function channelTile(channel) {
       element.dataset.level = blocked ? "bad" : pool.room === 0 ? "warn" : "fine";
       const pending = pool.pending ?? 0;
       usage.update(pool.in_use, pool.limit, `${pool.in_use} of ${number(pool.limit)} in use`, pending);
-      const kept = pool.headroom ? ` · ${number(pool.headroom)} kept free` : "";
-      write(line, `${number(pool.in_use)} of ${number(pool.limit)} in use · ${number(pending)} just launched${kept}`);
+      const reserved = pool.headroom ? ` · ${number(pool.headroom)} reserved` : "";
+      write(line, `${number(pool.in_use)} of ${number(pool.limit)} in use · ${number(pending)} just launched${reserved}`);
     },
   };
 }
@@ -54,8 +54,8 @@ function flowTile() {
       write(denied.value, perSecond(all));
       const { waiters, longest_wait_ms: longest } = zone.status;
       write(line, waiters
-        ? `${number(waiters)} waiting for room, the longest for ${duration(zone.older(longest))}`
-        : "Nobody waits for room");
+        ? `${number(waiters)} waiting for room, the longest for ${duration(zone.currentAge(longest))}`
+        : "No request waits for room");
     },
   };
 }
@@ -78,7 +78,7 @@ function ageTile() {
       const rounded = Math.round(oldest / 100) * 100;
       usage.update(Math.min(rounded, most), most, `${duration(oldest)} of ${duration(most)}`);
       element.dataset.level = oldest > most ? "bad" : oldest > most / 2 ? "warn" : "fine";
-      write(line, oldest > most ? "Too old: nothing is granted" : `Grants stop when it is ${duration(most)} old`);
+      write(line, oldest > most ? "Too old: no launches granted" : `Grants stop when it is ${duration(most)} old`);
     },
   };
 }

@@ -1,7 +1,7 @@
-// One zone as it was told last, and what follows from it. Ages go on by this page's own stopwatch.
+// The newest status of one zone, and values derived from it. Ages advance by the browser's clock.
 
 const HISTORY_MS = 15 * 60 * 1000;
-const GAP_MS = 10000; // longer without news: the line is broken there
+const GAP_MS = 10000; // a longer pause between points interrupts the line
 const STEP_MS = 1000;
 const ORDER = ["channel:sip", "channel:h323"]; // then the others, by name
 
@@ -10,47 +10,47 @@ export class Zone {
     this.name = name;
     this.status = null;
     this.problem = null;
-    this.told = 0; // performance.now() of the newest event
+    this.receivedAt = 0; // performance.now() of the newest event
     this.points = []; // [zone time, {group: [total, foreign, in_use, ceiling]}]
   }
 
-  takeStatus(status) {
+  setStatus(status) {
     this.status = status;
     this.problem = null;
-    this.told = performance.now();
+    this.receivedAt = performance.now();
     if (this.points.length && status.now < this.points.at(-1)[0] - STEP_MS) this.points = [];
-    this.draw(status.now, portsOf(status));
+    this.addPoint(status.now, portsOf(status));
   }
 
-  /** Nothing was told for a while, and so nothing has changed. Not to be called when the line is broken. */
-  goOn() {
+  /** Repeat the last point: without events nothing changed. Only while the stream is live. */
+  extendHistory() {
     const [at, ports] = this.points.at(-1) ?? [];
-    if (ports && !this.problem && this.now - at >= STEP_MS) this.draw(this.now, ports);
+    if (ports && !this.problem && this.now - at >= STEP_MS) this.addPoint(this.now, ports);
   }
 
-  draw(now, ports) {
+  addPoint(now, ports) {
     const last = this.points.at(-1);
     if (!last || now - last[0] >= STEP_MS) this.points.push([now, ports]);
     else last[1] = ports;
     while (this.points[0][0] < now - HISTORY_MS) this.points.shift();
   }
 
-  takeHistory({ points }) {
+  addHistory({ points }) {
     const oldest = this.points[0]?.[0] ?? Infinity;
     this.points = [...points.filter(([at]) => at < oldest), ...this.points];
   }
 
-  takeProblem(problem) {
+  setProblem(problem) {
     this.problem = problem;
   }
 
-  /** Something that was `age` old when it was told. */
-  older(age) {
-    return age + performance.now() - this.told;
+  /** The current age of something that was `age` old in the newest event. */
+  currentAge(age) {
+    return age + performance.now() - this.receivedAt;
   }
 
   get now() {
-    return this.status.now + performance.now() - this.told;
+    return this.status.now + performance.now() - this.receivedAt;
   }
 
   get channels() {
@@ -67,7 +67,7 @@ export class Zone {
   }
 
   snapshotAge(pool) {
-    return pool.snapshot ? this.older(pool.snapshot.age_ms) : null;
+    return pool.snapshot ? this.currentAge(pool.snapshot.age_ms) : null;
   }
 
   isStale(pool) {
@@ -79,7 +79,7 @@ export class Zone {
     return pool in this.status.paused;
   }
 
-  /** Why nothing of the channel may be launched whatever room there is: the code of the reason. */
+  /** The reason code if no launch is granted on the channel, whatever room it has; else null. */
   blocked(pool) {
     if (this.isPaused("zone")) return "zone_paused";
     if (this.isPaused(pool.pool)) return "pool_paused";
@@ -89,7 +89,7 @@ export class Zone {
     return this.isStale(pool) ? "stale_snapshot" : null;
   }
 
-  /** In one word, for the list of zones: fine, warn or bad. */
+  /** State for the list of zones: fine, warn, bad, or wait. */
   get state() {
     if (this.problem) return "bad";
     if (!this.status) return "wait";
@@ -115,7 +115,7 @@ export class Zone {
   }
 }
 
-/** Channels that the platform counts together are one group; see trends.py, which does the same. */
+/** Channels that the platform counts together are one group, as in trends.py. */
 export function portsOf(status) {
   const groups = {};
   for (const pool of status.pools.filter((one) => one.pool.startsWith("channel:"))) {
