@@ -95,7 +95,11 @@ class PolicyRegistry:
         platform that it had yesterday.
         """
         found = {zone: self._sources(zone, policy, sources) for zone, policy in self._live.items()}
-        return {zone: _poll(self._live[zone], polled) for zone, polled in found.items() if polled}
+        return {
+            zone: ZonePoll(sources=polled, policy=self._live[zone])
+            for zone, polled in found.items()
+            if polled
+        }
 
     def _sources(
         self, zone: str, policy: ZonePolicy, sources: Mapping[str, Source]
@@ -105,18 +109,6 @@ class PolicyRegistry:
             if name not in sources:
                 log.error("zone %s: its source %s is not in this replica's file", zone, name)
         return tuple(sources[name] for name in names if name in sources)
-
-
-def _poll(policy: ZonePolicy, sources: tuple[Source, ...]) -> ZonePoll:
-    return ZonePoll(
-        sources=sources,
-        source_zone=policy.source_zone or "",
-        channels=policy.channels,
-        poll_interval_ms=policy.poll_interval_ms,
-        poll_min_ms=policy.poll_min_ms,
-        max_age_ms=policy.max_age_ms,
-        pools={name: pool.limit for name, pool in policy.pools.items()},
-    )
 
 
 def source_types(sources: Mapping[str, Any]) -> dict[str, str]:

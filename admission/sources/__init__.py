@@ -1,1 +1,1 @@
-"""Where snapshots come from: one file for each platform, and the poller."""
+"""Where snapshots come from: one package for each vendor's platforms, and the poller."""

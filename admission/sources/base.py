@@ -1,96 +1,77 @@
-"""What every platform connection offers, and the two kinds of source that have none.
+"""The interface of every platform connection, and the two kinds of source without a connection.
 
-A zone's policy names its sources. Most are one connection to a platform, which a poller asks for
-snapshots. Two names are reserved:
+A zone's policy names its sources. Most are one connection to a platform, which the poller queries
+for snapshots. Two names are reserved:
 
-* `push`: the zone is fed, but nobody polls it: whoever counts PUTs its snapshots.
-* `static`: the zone is not fed at all. Its capacity is the limit, it is never stale, and no
-  ceiling exists that an ending call could lower.
+* `push`: snapshots arrive through `PUT /v1/zones/{zone}/snapshots`; the poller does nothing.
+* `static`: the zone has no snapshots. Its capacity is the limit, it is never stale, and it has no
+  ceiling that an ending call could lower.
 
-Neither is ever an object here: `is_polled` tells them from the names of connections.
+Neither has an object here: `is_polled` distinguishes them from the names of connections.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from admission.config.base import SourceSection
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot
 
 PUSH: Final = "push"
 STATIC: Final = "static"
 UNPOLLED: Final = frozenset({PUSH, STATIC})
-
+# One line of a log or a status page; long enough for a SOAP fault with its description.
 LINE_CHARS_MAX: Final = 300
 
 Settings = TypeVar("Settings", bound=SourceSection)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolledZone:
-    """What a platform that counts more than channels needs to know of the zone it is asked about.
-
-    Args:
-        name: ours, not the platform's.
-        pools: named pools of its policy (`agent:1001`, `agent:*`) -> limit, None without one.
-        max_age_ms: the zone is asked about more often than this, as long as it is polled here.
-    """
-
-    name: str = ""
-    pools: Mapping[str, int | None] = field(default_factory=dict)
-    max_age_ms: int = 10_000
-
-
-ANY_ZONE: Final = PolledZone()
-
-
 class Source(Protocol):
-    """One connection to one platform; it may serve several zones at the same time.
-
-    Attributes:
-        name: as the configuration calls it.
-        min_interval_ms: never start two queries closer together than this, over all zones. The
-            poller sees to it, for its own process.
-        timeout_ms: a query ends within this, whatever the platform does.
-    """
+    """One connection to one platform; it may serve several zones at the same time."""
 
     @property
     def name(self) -> str:
-        """As the configuration calls it."""
+        """The X of `[sources.X]` in the configuration."""
 
     @property
     def min_interval_ms(self) -> int:
-        """Shortest time in ms between the starts of two queries, over all zones."""
+        """Shortest time in ms between the starts of two queries, over all zones of this process."""
 
     @property
     def timeout_ms(self) -> int:
-        """Longest time in ms that a query takes."""
+        """Longest time in ms that a query takes, whatever the platform does."""
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
-        """Ask the platform for the counts of one zone.
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
+        """Query the platform for the counts of one zone.
 
         Args:
-            source_zone: the platform's own name or id of the zone; empty: its default zone.
-            channels: the channels that the zone's policy lists.
-            zone: what else its policy says.
+            zone: the controller's name of the zone.
+            policy: its live policy: `source_zone` is the platform's name of the zone, `channels`
+                and `pools` are what may be counted.
 
-        Returns: its numbers as they are: the ledger refuses and counts what cannot be.
-        Errors: SourceError, and nothing else, whose detail is one line without secrets.
+        Returns:
+            The platform's numbers unchanged: the ledger refuses and counts impossible ones.
+
+        Raises:
+            SourceError: and no other error; its detail is one line without secrets.
         """
 
     async def close(self) -> None:
-        """Let go of its connections; a query under way fails. Closing again does nothing."""
+        """Close the connections; a query under way fails. A second call does nothing."""
 
 
 class ConfiguredSource(Generic[Settings]):
-    """The part of a `Source` that its settings say.
+    """The part of a `Source` that follows from its settings.
 
     Args:
-        name: as the configuration calls it.
-        settings: where the platform is, how often and how long it is asked.
+        name: the X of `[sources.X]`.
+        settings: the platform's address, the query interval and the time-out.
+
+    Example:
+        class AcmeSource(ConfiguredSource[AcmeSettings]):
+            async def query(self, zone: str, policy: ZonePolicy) -> Snapshot: ...
+            async def close(self) -> None: ...
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
@@ -109,37 +90,43 @@ class ConfiguredSource(Generic[Settings]):
 
 
 class GuidStore(Protocol):
-    """Keeps agents' sessions that were handed over. Any method may raise AdmissionError."""
+    """Agents' session identifiers (Guids) that a desktop handed over, shared by all replicas.
+
+    Every method may raise AdmissionError.
+    """
 
     async def of(self, zone: str) -> Mapping[int, str]:
-        """Agent -> the Guid of its session."""
+        """Return agent -> Guid for all agents of a zone."""
 
     async def drop(self, zone: str, agent: int, guid: str) -> None:
-        """That one is valid no more; a newer one stays."""
+        """Remove a Guid that the platform refused; a newer one of the agent stays."""
 
 
 @runtime_checkable
 class UsesAgentGuids(Protocol):
-    """A source that counts with the sessions of agents who are signed in by somebody else."""
+    """A source that can count with the sessions of agents whom another system signed in."""
 
     def use_guid_store(self, store: GuidStore) -> None:
-        """From now on, look there."""
+        """Read Guids from this store in all later queries."""
 
 
 def is_polled(source_name: str) -> bool:
-    """Whether a zone's source of this name is a connection that a poller asks."""
+    """Whether a zone's source of this name is a connection that the poller queries."""
     return source_name not in UNPOLLED
 
 
 def sanitize_line(text: str, *, secret: str = "") -> str:
-    """A platform's own words, made fit for one line of a log or a status page.
+    """Make a platform's text fit for one line of a log or a status page.
 
     Args:
-        text: anything.
-        secret: what must not be repeated, should the platform echo it; empty: nothing.
+        text: any text, also hostile.
+        secret: replaced by `***` where the platform echoes it; empty: nothing is replaced.
+
+    Returns:
+        At most 300 printable characters.
     """
-    said = text.replace(secret, "***") if secret else text
-    # \s would keep what some terminals obey; only what prints is kept
-    plain = "".join(char if char.isprintable() else " " for char in said[: 4 * LINE_CHARS_MAX])
-    line = re.sub(" +", " ", plain).strip()
+    masked = text.replace(secret, "***") if secret else text
+    # \s would keep control characters that some terminals interpret; only printable ones stay.
+    printable = "".join(c if c.isprintable() else " " for c in masked[: 4 * LINE_CHARS_MAX])
+    line = re.sub(" +", " ", printable).strip()
     return line if len(line) <= LINE_CHARS_MAX else line[: LINE_CHARS_MAX - 1] + "…"

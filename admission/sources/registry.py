@@ -1,4 +1,4 @@
-"""From a `[sources.X]` table to a connection: one line for each platform."""
+"""The class that connects to each kind of platform."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,14 +17,14 @@ _BUILDERS: Final[dict[str, Callable[[str, Any], Source]]] = {
 
 
 def build_source(name: str, settings: Any) -> Source:
-    """The connection that a `[sources.X]` table describes; nothing is sent yet.
+    """Build the connection that a `[sources.X]` table describes; it sends nothing yet.
 
     Args:
-        name: as the configuration calls it.
-        settings: the table; its `type` says which platform.
+        name: the X of `[sources.X]`.
+        settings: the table; its `type` selects the platform.
 
     Raises:
-        ConfigError: the platform is not supported by this version, or its CA file is unusable.
+        ConfigError: this version does not support the platform, or its `ca_file` is unusable.
     """
     if settings.type not in _BUILDERS:
         raise ConfigError(f"sources.{name}: type {settings.type} is not supported by this version")

@@ -8,7 +8,7 @@ zone recovers, fills up and empties within seconds.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import admission.service.bootstrap
 from admission.config.settings import RedisSettings, Settings
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.policy.document import parse_policy
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
 from admission.service.bootstrap import open_service
@@ -24,7 +25,6 @@ from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.platform import Portal
 from admission.sim.experience_portal.values import SystemSettings, build_even_zone
 from admission.sim.values import CallTiming, Delay
-from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry.metrics import Telemetry
 from tests.faults.dialer import Dialer, Tally
 from tests.faults.table import record
@@ -76,10 +76,8 @@ class Photographer:
         self.held: asyncio.Event | None = None
         self.holding = asyncio.Event()
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
-        counts = self._platform.act(lambda portal: portal.query(source_zone))
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
+        counts = self._platform.act(lambda portal: portal.query(policy.source_zone or ""))
         self.asked += 1
         if self.held:
             self.holding.set()

@@ -9,18 +9,27 @@ from typing import Any
 import aiohttp
 
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
 from admission.sim.huawei.app import serve_huawei
 from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.values import CenterSettings
-from admission.sources.base import PolledZone
 from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
 from admission.sources.huawei.agent_session import SessionBackoff
 from tests.support.secrets import AGENT_PASSWORD
 
 AGENTS = (1001, 1002, 1003)
-ZONE = PolledZone(name="East", pools={"agent:*": 1})
+
+
+def agent_policy(pools: Mapping[str, int | None], **changes: Any) -> ZonePolicy:
+    """A policy with these pools -> limit; changes are not validated."""
+    named = {pool: {} if limit is None else {"limit": limit} for pool, limit in pools.items()}
+    policy = {"source": "agents", "channels": ("voice",), "pools": named}
+    return ZonePolicy.model_validate(policy).model_copy(update=changes)
+
+
+POLICY = agent_policy({"agent:*": 1})
 # Failures are mended at once, refused credentials never.
 QUICK = SessionBackoff(first_s=0.01, max_s=0.01, refused_first_s=3_600, refused_max_s=3_600)
 WAIT_S = 30.0
@@ -118,7 +127,7 @@ async def center(simulated: HuaweiSettings | None = None) -> AsyncIterator[Cente
 async def counting(
     at: Center, agents: tuple[int, ...] = AGENTS, guids: Guids | None = None, **said: Any
 ) -> AsyncIterator[HuaweiAgentGatewaySource]:
-    source = HuaweiAgentGatewaySource("agents", settings(at.url, agents, **said), pace=QUICK)
+    source = HuaweiAgentGatewaySource("agents", settings(at.url, agents, **said), backoff=QUICK)
     if guids:
         source.use_guid_store(guids)
     try:
@@ -127,8 +136,8 @@ async def counting(
         await source.close()
 
 
-async def counted(source: HuaweiAgentGatewaySource, zone: PolledZone = ZONE) -> Snapshot:
-    return await source.query("1", (), zone)
+async def counted(source: HuaweiAgentGatewaySource, policy: ZonePolicy = POLICY) -> Snapshot:
+    return await source.query("East", policy)
 
 
 async def counted_again(source: HuaweiAgentGatewaySource, agents: int = len(AGENTS)) -> Snapshot:

@@ -12,6 +12,7 @@ from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
 from admission.sources.experience_portal.source import ExperiencePortalSource
+from tests.support.poller_fakes import make_policy
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BOTH = ("sip", "h323")
@@ -68,7 +69,7 @@ async def connected(url: str, **said: Any) -> AsyncIterator[ExperiencePortalSour
 
 async def asked(url: str, channels: tuple[str, ...] = BOTH, **said: Any) -> Snapshot:
     async with connected(url, **said) as source:
-        return await source.query("East", channels)
+        return await source.query("East", make_policy(channels, source_zone="East"))
 
 
 async def refused(url: str, **said: Any) -> SourceError:

@@ -3,12 +3,12 @@
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import IngestAnswer, Lease, Snapshot, SnapshotGroup
 from admission.errors import SourceError, Unavailable
-from admission.sources.base import ANY_ZONE, PolledZone
 from admission.sources.polling.health import SourceState
 from admission.sources.polling.poller import Poller
 from admission.sources.polling.schedule import ZonePoll
@@ -145,10 +145,8 @@ class FakeSource:
     def fail(self, reason: str) -> None:
         self.error = SourceError(reason)
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
-        self.asked.append((self._clock.now_ms(), source_zone))
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
+        self.asked.append((self._clock.now_ms(), policy.source_zone or ""))
         if self.takes_ms:
             await self._clock.sleep(self.takes_ms)
         if self.error:
@@ -159,8 +157,14 @@ class FakeSource:
         """Holds nothing."""
 
 
-def zone(*sources: FakeSource, **said: object) -> ZonePoll:
-    return ZonePoll(sources=sources, channels=("sip",), **said)  # type: ignore[arg-type]
+def make_policy(channels: tuple[str, ...] = ("sip",), **changes: object) -> ZonePolicy:
+    """A policy with defaults; changes are not validated, so that a test may exceed its bounds."""
+    policy = ZonePolicy(source="epm", channels=("sip",))
+    return policy.model_copy(update={"channels": channels, **changes})
+
+
+def zone(*sources: FakeSource, **changes: object) -> ZonePoll:
+    return ZonePoll(sources=sources, policy=make_policy(**changes))  # type: ignore[arg-type]
 
 
 def state(poller: Poller, name: str = "East") -> SourceState:

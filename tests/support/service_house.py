@@ -1,7 +1,7 @@
 """The whole service in this process: its configuration, a real Redis, HTTP on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +10,11 @@ from aiohttp import ClientSession
 
 from admission.config.load import parse_settings
 from admission.config.settings import Settings
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
-from admission.sources.base import ANY_ZONE, PolledZone
 from admission.telemetry.metrics import Telemetry
 from tests.support.http_house import serving
 
@@ -51,12 +51,10 @@ class FakeSource:
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
-        self.asked.append((source_zone, tuple(channels)))
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
+        self.asked.append((policy.source_zone or "", policy.channels))
         self.called.set()
-        unused = {f"channel:{channel}": 1 for channel in channels}
+        unused = {f"channel:{channel}": 1 for channel in policy.channels}
         return Snapshot(groups=(SnapshotGroup(total=10, unused=unused),))
 
     async def close(self) -> None:

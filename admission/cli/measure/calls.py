@@ -19,6 +19,7 @@ from admission.client.portal.launch_fields import (
     timeout_s_of,
 )
 from admission.config.sources.experience_portal import ExperiencePortalSettings
+from admission.domain.policy.zone import ZonePolicy
 from admission.errors import SourceError
 from admission.sources.experience_portal.soap_client import SoapClient
 from admission.sources.experience_portal.source import ExperiencePortalSource
@@ -69,6 +70,7 @@ class Bench:
         )
         self._fields = launch_fields(plan.operation, place, plan.to, plan.application, plan.options)
         self._source = ExperiencePortalSource("measure", settings)
+        self._policy = ZonePolicy(source="push", source_zone=plan.zone, channels=(plan.channel,))
         self._soap = SoapClient(settings)
         self._every_s = max(plan.look_ms, settings.min_interval_ms) / 1000
         self._next_look = self._answered_at = 0.0
@@ -83,7 +85,7 @@ class Bench:
         await asyncio.sleep(max(0.0, self._next_look - time.monotonic()))
         sent_at = time.monotonic()
         self._next_look = sent_at + self._every_s
-        snapshot = await self._source.query(self._plan.zone, [self._plan.channel])
+        snapshot = await self._source.query("", self._policy)
         unused = snapshot.groups[0].unused[f"channel:{self._plan.channel}"]
         return Seen(sent_at, time.monotonic(), unused)
 

@@ -20,8 +20,9 @@ from admission.client.portal.launch_fields import (
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.outcomes import Outcome
 from admission.errors import AdmissionError, SourceError
-from admission.sources.experience_portal.soap import RequestNotDelivered, SoapFault, Value
+from admission.sources.experience_portal.soap import SoapFault, Value
 from admission.sources.experience_portal.soap_client import SoapClient
+from admission.sources.transport import RequestNotDelivered
 
 LAUNCHES_MAX: Final = 500
 # So much longer than the platform we wait for its answer: giving up leaves the outcome unknown.

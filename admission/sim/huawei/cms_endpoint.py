@@ -16,7 +16,7 @@ from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.faults import FaultInjector, HuaweiFault, corrupt_counts
 from admission.sim.huawei.values import IVR, VOICE, WEB
 from admission.sim.live import RealTimeDriver
-from admission.sources.huawei.signature import VERSION, authorization, canonical_request
+from admission.sources.huawei.signature import VERSION, build_authorization, build_canonical_request
 
 GOOD: Final = "0100000"
 BAD_PARAMETER: Final = "0100002"
@@ -81,7 +81,7 @@ class CmsEndpoint:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if not self._is_timely(at) or any(name not in headers for name in names):
             return False
-        canonical = canonical_request(
+        canonical = build_canonical_request(
             request.method,
             request.raw_path.partition("?")[0],
             query=list(request.query.items()),
@@ -90,7 +90,7 @@ class CmsEndpoint:
             body=body,
         )
         secret = self._settings.secret_key
-        right = authorization(self._settings.access_key, secret, at, names, canonical)
+        right = build_authorization(self._settings.access_key, secret, at, names, canonical)
         return right == "/".join(parts)
 
     def _is_timely(self, at: str) -> bool:

@@ -1,10 +1,10 @@
-"""SOAP envelopes: written for one operation, read by local name, distrusted throughout.
+"""Writes and reads SOAP envelopes; an answer is untrusted input. Nothing here does I/O.
 
-Nothing here does I/O. Answers are read whatever their prefixes and namespaces are, because Axis 1,
-Axis 2 and the versions between them differ in both. A DTD is refused, and with it every entity.
+The reader accepts any prefix and namespace, because Axis 1, Axis 2 and the versions between them
+differ in both. It refuses a DTD, and with it every entity.
 
-Sources: SOAP 1.1 (W3C note, 2000), sections 4 and 6.1.1; SOAP 1.2 part 1, section 5; the shape of
-faults: the platform page of Experience Portal.
+Sources: SOAP 1.1 (W3C note, 2000), sections 4 and 6.1.1; SOAP 1.2 part 1, section 5; the form of
+faults: docs/platforms/experience-portal.md. Why no SOAP library: docs/decisions/soap-by-hand.md.
 """
 
 import re
@@ -20,25 +20,22 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 from admission.config.sources.experience_portal import SoapVersion
 from admission.errors import SourceError
 from admission.sources.base import sanitize_line
+from admission.sources.transport import RequestNotDelivered
 
 Value: TypeAlias = str | int
-# An xml.etree Element; defusedxml, which makes them, has no types.
+# An xml.etree Element; defusedxml, which creates them, has no types.
 Element: TypeAlias = Any
 
 _ENVELOPES: Final[Mapping[SoapVersion, str]] = {
     "1.1": "http://schemas.xmlsoap.org/soap/envelope/",
     "1.2": "http://www.w3.org/2003/05/soap-envelope",
 }
-# What XML 1.0 has no way to carry, escaped or not.
+# Characters outside the Char production of XML 1.0, section 2.2: not allowed, not even escaped.
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# Longer than any integer of XML Schema that a ledger could take, and short enough to convert.
+# No 64-bit integer has more digits, and so many are converted at once.
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _XML_SPACE: Final = " \t\r\n"
 _HTML: Final = (b"<html", b"<!doctype html")
-
-
-class RequestNotDelivered(SourceError):
-    """The platform never took the request, so what was asked for has not happened and will not."""
 
 
 class SoapFault(SourceError):
@@ -46,8 +43,8 @@ class SoapFault(SourceError):
 
     Args:
         detail: one line for the operator.
-        return_code: its number, as written; empty: it gave none. The numbers are not public.
-        description: its words, on one line.
+        return_code: the platform's number, as text; empty: none. Avaya does not publish them.
+        description: the platform's words, on one line.
     """
 
     def __init__(self, detail: str, *, return_code: str, description: str) -> None:
@@ -58,7 +55,7 @@ class SoapFault(SourceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A request ready to be sent: its body and the headers that go with it."""
+    """A request ready to be sent: its body and its SOAP headers."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -72,7 +69,7 @@ def write_request(
     soap_action: str,
     version: SoapVersion,
 ) -> Envelope:
-    """The envelope of `<Operation>Request`, its fields qualified and in the order given.
+    """Write the envelope of `<Operation>Request`, its fields qualified and in the given order.
 
     Args:
         operation: such as `QueryResources`.
@@ -81,37 +78,43 @@ def write_request(
         soap_action: the action's URI; `{operation}` in it becomes the operation.
         version: of SOAP.
 
-    Errors: RequestNotDelivered where a text has characters that XML cannot carry.
+    Raises:
+        RequestNotDelivered: a text has characters that XML does not allow.
     """
-    written = "".join(f"<a:{name}>{_text(name, one)}</a:{name}>" for name, one in fields.items())
+    elements = "".join(
+        f"<a:{name}>{_escape(name, value)}</a:{name}>" for name, value in fields.items()
+    )
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>'
         f'<s:Envelope xmlns:s="{_ENVELOPES[version]}"><s:Body>'
-        f"<a:{operation}Request xmlns:a={quoteattr(namespace)}>{written}</a:{operation}Request>"
+        f"<a:{operation}Request xmlns:a={quoteattr(namespace)}>{elements}</a:{operation}Request>"
         "</s:Body></s:Envelope>"
     )
     action = soap_action.replace("{operation}", operation)
-    return Envelope(body=body.encode(), headers=_headers(action, version))
+    return Envelope(body=body.encode(), headers=_soap_headers(action, version))
 
 
 def read_response(body: bytes, operation: str) -> dict[str, str]:
-    """The fields of `<Operation>Response` by local name; those with elements inside are left out.
+    """Read the fields of `<Operation>Response` by local name, except those that have elements.
 
-    Errors: SoapFault for a fault; SourceError for anything else that is no such response.
+    Raises:
+        SoapFault: the body is a fault.
+        SourceError: the body is anything else.
     """
-    payload = _payload(_parsed(body))
-    name = _local(payload)
+    payload = _find_payload(_parse(body))
+    name = _local_name(payload)
     if name in ("Fault", f"{operation}Fault"):
-        raise _fault(payload)
+        raise _read_fault(payload)
     if name != f"{operation}Response":
         raise SourceError(f"answered with {sanitize_line(name)} instead of {operation}Response")
-    return _fields(payload)
+    return _read_fields(payload)
 
 
 def read_integer(fields: Mapping[str, str], name: str) -> int:
-    """A field's read_integer, of any sign and size up to 20 digits.
+    """Read a field as an integer of any sign with up to 20 digits.
 
-    Errors: SourceError if it is absent or something else; "1e3", "NaN" and "7.0" are.
+    Raises:
+        SourceError: the field is absent, or is no integer, as "1e3", "NaN" and "7.0".
     """
     if name not in fields:
         raise SourceError(f"the answer has no {name}")
@@ -121,22 +124,22 @@ def read_integer(fields: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _headers(action: str, version: SoapVersion) -> dict[str, str]:
-    """1.1 names the action in a header of its own, in quotes; 1.2 inside the content type."""
+def _soap_headers(action: str, version: SoapVersion) -> dict[str, str]:
+    """SOAP 1.1 has the action in a header of its own, in quotes; 1.2 in the content type."""
     if version == "1.1":
         return {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{action}"'}
-    named = f'; action="{action}"' if action.strip() else ""
-    return {"Content-Type": f"application/soap+xml; charset=utf-8{named}"}
+    parameter = f'; action="{action}"' if action.strip() else ""
+    return {"Content-Type": f"application/soap+xml; charset=utf-8{parameter}"}
 
 
-def _text(name: str, value: Value) -> str:
+def _escape(name: str, value: Value) -> str:
     text = str(value)
     if _NOT_XML.search(text):
-        raise RequestNotDelivered(f"{name} has a character that XML cannot carry")
+        raise RequestNotDelivered(f"{name} has a character that XML does not allow")
     return escape(text)
 
 
-def _parsed(body: bytes) -> Element:
+def _parse(body: bytes) -> Element:
     start = body[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
         raise SourceError("answered with nothing")
@@ -147,25 +150,25 @@ def _parsed(body: bytes) -> Element:
     except DefusedXmlException:
         raise SourceError("the answer has a document type, which SOAP forbids") from None
     except (ParseError, ValueError, LookupError):
-        # the latter two: an encoding that does not exist or that expat cannot read
+        # ValueError, LookupError: an encoding that expat cannot read, or that does not exist
         raise SourceError("the answer is not XML") from None
 
 
-def _payload(root: Element) -> Element:
-    if _local(root).lower() == "html":
+def _find_payload(root: Element) -> Element:
+    if _local_name(root).lower() == "html":
         raise SourceError("answered with an HTML page instead of SOAP")
-    bodies = [child for child in root if _local(child) == "Body"]
-    if _local(root) != "Envelope" or len(bodies) != 1:
+    bodies = [child for child in root if _local_name(child) == "Body"]
+    if _local_name(root) != "Envelope" or len(bodies) != 1:
         raise SourceError("the answer is XML, but not a SOAP envelope")
     if len(bodies[0]) == 0:
         raise SourceError("the SOAP body is empty")
     return bodies[0][0]
 
 
-def _fields(payload: Element) -> dict[str, str]:
+def _read_fields(payload: Element) -> dict[str, str]:
     found: dict[str, str] = {}
     for child in payload:
-        name = _local(child)
+        name = _local_name(child)
         if name in found:
             raise SourceError(f"the answer has two of {sanitize_line(name)}")
         if len(child) == 0:
@@ -173,21 +176,23 @@ def _fields(payload: Element) -> dict[str, str]:
     return found
 
 
-def _fault(fault: Element) -> SoapFault:
-    """1.1 has faultstring, 1.2 Reason/Text; the platform's own words, if any, say more."""
-    said = sanitize_line(
-        _first(fault, "description") or _first(fault, "faultstring") or _first(fault, "Text")
+def _read_fault(fault: Element) -> SoapFault:
+    """Prefer the platform's description to faultstring (SOAP 1.1) and Reason/Text (1.2)."""
+    description = sanitize_line(
+        _find_text(fault, "description")
+        or _find_text(fault, "faultstring")
+        or _find_text(fault, "Text")
     )
-    code = sanitize_line(_first(fault, "returnCode")[:40])
-    detail = f"fault {code}".rstrip() + f": {said or 'without a description'}"
-    return SoapFault(detail, return_code=code, description=said)
+    code = sanitize_line(_find_text(fault, "returnCode")[:40])
+    detail = f"fault {code}".rstrip() + f": {description or 'without a description'}"
+    return SoapFault(detail, return_code=code, description=description)
 
 
-def _first(parent: Element, name: str) -> str:
-    """The text of the first element of that local name, at any depth; empty if there is none."""
-    texts = (one.text or "" for one in parent.iter() if _local(one) == name)
+def _find_text(parent: Element, name: str) -> str:
+    """The first text under an element of that local name, at any depth; empty if there is none."""
+    texts = (one.text or "" for one in parent.iter() if _local_name(one) == name)
     return next((text.strip() for text in texts if text.strip()), "")
 
 
-def _local(element: Element) -> str:
+def _local_name(element: Element) -> str:
     return str(element.tag).rpartition("}")[2]

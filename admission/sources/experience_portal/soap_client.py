@@ -1,10 +1,9 @@
-"""One SOAP service over HTTP: every call ends in time, within bounds, in fields or a SourceError.
+"""Calls operations of one SOAP service: each ends in time, within bounds, with fields or an error.
 
-A call is sent once and never again by itself: a LaunchVXML sent twice is two calls. (The one
-exception is HTTP's own: the server refused the first with a 401, to tell how Digest is done.)
+A call is sent once and never repeated by this module: a LaunchVXML sent twice is two calls. (HTTP's
+own exception: the server refuses the first request with a 401 to start a Digest exchange.)
 """
 
-import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Final
@@ -16,36 +15,37 @@ from admission.errors import SourceError
 from admission.sources.base import sanitize_line
 from admission.sources.experience_portal.soap import (
     Envelope,
-    RequestNotDelivered,
     SoapFault,
     Value,
     read_response,
     write_request,
 )
 from admission.sources.transport import (
-    BODY_BYTES_MAX,
-    KEEP_ALIVE_S,
-    build_tls_context,
-    describe_error,
+    HttpSession,
+    RequestNotDelivered,
+    check_head,
+    exchange_within,
     read_body,
 )
 
+# Polls of several zones and launches of one dialer; the EPM's web service has few threads.
 CONNECTIONS_MAX: Final = 4
-
-_STATUS: Final[Mapping[int, str]] = {
-    403: "this user may not (403): it needs the Web Services role",
-    404: "there is no such service (404): check the url",
-}
 
 
 class SoapClient:
     """Calls operations of one service; concurrent calls share a few connections.
 
     Args:
-        settings: where it is and how it is spoken to.
-        connections_max: calls at the same time; more wait for their turn, inside their time-out.
+        settings: the service's address and dialect.
+        connections_max: calls at the same time; further ones wait, inside their time-out.
 
-    Errors: ConfigError for a `ca_file` that cannot be used.
+    Raises:
+        ConfigError: the `ca_file` cannot be used.
+
+    Example:
+        client = SoapClient(settings)
+        fields = await client.call("QueryResources", {"queryResourcesRequestUnused": 0})
+        await client.close()
     """
 
     def __init__(
@@ -53,10 +53,12 @@ class SoapClient:
     ) -> None:
         self._settings = settings
         self._dialect = settings.dialect
-        self._connections_max = connections_max
-        self._tls = build_tls_context(settings)
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
+        self._http = HttpSession(
+            settings,
+            connections_max=connections_max,
+            headers=self._basic_header(),
+            middlewares=self._digest_middleware(),
+        )
 
     async def call(
         self, operation: str, fields: Mapping[str, Value], *, timeout_ms: int | None = None
@@ -67,35 +69,27 @@ class SoapClient:
             operation: such as `QueryResources` or `LaunchVXML`.
             fields: of its request, in the order of the WSDL.
             timeout_ms: instead of the setting's, for operations that block (LaunchVXML blocks
-                through ringing). After it the outcome is unknown.
+                while the call rings). After a time-out the outcome is unknown.
 
-        Returns: the fields of the response by local name, as they were written.
-        Errors: SoapFault for a fault; RequestNotDelivered where the request was not delivered or
-            was refused
-            before it was read; SourceError for everything else: nobody knows what became of it.
+        Returns:
+            The fields of the response by local name, as text.
+
+        Raises:
+            SoapFault: the platform answered with a fault.
+            RequestNotDelivered: the request was not delivered, or refused unread.
+            SourceError: any other failure; whether the operation was performed is unknown.
         """
-        limit_ms = timeout_ms or self._settings.timeout_ms
         try:
-            async with asyncio.timeout(limit_ms / 1000):
-                return await self._exchange(operation, self._envelope(operation, fields))
+            async with exchange_within(timeout_ms or self._settings.timeout_ms):
+                return await self._exchange(operation, self._write(operation, fields))
         except SourceError as error:
-            raise self._placed(operation, error) from None
-        except TimeoutError:
-            late = SourceError(f"no answer within {limit_ms} ms")
-            raise self._placed(operation, late) from None
-        except aiohttp.ClientConnectorError as error:
-            raise self._placed(operation, RequestNotDelivered(describe_error(error))) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # no `from error`: its repr would show the Authorization header to whoever logs it
-            raise self._placed(operation, SourceError(describe_error(error))) from None
+            raise self._locate(operation, error) from None
 
     async def close(self) -> None:
-        """Close the connections; calls under way fail. Closing again does nothing."""
-        self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        """Close the connections; calls under way fail. A second call does nothing."""
+        await self._http.close()
 
-    def _envelope(self, operation: str, fields: Mapping[str, Value]) -> Envelope:
+    def _write(self, operation: str, fields: Mapping[str, Value]) -> Envelope:
         return write_request(
             operation,
             fields,
@@ -105,81 +99,52 @@ class SoapClient:
         )
 
     async def _exchange(self, operation: str, request: Envelope) -> dict[str, str]:
-        post = self._open().post(
+        post = self._http.open().post(
             self._settings.url,
             data=request.body,
             headers=dict(request.headers),
-            allow_redirects=False,  # credentials go where the operator said, nowhere else
+            allow_redirects=False,
         )
         async with post as response:
-            _check_head(response, self._dialect.auth)
+            self._check_credentials(response)
+            check_head(response, permission_hint=": it needs the Web Services role")
             body = await read_body(response)
-            return _read(response, body, operation)
+            return _read_answer(response, body, operation)
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The one session, made late because it belongs to the event loop that runs."""
-        if self._closed:
-            raise RequestNotDelivered("this connection is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._connections_max, keepalive_timeout=KEEP_ALIVE_S, ssl=self._tls
-                ),
-                timeout=aiohttp.ClientTimeout(total=None),  # `call` keeps the time
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._session_headers(),
-                middlewares=self._digest(),
-                auto_decompress=False,  # nobody asked for compression; a bomb stays packed
-                read_bufsize=BODY_BYTES_MAX // 4,
+    def _check_credentials(self, response: aiohttp.ClientResponse) -> None:
+        """Name the scheme that a 401 demands: a wrong `auth` is its usual reason."""
+        if response.status == 401:
+            challenges: list[str] = response.headers.getall("WWW-Authenticate", [])
+            schemes = " or ".join(sanitize_line(one.split(" ")[0][:20]) for one in challenges[:4])
+            raise RequestNotDelivered(
+                "the credentials are refused (401), "
+                f"the platform demands {schemes or 'no known scheme'}, auth is {self._dialect.auth}"
             )
-        return self._session
 
-    def _session_headers(self) -> dict[str, str]:
-        headers = {"Accept-Encoding": "identity", "User-Agent": "admission"}
-        if self._dialect.auth == "basic":
-            pair = f"{self._settings.username}:{self._settings.secret}"
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        return headers
+    def _basic_header(self) -> dict[str, str]:
+        if self._dialect.auth != "basic":
+            return {}
+        pair = f"{self._settings.username}:{self._settings.secret}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
-    def _digest(self) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
+    def _digest_middleware(self) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
         if self._dialect.auth != "digest":
             return ()
         username = self._settings.username or ""
         return (aiohttp.DigestAuthMiddleware(username, self._settings.secret),)
 
-    def _placed(self, operation: str, error: SourceError) -> SourceError:
-        """The same error, saying who and where, without the password."""
+    def _locate(self, operation: str, error: SourceError) -> SourceError:
+        """The same error with operation and address, without the password."""
         secret = self._settings.secret
-        said = sanitize_line(error.detail, secret=secret)
-        detail = f"{operation} at {self._settings.place}: {said}"
+        text = sanitize_line(error.detail, secret=secret)
+        detail = f"{operation} at {self._settings.place}: {text}"
         if not isinstance(error, SoapFault):
             return type(error)(detail)
         description = sanitize_line(error.description, secret=secret)
         return SoapFault(detail, return_code=error.return_code, description=description)
 
 
-def _check_head(response: aiohttp.ClientResponse, auth: str) -> None:
-    status = response.status
-    if status == 401:
-        raise RequestNotDelivered(
-            f"the credentials are refused (401), {_asked_for(response, auth)}"
-        )
-    if status in _STATUS:
-        raise RequestNotDelivered(_STATUS[status])
-    if 300 <= status < 400:
-        raise RequestNotDelivered(f"sends elsewhere ({status}): set url to the final address")
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise SourceError("the answer is compressed, which was not asked for")
-
-
-def _asked_for(response: aiohttp.ClientResponse, auth: str) -> str:
-    """The usual reason of a 401 is the wrong scheme."""
-    challenges: list[str] = response.headers.getall("WWW-Authenticate", [])
-    schemes = " or ".join(sanitize_line(one.split(" ")[0][:20]) for one in challenges[:4])
-    return f"the platform asks for {schemes or 'nothing known'}, auth is {auth}"
-
-
-def _read(response: aiohttp.ClientResponse, body: bytes, operation: str) -> dict[str, str]:
+def _read_answer(response: aiohttp.ClientResponse, body: bytes, operation: str) -> dict[str, str]:
     """A fault comes with status 500 (SOAP 1.1) or 400 (1.2): read the body before the status."""
     try:
         fields = read_response(body, operation)

@@ -1,1 +1,1 @@
-"""Huawei: counts of the CMS and states of the agent gateway."""
+"""Huawei contact centres: licence counters of CC-CMS, agents' calls of CC-Gateway."""

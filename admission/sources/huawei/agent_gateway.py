@@ -1,11 +1,11 @@
 """Huawei CC-Gateway as a source: current calls of each agent, one pool `agent:ID` for each.
 
-Which agents are counted, of those that the zone's policy has as pools (`agent:1001`, or `agent:*`):
-those whose Guid was handed over, and those whose session the configuration lets this service own.
-A Guid that was handed over comes first; when the gateway refuses it, it is dropped.
+Of the agents that the zone's policy has as pools (`agent:1001`, or `agent:*`), those are counted
+whose Guid was handed over and those whose session the configuration lets this service own. A Guid
+that was handed over has precedence; one that the gateway refuses is dropped.
 
-An agent's room is its pool's limit (1 without) minus its calls. One that cannot be counted is left
-out, so that its pool becomes stale and is denied; the others are not held up.
+An agent's unused units are its pool's limit (1 without) minus its calls. An agent that cannot be
+counted is left out, so that its pool becomes stale and is denied; the others are counted.
 """
 
 import asyncio
@@ -15,134 +15,149 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import AdmissionError, SourceError
-from admission.sources.base import ANY_ZONE, ConfiguredSource, GuidStore, PolledZone
+from admission.sources.base import ConfiguredSource, GuidStore
 from admission.sources.huawei.agent_session import OwnedSession, SessionBackoff
 from admission.sources.huawei.gateway_client import LOST, GatewayClient, GatewayFault, Ticket
 
 PREFIX: Final = "agent:"
 EVERY_AGENT: Final = "agent:*"
-SHOWN_AGENTS: Final = 3
+# A warning names so many agents for each reason, and so many reasons.
+AGENTS_NAMED_MAX: Final = 3
 REASONS_MAX: Final = 5
-LEAVE_S_MAX: Final = 3.0
-ROUND_PART: Final = 0.95  # of the time-out; the rest is for what is done with the counts
-# A zone that was not asked about for so many times its max_age is polled elsewhere now.
+# A shutdown waits no longer for agents to be signed out; the gateway ends silent sessions by
+# itself.
+SIGN_OUT_S_MAX: Final = 3.0
+# Part of the time-out for requests; the rest is for building the snapshot.
+ROUND_PART: Final = 0.95
+# Without a query for this many times its max_age_ms, another replica polls the zone.
 IDLE_AGES: Final = 2
 _NO_SESSION: Final = "no Guid was handed over"
-_REFUSED: Final = "the Guid that was handed over is valid no more"
+_REFUSED: Final = "the Guid that was handed over is no longer valid"
 _OTHER: Final = "for other reasons"
-_LATE: Final = "there was no time left"
+_NO_TIME: Final = "the query's time was over"
 
 Item = TypeVar("Item")
 
 
-class _NoGuids:
-    """For who hands none over."""
+class _EmptyGuidStore:
+    """The store until `use_guid_store` sets one."""
 
     async def of(self, zone: str) -> Mapping[int, str]:
-        """None at all."""
+        """Return no Guid."""
         return {}
 
     async def drop(self, zone: str, agent: int, guid: str) -> None:
-        """There is none."""
+        """Do nothing."""
 
 
 class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
     """Counts agents' calls at one CC-Gateway.
 
     Args:
-        name: as the configuration calls it.
-        settings: where it is, and whose sessions are ours.
-        pace: when to sign in again.
+        name: the X of `[sources.X]`.
+        settings: the gateway's address, and the agents whose sessions this service owns.
+        backoff: pauses between attempts to sign in.
 
-    Errors: ConfigError for a `ca_file` that cannot be used.
+    Raises:
+        ConfigError: the `ca_file` cannot be used.
+
+    Example:
+        source = HuaweiAgentGatewaySource("agents", settings)
+        snapshot = await source.query("Contact-Center", policy)
+        await source.close()
     """
 
     def __init__(
-        self, name: str, settings: HuaweiAgentGatewaySettings, *, pace: SessionBackoff | None = None
+        self,
+        name: str,
+        settings: HuaweiAgentGatewaySettings,
+        *,
+        backoff: SessionBackoff | None = None,
     ) -> None:
         super().__init__(name, settings)
-        self._pace = pace or SessionBackoff()
+        self._backoff = backoff or SessionBackoff()
         self._client = GatewayClient(settings)
         self._own = {agent.id: agent for agent in settings.agents}
-        self._guids: GuidStore = _NoGuids()
+        self._guids: GuidStore = _EmptyGuidStore()
         self._tickets: dict[tuple[str, int], Ticket] = {}
         self._sessions: dict[int, OwnedSession] = {}
         self._wanted: dict[str, set[int]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._sign_outs: set[asyncio.Task[None]] = set()
         self._sign_ins = asyncio.Semaphore(settings.max_concurrent_queries)
-        self._polls = asyncio.Semaphore(settings.max_concurrent_event_polls)
-        self._turn = 0
+        self._event_polls = asyncio.Semaphore(settings.max_concurrent_event_polls)
+        self._round = 0
         self._closed = False
 
     def use_guid_store(self, store: GuidStore) -> None:
         """Count agents whose Guids were handed over, too."""
         self._guids = store
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
         """Count the calls of a zone's agents (`Source.query`).
 
         Args:
-            source_zone: is not looked at: agents are named by the zone's pools.
-            channels: are not looked at: ports are not counted here.
-            zone: its agents' pools, and their limits.
+            zone: the Guids that were handed over belong to it.
+            policy: its agents' pools and their limits; `max_age_ms` is how long sessions outlive
+                the last query. Its `source_zone` and `channels` are not used.
 
-        Errors: SourceError when no agent at all could be counted, or the store is away.
+        Raises:
+            SourceError: not a single agent could be counted.
+            Unavailable: the store of Guids does not answer.
         """
         if self._closed:
             raise SourceError("this connection is closed")
-        guids = await self._guids.of(zone.name)
-        agents = sorted(self._agents(zone, guids))
-        self._want(zone, {agent for agent in agents if agent in self._own} - guids.keys())
+        guids = await self._guids.of(zone)
+        agents = sorted(self._select_agents(policy, guids))
+        self._own_sessions(zone, {agent for agent in agents if agent in self._own} - guids.keys())
         calls: dict[int, int] = {}
         faults: dict[int, str] = {}
 
         async def count(agent: int) -> None:
-            faults[agent] = _LATE
+            faults[agent] = _NO_TIME
             try:
-                calls[agent] = await self._count(zone.name, agent, guids.get(agent))
+                calls[agent] = await self._count_calls(zone, agent, guids.get(agent))
                 del faults[agent]
             except AdmissionError as error:
                 faults[agent] = error.detail
 
         try:
             async with asyncio.timeout(self.timeout_ms / 1000 * ROUND_PART):
-                await _each(self._in_turn(agents), self.settings.max_concurrent_queries, count)
+                await _for_each(self._rotate(agents), self.settings.max_concurrent_queries, count)
         except TimeoutError:
-            pass  # who was not reached is told below
+            pass  # the warning names the agents that were not reached
         finally:
-            self._expect_again(zone)
-        faults |= {agent: _LATE for agent in agents if agent not in calls | faults}
-        return self._snapshot(zone, agents, calls, faults)
+            self._schedule_forget(zone, policy.max_age_ms)
+        faults |= {agent: _NO_TIME for agent in agents if agent not in calls | faults}
+        return self._make_snapshot(policy, agents, calls, faults)
 
     async def close(self) -> None:
-        """Sign out whoever is not talking, and let go of the connections."""
+        """Sign out the agents without a call, and close the connections."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
         sessions, self._sessions = list(self._sessions.values()), {}
         with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_S_MAX):
-                await _each(sessions, self.settings.max_concurrent_queries, OwnedSession.leave)
-                await asyncio.gather(*self._leaving, return_exceptions=True)
+            async with asyncio.timeout(SIGN_OUT_S_MAX):
+                await _for_each(sessions, self.settings.max_concurrent_queries, OwnedSession.leave)
+                await asyncio.gather(*self._sign_outs, return_exceptions=True)
         for session in sessions:
             await session.abandon()
         await self._client.close()
 
-    # -- who is counted
+    # -- which agents are counted
 
-    def _agents(self, zone: PolledZone, guids: Mapping[int, str]) -> set[int]:
-        named = {int(agent) for agent in _agent_ids(zone.pools)}
-        return named | ({*self._own, *guids} if EVERY_AGENT in zone.pools else set())
+    def _select_agents(self, policy: ZonePolicy, guids: Mapping[int, str]) -> set[int]:
+        named = set(_agent_ids(policy.pools))
+        return named | ({*self._own, *guids} if EVERY_AGENT in policy.pools else set())
 
-    def _want(self, zone: PolledZone, agents: set[int]) -> None:
-        """From now on these sessions are to be ours; others of the zone end."""
-        self._wanted[zone.name] = agents
-        if timer := self._timers.pop(zone.name, None):
+    def _own_sessions(self, zone: str, agents: set[int]) -> None:
+        """Begin sessions for these agents of the zone, and end those of its other agents."""
+        self._wanted[zone] = agents
+        if timer := self._timers.pop(zone, None):
             timer.cancel()
         for agent in agents - self._sessions.keys():
             self._sessions[agent] = OwnedSession(
@@ -150,20 +165,19 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
                 self._own[agent],
                 force=self.settings.force_sign_in,
                 sign_ins=self._sign_ins,
-                polls=self._polls,
-                pace=self._pace,
+                event_polls=self._event_polls,
+                backoff=self._backoff,
             )
         self._end_unwanted()
 
-    def _expect_again(self, zone: PolledZone) -> None:
-        """Unless somebody asks about the zone again in time, its sessions end."""
+    def _schedule_forget(self, zone: str, max_age_ms: int) -> None:
+        """End the zone's sessions unless a query comes in time."""
         if not self._closed:
-            idle_s = IDLE_AGES * zone.max_age_ms / 1000
+            idle_s = IDLE_AGES * max_age_ms / 1000
             loop = asyncio.get_running_loop()
-            self._timers[zone.name] = loop.call_later(idle_s, self._forget, zone.name)
+            self._timers[zone] = loop.call_later(idle_s, self._forget, zone)
 
     def _forget(self, zone: str) -> None:
-        """Nobody asks about the zone any more: its sessions are not for us to keep."""
         self._wanted.pop(zone, None)
         self._timers.pop(zone, None)
         self._end_unwanted()
@@ -171,30 +185,30 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
     def _end_unwanted(self) -> None:
         wanted = set().union(*self._wanted.values())
         for agent in self._sessions.keys() - wanted:
-            self._end(self._sessions.pop(agent).leave())
+            self._start_sign_out(self._sessions.pop(agent).leave())
 
-    def _end(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(ending)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+    def _start_sign_out(self, sign_out: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(sign_out)
+        self._sign_outs.add(task)
+        task.add_done_callback(self._sign_outs.discard)
 
     # -- counting
 
-    async def _count(self, zone: str, agent: int, guid: str | None) -> int:
+    async def _count_calls(self, zone: str, agent: int, guid: str | None) -> int:
         if guid is not None:
-            return await self._count_with(zone, agent, guid)
+            return await self._count_with_guid(zone, agent, guid)
         session = self._sessions.get(agent)
         if session is None:
             raise SourceError(_NO_SESSION)
-        await session.settled.wait()
-        return await session.count()
+        await session.attempted.wait()
+        return await session.count_calls()
 
-    async def _count_with(self, zone: str, agent: int, guid: str) -> int:
+    async def _count_with_guid(self, zone: str, agent: int, guid: str) -> int:
         ticket = self._tickets.get((zone, agent))
         if ticket is None or ticket.guid != guid:
             ticket = self._tickets[zone, agent] = Ticket(guid=guid)
         try:
-            return await self._client.callnums(agent, ticket)
+            return await self._client.count_calls(agent, ticket)
         except GatewayFault as fault:
             if fault.retcode not in LOST:
                 raise
@@ -202,71 +216,75 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         await self._guids.drop(zone, agent, guid)
         raise SourceError(_REFUSED)
 
-    def _in_turn(self, agents: Sequence[int]) -> list[int]:
-        """Another one first each time, so that a slow gateway leaves out others each time."""
-        self._turn += 1
-        first = self._turn * self.settings.max_concurrent_queries % max(1, len(agents))
+    def _rotate(self, agents: Sequence[int]) -> list[int]:
+        """Begin with other agents each time, so that a slow gateway omits others each time."""
+        self._round += 1
+        first = self._round * self.settings.max_concurrent_queries % max(1, len(agents))
         return [*agents[first:], *agents[:first]]
 
-    def _snapshot(
+    def _make_snapshot(
         self,
-        zone: PolledZone,
+        policy: ZonePolicy,
         agents: Sequence[int],
         calls: Mapping[int, int],
         faults: Mapping[int, str],
     ) -> Snapshot:
-        told = list(_told(faults))
+        reasons = list(_describe_faults(faults))
         if agents and not calls:
-            raise SourceError(f"no agent is counted at {self.settings.place}: {'; '.join(told)}")
-        if not agents:
-            told = ["there is no agent to count: list agents, or hand over their Guids"]
+            raise SourceError(f"no agent is counted at {self.settings.place}: {'; '.join(reasons)}")
+        if agents:
+            failed = f"{len(faults)} of {len(agents)} agents are not counted"
+            warnings = [f"{failed}: {reason}" for reason in reasons]
         else:
-            told = [f"{len(faults)} of {len(agents)} agents are not counted: {one}" for one in told]
-        notes: dict[str, Any] = {"agents": len(agents), "agents_counted": len(calls)}
-        groups = tuple(_group(agent, n, zone.pools) for agent, n in sorted(calls.items()))
-        return Snapshot(groups=groups, notes=notes, warnings=tuple(told))
+            warnings = ["there is no agent to count: list agents, or hand over their Guids"]
+        groups = (_make_group(agent, n, policy) for agent, n in sorted(calls.items()))
+        return Snapshot(
+            groups=tuple(groups),
+            notes={"agents": len(agents), "agents_counted": len(calls)},
+            warnings=tuple(warnings),
+        )
 
 
-def _agent_ids(pools: Iterable[str]) -> Iterator[str]:
+def _agent_ids(pools: Iterable[str]) -> Iterator[int]:
     for pool in pools:
         agent = pool.removeprefix(PREFIX)
         if agent != pool and agent.isascii() and agent.isdecimal():
-            yield agent
+            yield int(agent)
 
 
-def _group(agent: int, calls: int, pools: Mapping[str, int | None]) -> SnapshotGroup:
-    pool = f"{PREFIX}{agent}"
-    limit = pools.get(pool, pools.get(EVERY_AGENT))
-    capacity = 1 if limit is None else limit
-    return SnapshotGroup(total=capacity, unused={pool: max(0, capacity - calls)})
+def _make_group(agent: int, calls: int, policy: ZonePolicy) -> SnapshotGroup:
+    name = f"{PREFIX}{agent}"
+    pool = policy.pools.get(name, policy.pools.get(EVERY_AGENT))
+    capacity = 1 if pool is None or pool.limit is None else pool.limit
+    return SnapshotGroup(total=capacity, unused={name: max(0, capacity - calls)})
 
 
-def _told(faults: Mapping[int, str]) -> Iterator[str]:
-    """A line for each reason, with the first few agents whom it concerns."""
-    concerned: dict[str, list[int]] = defaultdict(list)
+def _describe_faults(faults: Mapping[int, str]) -> Iterator[str]:
+    """One line for each reason, with the first few of its agents."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
     for agent in sorted(faults):
-        concerned[faults[agent]].append(agent)
-    if len(concerned) > REASONS_MAX:
-        for reason in sorted(concerned)[REASONS_MAX:]:
-            concerned[_OTHER] += concerned.pop(reason)
-    for reason, agents in sorted(concerned.items()):
-        more = len(agents) - SHOWN_AGENTS
-        shown = ", ".join(map(str, agents[:SHOWN_AGENTS])) + (
+        by_reason[faults[agent]].append(agent)
+    if len(by_reason) > REASONS_MAX:
+        for reason in sorted(by_reason)[REASONS_MAX:]:
+            by_reason[_OTHER] += by_reason.pop(reason)
+    for reason, agents in sorted(by_reason.items()):
+        more = len(agents) - AGENTS_NAMED_MAX
+        named = ", ".join(map(str, agents[:AGENTS_NAMED_MAX])) + (
             f" and {more} more" if more > 0 else ""
         )
-        yield f"{reason} ({shown})"
+        yield f"{reason} ({named})"
 
 
-async def _each(
-    items: Iterable[Item], at_once: int, deed: Callable[[Item], Awaitable[None]]
+async def _for_each(
+    items: Iterable[Item], concurrency: int, action: Callable[[Item], Awaitable[None]]
 ) -> None:
-    """Do it to all of them, so many at a time."""
+    """Perform an action for each item, at most `concurrency` at the same time."""
     rest = iter(items)
 
     async def work() -> None:
         for item in rest:
-            await deed(item)
+            await action(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
+        for _ in range(concurrency):
             group.create_task(work())

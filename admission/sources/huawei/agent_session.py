@@ -1,13 +1,13 @@
-"""One agent's session that this service owns: signed in, kept alive, signed out.
+"""One agent's session that this service owns: sign-in, event polls, sign-out.
 
     sign in --refused--> pause (longer and longer) --> sign in
        | signed in
-    event poll, 0.2-0.5 s, event poll ... each may bring the next Guid
+    event poll, 0.2-0.5 s, event poll ... each may return the next Guid
        | the session is lost
     sign in
 
-Signing out leaves an agent alone who is talking: the gateway ends that session by itself when
-nothing was asked for two minutes.
+An agent with a call is not signed out: the gateway ends that session by itself after two minutes
+without a request.
 """
 
 import asyncio
@@ -29,18 +29,24 @@ from admission.sources.huawei.gateway_client import (
 
 log = logging.getLogger(__name__)
 
-# Between an event poll's answer and the next poll, as the platform's documents want it.
+# Between an event poll's answer and the next poll: Huawei's page on the event interface.
 EVENT_GAP_S: Final = (0.2, 0.5)
-ABANDON_S_MAX: Final = 1.0
+# An orderly cancellation takes milliseconds; a connection that hangs must not delay a shutdown.
+CANCEL_S_MAX: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBackoff:
-    """When to try again. Seconds.
+    """Pauses between attempts to sign in and to poll, in seconds.
 
     Args:
-        first_s, max_s: after a failure, doubling. A session shorter than `max_s` is one, too.
-        refused_first_s, refused_max_s: after refused credentials, which a platform may lock.
+        first_s, max_s: after a failure, doubling. A session that lasts less than `max_s` counts as
+            a failure.
+        refused_first_s, refused_max_s: after refused credentials, for which a platform may lock
+            the account.
+
+    Example:
+        SessionBackoff().pause_s(3, refused=False)  # 3.0 to 4.0
     """
 
     first_s: float = 1.0
@@ -49,7 +55,7 @@ class SessionBackoff:
     refused_max_s: float = 600.0
 
     def pause_s(self, failures: int, *, refused: bool) -> float:
-        """The pause after so many failures in a row (at least 1), with jitter."""
+        """The pause with jitter after this many failures in a row (at least 1)."""
         first_s, max_s = self.first_s, self.max_s
         if refused:
             first_s, max_s = self.refused_first_s, self.refused_max_s
@@ -57,19 +63,25 @@ class SessionBackoff:
 
 
 class OwnedSession:
-    """Keeps one agent signed in until `leave`.
+    """Keeps one agent signed in until `leave` or `abandon`; the constructor starts the task.
 
     Args:
         client: of the gateway.
-        agent: whose session it is.
-        force: whether to throw out who is signed in elsewhere as this agent.
-        sign_ins: bounds how many agents sign in at a time.
-        polls: bounds how many event polls are under way at a time.
-        pace: when to try again.
+        agent: the owner of the session.
+        force: whether a session that the agent has elsewhere is ended.
+        sign_ins: bounds how many agents sign in at the same time.
+        event_polls: bounds how many event polls are under way at the same time.
+        backoff: pauses between attempts.
 
     Attributes:
-        reason: why it is not signed in, one line.
-        settled: set once the first attempt to sign in is over.
+        reason: why the agent is not signed in, one line.
+        attempted: set after the first attempt to sign in, whatever its result.
+
+    Example:
+        session = OwnedSession(client, agent, force=False, sign_ins=a, event_polls=b, backoff=c)
+        await session.attempted.wait()
+        calls = await session.count_calls()
+        await session.leave()
     """
 
     def __init__(
@@ -79,69 +91,72 @@ class OwnedSession:
         *,
         force: bool,
         sign_ins: asyncio.Semaphore,
-        polls: asyncio.Semaphore,
-        pace: SessionBackoff,
+        event_polls: asyncio.Semaphore,
+        backoff: SessionBackoff,
     ) -> None:
         self.reason = "it is signing in"
-        self.settled = asyncio.Event()
+        self.attempted = asyncio.Event()
         self._client = client
         self._agent = agent
         self._force = force
         self._sign_ins = sign_ins
-        self._polls = polls
-        self._pace = pace
+        self._event_polls = event_polls
+        self._backoff = backoff
         self._ticket: Ticket | None = None
         self._lost = asyncio.Event()
         self._failures = 0
         self._task = asyncio.create_task(self._run(), name=f"session of agent {agent.id}")
 
-    async def count(self) -> int:
-        """How many calls the agent has. Errors: SourceError."""
+    async def count_calls(self) -> int:
+        """Return the number of calls that the agent has.
+
+        Raises:
+            SourceError: the agent is not signed in, or the gateway does not answer.
+        """
         ticket = self._ticket
         if ticket is None:
             raise SourceError(self.reason)
         try:
-            return await self._client.callnums(self._agent.id, ticket)
+            return await self._client.count_calls(self._agent.id, ticket)
         except GatewayFault as fault:
             if fault.retcode in LOST and ticket is self._ticket:
                 self._lost.set()
             raise
 
     async def leave(self) -> None:
-        """Stop, and sign the agent out unless it is talking. Raises nothing."""
+        """Stop, and sign the agent out unless it has a call. Raises nothing."""
         ticket = self._ticket
         await self.abandon()
         if ticket is None:
             return
         try:
-            if await self._client.callnums(self._agent.id, ticket) == 0:
+            if await self._client.count_calls(self._agent.id, ticket) == 0:
                 await self._client.sign_out(self._agent.id, ticket)
         except SourceError as error:
             log.debug("agent %d was not signed out: %s", self._agent.id, error.detail)
 
     async def abandon(self) -> None:
-        """Stop without signing out: somebody else has the agent's session now."""
+        """Stop without signing the agent out: another system owns the session now."""
         self._ticket = None
         self._task.cancel()
-        # Not awaited as such: who is cancelled while waiting here must hear of it, and nothing
-        # that a connection still does may hold up the end.
-        await asyncio.wait({self._task}, timeout=ABANDON_S_MAX)
+        # `wait` instead of `await task`: a cancellation of the caller must reach the caller, and a
+        # connection that does not end must not delay it.
+        await asyncio.wait({self._task}, timeout=CANCEL_S_MAX)
 
     async def _run(self) -> None:
         while True:
-            self._ticket = ticket = await self._signed_in()
+            self._ticket = ticket = await self._sign_in_repeatedly()
             self._lost.clear()
             began_s = asyncio.get_running_loop().time()
             await self._keep_alive(ticket)
             self._ticket = None
             lasted_s = asyncio.get_running_loop().time() - began_s
-            self._failures = 0 if lasted_s > self._pace.max_s else self._failures + 1
-            # The first loss is mended at once: sessions expire. What keeps being lost is not.
+            self._failures = 0 if lasted_s > self._backoff.max_s else self._failures + 1
+            # A first loss needs no pause, since sessions expire; repeated losses do.
             if self._failures > 1:
-                await asyncio.sleep(self._pace.pause_s(self._failures - 1, refused=False))
+                await asyncio.sleep(self._backoff.pause_s(self._failures - 1, refused=False))
 
-    async def _signed_in(self) -> Ticket:
-        """Sign in, however often it takes."""
+    async def _sign_in_repeatedly(self) -> Ticket:
         while True:
             try:
                 async with self._sign_ins:
@@ -153,9 +168,9 @@ class OwnedSession:
                 log.exception("agent %d: signing in failed", self._agent.id)
                 self.reason, refused = f"unexpected {type(error).__name__}", False
             finally:
-                self.settled.set()
+                self.attempted.set()
             self._failures += 1
-            await asyncio.sleep(self._pace.pause_s(self._failures, refused=refused))
+            await asyncio.sleep(self._backoff.pause_s(self._failures, refused=refused))
 
     async def _sign_in(self) -> Ticket:
         try:
@@ -166,7 +181,7 @@ class OwnedSession:
         return await self._client.sign_in(self._agent, force=True)
 
     async def _keep_alive(self, ticket: Ticket) -> None:
-        """Return when the session is lost."""
+        """Poll events until the session is lost."""
         polling = asyncio.create_task(self._poll_events(ticket))
         lost = asyncio.create_task(self._lost.wait())
         try:
@@ -182,12 +197,12 @@ class OwnedSession:
         failures = 0
         while True:
             try:
-                async with self._polls:
-                    await self._client.event(self._agent.id, ticket)
+                async with self._event_polls:
+                    await self._client.poll_event(self._agent.id, ticket)
                 failures = 0
             except SourceError as error:
                 if isinstance(error, GatewayFault) and error.retcode in LOST:
                     return
                 failures += 1
-                await asyncio.sleep(self._pace.pause_s(failures, refused=False))
+                await asyncio.sleep(self._backoff.pause_s(failures, refused=False))
             await asyncio.sleep(random.uniform(*EVENT_GAP_S))

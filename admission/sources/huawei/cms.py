@@ -1,8 +1,9 @@
 """Huawei CC-CMS as a source: licence usage of one call centre, one total for each channel.
 
-A channel's room is what its licence allows minus the current calls. 4294967295 is minus one in 32
-bits and stands for "not available", in either number: such a channel has no snapshot, and policy
-must give its capacity. Source: Huawei's page "Querying the Current License Usage in the System".
+The unused units of a channel are the calls that its licence allows minus its current calls.
+4294967295 is minus one in 32 bits and means "not available", in either number: the channel has no
+snapshot then, and policy must give its capacity. Source: Huawei's page "Querying the Current
+License Usage in the System".
 """
 
 import json
@@ -13,30 +14,35 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from admission.config.sources.huawei import HuaweiCmsSettings
+from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import SourceError
-from admission.sources.base import ANY_ZONE, ConfiguredSource, PolledZone, sanitize_line
-from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply
+from admission.sources.base import ConfiguredSource, sanitize_line
+from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply, redact
 from admission.sources.huawei.licence import Licence, read_licence
-from admission.sources.huawei.signature import authorization, canonical_request, timestamp
+from admission.sources.huawei.signature import (
+    build_authorization,
+    build_canonical_request,
+    format_timestamp,
+)
 
-# channel -> field of what its licence allows, and of what is in use
+# channel -> field with the calls that its licence allows, field with its current calls
 COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "voice": ("licenseMaxVoiceCallNum", "voiceCallNum"),
     "ivr": ("licenseMaxIvrCallNum", "ivrCallNum"),
     "web": ("licenseMaxWebCallNum", "webCallNum"),
 }
-# Shown in the zone's status only: no call takes one of these.
-SHOWN: Final[Mapping[str, str]] = {
+# Entries of the zone's status; no call occupies them.
+STATUS_COUNTERS: Final[Mapping[str, str]] = {
     "agents_signed_in": "loginAgentNum",
     "agents_licensed": "licenseMaxAgentNum",
     "vdns": "vdnNum",
     "vdns_licensed": "licenseMaxVdnNum",
 }
 NOT_AVAILABLE: Final = 2**32 - 1
-COUNT_END: Final = 2**31  # no count is as large: the ledger refuses it
-GOOD: Final = "0100000"
-GOOD_OLD: Final = "0"  # of `result`, all there is in versions up to 8.13
+COUNT_END: Final = 2**31  # the ledger refuses this number and larger ones
+OK_CODE: Final = "0100000"
+OK_RESULT: Final = "0"  # in `result`, the only code of versions up to 8.13
 CODES: Final[Mapping[str, str]] = {
     "0100001": "it failed there",
     "0100002": "a parameter is wrong: check source_zone, the ccId",
@@ -44,20 +50,27 @@ CODES: Final[Mapping[str, str]] = {
     "0100999": "unknown error there",
     "0101003": "this user has no permission for it",
 }
-WHAT: Final = "querysystemlicensestatus"
+OPERATION: Final = "querysystemlicensestatus"
 CONTENT_TYPE: Final = "application/json; charset=UTF-8"
 CONNECTIONS_MAX: Final = 4
-SKEW_TOLD_S: Final = 60  # a smaller difference of clocks cannot be why a signature is refused
+# Smaller differences of clocks are not the reason for a refused signature.
+CLOCK_SKEW_REPORTED_S: Final = 60
 
 
 class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
-    """Asks one CC-CMS for licence usage.
+    """Queries one CC-CMS for licence usage.
 
     Args:
-        name: as the configuration calls it.
-        settings: where it is, and who signs.
+        name: the X of `[sources.X]`.
+        settings: the platform's address and the system user who signs.
 
-    Errors: ConfigError for a `ca_file` that cannot be used.
+    Raises:
+        ConfigError: the `ca_file` cannot be used.
+
+    Example:
+        source = HuaweiCmsSource("cms", settings)
+        snapshot = await source.query("Contact-Center", policy)
+        await source.close()
     """
 
     def __init__(self, name: str, settings: HuaweiCmsSettings) -> None:
@@ -66,130 +79,133 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
         self._client = JsonClient(settings, connections_max=CONNECTIONS_MAX)
         self._url = self._client.url(settings.path)
 
-    async def query(
-        self, source_zone: str, channels: Sequence[str], zone: PolledZone = ANY_ZONE
-    ) -> Snapshot:
-        """Ask for the counts of one call centre (`Source.query`).
+    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
+        """Query the counts of one call centre (`Source.query`).
 
         Args:
-            source_zone: its ccId.
-            channels: those of the zone's policy; voice, ivr and web are counted here.
-            zone: is not looked at.
+            zone: not used; `policy.source_zone` is the call centre's ccId.
+            policy: of its `channels`, `voice`, `ivr` and `web` are counted.
 
-        Errors: SourceError.
+        Raises:
+            SourceError: no usable answer, or the policy cannot be counted by this platform.
         """
-        listed = [channel for channel in channels if channel in COUNTERS]
+        listed = [channel for channel in policy.channels if channel in COUNTERS]
         if not listed:
             raise SourceError(f"this platform counts {', '.join(COUNTERS)}: list one of them")
-        if not source_zone.isdecimal():
+        cc_id = policy.source_zone or ""
+        if not cc_id.isdecimal():
             raise SourceError("source_zone must be the call centre's ccId, a number")
-        reply = await self._ask(int(source_zone))
+        reply = await self._request_counters(int(cc_id))
         try:
-            return self._snapshot(_licences(reply.body, self._secrets), listed)
+            return self._read_snapshot(_find_counters(reply.body, self._secrets), listed)
         except SourceError as error:
-            raise SourceError(f"{WHAT} at {self.settings.place}: {error.detail}") from None
+            raise SourceError(f"{OPERATION} at {self.settings.place}: {error.detail}") from None
 
     async def close(self) -> None:
-        """Let go of its connections."""
+        """Close the connections."""
         await self._client.close()
 
     @property
     def _secrets(self) -> Collection[str]:
         return (self._secret,)
 
-    async def _ask(self, cc_id: int) -> Reply:
+    async def _request_counters(self, cc_id: int) -> Reply:
         body = json.dumps({"ccId": cc_id}, separators=(",", ":")).encode()
         try:
             return await self._client.send(
                 "POST",
                 self.settings.path,
-                what=WHAT,
-                headers=self._headers(body),
+                what=OPERATION,
+                headers=self._signed_headers(body),
                 body=body,
                 secrets=self._secrets,
             )
         except NotAuthenticated as error:
-            why = "check access_key and secret_key" + _skew(error.date)
-            raise SourceError(f"{error.detail}: {why}") from None
+            advice = "check access_key and secret_key" + _describe_clock_skew(error.date)
+            raise SourceError(f"{error.detail}: {advice}") from None
 
-    def _headers(self, body: bytes) -> dict[str, str]:
-        """Those that are signed are said here, so that what is sent is what was signed."""
+    def _signed_headers(self, body: bytes) -> dict[str, str]:
+        """Set every header that is signed explicitly, so that aiohttp sends what was signed."""
         host = self._url.host_port_subcomponent or ""
-        sent = {"host": host, "content-type": CONTENT_TYPE, "content-length": str(len(body))}
+        headers = {"host": host, "content-type": CONTENT_TYPE, "content-length": str(len(body))}
         signed = self.settings.signed_headers
-        canonical = canonical_request(
-            "POST", self._url.raw_path, headers=sent, signed=signed, body=body
+        canonical_request = build_canonical_request(
+            "POST", self._url.raw_path, headers=headers, signed=signed, body=body
         )
-        at = timestamp(datetime.now(UTC), self.settings.timestamp_format)
-        signature = authorization(self.settings.access_key, self._secret, at, signed, canonical)
-        return sent | {"authorization": signature}
+        timestamp = format_timestamp(datetime.now(UTC), self.settings.timestamp_format)
+        authorization = build_authorization(
+            self.settings.access_key, self._secret, timestamp, signed, canonical_request
+        )
+        return headers | {"authorization": authorization}
 
-    def _snapshot(self, counts: Mapping[str, Any], channels: Sequence[str]) -> Snapshot:
-        pairs = {one: [_count(counts, name) for name in COUNTERS[one]] for one in channels}
+    def _read_snapshot(self, counters: Mapping[str, Any], channels: Sequence[str]) -> Snapshot:
+        pairs = {one: [_read_count(counters, name) for name in COUNTERS[one]] for one in channels}
         absent = [one for one, pair in pairs.items() if NOT_AVAILABLE in pair]
-        groups = [_group(one, *pair) for one, pair in pairs.items() if NOT_AVAILABLE not in pair]
-        licence = read_licence(counts, warn_days=self.settings.licence_warn_days, now_s=time.time())
+        groups = [_make_group(one, *pair) for one, pair in pairs.items() if one not in absent]
+        licence = read_licence(
+            counters, warn_days=self.settings.licence_warn_days, now_s=time.time()
+        )
         return Snapshot(
             groups=tuple(groups),
             absent=tuple(f"channel:{one}" for one in absent),
-            notes=_notes(counts) | licence.notes(),
+            notes=_status_notes(counters) | licence.notes(),
             warnings=_warnings(licence),
         )
 
 
-def _group(channel: str, allowed: int, current: int) -> SnapshotGroup:
-    """One channel. A licence may have been lowered below its use: then there is no room.
+def _make_group(channel: str, allowed: int, current: int) -> SnapshotGroup:
+    """One channel. A licence lowered below its use leaves nothing unused.
 
-    Numbers that are no counts go on as they are, for the ledger to refuse them.
+    Impossible numbers pass unchanged: the ledger refuses and counts them.
     """
-    free = allowed - current
+    unused = allowed - current
     if 0 <= allowed < COUNT_END and 0 <= current < COUNT_END:
-        free = max(0, free)
-    return SnapshotGroup(total=allowed, unused={f"channel:{channel}": free})
+        unused = max(0, unused)
+    return SnapshotGroup(total=allowed, unused={f"channel:{channel}": unused})
 
 
-def _licences(body: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str, Any]:
-    """The counters of an answer, wherever this version has them.
+def _find_counters(body: Mapping[str, Any], secrets: Collection[str]) -> Mapping[str, Any]:
+    """The counters of an answer: in resultDesc or in resultDatas, by version.
 
-    Errors: SourceError for an answer that says why there are none.
+    Raises:
+        SourceError: the answer is an error, or has no counters.
     """
     code = str(body.get("resultCode") or body.get("result", ""))
-    described = body.get("resultDesc")
-    if code not in (GOOD, GOOD_OLD):
-        raise SourceError(_failure(code, described, secrets))
+    description = body.get("resultDesc")
+    if code not in (OK_CODE, OK_RESULT):
+        raise SourceError(_describe_failure(code, description, secrets))
     datas = body.get("resultDatas")
     listed = datas if isinstance(datas, list) else [datas]
-    found = [one for one in (described, *listed) if isinstance(one, dict)]
+    found = [one for one in (description, *listed) if isinstance(one, dict)]
     if not found:
         raise SourceError("the answer has no counters in resultDesc or resultDatas")
     return found[0]
 
 
-def _failure(code: str, described: object, secrets: Collection[str]) -> str:
-    """The platform's code, what it means, and its own words: of an error they are a string."""
-    said = [described] if isinstance(described, str) and described.strip() else []
+def _describe_failure(code: str, description: object, secrets: Collection[str]) -> str:
+    """The platform's code, its meaning, and the platform's words: a string, in an error."""
+    words = [description] if isinstance(description, str) and description.strip() else []
     shown = sanitize_line(code)[:20] or "no resultCode"
-    words = ": ".join([*filter(None, [CODES.get(code)]), *said]) or "not a known code"
-    for secret in secrets:
-        words = words.replace(secret, "***")
-    return f"error {shown}: {sanitize_line(words)}"
+    text = ": ".join([*filter(None, [CODES.get(code)]), *words]) or "not a known code"
+    return f"error {shown}: {redact(text, secrets)}"
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int:
+def _read_count(counters: Mapping[str, Any], name: str) -> int:
     """A counter: a number, or its digits as a string."""
-    value = counts.get(name)
+    value = counters.get(name)
     if isinstance(value, str) and value.strip().removeprefix("-").isdecimal():
         value = int(value[:20])
     if isinstance(value, bool) or not isinstance(value, int):
         raise SourceError(f"{name} is {'missing' if value is None else 'not an integer'}")
+    # Bounded to what a double represents exactly: Lua's numbers are doubles.
     return max(-(2**53), min(value, 2**53))
 
 
-def _notes(counts: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {ours: counts.get(theirs) for ours, theirs in SHOWN.items()}
+def _status_notes(counters: Mapping[str, Any]) -> dict[str, Any]:
+    notes = {ours: counters.get(theirs) for ours, theirs in STATUS_COUNTERS.items()}
     return {
         name: value
-        for name, value in shown.items()
+        for name, value in notes.items()
         if type(value) is int and 0 <= value < COUNT_END
     }
 
@@ -198,12 +214,12 @@ def _warnings(licence: Licence) -> tuple[str, ...]:
     return (licence.warning,) if licence.warning else ()
 
 
-def _skew(date: str) -> str:
-    """What to add when the clocks differ: the signature carries the time."""
+def _describe_clock_skew(date: str) -> str:
+    """Say that the clocks differ, a reason for a refused signature: it contains the time."""
     try:
         ahead_s = round(time.time() - parsedate_to_datetime(date).timestamp())
     except (ValueError, OverflowError):
         return ""
-    if abs(ahead_s) < SKEW_TOLD_S:
+    if abs(ahead_s) < CLOCK_SKEW_REPORTED_S:
         return ""
     return f", and the clock: here it is {abs(ahead_s)} s {'ahead' if ahead_s > 0 else 'behind'}"

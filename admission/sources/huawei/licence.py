@@ -1,8 +1,8 @@
-"""When a Huawei licence ends, and whether that is near enough to say so.
+"""The expiry of a Huawei licence, and the warning before it.
 
-The documents call the dates Long and say no more; 0 is "not given". Assumed by the number of
-digits: 8 are a day (YYYYMMDD, UTC, to its end), 10 seconds and 13 milliseconds since 1970. Anything
-else is shown as it came and warns nobody.
+Huawei's documents type the dates as Long and define no unit; 0 means "not given". Assumed by the
+number of digits: 8 are a day (YYYYMMDD, UTC, to its end), 10 seconds and 13 milliseconds since
+1970. Any other number is shown unchanged and causes no warning.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,13 @@ class Licence:
     """The end of a licence.
 
     Args:
-        ends: its day (ISO 8601), or the platform's number where that is no date; None: not given.
-        expired: it is over.
-        warning: what to tell the operator; empty: nothing.
+        ends: the day (ISO 8601), or the platform's number where it is no date; None: not given.
+        expired: whether the end is in the past.
+        warning: for the operator; empty: none.
+
+    Example:
+        licence = read_licence({"licenseEndDate": 20270131}, warn_days=30, now_s=time.time())
+        licence.ends  # "2027-01-31"
     """
 
     ends: str | None = None
@@ -28,22 +32,22 @@ class Licence:
     warning: str = ""
 
     def notes(self) -> dict[str, Any]:
-        """For the zone's status."""
+        """Entries of the zone's status."""
         return {"licence_ends": self.ends, "licence_expired": self.expired} if self.ends else {}
 
 
-def read_licence(counts: Mapping[str, Any], *, warn_days: int, now_s: float) -> Licence:
-    """The licence of an answer.
+def read_licence(counters: Mapping[str, Any], *, warn_days: int, now_s: float) -> Licence:
+    """Read the licence of an answer.
 
     Args:
-        counts: with `licenseEndDate`.
-        warn_days: one that ends within so many days is warned about.
+        counters: with `licenseEndDate`.
+        warn_days: a licence that ends within so many days causes a warning.
         now_s: Unix time in seconds.
     """
-    raw = str(counts.get("licenseEndDate") or "").strip()
+    raw = str(counters.get("licenseEndDate") or "").strip()
     if raw in ("", "0"):
         return Licence()
-    ends_s = _seconds(raw)
+    ends_s = _parse_end(raw)
     if ends_s is None:
         return Licence(ends=raw[:20])
     day = datetime.fromtimestamp(ends_s, UTC).date().isoformat()
@@ -51,12 +55,13 @@ def read_licence(counts: Mapping[str, Any], *, warn_days: int, now_s: float) -> 
     if left_s <= 0:
         return Licence(ends=day, expired=True, warning=f"the licence expired on {day}")
     if left_s <= warn_days * DAY_S:
-        # Without the days left: they change daily, and this is said once.
+        # Without the days that are left: a warning is logged again whenever its text changes.
         return Licence(ends=day, warning=f"the licence ends on {day}")
     return Licence(ends=day)
 
 
-def _seconds(raw: str) -> float | None:
+def _parse_end(raw: str) -> float | None:
+    """The Unix time in seconds, None where the number is no date."""
     if not (raw.isascii() and raw.isdecimal()):
         return None
     if len(raw) == 10:

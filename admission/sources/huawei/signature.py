@@ -1,12 +1,12 @@
-"""Huawei's "C2" authorization: a request signed with HMAC-SHA256, as CC-CMS wants it.
+"""Huawei's "C2" authorization: a request signed with HMAC-SHA256, as CC-CMS requires it.
 
     prefix        = auth-v2/ACCESS_KEY/TIMESTAMP/SIGNED_HEADERS
     signing key   = hex HMAC(secret, prefix)
     signature     = hex HMAC(signing key as text, canonical request)
     Authorization = prefix/signature
 
-The body is part of the canonical request, percent-encoded and not hashed, so the very bytes that
-are sent must be signed. Source: Huawei's sample code, and vectors made with its own signer.
+The canonical request contains the body, percent-encoded and not hashed, so the signature must cover
+exactly the bytes that are sent. Source: Huawei's sample code, and vectors made with its signer.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from urllib.parse import quote
 VERSION: Final = "auth-v2"
 
 
-def timestamp(moment: datetime, form: Literal["seconds", "milliseconds"] = "seconds") -> str:
-    """A moment as the signature has it, in UTC."""
+def format_timestamp(moment: datetime, form: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """Format a moment as the signature has it: ISO 8601 in UTC, `2027-01-31T08:00:00Z`."""
     text = moment.astimezone(UTC).isoformat(timespec=form)
     return text.removesuffix("+00:00") + "Z"
 
 
-def normalized(text: str | bytes) -> str:
-    """Percent-encoded UTF-8: `A-Za-z0-9-._~` stay, the rest becomes `%XX` in capitals."""
+def percent_encode(text: str | bytes) -> str:
+    """Encode UTF-8 as RFC 3986: `A-Za-z0-9-._~` stay, other bytes become `%XX` in capitals."""
     return quote(text, safe="")
 
 
-def canonical_request(
+def build_canonical_request(
     method: str,
     path: str,
     *,
@@ -39,37 +39,40 @@ def canonical_request(
     signed: Sequence[str],
     body: bytes,
 ) -> str:
-    """What is signed of a request.
+    """Build the text that is signed.
 
     Args:
         method: in capitals.
         path: as it is sent.
-        query: its pairs, decoded.
-        headers: lowercase name -> value, at least those of `signed`.
+        query: decoded pairs of name and value.
+        headers: lowercase name -> value; those of `signed` at least.
         signed: lowercase names, sorted.
-        body: the very bytes that are sent.
+        body: exactly the bytes that are sent.
 
-    Errors: KeyError for a signed header that is not there.
+    Raises:
+        KeyError: `headers` lacks a signed header.
     """
-    pairs = sorted(f"{normalized(name)}={normalized(value)}" for name, value in query)
-    lines = sorted(f"{normalized(name)}:{normalized(headers[name].strip())}" for name in signed)
-    asked = ["&".join(pairs)] if pairs else []
-    return "\n".join([method, path, *asked, ";".join(signed), *lines, normalized(body)])
+    pairs = sorted(f"{percent_encode(name)}={percent_encode(value)}" for name, value in query)
+    lines = sorted(
+        f"{percent_encode(name)}:{percent_encode(headers[name].strip())}" for name in signed
+    )
+    parameters = ["&".join(pairs)] if pairs else []
+    return "\n".join([method, path, *parameters, ";".join(signed), *lines, percent_encode(body)])
 
 
-def authorization(
-    access_key: str, secret: str, at: str, signed: Sequence[str], canonical: str
+def build_authorization(
+    access_key: str, secret: str, timestamp: str, signed: Sequence[str], canonical_request: str
 ) -> str:
-    """The value of the Authorization header.
+    """Build the value of the Authorization header.
 
     Args:
-        access_key, secret: who signs.
-        at: `timestamp`.
-        signed: the names in `canonical`.
-        canonical: `canonical_request`.
+        access_key, secret: of the system user who signs.
+        timestamp: see `format_timestamp`.
+        signed: the header names in `canonical_request`.
+        canonical_request: see `build_canonical_request`.
     """
-    prefix = "/".join((VERSION, access_key, at, ";".join(signed)))
-    return f"{prefix}/{_hmac(_hmac(secret, prefix), canonical)}"
+    prefix = "/".join((VERSION, access_key, timestamp, ";".join(signed)))
+    return f"{prefix}/{_hmac(_hmac(secret, prefix), canonical_request)}"
 
 
 def _hmac(key: str, text: str) -> str:

@@ -1,1 +1,1 @@
-"""When a source is asked: lease, schedule, back-off, health."""
+"""The poller: leases, intervals, back-off and health of sources."""

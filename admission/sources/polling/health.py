@@ -1,4 +1,7 @@
-"""How polling goes, for status pages, metrics and the log: once per change, not per poll."""
+"""The health of each source of a zone, for status, metrics and the log.
+
+The log has one line for each change, not for each poll.
+"""
 
 import logging
 import re
@@ -16,7 +19,7 @@ EventKind: TypeAlias = Literal["accepted", "refused", "failed", "unavailable", "
 
 
 class SourceState(StrEnum):
-    """What this process knows of a source's answers for one zone."""
+    """The state of a source for one zone, as this process knows it."""
 
     NEVER = "never"  # not polled yet
     OK = "ok"
@@ -26,20 +29,20 @@ class SourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHealth:
-    """One source of one zone, as this process sees it.
+    """The health of one source of one zone, as this process knows it.
 
     Args:
         source: its name.
-        state: now.
-        state_age_ms: since it is in that state.
+        state: at present.
+        state_age_ms: since the state changed last.
         consecutive_failures: polls without a usable answer since the last usable one.
-        last_error: why the newest of them failed, one line; it stays when the source is ok again.
+        last_error: of the newest failure, one line; it stays when the source is ok again.
         last_success_age_ms: since the last usable answer; None: there was none.
-        polls: queries begun, ever.
-        failures: of them without a usable answer.
+        polls: queries that were started, in total.
+        failures: those without a usable answer, in total.
         refused: reason -> snapshots that the ledger refused.
-        notes: what the platform said beside its counts, with its newest usable answer.
-        warnings: what the operator should look at though there are counts.
+        notes: facts that the platform reported with its newest usable answer, besides the counts.
+        warnings: conditions that an operator should examine although there are counts.
     """
 
     source: str
@@ -57,14 +60,14 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollEvent:
-    """One step of a poller, for metrics.
+    """The result of one poll, for metrics.
 
     Args:
-        zone, source: whose.
-        kind: accepted or refused by the ledger; failed at the platform; the ledger unavailable;
-            on standby, because another replica polls.
+        zone, source: which were polled.
+        kind: accepted or refused by the ledger; failed at the platform; the ledger unavailable; on
+            standby, because another replica polls.
         duration_ms: of the query; 0 where none was made.
-        reason: why, for all but accepted and standby. The ledger's word where it refused.
+        reason: for all kinds but accepted and standby; for refused, the ledger's reason.
     """
 
     zone: str
@@ -75,16 +78,22 @@ class PollEvent:
 
 
 class HealthRecord:
-    """Keeps the health of one source of one zone, and logs its changes.
+    """Records the health of one source of one zone, and logs its changes.
 
     Args:
-        zone, source: whose.
-        now_ms: the time, for ages.
+        zone, source: their names.
+        now_ms: returns the time, for ages.
+
+    Example:
+        record = HealthRecord("East", "epm", clock.now_ms)
+        record.count_poll()
+        record.record_failure("no answer within 3000 ms")
+        record.current().state  # SourceState.FAILING
     """
 
     def __init__(self, zone: str, source: str, now_ms: Callable[[], int]) -> None:
         self.consecutive_failures = 0
-        self.store_failures = 0
+        self.ledger_failures = 0
         self._zone, self._source = zone, source
         self._now_ms = now_ms
         self._state, self._state_at = SourceState.NEVER, now_ms()
@@ -92,13 +101,13 @@ class HealthRecord:
         self._last_success_at: int | None = None
         self._polls = self._failures = 0
         self._refused: Counter[str] = Counter()
-        # What the log was told last: of the source, and of the ledger. Empty: that all is well.
-        self._told = self._told_of_store = ""
+        # The failure that the log reported last, of the source and of the ledger; empty: none.
+        self._logged = self._logged_of_ledger = ""
         self._notes: Mapping[str, Any] = {}
         self._warnings: tuple[str, ...] = ()
 
-    def seen(self) -> SourceHealth:
-        """The health now."""
+    def current(self) -> SourceHealth:
+        """Return the health at present."""
         now, success_at = self._now_ms(), self._last_success_at
         return SourceHealth(
             source=self._source,
@@ -114,67 +123,72 @@ class HealthRecord:
             warnings=self._warnings,
         )
 
-    def began(self) -> None:
-        """A query begins."""
+    def count_poll(self) -> None:
+        """Count a query that starts."""
         self._polls += 1
 
-    def answered(self) -> None:
-        """The platform gave a usable answer."""
+    def record_success(self) -> None:
+        """Record a usable answer of the platform."""
         self.consecutive_failures = 0
         self._last_success_at = self._now_ms()
         self._enter(SourceState.OK)
-        if self._told:
+        if self._logged:
             log.info("zone %s: source %s is ok again", self._zone, self._source)
-        self._told = ""
+        self._logged = ""
 
-    def noted(self, notes: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
-        """What came with the counts. Each warning is logged when it is new, not per poll."""
-        known = {_gist(warning) for warning in self._warnings}
+    def record_notes(self, notes: Mapping[str, Any], warnings: tuple[str, ...]) -> None:
+        """Record notes and warnings of an answer; a warning is logged when it is new."""
+        known = {_mask_numbers(warning) for warning in self._warnings}
         for warning in warnings:
-            if _gist(warning) not in known:
+            if _mask_numbers(warning) not in known:
                 log.warning("zone %s: source %s: %s", self._zone, self._source, warning)
         if self._warnings and not warnings:
-            log.info("zone %s: source %s: nothing to warn of any more", self._zone, self._source)
+            log.info("zone %s: source %s has no warnings any more", self._zone, self._source)
         self._notes, self._warnings = notes, warnings
 
-    def failed(self, reason: str, defect: Exception | None = None) -> None:
-        """The platform gave none. `reason`: one line; `defect`: ours, logged with its trace."""
+    def record_failure(self, reason: str, defect: Exception | None = None) -> None:
+        """Record that the platform gave no usable answer.
+
+        Args:
+            reason: one line.
+            defect: an exception of this service, which is logged with its traceback.
+        """
         self._failures += 1
         self.consecutive_failures += 1
         self._last_error = reason
         self._enter(SourceState.FAILING)
-        if _gist(reason) != self._told:
-            told = "zone %s: source %s is failing: %s"
-            log.warning(told, self._zone, self._source, reason, exc_info=defect)
-        self._told = _gist(reason)
+        if _mask_numbers(reason) != self._logged:
+            text = "zone %s: source %s is failing: %s"
+            log.warning(text, self._zone, self._source, reason, exc_info=defect)
+        self._logged = _mask_numbers(reason)
 
-    def refused(self, reason: str) -> None:
-        """The ledger did not take the answer."""
+    def record_refusal(self, reason: str) -> None:
+        """Count a snapshot that the ledger refused."""
         self._refused[reason] += 1
 
-    def stood_by(self) -> None:
-        """Another replica polls."""
+    def record_standby(self) -> None:
+        """Record that another replica polls the zone."""
         self._enter(SourceState.STANDBY)
 
-    def store_failed(self, reason: str) -> None:
-        """The ledger could not be asked: says nothing of the platform."""
-        self.store_failures += 1
-        if _gist(reason) != self._told_of_store:
+    def record_ledger_failure(self, reason: str) -> None:
+        """Record that the ledger did not answer, which implies nothing about the platform."""
+        self.ledger_failures += 1
+        if _mask_numbers(reason) != self._logged_of_ledger:
             log.warning("zone %s: source %s is not polled: %s", self._zone, self._source, reason)
-        self._told_of_store = _gist(reason)
+        self._logged_of_ledger = _mask_numbers(reason)
 
-    def store_answered(self) -> None:
-        """The ledger answers."""
-        self.store_failures = 0
-        if self._told_of_store:
+    def record_ledger_success(self) -> None:
+        """Record that the ledger answers."""
+        self.ledger_failures = 0
+        if self._logged_of_ledger:
             log.info("zone %s: source %s is polled again", self._zone, self._source)
-        self._told_of_store = ""
+        self._logged_of_ledger = ""
 
     def _enter(self, state: SourceState) -> None:
         if state != self._state:
             self._state, self._state_at = state, self._now_ms()
 
 
-def _gist(reason: str) -> str:
-    """What makes a reason another one: a platform's text may carry times and counters."""
+def _mask_numbers(reason: str) -> str:
+    """Make reasons equal that differ in times and counters only."""
     return _NUMBER.sub("#", reason)

@@ -1,12 +1,12 @@
-"""Feeds the ledger with snapshots: one poller for each process, one loop for each zone and source.
+"""Feeds the ledger with snapshots: one poller for each process, one task for each zone and source.
 
     poller = Poller(ledger, holder="host-1:4711", zones={"East": ZonePoll(...)})
     await poller.start()
-    poller.request_poll("East")             # a launch was denied for capacity
+    poller.request_poll("East")     # a launch was denied for capacity
     await poller.configure(zones)   # the configuration changed
     await poller.stop()             # before the sources and the ledger are closed
 
-Every replica runs one; a lease in the ledger makes one replica at a time poll a zone.
+Every replica runs one; a lease in the ledger lets one replica at a time poll a zone.
 """
 
 import asyncio
@@ -26,29 +26,32 @@ from admission.sources.polling.schedule import (
     ZonePoll,
     lease_ttl_ms,
 )
-from admission.sources.polling.zone_poller import PollingLedger, ZonePoller, ZoneState
+from admission.sources.polling.zone_poller import PollingLedger, ZonePoller, ZonePollState
 
 log = logging.getLogger(__name__)
 
-# Stopping waits no longer than this for the ledger; leases that were not released lapse.
+# Stopping waits no longer than this for the ledger; leases that are not released lapse.
 RELEASE_S_MAX: Final = 2.0
 
 
 def _ignore(_event: PollEvent) -> None:
-    """For who has no metrics."""
+    """Do nothing: the default where no metrics are kept."""
 
 
 class Poller:
     """Polls the sources of all zones.
 
     Args:
-        ledger: gives leases and takes snapshots.
-        holder: who asks for leases: unique for each process, and new after a restart.
-        zones: zone -> how it is polled. Zones that are pushed to or static are not in it.
+        ledger: grants leases and takes snapshots.
+        holder: the name under which leases are requested: unique for each process, new after a
+            restart.
+        zones: zone -> its sources and policy. Zones with pushed snapshots or a static capacity are
+            not among them.
         clock: to wait with.
-        on_event: told each step of each loop; must not block.
+        on_event: called with the result of each poll; must not block.
 
-    The sources are their owner's: `stop` does not close them.
+    The sources belong to the caller: `stop` does not close them. The top of this file has an
+    example.
     """
 
     def __init__(
@@ -67,20 +70,20 @@ class Poller:
         self._on_event = on_event
         self._running = False
         self._changing = asyncio.Lock()
-        self._states: dict[str, ZoneState] = {}
+        self._states: dict[str, ZonePollState] = {}
         self._interval_gates: dict[Source, MinIntervalGate] = {}
         self._tasks: dict[ZonePoller, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Begin to poll. Starting again does nothing."""
+        """Begin to poll. A second call does nothing."""
         async with self._changing:
             self._running = True
             await self._apply()
 
     async def configure(self, zones: Mapping[str, ZonePoll]) -> None:
-        """Replace the set of zones and their parameters; loops that stay are not interrupted.
+        """Replace zones, sources and policies; polls of sources that stay are not interrupted.
 
-        A source of the same name but another object is a new one: its loops begin anew.
+        A source of the same name that is another object is a new source: its polls begin anew.
         """
         async with self._changing:
             self._zones = dict(zones)
@@ -88,32 +91,33 @@ class Poller:
                 await self._apply()
 
     async def stop(self) -> None:
-        """Cancel all polls and give the leases back, as well as that works in 2 s."""
+        """Cancel all polls and release the leases, the latter for 2 s at most."""
         async with self._changing:
             self._running = False
-            await self._forget(list(self._states))
+            await self._remove(list(self._states))
 
     def request_poll(self, zone: str) -> None:
-        """A launch was denied for capacity in the zone: its next poll comes sooner.
+        """Poll the zone sooner, because a launch was denied for capacity.
 
-        Not sooner than `poll_min_ms` after the one before began, and than the source allows.
+        Not before `poll_min_ms` since the start of the previous poll, nor before the source's
+        `min_interval_ms` permits.
         """
         if state := self._states.get(zone):
-            for loop in state.loops.values():
-                loop.request_poll()
+            for poller in state.pollers.values():
+                poller.request_poll()
 
     def health(self, zone: str) -> tuple[SourceHealth, ...]:
-        """The health of each source of a zone, in policy order; empty if nobody polls it here."""
+        """Return the health of each source of a zone, in policy order; empty if not polled here."""
         state = self._states.get(zone)
-        return tuple(loop.record.seen() for loop in state.loops.values()) if state else ()
+        return tuple(one.record.current() for one in state.pollers.values()) if state else ()
 
     def all_health(self) -> dict[str, tuple[SourceHealth, ...]]:
-        """The same for every zone polled here."""
+        """Return the same for every zone that this process polls."""
         return {zone: self.health(zone) for zone in self._states}
 
     async def _apply(self) -> None:
-        """Make the loops fit the zones."""
-        await self._forget([zone for zone in self._states if zone not in self._zones])
+        """Make the running tasks those of the configured zones."""
+        await self._remove([zone for zone in self._states if zone not in self._zones])
         served = Counter(source for poll in self._zones.values() for source in poll.sources)
         self._interval_gates = {
             source: self._interval_gates.get(source)
@@ -121,29 +125,29 @@ class Poller:
             for source in served
         }
         for zone, poll in self._zones.items():
-            # The longest wait for a turn at a source: all its other zones are served before.
+            # The longest wait at a source's gate: all its other zones precede this one.
             waits = [source.min_interval_ms * served[source] for source in poll.sources]
             await self._apply_zone(zone, poll, lease_ttl_ms(poll, max(waits, default=0)))
 
     async def _apply_zone(self, zone: str, poll: ZonePoll, ttl_ms: int) -> None:
         state = self._states.get(zone)
         if state is None:
-            state = ZoneState(zone=zone, holder=self._holder, poll=poll, ttl_ms=ttl_ms)
+            state = ZonePollState(zone=zone, holder=self._holder, poll=poll, ttl_ms=ttl_ms)
             self._states[zone] = state
         state.poll, state.ttl_ms = poll, ttl_ms
-        old = state.loops
-        await self._end([loop for loop in old.values() if loop.source not in poll.sources])
-        state.loops = {}
+        old = state.pollers
+        await self._cancel([one for one in old.values() if one.source not in poll.sources])
+        state.pollers = {}
         for source in poll.sources:
-            loop = old.get(source.name)
-            if loop is not None and loop.source is source:
-                state.loops[source.name] = loop
-                loop.reconsider()
+            poller = old.get(source.name)
+            if poller is not None and poller.source is source:
+                state.pollers[source.name] = poller
+                poller.reschedule()
             else:
-                self._begin(state, source)
+                self._launch(state, source)
 
-    def _begin(self, state: ZoneState, source: Source) -> None:
-        loop = ZonePoller(
+    def _launch(self, state: ZonePollState, source: Source) -> None:
+        poller = ZonePoller(
             state,
             source,
             interval_gate=self._interval_gates[source],
@@ -152,24 +156,24 @@ class Poller:
             on_event=self._on_event,
         )
         name = f"poll {state.zone} at {source.name}"
-        self._tasks[loop] = asyncio.create_task(loop.run(), name=name)
+        self._tasks[poller] = asyncio.create_task(poller.run(), name=name)
 
-    async def _end(self, loops: Iterable[ZonePoller]) -> None:
-        tasks = [self._tasks.pop(loop) for loop in loops]
+    async def _cancel(self, pollers: Iterable[ZonePoller]) -> None:
+        tasks = [self._tasks.pop(poller) for poller in pollers]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _forget(self, zones: Iterable[str]) -> None:
-        """Drop zones nobody polls here any more, so that another replica need not wait."""
+    async def _remove(self, zones: Iterable[str]) -> None:
+        """Stop polling zones and release their leases, so that another replica need not wait."""
         states = [self._states.pop(zone) for zone in zones]
-        await self._end([loop for state in states for loop in state.loops.values()])
+        await self._cancel([poller for state in states for poller in state.pollers.values()])
         releases = (self._release(state) for state in states if state.may_hold)
         with suppress(TimeoutError):
             async with asyncio.timeout(RELEASE_S_MAX):
                 await asyncio.gather(*releases, return_exceptions=True)
 
-    async def _release(self, state: ZoneState) -> None:
+    async def _release(self, state: ZonePollState) -> None:
         try:
             await self._ledger.release_lease(state.zone, state.holder)
         except AdmissionError as error:

@@ -1,21 +1,22 @@
-"""Polling one zone at one source, for ever, whatever goes wrong.
+"""Polls one zone at one source until it is cancelled, whatever fails.
 
-    lease mine? --no--> standby: look again when it lapses
+    lease granted? --no--> standby: request it again when it lapses
       | yes
-    a turn at the source (its min_interval_ms); after a wait the lease is renewed once more
+    gate of the source (its min_interval_ms); after a wait the lease is renewed once more
       |
     t0 = the lease answer's `now` -> query -> ingest(t0, token) -> pause -> again
 
-t0 comes from an answer that arrived before the query left, so the photograph is never older than
-it. The token makes the ledger refuse the late answer of a poller that lost its lease meanwhile.
+t0 is taken from an answer that arrived before the query was sent, so the snapshot is never older
+than t0. The token makes the ledger refuse the late answer of a poller that lost its lease
+meanwhile.
 
-A pause ends early when a launch was denied for capacity (`request_poll`), but not before the
-`poll_min_ms`
-have passed since the poll before began. Back-off and standby are not cut short: a platform that
-fails is not asked more often because many want to know.
+A pause ends early when a launch was denied for capacity (`request_poll`), but not before
+`poll_min_ms` have passed since the start of the previous poll. Back-off and standby never end
+early: denied launches do not increase the load of a platform that fails.
 
-A poller that failed twice in a row gives the lease back, unless another source of the zone is well,
-and keeps off it until others had a look: it may be this machine that cannot reach the platform.
+After two failures in a row a poller releases the lease, unless another source of the zone works,
+and requests it again only after the other replicas had the time to take it: the failure may be
+that of this machine.
 """
 
 import asyncio
@@ -42,37 +43,37 @@ from admission.sources.polling.schedule import (
 log = logging.getLogger(__name__)
 
 HAND_OVER_FAILURES: Final = 2
-# Refusals that are a matter of timing, between replicas or with a recovery. All others mean that
-# the platform's numbers, or the policy's pools, are wrong.
-TIMING: Final = frozenset({"deposed", "out_of_order", "before_recovery", "future"})
+# Refusals that result from timing, between replicas or with a recovery. All others mean that the
+# platform's numbers, or the policy's pools, are wrong.
+TIMING_REASONS: Final = frozenset({"deposed", "out_of_order", "before_recovery", "future"})
 
 
 class PollingLedger(Protocol):
-    """What a poller needs of the ledger. Any method may raise AdmissionError."""
+    """The methods of the ledger that a poller calls. Each may raise AdmissionError."""
 
     async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
         """Take or renew the right to poll the zone."""
 
     async def release_lease(self, zone: str, holder: str) -> None:
-        """Give it up."""
+        """Give that right up."""
 
     async def ingest(
         self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
     ) -> IngestAnswer:
-        """Take a snapshot asked for after zone time `t0`."""
+        """Store a snapshot whose query was sent after zone time `t0`."""
 
 
 @dataclass(slots=True, kw_only=True)
-class ZoneState:
-    """What the loops of one zone share.
+class ZonePollState:
+    """The state that the pollers of one zone share.
 
     Args:
         zone: its name.
-        holder: who holds its lease, if we do: unique for each process.
-        poll: how it is polled; replaced when the configuration changes.
+        holder: the name under which this process requests leases.
+        poll: sources and policy; replaced when the configuration changes.
         ttl_ms: of the lease.
-        may_hold: the lease was asked for, and not known to be another's.
-        loops: by the name of their source.
+        may_hold: the lease was requested, and is not known to be another replica's.
+        pollers: by the name of their source.
     """
 
     zone: str
@@ -80,29 +81,35 @@ class ZoneState:
     poll: ZonePoll
     ttl_ms: int
     may_hold: bool = False
-    loops: dict[str, "ZonePoller"] = field(default_factory=dict)
+    pollers: dict[str, "ZonePoller"] = field(default_factory=dict)
 
     def all_fail(self) -> bool:
-        """Whether no source of the zone is well."""
-        failures = (loop.record.consecutive_failures for loop in self.loops.values())
+        """Whether every source of the zone fails."""
+        failures = (poller.record.consecutive_failures for poller in self.pollers.values())
         return all(count >= HAND_OVER_FAILURES for count in failures)
 
 
 class ZonePoller:
-    """One zone at one source.
+    """Polls one zone at one source.
 
     Args:
-        state: of the zone; this loop enters itself there.
-        source: to be asked.
-        interval_gate: the source's.
-        ledger: where snapshots go.
+        state: of the zone; the constructor adds this poller to it.
+        source: to be queried.
+        interval_gate: of the source.
+        ledger: takes the snapshots.
         clock: to wait with.
-        on_event: told each step.
+        on_event: called with the result of each poll.
+
+    Example:
+        poller = ZonePoller(state, source, interval_gate=gate, ledger=ledger, clock=clock,
+                            on_event=count)
+        task = asyncio.create_task(poller.run())
+        poller.request_poll()
     """
 
     def __init__(
         self,
-        state: ZoneState,
+        state: ZonePollState,
         source: Source,
         *,
         interval_gate: MinIntervalGate,
@@ -117,122 +124,121 @@ class ZonePoller:
         self._clock = clock
         self._on_event = on_event
         self.record = HealthRecord(state.zone, source.name, clock.now_ms)
-        state.loops[source.name] = self
-        self._bell = asyncio.Event()
+        state.pollers[source.name] = self
+        self._wake = asyncio.Event()
         self._started_at = clock.now_ms()
-        self._held_until: int | None = None  # back-off or standby: nothing cuts it short
+        self._paused_until: int | None = None  # back-off or standby, which never ends early
         self._wanted = False
         self._idle_ms = 0
 
     async def run(self) -> None:
         """Poll until cancelled."""
         task = asyncio.current_task()
-        # A cancellation that got lost on the way, in whatever library, ends the loop all the same.
+        # A library may swallow a cancellation: `cancelling` still reports it.
         while True:
-            await self._step()
+            await self._poll_safely()
             if task and task.cancelling():
                 return
             await self._pause()
 
     def request_poll(self) -> None:
-        """Somebody was denied for capacity: poll sooner. Costs nothing when said often."""
-        if not self._wanted and self._held_until is None:
+        """Poll sooner, because a launch was denied for capacity. Cheap to call often."""
+        if not self._wanted and self._paused_until is None:
             self._wanted = True
-            self._bell.set()
+            self._wake.set()
 
-    def reconsider(self) -> None:
-        """The zone's parameters changed: the pause may have another end now."""
-        self._bell.set()
+    def reschedule(self) -> None:
+        """Compute the end of the pause again, after the policy changed."""
+        self._wake.set()
 
-    async def _step(self) -> None:
-        """One poll, and what follows from how it went. Raises nothing: the loop must live."""
-        self._held_until = None
+    async def _poll_safely(self) -> None:
+        """Poll once and record the result. Raises nothing: the loop must continue."""
+        self._paused_until = None
         try:
             await self._poll()
         except SourceError as error:
-            await self._source_failed(error.detail)
+            await self._handle_failure(error.detail)
         except AdmissionError as error:
-            self.record.store_failed(error.detail)
-            self._tell("unavailable", reason=error.detail)
-            self._hold(backoff_ms(self.record.store_failures))
+            self.record.record_ledger_failure(error.detail)
+            self._emit("unavailable", reason=error.detail)
+            self._pause_for(backoff_ms(self.record.ledger_failures))
             return
         except Exception as error:
-            await self._source_failed(f"unexpected {type(error).__name__}", error)
-        self.record.store_answered()
+            await self._handle_failure(f"unexpected {type(error).__name__}", error)
+        self.record.record_ledger_success()
 
     async def _poll(self) -> None:
         self._wanted = False
         lease = await self._renew()
         if lease.token is not None and await self._interval_gate.enter():
-            lease = await self._renew()  # t0 from before the wait would be needlessly old
+            lease = await self._renew()  # a t0 from before the wait would be needlessly old
         if lease.token is None:
-            self.record.stood_by()
-            self._tell("standby")
-            self._hold(standby_ms(lease))
+            self.record.record_standby()
+            self._emit("standby")
+            self._pause_for(standby_ms(lease))
             return
         self._started_at = self._clock.now_ms()
-        # Wanted now: this very poll serves it, and the next comes soon too, because what was
-        # denied elsewhere is not heard here until a lease answer says so.
+        # This poll serves the demand known now. The next one comes soon as well: demand at other
+        # replicas is known here only by the answer to a lease.
         self._wanted = self._wanted or lease.wanted
         self._idle_ms = lease.idle_ms
-        self.record.began()
-        poll = self._state.poll
-        told = poll.told(self._state.zone)
-        snapshot = await self.source.query(poll.source_zone, poll.channels, told)
-        took_ms = self._clock.now_ms() - self._started_at
+        self.record.count_poll()
+        snapshot = await self.source.query(self._state.zone, self._state.poll.policy)
+        duration_ms = self._clock.now_ms() - self._started_at
         answer = await self._ledger.ingest(self._state.zone, lease.now, snapshot, lease.token)
-        self._took(answer, took_ms)
-        self.record.noted(snapshot.notes, snapshot.warnings)
+        self._record_answer(answer, duration_ms)
+        self.record.record_notes(snapshot.notes, snapshot.warnings)
 
     async def _renew(self) -> Lease:
         state = self._state
-        state.may_hold = True  # from here on, even if the answer gets lost
+        state.may_hold = True  # already now, in case the answer is lost
         lease = await self._ledger.lease(state.zone, state.holder, state.ttl_ms)
         state.may_hold = lease.token is not None
         return lease
 
-    def _took(self, answer: IngestAnswer, took_ms: int) -> None:
+    def _record_answer(self, answer: IngestAnswer, duration_ms: int) -> None:
         reasons = sorted({answer.reason or "refused", *answer.refused.values()})
         refused = [] if answer.accepted else reasons
         for reason in refused:
-            self.record.refused(reason)
-        if wrong := [reason for reason in refused if reason not in TIMING]:
-            # No back-off: the platform answers, and may talk sense again with the next poll.
-            self.record.failed(f"its numbers were refused: {', '.join(wrong)} ({answer.pool})")
+            self.record.record_refusal(reason)
+        if wrong := [reason for reason in refused if reason not in TIMING_REASONS]:
+            # No back-off: the platform answers, and its next numbers may be correct.
+            details = f"{', '.join(wrong)} ({answer.pool})"
+            self.record.record_failure(f"its numbers were refused: {details}")
         else:
-            self.record.answered()
-        self._tell("refused" if refused else "accepted", took_ms, ", ".join(refused))
+            self.record.record_success()
+        self._emit("refused" if refused else "accepted", duration_ms, ", ".join(refused))
 
-    async def _source_failed(self, reason: str, defect: Exception | None = None) -> None:
-        self.record.failed(reason, defect)
-        self._tell("failed", self._clock.now_ms() - self._started_at, reason)
+    async def _handle_failure(self, reason: str, defect: Exception | None = None) -> None:
+        self.record.record_failure(reason, defect)
+        self._emit("failed", self._clock.now_ms() - self._started_at, reason)
         pause_ms = backoff_ms(self.record.consecutive_failures)
         if self._state.may_hold and self._state.all_fail():
-            await self._hand_over()
+            await self._release_lease()
             pause_ms = max(pause_ms, HAND_OVER_MS)
-        self._hold(pause_ms)
+        self._pause_for(pause_ms)
 
-    async def _hand_over(self) -> None:
+    async def _release_lease(self) -> None:
         with suppress(AdmissionError):
             await self._ledger.release_lease(self._state.zone, self._state.holder)
             self._state.may_hold = False
 
-    def _hold(self, ms: int) -> None:
-        self._held_until = self._clock.now_ms() + ms
+    def _pause_for(self, ms: int) -> None:
+        self._paused_until = self._clock.now_ms() + ms
 
     async def _pause(self) -> None:
-        while (rest_ms := self._due_at() - self._clock.now_ms()) > 0:
-            self._bell.clear()
-            await self._clock.sleep(rest_ms, self._bell)
+        while (rest_ms := self._next_poll_at() - self._clock.now_ms()) > 0:
+            self._wake.clear()
+            await self._clock.sleep(rest_ms, self._wake)
 
-    def _due_at(self) -> int:
-        """Asked anew whenever the bell rings."""
-        if self._held_until is not None:
-            return self._held_until
-        poll = self._state.poll
-        return self._started_at + interval_ms(poll, wanted=self._wanted, idle_ms=self._idle_ms)
+    def _next_poll_at(self) -> int:
+        """The end of the pause; a new one after each `_wake`."""
+        if self._paused_until is not None:
+            return self._paused_until
+        policy = self._state.poll.policy
+        return self._started_at + interval_ms(policy, wanted=self._wanted, idle_ms=self._idle_ms)
 
-    def _tell(self, kind: EventKind, duration_ms: int = 0, reason: str = "") -> None:
+    def _emit(self, kind: EventKind, duration_ms: int = 0, reason: str = "") -> None:
         event = PollEvent(
             zone=self._state.zone,
             source=self.source.name,
@@ -242,5 +248,5 @@ class ZonePoller:
         )
         try:
             self._on_event(event)
-        except Exception:  # a hook for metrics must not stop the polling
-            log.exception("zone %s: a listener failed", self._state.zone)
+        except Exception:  # a defect in metrics must not stop the polling
+            log.exception("zone %s: the listener for poll events failed", self._state.zone)

@@ -11,7 +11,11 @@ import aiohttp
 import pytest
 
 from admission.config.sources.huawei import LICENCE_PATH
-from admission.sources.huawei.signature import authorization, canonical_request, timestamp
+from admission.sources.huawei.signature import (
+    build_authorization,
+    build_canonical_request,
+    format_timestamp,
+)
 from tests.support.huawei import Center, center, quiet
 from tests.support.huawei_house import simulated
 from tests.support.secrets import CMS_SECRET
@@ -36,9 +40,11 @@ async def asked(
         "content-length": str(len(body)),
     }
     what = body if signed_body is None else signed_body
-    canonical = canonical_request("POST", LICENCE_PATH, headers=headers, signed=signed, body=what)
-    moment = timestamp(datetime.now(UTC) + timedelta(minutes=minutes), "milliseconds")
-    headers["authorization"] = authorization(key, secret, moment, signed, canonical)
+    canonical = build_canonical_request(
+        "POST", LICENCE_PATH, headers=headers, signed=signed, body=what
+    )
+    moment = format_timestamp(datetime.now(UTC) + timedelta(minutes=minutes), "milliseconds")
+    headers["authorization"] = build_authorization(key, secret, moment, signed, canonical)
     async with at.http.post(at.url + LICENCE_PATH, data=body, headers=headers) as answer:
         return answer.status, await answer.json() if answer.status == 200 else None
 

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from admission.errors import ConfigError, SourceError
 from admission.sources.experience_portal.soap import SoapFault
-from admission.sources.experience_portal.soap_client import BODY_BYTES_MAX
 from admission.sources.experience_portal.source import ExperiencePortalSource
+from admission.sources.transport import BODY_BYTES_MAX
 from tests.support.envelopes import counts, envelope, fault
 from tests.support.platform import (
     BOTH,
@@ -20,6 +20,7 @@ from tests.support.platform import (
     refused,
     settings,
 )
+from tests.support.poller_fakes import make_policy
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,12 @@ from tests.support.platform import (
         ),
         (
             fixed(status=401, headers={"WWW-Authenticate": 'Digest realm="x"'}),
-            "the credentials are refused (401), the platform asks for Digest, auth is basic",
+            "the credentials are refused (401), the platform demands Digest, auth is basic",
         ),
-        (fixed(status=401), "the platform asks for nothing known"),
+        (fixed(status=401), "the platform demands no known scheme"),
         (fixed(status=403), "needs the Web Services role"),
         (fixed(status=404), "check the url"),
-        (fixed(status=302, headers={"Location": "http://127.0.0.1:1/"}), "sends elsewhere (302)"),
+        (fixed(status=302, headers={"Location": "http://127.0.0.1:1/"}), "redirects (302)"),
         (fixed(b"<html/>", status=503), "failed with HTTP status 503"),
         (fixed(counts(), status=500), "failed with HTTP status 500"),
         (
@@ -194,11 +195,11 @@ async def test_plain_http_where_tls_is_expected_is_named() -> None:
 async def test_a_closed_source_says_so() -> None:
     async with platform(fixed(counts())) as url:
         source = ExperiencePortalSource("epm", settings(url))
-        await source.query("", BOTH)
+        await source.query("East", make_policy(BOTH))
         await source.close()
         await source.close()
         with pytest.raises(SourceError, match="this connection is closed"):
-            await source.query("", BOTH)
+            await source.query("East", make_policy(BOTH))
 
 
 def test_a_ca_file_that_is_none_is_a_configuration_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from admission.errors import SourceError
 from admission.sources.experience_portal.soap_client import SoapClient
 from tests.support.envelopes import counts, envelope
 from tests.support.platform import BOTH, asked, connected, fixed, platform, settings
+from tests.support.poller_fakes import make_policy
 
 # -- good answers
 
@@ -33,7 +34,7 @@ async def test_a_channel_that_the_zone_does_not_list_is_in_the_total_only() -> N
 async def test_a_zone_of_other_channels_is_the_operators_mistake() -> None:
     async with connected("http://127.0.0.1:9/") as source:
         with pytest.raises(SourceError, match="this platform counts sip and h323"):
-            await source.query("", ("voice",))
+            await source.query("East", make_policy(("voice",)))
 
 
 async def test_numbers_that_cannot_be_are_passed_on_for_the_ledger_to_refuse() -> None:
@@ -65,7 +66,7 @@ async def test_the_zone_goes_where_the_flavor_has_a_field_for_it(
         return web.Response(body=counts())
 
     async with platform(answer) as url, connected(url, flavor=flavor, auth="basic") as source:
-        await source.query(zone, BOTH)
+        await source.query("East", make_policy(BOTH, source_zone=zone))
 
     [(body, said)] = heard
     assert said == action
@@ -85,8 +86,8 @@ async def test_basic_credentials_are_sent_at_once_over_one_connection() -> None:
         return web.Response(body=counts(), headers={"Set-Cookie": "a=b"})
 
     async with platform(answer) as url, connected(url, password="pä:ss") as source:
-        await source.query("", BOTH)
-        await source.query("", BOTH)
+        await source.query("East", make_policy(BOTH))
+        await source.query("East", make_policy(BOTH))
 
     [(first, peer), (second, same_peer)] = heard
     assert base64.b64decode(first.removeprefix("Basic ")).decode() == "outcall:pä:ss"

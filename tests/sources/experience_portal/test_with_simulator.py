@@ -13,6 +13,7 @@ from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.experience_portal.values import MppSettings, SystemSettings, ZoneSettings
 from admission.sources.experience_portal.source import ExperiencePortalSource
+from tests.support.poller_fakes import make_policy
 
 QUIET = SystemSettings(
     zones=(
@@ -36,7 +37,7 @@ def source(base: str, flavor: str, **said: Any) -> ExperiencePortalSource:
 
 async def ask(one: ExperiencePortalSource, zone: str) -> tuple[int, dict[str, int]]:
     try:
-        [group] = (await one.query(zone, ("sip", "h323"))).groups
+        [group] = (await one.query("East", make_policy(("sip", "h323"), source_zone=zone))).groups
     finally:
         await one.close()
     return group.total, group.unused
@@ -68,7 +69,7 @@ async def test_soap_1_2_is_understood(simulator: str) -> None:
 async def test_digest_stays_signed_in_over_many_queries(simulator: str) -> None:
     one = source(simulator, "axis1")
 
-    answers = [await one.query("", ("sip",)) for _ in range(5)]
+    answers = [await one.query("East", make_policy()) for _ in range(5)]
 
     await one.close()
     assert {answer.groups[0].total for answer in answers} == {9}
@@ -101,4 +102,4 @@ async def test_each_misbehaviour_is_a_source_error(simulator: str, kind: str, sa
         assert told.status < 300
 
     with pytest.raises(SourceError, match=says):
-        await ask(source(simulator, "axis2", timeout_ms=100), "")
+        await ask(source(simulator, "axis2", timeout_ms=100 if kind == "hang" else 20_000), "")

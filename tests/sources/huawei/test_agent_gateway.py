@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from admission.domain.policy.zone import ZonePolicy
 from admission.errors import SourceError
-from admission.sources.base import PolledZone
 from tests.support.huawei import (
     AGENTS,
-    ZONE,
+    POLICY,
+    agent_policy,
     center,
     counted,
     counted_again,
@@ -22,10 +23,10 @@ from tests.support.secrets import AGENT_PASSWORD
 FREE, BUSY = (1, 1), (1, 0)
 
 
-async def refused(source: Any, zone: PolledZone = ZONE) -> str:
+async def refused(source: Any, policy: ZonePolicy = POLICY) -> str:
     """The error of a round in which nobody can be counted, in the form that the operator reads."""
     with pytest.raises(SourceError) as caught:
-        await counted(source, zone)
+        await counted(source, policy)
     assert caught.value.detail.isprintable()
     assert AGENT_PASSWORD not in caught.value.detail
     return caught.value.detail
@@ -43,7 +44,7 @@ async def test_each_agent_is_a_pool_with_the_room_that_its_calls_leave(text_coun
 
 
 async def test_the_pool_s_limit_is_the_agent_s_capacity_and_room_is_never_negative() -> None:
-    zone = PolledZone(name="East", pools={"agent:*": None, "agent:1001": 3, "agent:1002": 2})
+    zone = agent_policy({"agent:*": None, "agent:1001": 3, "agent:1002": 2})
     async with center() as at, counting(at) as source:
         for agent, calls in ((1001, 2), (1002, 3)):
             await at.control("PUT", f"/licences/agent:{agent}", {"calls": calls})
@@ -54,7 +55,7 @@ async def test_the_pool_s_limit_is_the_agent_s_capacity_and_room_is_never_negati
 
 
 async def test_only_agents_that_the_zone_s_policy_has_as_pools_are_signed_in() -> None:
-    zone = PolledZone(name="East", pools={"agent:1002": 1, "trunk:a": 5})
+    zone = agent_policy({"agent:1002": 1, "trunk:a": 5})
     async with center() as at, counting(at) as source:
         snapshot = await counted(source, zone)
         truth = await at.truth()
@@ -260,7 +261,7 @@ async def test_an_agent_whose_answer_does_not_come_does_not_hold_up_the_others()
         snapshot = await counted(source)
 
     assert len(snapshot.groups) == 2
-    assert "1 of 3 agents are not counted: there was no time left" in snapshot.warnings[0]
+    assert "1 of 3 agents are not counted: the query's time was over" in snapshot.warnings[0]
 
 
 async def test_a_gateway_that_is_not_there_is_said_so() -> None:
@@ -299,7 +300,7 @@ async def test_who_is_not_talking_is_signed_out_at_the_end() -> None:
 
 
 async def test_sessions_that_nobody_wants_counted_any_more_are_closed() -> None:
-    brief = PolledZone(name="East", pools={"agent:*": 1}, max_age_ms=50)
+    brief = agent_policy({"agent:*": 1}, max_age_ms=50)
     async with center() as at, counting(at) as source:
         await counted(source, brief)
         await at.until(lambda truth: truth["signed_in"] == [])
@@ -312,7 +313,7 @@ async def test_sessions_that_nobody_wants_counted_any_more_are_closed() -> None:
 async def test_an_agent_that_policy_drops_is_signed_out() -> None:
     async with center() as at, counting(at) as source:
         await counted(source)
-        await counted(source, PolledZone(name="East", pools={"agent:1001": 1}))
+        await counted(source, agent_policy({"agent:1001": 1}))
         await at.until(lambda truth: truth["signed_in"] == [1001])
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from admission.errors import SourceError, Unavailable
-from admission.sources.base import PolledZone
-from tests.support.huawei import Guids, center, counted, counting, quiet, rooms
+from tests.support.huawei import Guids, agent_policy, center, counted, counting, quiet, rooms
 from tests.support.secrets import keep_secret
 
 FREE, BUSY = (1, 1), (1, 0)
@@ -48,7 +47,7 @@ async def test_a_guid_that_is_refused_is_dropped_and_told_once(deed: str) -> Non
             await at.agent(1002, deed)
             first, second = await counted(source), await counted(source)
 
-    told = "the Guid that was handed over is valid no more (1002)"
+    told = "the Guid that was handed over is no longer valid (1002)"
     assert first.warnings == (f"1 of 2 agents are not counted: {told}",)
     assert second.warnings == ()
     assert set(rooms(second)) == set(guids.known) == {1001}
@@ -67,7 +66,7 @@ async def test_a_newer_guid_stays_when_the_older_is_refused() -> None:
 
         guids.drop = late  # type: ignore[method-assign]
         async with counting(at, agents=(), guids=guids) as source:
-            with pytest.raises(SourceError, match="valid no more"):
+            with pytest.raises(SourceError, match="no longer valid"):
                 await counted(source)
             snapshot = await counted(source)
 
@@ -85,7 +84,7 @@ async def test_when_a_guid_is_refused_our_own_session_takes_over() -> None:
 
 
 async def test_an_agent_that_policy_names_and_nobody_handed_over_is_told() -> None:
-    zone = PolledZone(name="East", pools={"agent:1001": 1, "agent:1009": 1})
+    zone = agent_policy({"agent:1001": 1, "agent:1009": 1})
     async with center() as at, counting(at) as source:
         snapshot = await counted(source, zone)
 

@@ -12,9 +12,10 @@ from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
 from admission.sources.huawei.cms import HuaweiCmsSource
-from admission.sources.huawei.signature import authorization, canonical_request
+from admission.sources.huawei.signature import build_authorization, build_canonical_request
 from tests.support.paths import FILES
 from tests.support.platform import Answer, fixed, platform, raw_platform
+from tests.support.poller_fakes import make_policy
 
 EXAMPLE: dict[str, Any] = json.loads((FILES / "huawei_licence.json").read_text("utf-8"))
 SECRET = "c2-secret-in-tests"
@@ -38,7 +39,7 @@ async def asked(
 ) -> Snapshot:
     source = HuaweiCmsSource("cms", settings(url, **said))
     try:
-        return await source.query(cc_id, channels)
+        return await source.query("East", make_policy(channels, source_zone=cc_id))
     finally:
         await source.close()
 
@@ -177,8 +178,8 @@ async def test_an_expired_licence_is_told_beside_the_counts() -> None:
         (fixed(b"{" + b" " * 300_000), "longer than 256 KiB"),
         (fixed(b"oops", status=500), "failed with HTTP status 500"),
         (fixed(status=404), "there is no such service (404): check the url"),
-        (fixed(status=403), "this user may not (403)"),
-        (fixed(status=302, headers={"Location": "/"}), "sends elsewhere (302)"),
+        (fixed(status=403), "the user has no permission (403)"),
+        (fixed(status=302, headers={"Location": "/"}), "redirects (302)"),
         (fixed(b"{}", headers={"Content-Encoding": "gzip"}), "compressed"),
     ],
 )
@@ -252,8 +253,8 @@ async def test_the_very_bytes_that_are_sent_are_signed(said: dict[str, Any]) -> 
     [(headers, body, path)] = seen
     version, key, at, signed, _ = headers["authorization"].split("/")
     names = tuple(signed.split(";"))
-    canonical = canonical_request("POST", path, headers=headers, signed=names, body=body)
+    canonical = build_canonical_request("POST", path, headers=headers, signed=names, body=body)
     assert (version, key, json.loads(body)) == ("auth-v2", "outcall", {"ccId": 7})
-    assert headers["authorization"] == authorization(key, SECRET, at, names, canonical)
+    assert headers["authorization"] == build_authorization(key, SECRET, at, names, canonical)
     assert names == tuple(said.get("signed_headers", ["host"]))
     assert ("." in at) == ("timestamp_format" in said)

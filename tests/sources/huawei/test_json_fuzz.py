@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.errors import SourceError
 from admission.sources.base import LINE_CHARS_MAX
-from admission.sources.huawei.cms import COUNTERS, SHOWN, HuaweiCmsSource, _licences
-from admission.sources.huawei.gateway_client import CALLS_END, _calls, _meaning, parse_guid
-from admission.sources.huawei.json_client import _object
+from admission.sources.huawei.cms import COUNTERS, STATUS_COUNTERS, HuaweiCmsSource, _find_counters
+from admission.sources.huawei.gateway_client import (
+    CALLS_END,
+    _describe_code,
+    _read_calls,
+    parse_guid,
+)
+from admission.sources.huawei.json_client import _parse_object
 from tests.support.secrets import CMS_SECRET
 
 SOURCE = HuaweiCmsSource(
@@ -20,7 +25,9 @@ SOURCE = HuaweiCmsSource(
         {"url": "http://127.0.0.1:9", "access_key": "a", "secret_key": CMS_SECRET}
     ),
 )
-NAMES = sorted({name for pair in COUNTERS.values() for name in pair} | set(SHOWN.values()))
+NAMES = sorted(
+    {name for pair in COUNTERS.values() for name in pair} | set(STATUS_COUNTERS.values())
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -47,8 +54,8 @@ def is_one_line(error: SourceError) -> None:
 def survives(body: bytes, status: int = 200) -> None:
     """It is read, or refused in one line without secrets; another exception fails the test."""
     try:
-        counts = _licences(_object(body, status), (CMS_SECRET,))
-        snapshot = SOURCE._snapshot(counts, list(COUNTERS))
+        counts = _find_counters(_parse_object(body, status), (CMS_SECRET,))
+        snapshot = SOURCE._read_snapshot(counts, list(COUNTERS))
     except SourceError as error:
         is_one_line(error)
         return
@@ -83,16 +90,16 @@ def test_deep_nesting_is_an_answer_or_a_source_error(depth: int) -> None:
 
 
 @given(VALUES)
-def test_a_number_of_calls_is_one_or_a_source_error(value: Any) -> None:
+def test_a_number_of_read_calls_is_one_or_a_source_error(value: Any) -> None:
     try:
-        assert 0 <= _calls({"result": value}) < CALLS_END
+        assert 0 <= _read_calls({"result": value}) < CALLS_END
     except SourceError as error:
         is_one_line(error)
 
 
 @given(st.text(max_size=40), VALUES)
 def test_what_a_gateway_says_of_a_fault_is_one_line_without_secrets(code: str, words: Any) -> None:
-    said = _meaning(code, words, (CMS_SECRET,))
+    said = _describe_code(code, words, (CMS_SECRET,))
     assert said.isprintable()
     assert CMS_SECRET not in said
 

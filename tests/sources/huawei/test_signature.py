@@ -8,10 +8,10 @@ from urllib.parse import unquote
 import pytest
 
 from admission.sources.huawei.signature import (
-    authorization,
-    canonical_request,
-    normalized,
-    timestamp,
+    build_authorization,
+    build_canonical_request,
+    format_timestamp,
+    percent_encode,
 )
 from tests.support.paths import FILES
 
@@ -41,8 +41,8 @@ def test_a_request_is_signed_as_the_vendor_signs_it(vector: dict[str, str]) -> N
     request, signed = REQUESTS[vector["name"]]
     headers = SHOWN | {"content-length": str(len(request["body"]))}
 
-    canonical = canonical_request(**request, headers=headers, signed=signed)
-    header = authorization(
+    canonical = build_canonical_request(**request, headers=headers, signed=signed)
+    header = build_authorization(
         VECTORS["access_key"], VECTORS["secret_key"], VECTORS["timestamp"], signed, canonical
     )
 
@@ -64,8 +64,8 @@ def test_every_vector_has_its_request() -> None:
     ],
 )
 def test_only_unreserved_characters_stay(text: str | bytes, expected: str) -> None:
-    assert normalized(text) == expected
-    assert unquote(normalized(text)).encode() == (
+    assert percent_encode(text) == expected
+    assert unquote(percent_encode(text)).encode() == (
         text if isinstance(text, bytes) else text.encode()
     )
 
@@ -73,9 +73,9 @@ def test_only_unreserved_characters_stay(text: str | bytes, expected: str) -> No
 def test_the_time_is_utc_with_or_without_milliseconds() -> None:
     moment = datetime(2024, 1, 2, 5, 4, 5, 67_891, timezone(timedelta(hours=2)))
 
-    assert timestamp(moment) == "2024-01-02T03:04:05Z"
-    assert timestamp(moment, "milliseconds") == "2024-01-02T03:04:05.067Z"
-    assert timestamp(datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)) == VECTORS["timestamp"]
+    assert format_timestamp(moment) == "2024-01-02T03:04:05Z"
+    assert format_timestamp(moment, "milliseconds") == "2024-01-02T03:04:05.067Z"
+    assert format_timestamp(datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)) == VECTORS["timestamp"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_time_is_utc_with_or_without_milliseconds() -> None:
 )
 def test_whatever_is_changed_changes_the_signature(change: dict[str, Any]) -> None:
     def signed(request: dict[str, Any]) -> str:
-        canonical = canonical_request(**request, headers=SHOWN, signed=("host",))
-        return authorization("key", "secret", VECTORS["timestamp"], ("host",), canonical)
+        canonical = build_canonical_request(**request, headers=SHOWN, signed=("host",))
+        return build_authorization("key", "secret", VECTORS["timestamp"], ("host",), canonical)
 
     assert signed(LICENCE) != signed(LICENCE | change)

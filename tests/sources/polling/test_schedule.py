@@ -17,11 +17,11 @@ from admission.sources.polling.schedule import (
     lease_ttl_ms,
     standby_ms,
 )
-from tests.support.poller_fakes import FakeSource, ManualClock
+from tests.support.poller_fakes import FakeSource, ManualClock, make_policy, zone
 
 
-def poll(**said: int) -> ZonePoll:
-    return ZonePoll(sources=(FakeSource(ManualClock()),), channels=("sip",), **said)
+def poll(**changes: int) -> ZonePoll:
+    return zone(FakeSource(ManualClock()), **changes)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def poll(**said: int) -> ZonePoll:
 def test_an_idle_zone_is_polled_slower_and_a_wanted_one_sooner(
     wanted: bool, idle_ms: int, expected: int
 ) -> None:
-    assert interval_ms(poll(), wanted=wanted, idle_ms=idle_ms) == expected
+    assert interval_ms(make_policy(), wanted=wanted, idle_ms=idle_ms) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_an_idle_zone_is_polled_slower_and_a_wanted_one_sooner(
 def test_an_idle_interval_is_bounded_by_max_age_and_by_the_usual_one(
     interval: int, max_age: int, expected: int
 ) -> None:
-    assert idle_interval_ms(poll(poll_interval_ms=interval, max_age_ms=max_age)) == expected
+    assert idle_interval_ms(make_policy(poll_interval_ms=interval, max_age_ms=max_age)) == expected
 
 
 def test_a_poll_min_above_the_interval_slows_nobody_down() -> None:
-    assert interval_ms(poll(poll_interval_ms=100), wanted=True, idle_ms=0) == 100
+    assert interval_ms(make_policy(poll_interval_ms=100), wanted=True, idle_ms=0) == 100
 
 
 def test_the_lease_outlasts_a_slow_query_an_idle_pause_and_the_queue() -> None:
@@ -56,7 +56,7 @@ def test_the_lease_outlasts_a_slow_query_an_idle_pause_and_the_queue() -> None:
 def test_the_lease_outlasts_the_slowest_of_several_sources() -> None:
     quick, slow = FakeSource(ManualClock()), FakeSource(ManualClock())
     slow.timeout_ms = 9_000
-    both = ZonePoll(sources=(slow, quick), channels=("sip",))
+    both = zone(slow, quick)
     assert lease_ttl_ms(both, 0) == 2_500 + 9_000 + 1_000
 
 
@@ -85,7 +85,7 @@ def test_a_standby_looks_again_when_the_lease_lapses_but_soon(
     assert at_least < standby_ms(lease) <= at_least + STANDBY_JITTER_MS
 
 
-async def test_a_turnstile_lets_through_in_order_and_apart() -> None:
+async def test_the_gate_admits_queries_in_order_and_keeps_the_interval() -> None:
     clock = ManualClock()
     interval_gate = MinIntervalGate(400, clock)
     through: list[tuple[str, int, bool]] = []
@@ -103,18 +103,18 @@ async def test_a_turnstile_lets_through_in_order_and_apart() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_a_turnstile_without_an_interval_holds_nobody_up() -> None:
+async def test_a_gate_without_an_interval_delays_no_query() -> None:
     interval_gate = MinIntervalGate(0, ManualClock())
 
     assert [await interval_gate.enter() for _ in range(3)] == [False, False, False]
 
 
 async def test_the_system_clock_is_woken_by_an_event() -> None:
-    clock, bell = SystemClock(), asyncio.Event()
-    bell.set()
+    clock, wake = SystemClock(), asyncio.Event()
+    wake.set()
     before = clock.now_ms()
 
-    await clock.sleep(60_000, bell)
+    await clock.sleep(60_000, wake)
     await clock.sleep(1, asyncio.Event())
     await clock.sleep(0)
 
