@@ -110,7 +110,7 @@ async def _admit(ledger: Ledger, decisions: int) -> None:
 async def _admit_all(ledger: Ledger, decisions: int) -> None:
     async def one_after_the_other() -> None:
         for _ in range(decisions // BATCH // BATCHERS):
-            for answer in await ledger.admit_all("East", [_op() for _ in range(BATCH)]):
+            for answer in await ledger.admit_batch("East", [_op() for _ in range(BATCH)]):
                 assert isinstance(answer, dict), answer
                 assert answer["decision"] == "grant", answer
 

@@ -54,7 +54,7 @@ def create_app(
         ids=Ids(),
         routes_by_handler=routes_by_handler(served),
         default_zone=default_zone,
-        feed=Feed(decider.status, clients_max=event_clients),
+        feed=Feed(lambda zone: decider.zone(zone).get_status(), clients_max=event_clients),
         report_links=ReportLinks(decider, public_url),
         description=Description(lambda: describe(served, __version__)),
     )

@@ -1,4 +1,4 @@
-"""What the HTTP side needs of the rest: one Protocol. Handlers know no ledger and no Redis."""
+"""What the HTTP side needs of the service: two Protocols. Handlers import no ledger, no Redis."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -8,33 +8,34 @@ from admission.domain.types import Answer
 from admission.errors import AdmissionError
 
 
-@runtime_checkable
-class Decider(Protocol):
-    """Decides, remembers and reports on zones.
+class Zone(Protocol):
+    """One configured zone (`admission.service.zone.Zone`).
 
     Every method may raise the exceptions of `admission.errors`; each becomes one problem. Calls for
     one zone take effect in the order in which they were made, even when they run concurrently: a
-    batch makes all of its calls without waiting in between. A call to `admit` may be cancelled (its
-    client hung up); no other call is.
+    batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
+    cancelled because the client hung up, no other call is; a cancelled call may have been granted,
+    so the caller then calls `withdraw`.
 
-    Ids are public ones (`Zone~abc`). Answers are dicts with the fields of the API, in its order,
-    each with `now` (zone time in ms) where it is about a zone: they are told as they are.
+    Reservation ids are public ones (`Zone~abc`). Answers are dicts with the fields of the API, in
+    its order, each with `now` (zone time in ms).
     """
 
-    def zones(self) -> Collection[str]:
-        """The names of all configured zones, in order. Every request looks into it."""
+    @property
+    def name(self) -> str:
+        """The zone's name."""
         ...
 
-    async def ready(self) -> None:
-        """Return when decisions can be made; raises `Unavailable` with the reason otherwise."""
+    async def get_time(self) -> int:
+        """Zone time in ms."""
         ...
 
-    async def now(self, zone: str) -> int:
-        """The zone's time in ms."""
-        ...
+    async def admit(self, operation: dict[str, Any], wait_ms: int = 0) -> Answer:
+        """Decide one admission request.
 
-    async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
-        """Decide one ask (op and answer: lua/README.md, `admit`; op may also have `wait_ms`).
+        Args:
+            operation: `admit` as in lua/README.md; its `op` is set.
+            wait_ms: how long the answer may wait for room.
 
         Raises:
             NotFound: an unknown campaign.
@@ -43,25 +44,18 @@ class Decider(Protocol):
         """
         ...
 
-    async def admit_all(
-        self, zone: str, ops: Sequence[dict[str, Any]]
+    async def admit_batch(
+        self, operations: Sequence[dict[str, Any]]
     ) -> list[Answer | AdmissionError]:
-        """Decide many asks of one zone in order, none of which waits; faults stand in their places.
-
-        As with `admit` it may be cancelled.
-        """
+        """Decide admission requests in order, none of which waits; a fault stands in its place."""
         ...
 
-    def withdraw(self, zone: str, op: dict[str, Any]) -> None:
-        """Take back what that ask was granted: its client hung up before it was told."""
+    def withdraw(self, operation: dict[str, Any]) -> None:
+        """Take back what that `admit` was granted: its client hung up before the response."""
         ...
 
-    async def stop_waiting(self) -> None:
-        """Answer every ask that waits for room; from now on none waits: this process leaves."""
-        ...
-
-    async def report(self, zone: str, op: dict[str, Any]) -> Answer:
-        """Apply one report: op `launched`, `renew` or `end`, as in lua/README.md.
+    async def report(self, operation: dict[str, Any]) -> Answer:
+        """Apply one report: `launched`, `renew` or `end`, as in lua/README.md.
 
         Raises:
             NotFound: an unknown id.
@@ -69,29 +63,27 @@ class Decider(Protocol):
         """
         ...
 
-    async def reservation(
-        self, zone: str, reservation_id: str, scope: Sequence[str] | None
-    ) -> Answer:
+    async def get_reservation(self, reservation_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation with all its times. `scope`: the campaigns the caller may see, or all."""
         ...
 
-    async def reservations(self, zone: str, **filters: Any) -> Answer:
+    async def list_reservations(self, **filters: Any) -> Answer:
         """One page: `cursor` (null at the end) and `reservations`.
 
         Args:
-            filters: `limit` and `cursor` always; `campaign`, `owner`, `state`, `scope` when asked.
+            filters: `limit` and `cursor` always; `campaign`, `owner`, `state`, `scope` if given.
         """
         ...
 
-    async def status(self, zone: str) -> Answer:
+    async def get_status(self) -> Answer:
         """Everything of a zone; `pools` is a list of objects, each with its `pool` name."""
         ...
 
-    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
-        """Stop (`on`) or resume grants: of a pool, or of the whole zone.
+    async def set_paused(self, pool: str | None, paused: bool, by: str | None = None) -> Answer:
+        """Stop or resume grants of a pool, or of the whole zone (None).
 
         Args:
-            by: who does it, for the audit; None: not audited. So in all that changes by hand.
+            by: the actor in the audit; None: not audited. So in every change by an operator.
 
         Raises:
             NotFound: an unknown pool. Conflict: too many pools are paused.
@@ -100,7 +92,6 @@ class Decider(Protocol):
 
     async def set_limit(
         self,
-        zone: str,
         pool: str,
         limit: int,
         ttl_ms: int,
@@ -114,12 +105,12 @@ class Decider(Protocol):
         """
         ...
 
-    async def policy(self, zone: str) -> Answer:
+    async def get_policy(self) -> Answer:
         """The live policy: `now`, `version`, `digest`, `policy` (as it was written), `paused`."""
         ...
 
     async def put_policy(
-        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
+        self, document: Any, versions: frozenset[int] | None, by: str | None = None
     ) -> Answer:
         """Replace the live policy. `versions`: those that it may replace; None: any.
 
@@ -129,27 +120,48 @@ class Decider(Protocol):
         ...
 
     async def patch_policy(
-        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
+        self, patch: Any, versions: frozenset[int] | None, by: str | None = None
     ) -> Answer:
         """Change the live policy by a JSON merge patch; otherwise as `put_policy`."""
         ...
 
-    async def audit(self, zone: str, limit: int, before: str | None) -> Answer:
-        """What was done by hand, newest first. `before`: the id of an entry, only older ones."""
+    async def list_audit_entries(self, limit: int, before: str | None) -> Answer:
+        """Changes by operators, newest first. `before`: the id of an entry, only older ones."""
         ...
 
-    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
-        """What all replicas sign the zone's `report_url`s with. `anew`: not from memory."""
+    async def get_secret(self, *, refresh: bool = False) -> bytes:
+        """The secret that signs the zone's `report_url`s. `refresh`: read it from the store."""
         ...
 
-    async def hand_over(self, zone: str, agent: int, guid: str) -> Answer:
-        """Take the session of an agent who is signed in.
+    async def take_agent_session(self, agent: int, guid: str) -> Answer:
+        """Take over the session of an agent who is signed in.
 
         Raises:
             NotFound: the zone counts no agents, or not that one. Conflict: too many agents.
         """
         ...
 
-    async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
+    async def push_snapshot(self, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         """Ingest a pushed snapshot; `taken_at` is zone time in ms. A refusal is an answer."""
+        ...
+
+
+@runtime_checkable
+class Decider(Protocol):
+    """Decides, remembers and reports on zones (`admission.service.service.Service`)."""
+
+    def list_zones(self) -> Collection[str]:
+        """The names of all configured zones, in order."""
+        ...
+
+    def zone(self, name: str) -> Zone:
+        """The zone of that name; raises `NotFound` when it is not configured."""
+        ...
+
+    async def check_ready(self) -> None:
+        """Return when decisions can be made; raises `Unavailable` with the reason otherwise."""
+        ...
+
+    async def stop_waiting(self) -> None:
+        """Answer every request that waits for room; from now on none waits: the process stops."""
         ...

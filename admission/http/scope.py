@@ -8,36 +8,35 @@ from aiohttp import web
 from admission.domain.types import RESERVATION_ID
 from admission.errors import FieldError, Invalid, NotFound
 from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.decider import Zone
 
 _RESERVATION_ID: Final = re.compile(RESERVATION_ID)
 
 
-def known_zone(request: web.Request, zone: str) -> str:
-    """That zone; raises `Forbidden` or `NotFound`.
+def find_zone(request: web.Request, name: str) -> Zone:
+    """The zone of that name; raises `Forbidden` or `NotFound`.
 
-    The caller's list is checked first: nobody learns here which zones others have.
+    The caller's list is checked first, so that the answer does not reveal the zones of others.
     """
-    request[CALLER].require_zone(zone)
-    if zone not in request.app[APP_CONTEXT].decider.zones():
-        raise NotFound("There is no such zone.")
-    return zone
+    request[CALLER].require_zone(name)
+    return request.app[APP_CONTEXT].decider.zone(name)
 
 
-def asked_zone(request: web.Request, zone: str | None) -> str:
-    """The zone that was named, else the default; raises like `known_zone`, or `Invalid`."""
-    zone = zone or request.app[APP_CONTEXT].default_zone
-    if zone is None:
+def asked_zone(request: web.Request, name: str | None) -> Zone:
+    """The zone that was named, else the default; raises like `find_zone`, or `Invalid`."""
+    name = name or request.app[APP_CONTEXT].default_zone
+    if name is None:
         raise Invalid(FieldError(field="zone", message="No default zone is configured: name one"))
-    return known_zone(request, zone)
+    return find_zone(request, name)
 
 
-def zone_in_path(request: web.Request) -> str:
+def zone_in_path(request: web.Request) -> Zone:
     """The `{zone}` of the path."""
-    return known_zone(request, request.match_info["zone"])
+    return find_zone(request, request.match_info["zone"])
 
 
-def zone_of_id(request: web.Request, reservation_id: str) -> str:
+def zone_of_id(request: web.Request, reservation_id: str) -> Zone:
     """The zone that a reservation id carries before its `~`; a malformed id is an unknown one."""
     if not _RESERVATION_ID.fullmatch(reservation_id):
         raise NotFound("There is no such reservation.")
-    return known_zone(request, reservation_id.partition("~")[0])
+    return find_zone(request, reservation_id.partition("~")[0])

@@ -58,38 +58,47 @@ class Ledger:
         hooks = statistics or LedgerHooks()
         self._calls = ScriptClient(connection, script or scripts.load(), hooks.on_call)
         self._group = GroupCommit(self._send, hooks.on_batch)
-        self._memory = PolicyCache(self.policy, on_policy)
+        self._memory = PolicyCache(self.get_policy, on_policy)
 
-    async def admit(self, zone: str, op: Operation) -> Answer:
-        """May it launch? The answer is a grant or a deny in the fields of the API."""
-        # `admission_operation` leaves nulls out, and this is the hot path: not `_perform`.
-        now, result = await self._group.submit(zone, {"op": "admit", **op}, op["count"])
-        if isinstance(result, PlainGrant):
-            return results.build_plain_grant(zone, op, now, result)
-        if "error" in result:
-            raise self._fault(zone, "admit", result)
-        return results.build_jittered_decision(zone, op, now, result)
+    async def admit(self, zone: str, operation: Operation) -> Answer:
+        """Decide an `admit` operation; the answer is a grant or a denial in the fields of the API.
 
-    async def admit_all(self, zone: str, ops: Sequence[Operation]) -> list[Answer | AdmissionError]:
-        """Decide many asks in order, each by itself; a fault stands in its place.
-
-        One that waits for room belongs into a call of its own.
+        Args:
+            operation: without nulls; it is sent as it is, because every admission passes here.
         """
-        named = [{"op": "admit", **op} for op in ops]
-        found = await self._group.submit_parts(zone, operations.split_by_units(named))
-        return [self._told(zone, op, one) for op, one in zip(ops, found, strict=True)]
+        result = await self._group.submit(zone, operation, operation["count"])
+        answer = self._build_decision(zone, operation, result)
+        if isinstance(answer, AdmissionError):
+            raise answer
+        return answer
 
-    def _told(self, zone: str, op: Operation, found: Any) -> Answer | AdmissionError:
+    async def admit_batch(
+        self, zone: str, admissions: Sequence[Operation]
+    ) -> list[Answer | AdmissionError]:
+        """Decide many `admit` operations in order, each by itself; a fault stands in its place.
+
+        An operation that waits for room belongs into a call of its own.
+        """
+        parts = operations.split_by_units(admissions)
+        found = await self._group.submit_parts(zone, parts)
+        return [
+            self._build_decision(zone, operation, one)
+            for operation, one in zip(admissions, found, strict=True)
+        ]
+
+    def _build_decision(
+        self, zone: str, operation: Operation, found: Any
+    ) -> Answer | AdmissionError:
         if isinstance(found, AdmissionError):
             return found
         if isinstance(found, BaseException):
             raise found
         now, result = found
         if isinstance(result, PlainGrant):
-            return results.build_plain_grant(zone, op, now, result)
+            return results.build_plain_grant(zone, operation, now, result)
         if "error" in result:
             return self._fault(zone, "admit", result)
-        return results.build_jittered_decision(zone, op, now, result)
+        return results.build_jittered_decision(zone, operation, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
         """Nobody waits for that admit's answer any more: nothing is left of it.
@@ -103,7 +112,7 @@ class Ledger:
         group: str | None = result.get("group")
         return group
 
-    async def beat(self, zone: str, replica: str) -> None:
+    async def send_heartbeat(self, zone: str, replica: str) -> None:
         """This replica lives, and so do its waiters."""
         await self._perform(zone, {"op": "beat", "replica": replica})
 
@@ -127,12 +136,12 @@ class Ledger:
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
         return results.read_ingest(now, result)
 
-    async def now(self, zone: str) -> int:
+    async def get_time(self, zone: str) -> int:
         """Zone time in ms."""
         now, _ = await self._perform(zone, {"op": "time"})
         return now
 
-    async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
+    async def acquire_lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
         """Take or renew the right to poll the zone's platform."""
         op = {"op": "lease", "holder": holder, "ttl_ms": ttl_ms}
         now, result = await self._perform(zone, op)
@@ -142,13 +151,15 @@ class Ledger:
         """Give it up, so that another replica polls at once."""
         await self._perform(zone, {"op": "lease", "holder": holder, "ttl_ms": 0, "release": True})
 
-    async def reservation(self, zone: str, public_id: str, scope: Sequence[str] | None) -> Answer:
+    async def get_reservation(
+        self, zone: str, public_id: str, scope: Sequence[str] | None
+    ) -> Answer:
         """One reservation: its times, pools, state."""
         op = {"op": "get", "id": results.parse_private_id(public_id), "scope": scope}
         now, result = await self._perform(zone, op)
         return results.build_reservation(zone, result, now=now)
 
-    async def reservations(
+    async def list_reservations(
         self, zone: str, *, cursor: str = "0", limit: int = 100, **filters: Any
     ) -> Answer:
         """A page of reservations; filters: state, campaign, owner, scope."""
@@ -156,12 +167,14 @@ class Ledger:
         now, result = await self._perform(zone, op)
         return results.build_page(zone, now, result)
 
-    async def status(self, zone: str) -> Answer:
+    async def get_status(self, zone: str) -> Answer:
         """Everything about a zone: pools, recovery, counters, who polls."""
         now, result = await self._perform(zone, {"op": "status"})
         return results.build_status(zone, now, result)
 
-    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
+    async def set_paused(
+        self, zone: str, pool: str | None, on: bool, by: str | None = None
+    ) -> Answer:
         """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
 
         Args:
@@ -195,26 +208,26 @@ class Ledger:
         now, result = await self._perform(zone, op | {"by": by})
         return results.build_limit(zone, now, result)
 
-    async def audit(self, zone: str, limit: int, before: str | None = None) -> Answer:
+    async def list_audit_entries(self, zone: str, limit: int, before: str | None = None) -> Answer:
         """What was done by hand, newest first; `before`: the id of an entry, only older ones."""
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
         return results.build_audit(zone, now, result)
 
-    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
-        """What all replicas sign the zone's `report_url`s with; made with its first policy.
+    async def get_secret(self, zone: str, *, refresh: bool = False) -> bytes:
+        """The secret that signs the zone's `report_url`s; stored with its first policy.
 
         Args:
-            anew: ask Redis, though this replica remembers one: another may have made its own after
-                a loss of both.
+            refresh: read it from Redis, because another replica may have made its own after a loss
+                of both.
         """
         remembered = self._memory.newest(zone)
-        if remembered and remembered.secret and not anew:
+        if remembered and remembered.secret and not refresh:
             return remembered.secret.encode()
         _, result = await self._perform(zone, {"op": "secret", "offer": operations.make_secret()})
         self._memory.keep_secret(zone, result["secret"])
         return str(result["secret"]).encode()
 
-    async def policy(self, zone: str) -> StoredPolicy:
+    async def get_policy(self, zone: str) -> StoredPolicy:
         """The live policy."""
         _, result = await self._perform(zone, {"op": "policy_get"})
         return results.read_policy(result)

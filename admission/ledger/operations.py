@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from admission.domain.snapshots import Snapshot
@@ -46,7 +46,7 @@ def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
     return [{"total": group.total, "unused": group.unused} for group in snapshot.groups]
 
 
-def split_by_units(asks: list[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+def split_by_units(asks: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Asks in order, as many together as one call takes, each part with its units."""
     part: list[dict[str, Any]] = []
     units = 0

@@ -28,7 +28,7 @@ async def print_suggestions(settings: Settings, service: Service, port: int) -> 
 async def _can_grant(service: Service, zone: str) -> bool:
     """A new zone watches its platform for a few seconds before its first grant."""
     try:
-        status = await service.status(zone)
+        status = await service.zone(zone).get_status()
     except Unavailable:
         return False
     fed = [pool["snapshot"] for pool in status["pools"] if pool["pool"].startswith("channel:")]

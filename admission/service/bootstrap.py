@@ -22,6 +22,7 @@ from admission.service.policies import PolicyRegistry, source_types
 from admission.service.policy_editor import PolicyEditor
 from admission.service.service import Service
 from admission.service.waiting.coordinator import WaitCoordinator
+from admission.service.zone import Components
 from admission.sources.base import Source
 from admission.sources.polling.health import PollEvent
 from admission.sources.polling.poller import Poller
@@ -62,8 +63,15 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             on_event=_counting(telemetry),
         )
         editor = PolicyEditor(ledger, source_types(settings.sources))
-        handover = AgentSessions(AgentSessionStore(connection), sources)
-        service = Service(policies, editor, connection, ledger, poller, waiting, handover)
+        components = Components(
+            policies=policies,
+            editor=editor,
+            ledger=ledger,
+            waiting=waiting,
+            poller=poller,
+            sessions=AgentSessions(AgentSessionStore(connection), sources),
+        )
+        service = Service(connection, components)
         async with (
             _prepared(service),
             _rung(connection, poller, waiting),

@@ -39,7 +39,7 @@ class PolicyEditor:
 
     async def read(self, zone: str) -> Answer:
         """The live policy with its version and digest."""
-        return await self._answer(zone, await self._ledger.policy(zone))
+        return await self._answer(zone, await self._ledger.get_policy(zone))
 
     async def put(
         self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
@@ -78,7 +78,7 @@ class PolicyEditor:
         by: str | None,
     ) -> Answer:
         for _ in range(EDIT_TRIES):
-            live = await self._ledger.policy(zone)
+            live = await self._ledger.get_policy(zone)
             wanted = _edited(live, edit, versions)
             if wanted.digest == live.digest:
                 return await self._answer(zone, live) | {"changed": False}
@@ -100,7 +100,7 @@ class PolicyEditor:
 
     async def _answer(self, zone: str, live: StoredPolicy) -> Answer:
         return {
-            "now": await self._ledger.now(zone),
+            "now": await self._ledger.get_time(zone),
             "zone": zone,
             "version": live.version,
             "digest": live.digest,

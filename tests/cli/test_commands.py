@@ -91,7 +91,7 @@ async def test_apply_does_not_overwrite_what_was_changed_meanwhile(
     loop = asyncio.get_running_loop()
 
     def changed(_: str) -> str:
-        patch = house.service.patch_policy("East", {"shadow": True}, None)
+        patch = house.service.zone("East").patch_policy({"shadow": True}, None)
         asyncio.run_coroutine_threadsafe(patch, loop).result(10)
         return "y"
 

@@ -30,7 +30,7 @@ async def test_a_poller_wakes_after_its_lease_ended(
             await _takes_over(second)
             first.held.set()
         await alive.resumes()
-        stats = (await alive.services[0].status("East"))["stats"]
+        stats = (await alive.services[0].zone("East").get_status())["stats"]
         assert stats.get("refused:deposed", 0) >= 1
         await alive.judge("poller paused until after its lease, then awake", group="Processes")
 

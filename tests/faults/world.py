@@ -162,7 +162,7 @@ class World:
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             with suppress(admission.errors.Unavailable):
-                pools = (await self.services[0].status("East"))["pools"]
+                pools = (await self.services[0].zone("East").get_status())["pools"]
                 in_use = sum(pool["in_use"] for pool in pools)
                 if not in_use or asyncio.get_running_loop().time() > deadline:
                     return int(in_use)

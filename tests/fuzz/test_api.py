@@ -110,7 +110,7 @@ async def test_nothing_differs_from_the_description(
 ) -> None:
     async with served(redis_url) as (server, service):
         code, said = await fuzz(server, role, tmp_path)
-        pools = (await service.status("East"))["pools"]
+        pools = (await service.zone("East").get_status())["pools"]
     cases = re.search(r"(\d+) generated", said)
     assert code == 0, said
     assert cases is not None, said

@@ -64,7 +64,7 @@ async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -
     async with asyncio.timeout(10):
         await bell.subscribed()
     await ledger.store_policy("East", stored(source="push"), "file")
-    t0 = await ledger.now("East")
+    t0 = await ledger.get_time("East")
     group = SnapshotGroup(total=10, unused={"channel:sip": 4})
     await ledger.ingest("East", t0, Snapshot(groups=(group,)))
     await ledger.store_policy("East", stored(), "apply")
@@ -74,16 +74,16 @@ async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -
     granted = await ledger.admit("East", ask(1, pools=["trunk:a"]))
     waits = {"replica": "r", "waits": 1000}
     assert "waiting" in await ledger.admit("East", ask(2, count=9, min_count=8) | waits)
-    await ledger.beat("East", "r")
+    await ledger.send_heartbeat("East", "r")
     public = granted["reservations"][0]["id"]
     told = {"id": public, "port_taken": True}
     assert (await ledger.report("East", {"op": "launched", **told}))["state"] == "live"
-    await ledger.lease("East", "r", 1000)
-    await ledger.pause("East", "trunk:a", True)
+    await ledger.acquire_lease("East", "r", 1000)
+    await ledger.set_paused("East", "trunk:a", True)
     await ledger.set_limit("East", "trunk:a", 3, 1000, None)
-    assert (await ledger.reservations("East"))["reservations"]
+    assert (await ledger.list_reservations("East"))["reservations"]
     assert await in_use(ledger)
-    assert (await ledger.policy("East")).version >= 3
+    assert (await ledger.get_policy("East")).version >= 3
     end = {"op": "end", "id": public, "outcome": "completed"}
     assert (await ledger.report("East", end))["state"] == "ended"
     await bell.stop()

@@ -74,12 +74,12 @@ async def test_the_zone_recovers_once_from_a_step_ahead(
     ledger: Ledger, redis_sync: redis.Redis
 ) -> None:
     ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
-    await ledger.now("East")
+    await ledger.get_time("East")
     before = recoveries(redis_sync)
     ours.s -= 5.0  # the zone's clock, as seen from ours, is 5 s ahead of what it was
-    await ledger.now("East")
+    await ledger.get_time("East")
     assert recoveries(redis_sync) == before + 1
-    await ledger.now("East")
+    await ledger.get_time("East")
     assert recoveries(redis_sync) == before + 1
 
 
@@ -94,12 +94,12 @@ async def test_nobody_is_told_the_time_before_the_recovery_has_begun(
         return await real(zone, ops, waited_s)
 
     ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
-    await ledger.now("East")
+    await ledger.get_time("East")
     before = recoveries(redis_sync)
     ours.s -= 5.0
     with monkeypatch.context() as broken:
         broken.setattr(ledger._calls, "evaluate", cut)
         with pytest.raises(Unavailable):
-            await ledger.now("East")
-    await ledger.now("East")
+            await ledger.get_time("East")
+    await ledger.get_time("East")
     assert recoveries(redis_sync) == before + 1

@@ -38,18 +38,20 @@ def stored(**changes: Any) -> StoredPolicy:
 
 
 def ask(n: int, **changes: Any) -> dict[str, Any]:
-    op = {"id": f"{n:011d}", "request_id": f"r{n}", "campaign": "collections", "body": "b"}
-    return op | {"count": 1, "min_count": 1, "owner": "me"} | changes
+    op = {"op": "admit", "id": f"{n:011d}", "request_id": f"r{n}", "campaign": "collections"}
+    return op | {"body": "b", "count": 1, "min_count": 1, "owner": "me"} | changes
 
 
 async def recovered(ledger: Ledger) -> None:
     """Until the zone's start-up recovery (here: 1 ms) has passed, by asking, not by waiting."""
-    while (await ledger.status("East"))["recovering"]:
+    while (await ledger.get_status("East"))["recovering"]:
         pass
 
 
 async def in_use(ledger: Ledger) -> dict[str, int]:
-    return {p["pool"]: p["in_use"] for p in (await ledger.status("East"))["pools"] if p["in_use"]}
+    return {
+        p["pool"]: p["in_use"] for p in (await ledger.get_status("East"))["pools"] if p["in_use"]
+    }
 
 
 async def open_ledger(url: str, **changes: Any) -> tuple[RedisConnection, Ledger]:
@@ -75,7 +77,7 @@ async def test_a_grant_names_public_ids_and_the_zone_s_time(ledger):
         "East~00000000001",
         "East~00000000001.2",
     ]
-    assert answer["now"] <= await ledger.now("East")
+    assert answer["now"] <= await ledger.get_time("East")
 
 
 async def test_sixty_four_asks_at_once_share_few_script_calls_and_ten_are_granted(redis_url):
@@ -129,7 +131,7 @@ async def test_a_redis_that_lost_everything_gets_the_policy_back_and_recovers(
     await ledger.admit("East", ask(1))
     redis_sync.flushall()
     assert (await ledger.admit("East", ask(2)))["reason"] == "recovering"
-    assert (await ledger.status("East"))["policy"]["version"] == 1
+    assert (await ledger.get_status("East"))["policy"]["version"] == 1
     await recovered(ledger)
     assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
     await ledger.close()
@@ -142,10 +144,10 @@ async def test_an_older_policy_in_redis_is_replaced_by_the_newest_that_a_replica
     old = redis_sync.dump(zone_keys("adm", "East")[5])
     await ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
     redis_sync.restore(zone_keys("adm", "East")[5], 0, old, replace=True)
-    await ledger.now("East")
-    pools = {p["pool"]: p for p in (await ledger.status("East"))["pools"]}
+    await ledger.get_time("East")
+    pools = {p["pool"]: p for p in (await ledger.get_status("East"))["pools"]}
     assert pools["channel:sip"]["capacity"] == 3
-    assert (await ledger.status("East"))["policy"]["version"] == 2
+    assert (await ledger.get_status("East"))["policy"]["version"] == 2
 
 
 async def test_a_file_is_applied_once_and_does_not_undo_a_later_change(ledger):
@@ -215,11 +217,11 @@ async def test_a_snapshot_whose_reply_was_lost_is_taken_once(redis_server, redis
     async with CuttingProxy(redis_server.socket, redis_server.folder / "cut-snap") as proxy:
         connection, ledger = await open_ledger(proxy.url)
         await ledger.store_policy("East", stored(source="push"), "apply")
-        t0 = await ledger.now("East")
+        t0 = await ledger.get_time("East")
         group = SnapshotGroup(total=10, unused={"channel:sip": 4})
         proxy.lose_replies(1)
         assert (await ledger.ingest("East", t0, Snapshot(groups=(group,)))).accepted
-        pools = {p["pool"]: p for p in (await ledger.status("East"))["pools"]}
+        pools = {p["pool"]: p for p in (await ledger.get_status("East"))["pools"]}
         assert pools["channel:sip"]["ceiling"] == 4
         await ledger.close()
         await connection.close()
@@ -252,7 +254,7 @@ async def test_of_a_batch_in_two_calls_the_answered_one_counts_though_the_other_
         return await real(zone, ops, waited_s)
 
     monkeypatch.setattr(ledger._calls, "apply", second_fails)
-    told = await ledger.admit_all("East", [ask(n, count=10) for n in range(200)])
+    told = await ledger.admit_batch("East", [ask(n, count=10) for n in range(200)])
     kinds = [type(one) is errors.Unavailable or one["granted"] for one in told]  # type: ignore[index]
     assert kinds == [10] * 100 + [True] * 100
     await ledger.close()

@@ -63,13 +63,13 @@ async def one(redis_url: str) -> AsyncIterator[Replica]:
 async def two(redis_url: str, one: Replica) -> AsyncIterator[Replica]:
     """Another replica, which knows as much as the first."""
     async with Replica(redis_url) as replica:
-        await replica.ledger.now("East")
+        await replica.ledger.get_time("East")
         await replica.until(1)
         yield replica
 
 
 async def capacity(ledger: Ledger) -> Any:
-    pools = {pool["pool"]: pool for pool in (await ledger.status("East"))["pools"]}
+    pools = {pool["pool"]: pool for pool in (await ledger.get_status("East"))["pools"]}
     return pools["channel:sip"]["capacity"]
 
 
@@ -77,12 +77,12 @@ async def test_policy_and_pauses_come_back_after_redis_lost_everything(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
     await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
-    paused = await one.ledger.pause("East", "trunk:a", True)
+    paused = await one.ledger.set_paused("East", "trunk:a", True)
     assert (paused["version"], paused["changed"]) == (3, True)
-    since = (await one.ledger.status("East"))["paused"]
+    since = (await one.ledger.get_status("East"))["paused"]
     redis_sync.flushall()
 
-    status = await one.ledger.status("East")
+    status = await one.ledger.get_status("East")
 
     assert (status["policy"]["version"], status["paused"]) == (3, since)
     assert await capacity(one.ledger) == 3
@@ -95,7 +95,7 @@ async def test_a_file_that_was_applied_before_the_loss_is_not_applied_after_it(
 ) -> None:
     await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
     redis_sync.flushall()
-    await one.ledger.now("East")
+    await one.ledger.get_time("East")
 
     assert await one.ledger.store_policy("East", stored(), "file") == (2, False)
 
@@ -106,18 +106,18 @@ async def test_another_replica_s_change_is_learnt_in_the_background_once(
     await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
     before = two.calls
 
-    await asyncio.gather(*(two.ledger.now("East") for _ in range(50)))
+    await asyncio.gather(*(two.ledger.get_time("East") for _ in range(50)))
     await two.until(2)
-    await asyncio.gather(*(two.ledger.now("East") for _ in range(50)))
+    await asyncio.gather(*(two.ledger.get_time("East") for _ in range(50)))
 
     assert two.learnt == [1, 2]
     assert two.calls - before == 101
 
 
 async def test_an_answer_does_not_wait_for_what_is_learnt(one: Replica, two: Replica) -> None:
-    await one.ledger.pause("East", None, True)
+    await one.ledger.set_paused("East", None, True)
 
-    await two.ledger.now("East")
+    await two.ledger.get_time("East")
 
     assert two.learnt == [1]
     await two.until(2)
@@ -127,13 +127,13 @@ async def test_the_higher_of_two_remembered_versions_wins(
     one: Replica, two: Replica, redis_sync: redis.Redis
 ) -> None:
     await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
-    await one.ledger.pause("East", None, True)
+    await one.ledger.set_paused("East", None, True)
     redis_sync.flushall()
 
     assert await capacity(two.ledger) == 10  # the second saw no more than the first version
     assert await capacity(one.ledger) in (3, 10)
-    await one.ledger.now("East")
-    status = await two.ledger.status("East")
+    await one.ledger.get_time("East")
+    status = await two.ledger.get_status("East")
 
     assert status["policy"]["version"] == 3
     assert list(status["paused"]) == ["zone"]
@@ -145,29 +145,29 @@ async def test_a_loss_before_the_first_link_leaves_no_empty_secret(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
     redis_sync.flushall()
-    await one.ledger.now("East")
+    await one.ledger.get_time("East")
 
-    assert len(await one.ledger.secret("East")) >= SECRET_BYTES
+    assert len(await one.ledger.get_secret("East")) >= SECRET_BYTES
 
 
 async def test_a_replica_that_signed_nothing_yet_brings_the_secret_back(
     one: Replica, two: Replica, redis_sync: redis.Redis
 ) -> None:
-    secret = await one.ledger.secret("East")
+    secret = await one.ledger.get_secret("East")
     redis_sync.flushall()
-    await two.ledger.now("East")
+    await two.ledger.get_time("East")
 
-    assert await two.ledger.secret("East") == secret
-    assert await two.ledger.secret("East", anew=True) == secret
+    assert await two.ledger.get_secret("East") == secret
+    assert await two.ledger.get_secret("East", refresh=True) == secret
 
 
 async def test_that_a_replica_restored_it_is_in_the_audit(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
     redis_sync.flushall()
-    await one.ledger.now("East")
+    await one.ledger.get_time("East")
 
-    entries = (await one.ledger.audit("East", 10))["entries"]
+    entries = (await one.ledger.list_audit_entries("East", 10))["entries"]
 
     assert RESTORED_BY in [entry["actor"] for entry in entries]
 
@@ -182,11 +182,11 @@ async def test_a_change_made_right_after_a_loss_comes_on_top_of_what_was_lost(
         POLICY_KEY, 0, old, replace=True
     )
 
-    answer = await one.ledger.pause("East", "campaign:collections", True)
+    answer = await one.ledger.set_paused("East", "campaign:collections", True)
 
     assert answer["version"] == 3
     assert await capacity(one.ledger) == 3
-    assert list((await one.ledger.status("East"))["paused"]) == ["campaign:collections"]
+    assert list((await one.ledger.get_status("East"))["paused"]) == ["campaign:collections"]
 
 
 async def test_a_policy_put_right_after_a_loss_is_measured_against_what_was_lost(
@@ -209,7 +209,7 @@ SLOW = {"claim_within_ms": SLOW_MS}
 
 
 async def recovery_ms(ledger: Ledger) -> int:
-    status = await ledger.status("East")
+    status = await ledger.get_status("East")
     return int(status["recover_until"]) - int(status["recovered_from"])
 
 
@@ -233,7 +233,7 @@ async def test_who_remembers_less_and_is_faster_does_not_shorten_the_recovery(
     redis_sync.flushall()
     assert await recovery_ms(two.ledger) < SLOW_MS
 
-    await one.ledger.now("East")
+    await one.ledger.get_time("East")
 
     assert await recovery_ms(one.ledger) > SLOW_MS
 
@@ -245,13 +245,13 @@ async def test_a_change_of_the_source_makes_the_zone_watch_anew(redis_url: str) 
         ledger = replica.ledger
         await ledger.store_policy("East", stored(**fed), "file")
         await recovered(ledger)
-        before = (await ledger.status("East"))["recovered_from"]
+        before = (await ledger.get_status("East"))["recovered_from"]
         await ledger.store_policy("East", stored(**fed, shadow=True), "apply")
-        assert (await ledger.status("East"))["recovered_from"] == before
+        assert (await ledger.get_status("East"))["recovered_from"] == before
 
         await ledger.store_policy("East", stored(**fed | {"source_zone": "b"}), "apply")
 
-        status = await ledger.status("East")
+        status = await ledger.get_status("East")
         assert status["recovered_from"] > before or status["recovering"]
 
 

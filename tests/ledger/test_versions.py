@@ -64,7 +64,7 @@ async def test_both_decide_on_each_other_s_reservations(
             report = await ended.report("East", {"op": "end", "outcome": "completed"} | one)
             assert report["state"] == "ended"
         assert await in_use(new) == {}
-        await old.now("East")
+        await old.get_time("East")
     meta = json.loads(redis_sync.hget(ZONE_KEY, "meta") or b"{}")
     assert meta["novelty"] > 1  # the older version kept what it does not know
 

@@ -45,7 +45,7 @@ class Serving:
         self._path.write_text(self._head + text)
 
     async def limit(self) -> int:
-        policy = (await self.service.policy("East"))["policy"]
+        policy = (await self.service.zone("East").get_policy())["policy"]
         return int(policy["campaigns"]["collections"]["limit"])
 
 
@@ -61,15 +61,15 @@ async def test_new_content_becomes_live(serving: Serving) -> None:
     serving.write(EAST.replace("limit = 8", "limit = 7") + token("one"))
     assert await serving.reloader.reload()
     assert await serving.limit() == 7
-    assert (await serving.service.status("East"))["policy"]["differs_from_file"] is False
+    assert (await serving.service.zone("East").get_status())["policy"]["differs_from_file"] is False
 
 
 async def test_content_that_was_live_before_does_not_undo_a_change(serving: Serving) -> None:
     patch = {"campaigns": {"collections": {"limit": 3}}}
-    await serving.service.patch_policy("East", patch, None)
+    await serving.service.zone("East").patch_policy(patch, None)
     assert await serving.reloader.reload()
     assert await serving.limit() == 3
-    assert (await serving.service.status("East"))["policy"]["differs_from_file"] is True
+    assert (await serving.service.zone("East").get_status())["policy"]["differs_from_file"] is True
 
 
 async def test_tokens_are_replaced(serving: Serving) -> None:
@@ -112,8 +112,8 @@ async def test_a_file_that_is_gone_changes_nothing(serving: Serving, tmp_path: P
 async def test_a_new_zone_is_served(serving: Serving) -> None:
     serving.write(EAST + WEST + token("one"))
     assert await serving.reloader.reload()
-    assert list(serving.service.zones()) == ["East", "West"]
-    assert (await serving.service.status("West"))["recovering"] is True
+    assert list(serving.service.list_zones()) == ["East", "West"]
+    assert (await serving.service.zone("West").get_status())["recovering"] is True
 
 
 async def test_what_needs_a_restart_is_said(
@@ -128,7 +128,7 @@ async def test_what_needs_a_restart_is_said(
     told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     for what in ("[log]", "[sources.epm]", "zone East is not in", "zone West is left as it is"):
         assert any(what in line and "restart" in line for line in told), what
-    assert list(serving.service.zones()) == ["East", "North"]
+    assert list(serving.service.list_zones()) == ["East", "North"]
 
 
 async def test_a_store_that_is_away_is_said(

@@ -89,8 +89,8 @@ async def test_older_deeds_are_asked_for_by_the_last_id(redis_url: str) -> None:
 async def test_the_newest_thousand_are_kept(redis_url: str) -> None:
     async with replicas(redis_url, 1) as (one,):
         for n in range(1300):
-            await one.service.set_limit("East", "campaign:c", n, 60_000, None, by="ann")
-        kept = (await one.service.audit("East", 5000, None))["entries"]
+            await one.service.zone("East").set_limit("campaign:c", n, 60_000, None, by="ann")
+        kept = (await one.service.zone("East").list_audit_entries(5000, None))["entries"]
     assert 1000 <= len(kept) <= 1200
     assert kept[0]["detail"]["limit"] == 1299
 
@@ -99,8 +99,8 @@ async def test_replicas_share_the_secret_of_report_urls_and_bring_it_back(
     redis_url: str, redis_sync: Any
 ) -> None:
     async with replicas(redis_url) as (a, b):
-        secret = await a.service.secret("East")
-        assert await b.service.secret("East", anew=True) == secret
+        secret = await a.service.zone("East").get_secret()
+        assert await b.service.zone("East").get_secret(refresh=True) == secret
         redis_sync.flushall()
-        await a.service.status("East")  # meets a Redis that lost everything
-        assert await b.service.secret("East", anew=True) == secret
+        await a.service.zone("East").get_status()  # meets a Redis that lost everything
+        assert await b.service.zone("East").get_secret(refresh=True) == secret

@@ -72,7 +72,7 @@ async def test_a_zone_that_becomes_static_is_polled_no_more(
         await source.until("E1", ("sip",))
         await house.send("PATCH", PATH, {"source": "static", "capacity": {"sip": 5}})
         async with asyncio.timeout(10):
-            while house.service._poller.health("East"):
+            while house.service.components.poller.health("East"):
                 await house.get(PATH)
         status = await house.get("/v1/zones/East")
     assert [one["source"] for one in status["sources"]] == ["static"]

@@ -97,7 +97,7 @@ async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(house: 
 async def test_a_limit_that_is_not_refreshed_lapses(house: House) -> None:
     path = f"{ZONE}/pools/campaign:collections/limit"
     _, set_ = await house.send("PUT", path, {"limit": 0, "ttl_ms": 1})
-    while (await house.service.now("East")) < set_["temporary_limit_until"]:
+    while (await house.service.zone("East").get_time()) < set_["temporary_limit_until"]:
         pass
     assert (await house.ask())["decision"] == "grant"
 
@@ -165,7 +165,7 @@ async def test_a_pause_reaches_every_replica(house: House, redis_url: str) -> No
 
 async def test_only_so_many_pools_can_be_paused_at_once(house: House) -> None:
     for n in range(1000):
-        await house.service.pause("East", f"campaign:c{n}", True)
+        await house.service.zone("East").set_paused(f"campaign:c{n}", True)
     status, _ = await house.send("POST", f"{ZONE}/pools/campaign:one-more/pause")
     again, _ = await house.send("POST", f"{ZONE}/pools/campaign:c7/pause")
     assert (status, again) == (409, 200)

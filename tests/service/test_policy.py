@@ -148,16 +148,16 @@ async def test_a_patch_that_never_gets_through_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody is always faster: bounded tries, then a conflict."""
-    ledger, tries = house.service._ledger, []
-    store, read = ledger.store_policy, ledger.policy
+    ledger, tries = house.service.components.ledger, []
+    store, read = ledger.store_policy, ledger.get_policy
 
     async def overtaken(zone: str) -> Any:
         found = await read(zone)
         tries.append(found.version)
-        await ledger.pause(zone, None, len(tries) % 2 == 1)
+        await ledger.set_paused(zone, None, len(tries) % 2 == 1)
         return found
 
-    monkeypatch.setattr(ledger, "policy", overtaken)
+    monkeypatch.setattr(ledger, "get_policy", overtaken)
     status, problem = await house.send("PATCH", PATH, {"shadow": True})
     monkeypatch.undo()
     assert (status, problem["status"]) == (409, 409)

@@ -86,5 +86,5 @@ async def _knows_the_pause(house: House) -> None:
     async with asyncio.timeout(20):
         while True:
             version = (await house.get("/v1/zones/East"))["policy"]["version"]
-            if house.service._ledger._memory.version("East") == version:
+            if house.service.components.ledger._memory.version("East") == version:
                 return

@@ -1,13 +1,13 @@
 """Waiting in one process: when it asks again, and for whom. The ledger is a fake."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from admission.domain.types import Answer
-from admission.errors import AdmissionError, NotFound, Unavailable
+from admission.errors import NotFound, Unavailable
 from admission.service.waiting.coordinator import WaitCoordinator
 from admission.service.waiting.queue import Waiter, WaitQueues
 
@@ -42,9 +42,6 @@ class FakeLedger:
             raise self.fault
         return self._decide(op["request_id"], op.get("waits"), op["campaign"])
 
-    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
-        return [await self.admit(zone, op) for op in ops]
-
     def _decide(self, request: str, waits: int | None, campaign: str) -> Answer:
         if request in self.granted:
             self.granted[request] = True
@@ -74,7 +71,7 @@ class FakeLedger:
             del self.granted[op["request_id"]]
         return str(op["campaign"])
 
-    async def beat(self, zone: str, replica: str) -> None:
+    async def send_heartbeat(self, zone: str, replica: str) -> None:
         self.beaten.set()
 
 
@@ -102,8 +99,18 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def request(waiting: WaitCoordinator, op: Op) -> Answer:
+    """As the HTTP side does it: a grant whose client hung up is withdrawn."""
+    operation = {name: value for name, value in op.items() if name != "wait_ms"}
+    try:
+        return await waiting.admit("East", operation, op["wait_ms"])
+    except asyncio.CancelledError:
+        waiting.withdraw("East", operation)
+        raise
+
+
 async def opened(waiting: WaitCoordinator, *ops: Op) -> list[asyncio.Task[Answer]]:
-    tasks = [asyncio.create_task(waiting.admit("East", op)) for op in ops]
+    tasks = [asyncio.create_task(request(waiting, op)) for op in ops]
     await settle()
     return tasks
 
@@ -117,7 +124,7 @@ async def test_room_at_once_is_answered_at_once(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.free = 1
-    assert await waiting.admit("East", ask("a")) == {"decision": "grant", "now": 1}
+    assert await request(waiting, ask("a")) == {"decision": "grant", "now": 1}
     assert ledger.ops[0] == {
         "id": "id-a", "request_id": "a", "campaign": "c", "replica": "A", "waits": LONG_MS,
     }  # fmt: skip
@@ -128,7 +135,7 @@ async def test_room_at_once_is_answered_at_once(
 async def test_who_does_not_wait_is_asked_for_plainly(
     ledger: FakeLedger, waiting: WaitCoordinator, op: Op
 ) -> None:
-    assert (await waiting.admit("East", op))["decision"] == "deny"
+    assert (await request(waiting, op))["decision"] == "deny"
     assert not {"replica", "waits", "wait_ms"} & set(ledger.ops[0])
 
 
@@ -285,27 +292,6 @@ async def test_a_client_that_hangs_up_during_its_first_try_is_withdrawn(
     assert [op["id"] for op in ledger.withdrawn] == ["id-a"]
 
 
-async def test_a_client_that_hangs_up_during_its_batch_leaves_nothing_of_it(
-    ledger: FakeLedger, waiting: WaitCoordinator
-) -> None:
-    ledger.gate.clear()
-    task = asyncio.create_task(waiting.admit_all("East", [ask("a"), ask("b")]))
-    await settle()
-    task.cancel()
-    await settle()
-    assert task.cancelled()
-    assert [op["id"] for op in ledger.withdrawn] == ["id-a", "id-b"]
-
-
-async def test_a_batch_is_answered_in_its_order(
-    ledger: FakeLedger, waiting: WaitCoordinator
-) -> None:
-    ledger.free = 1
-    asks = [{"request_id": name, "campaign": "c"} for name in ("a", "b")]
-    answers = await waiting.admit_all("East", asks)
-    assert [dict(one)["decision"] for one in answers] == ["grant", "deny"]  # type: ignore[call-overload]
-
-
 @pytest.mark.parametrize("fault", [None, NotFound("campaign c is gone")])
 async def test_a_client_that_hangs_up_as_its_answer_comes_takes_nothing_from_its_repeat(
     ledger: FakeLedger, waiting: WaitCoordinator, fault: NotFound | None
@@ -431,7 +417,7 @@ async def test_an_outage_at_first_is_said_at_once(
 ) -> None:
     ledger.fault = Unavailable("away")
     with pytest.raises(Unavailable):
-        await waiting.admit("East", ask("a"))
+        await request(waiting, ask("a"))
     await settle()
     assert [op["id"] for op in ledger.withdrawn] == ["id-a"]  # its reply may have been lost
 
@@ -454,7 +440,7 @@ async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
     await waiting.stop()
     assert [await soon(task) for task in tasks] == ["deny", "deny"]
     assert ledger.queue == []
-    assert (await waiting.admit("East", ask("c")))["decision"] == "deny"
+    assert (await request(waiting, ask("c")))["decision"] == "deny"
     assert "waits" not in ledger.ops[-1]
 
 

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse, ClientSession, web
 
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
 from admission.domain.types import Answer
-from admission.errors import AdmissionError
+from admission.errors import AdmissionError, NotFound
 from admission.http.server.serve import serve_app
 from admission.ledger.operations import drop_nulls
 
@@ -46,116 +46,32 @@ class FakeDecider:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     withdrawn: list[str] = field(default_factory=list)
     stopped: bool = False
+    waits: list[int] = field(default_factory=list)
     by: str | None = None
     secrets_asked: list[bool] = field(default_factory=list)
+    made: dict[str, "FakeZone"] = field(default_factory=dict)
 
-    def zones(self) -> list[str]:
+    def list_zones(self) -> list[str]:
         return ["East", "West"]
 
-    async def ready(self) -> None:
-        await self._took("ready")
+    def zone(self, name: str) -> "FakeZone":
+        if name not in self.list_zones():
+            raise NotFound("There is no such zone.")
+        return self.made.setdefault(name, FakeZone(self, name))
 
-    async def now(self, zone: str) -> int:
-        await self._took("now", zone)
-        return NOW
-
-    async def admit(self, zone: str, op: dict[str, Any]) -> Answer:
-        await self._took("admit", zone, op)
-        await self._wait()
-        return granted(zone, op)
-
-    async def admit_all(
-        self, zone: str, ops: Sequence[dict[str, Any]]
-    ) -> list[Answer | AdmissionError]:
-        try:
-            return [await self.admit(zone, op) for op in ops]
-        except AdmissionError as fault:
-            return [fault for _ in ops]
-
-    def withdraw(self, zone: str, op: dict[str, Any]) -> None:
-        self.withdrawn.append(op["request_id"])
+    async def check_ready(self) -> None:
+        await self.record("check_ready")
 
     async def stop_waiting(self) -> None:
         self.stopped = True
 
-    async def report(self, zone: str, op: dict[str, Any]) -> Answer:
-        await self._took("report", zone, drop_nulls(op))  # as the ledger does
-        await self._wait()
-        return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
-
-    async def reservation(self, zone: str, reservation_id: str, scope: Any) -> Answer:
-        await self._took("reservation", zone, reservation_id, scope)
-        return {"id": reservation_id, "now": NOW, "state": "live", "campaign": "collections"}
-
-    async def reservations(self, zone: str, **filters: Any) -> Answer:
-        await self._took("reservations", zone, filters)
-        return {"now": NOW, "zone": zone, "cursor": None, "reservations": []}
-
-    async def status(self, zone: str) -> Answer:
-        await self._took("status", zone)
-        return {"zone": zone, "now": NOW, "recovering": zone == "West", "pools": POOLS, "stats": {}}
-
-    async def pause(self, zone: str, pool: str | None, on: bool, by: str | None = None) -> Answer:
-        self.by = by
-        await self._took("pause", zone, pool, on)
-        told = {"paused": on, "changed": True, "version": 8}
-        return {"now": NOW, "zone": zone, "pool": pool, **told}
-
-    async def set_limit(
-        self,
-        zone: str,
-        pool: str,
-        limit: int,
-        ttl_ms: int,
-        scope: Sequence[str] | None,
-        by: str | None = None,
-    ) -> Answer:
-        self.by = by
-        await self._took("set_limit", zone, pool, limit, ttl_ms, scope)
-        told = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
-        return {"now": NOW, "zone": zone, "pool": pool, **told}
-
-    async def policy(self, zone: str) -> Answer:
-        await self._took("policy", zone)
-        return {**LIVE, "zone": zone}
-
-    async def put_policy(
-        self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
-    ) -> Answer:
-        self.by = by
-        await self._took("put_policy", zone, document, versions)
-        return {**LIVE, "zone": zone, "policy": document, "changed": True}
-
-    async def patch_policy(
-        self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
-    ) -> Answer:
-        self.by = by
-        await self._took("patch_policy", zone, patch, versions)
-        return {**LIVE, "zone": zone, "changed": True}
-
-    async def audit(self, zone: str, limit: int, before: str | None) -> Answer:
-        await self._took("audit", zone, limit, before)
-        return {"now": NOW, "zone": zone, "entries": []}
-
-    async def secret(self, zone: str, *, anew: bool = False) -> bytes:
-        self.secrets_asked.append(anew)
-        return f"secret of {zone}".encode()
-
-    async def hand_over(self, zone: str, agent: int, guid: str) -> Answer:
-        await self._took("hand_over", zone, agent, guid)
-        return {"now": NOW, "zone": zone, "agent": agent, "pool": f"agent:{agent}"}
-
-    async def push(self, zone: str, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
-        await self._took("push", zone, taken_at, groups)
-        return IngestAnswer(now=NOW, accepted=True)
-
-    async def _took(self, *call: Any) -> None:
+    async def record(self, *call: Any) -> None:
         self.calls.append(call)
         self.called.set()
         if self.fault is not None:
             raise self.fault
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
         if self.gate is None:
             return
         try:
@@ -167,6 +83,109 @@ class FakeDecider:
     async def until_called(self) -> None:
         async with asyncio.timeout(15):
             await self.called.wait()
+
+
+@dataclass(eq=False)
+class FakeZone:
+    """One zone of a `FakeDecider`, which remembers the calls."""
+
+    decider: FakeDecider
+    name: str
+
+    async def get_time(self) -> int:
+        await self.decider.record("get_time", self.name)
+        return NOW
+
+    async def admit(self, op: dict[str, Any], wait_ms: int = 0) -> Answer:
+        self.decider.waits.append(wait_ms)
+        await self.decider.record("admit", self.name, op)
+        await self.decider.wait()
+        return granted(self.name, op)
+
+    async def admit_batch(self, ops: Sequence[dict[str, Any]]) -> list[Answer | AdmissionError]:
+        try:
+            return [await self.admit(op) for op in ops]
+        except AdmissionError as fault:
+            return [fault for _ in ops]
+
+    def withdraw(self, op: dict[str, Any]) -> None:
+        self.decider.withdrawn.append(op["request_id"])
+
+    async def report(self, op: dict[str, Any]) -> Answer:
+        await self.decider.record("report", self.name, drop_nulls(op))  # as the ledger does
+        await self.decider.wait()
+        return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
+
+    async def get_reservation(self, reservation_id: str, scope: Any) -> Answer:
+        await self.decider.record("get_reservation", self.name, reservation_id, scope)
+        return {"id": reservation_id, "now": NOW, "state": "live", "campaign": "collections"}
+
+    async def list_reservations(self, **filters: Any) -> Answer:
+        await self.decider.record("list_reservations", self.name, filters)
+        return {"now": NOW, "zone": self.name, "cursor": None, "reservations": []}
+
+    async def get_status(self) -> Answer:
+        await self.decider.record("get_status", self.name)
+        return {
+            "zone": self.name,
+            "now": NOW,
+            "recovering": self.name == "West",
+            "pools": POOLS,
+            "stats": {},
+        }
+
+    async def set_paused(self, pool: str | None, paused: bool, by: str | None = None) -> Answer:
+        self.decider.by = by
+        await self.decider.record("set_paused", self.name, pool, paused)
+        told = {"paused": paused, "changed": True, "version": 8}
+        return {"now": NOW, "zone": self.name, "pool": pool, **told}
+
+    async def set_limit(
+        self,
+        pool: str,
+        limit: int,
+        ttl_ms: int,
+        scope: Sequence[str] | None,
+        by: str | None = None,
+    ) -> Answer:
+        self.decider.by = by
+        await self.decider.record("set_limit", self.name, pool, limit, ttl_ms, scope)
+        told = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
+        return {"now": NOW, "zone": self.name, "pool": pool, **told}
+
+    async def get_policy(self) -> Answer:
+        await self.decider.record("get_policy", self.name)
+        return {**LIVE, "zone": self.name}
+
+    async def put_policy(
+        self, document: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        self.decider.by = by
+        await self.decider.record("put_policy", self.name, document, versions)
+        return {**LIVE, "zone": self.name, "policy": document, "changed": True}
+
+    async def patch_policy(
+        self, patch: Any, versions: frozenset[int] | None, by: str | None = None
+    ) -> Answer:
+        self.decider.by = by
+        await self.decider.record("patch_policy", self.name, patch, versions)
+        return {**LIVE, "zone": self.name, "changed": True}
+
+    async def list_audit_entries(self, limit: int, before: str | None) -> Answer:
+        await self.decider.record("list_audit_entries", self.name, limit, before)
+        return {"now": NOW, "zone": self.name, "entries": []}
+
+    async def get_secret(self, *, refresh: bool = False) -> bytes:
+        self.decider.secrets_asked.append(refresh)
+        return f"secret of {self.name}".encode()
+
+    async def take_agent_session(self, agent: int, guid: str) -> Answer:
+        await self.decider.record("take_agent_session", self.name, agent, guid)
+        return {"now": NOW, "zone": self.name, "agent": agent, "pool": f"agent:{agent}"}
+
+    async def push_snapshot(self, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
+        await self.decider.record("push_snapshot", self.name, taken_at, groups)
+        return IngestAnswer(now=NOW, accepted=True)
 
 
 def granted(zone: str, op: dict[str, Any]) -> Answer:

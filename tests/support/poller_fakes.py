@@ -80,7 +80,7 @@ class FakeLedger:
     def now(self) -> int:
         return ZONE_TIME + self._clock.now_ms()
 
-    async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
+    async def acquire_lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
         self._answer()
         self.lease_calls.append((zone, holder, ttl_ms))
         held_by, until = self.holders.get(zone, ("", 0))

@@ -48,7 +48,7 @@ class Replica:
                 assert answer.status == 200
 
     async def status(self) -> dict[str, Any]:
-        return await self.service.status("East")
+        return await self.service.zone("East").get_status()
 
     async def in_use(self) -> int:
         pools = {one["pool"]: one["in_use"] for one in (await self.status())["pools"]}

@@ -97,7 +97,7 @@ class House:
 
     async def can_grant(self, zone: str = "East") -> None:
         """Until the start-up recovery (here: 1 ms) has passed, by asking, not by waiting."""
-        while (await self.service.status(zone))["recovering"]:
+        while (await self.service.zone(zone).get_status())["recovering"]:
             pass
 
 

@@ -89,7 +89,10 @@ class ReportLinks:
     async def verify(self, token: str) -> VerifiedReport:
         """What the token stands for; raises `NotFound` for one that is not genuine."""
         found = _TOKEN.fullmatch(token)
-        if found is None or (zone := found["id"].partition("~")[0]) not in self._decider.zones():
+        if (
+            found is None
+            or (zone := found["id"].partition("~")[0]) not in self._decider.list_zones()
+        ):
             raise _unknown()
         named = f"{found['id']}~{found['campaign']}"
         if not await self._is_genuine(zone, found["mac"], named):
@@ -103,7 +106,7 @@ class ReportLinks:
         return VerifiedReport(reservation_id=found["id"], caller=caller)
 
     async def _is_genuine(self, zone: str, mac: str, named: str) -> bool:
-        secret = await self._decider.secret(zone)
+        secret = await self._decider.zone(zone).get_secret()
         if hmac.compare_digest(mac, _mac(secret, named)):
             return True
         # Another replica may sign with a newer secret, after Redis lost both. Whoever tries tokens
@@ -111,7 +114,7 @@ class ReportLinks:
         if self._clock() - self._refreshed_at.get(zone, -REFRESH_S) < REFRESH_S:
             return False
         self._refreshed_at[zone] = self._clock()
-        secret = await self._decider.secret(zone, anew=True)
+        secret = await self._decider.zone(zone).get_secret(refresh=True)
         return hmac.compare_digest(mac, _mac(secret, named))
 
 

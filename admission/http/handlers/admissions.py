@@ -20,6 +20,7 @@ from admission.errors import AdmissionError, Invalid
 from admission.http.auth.report_links import add_links
 from admission.http.auth.tokens import Caller
 from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.decider import Zone
 from admission.http.handlers.batch import answer_each, answers_of
 from admission.http.parsing import load, parse, read_body, validate
 from admission.http.responses import json_response
@@ -39,27 +40,25 @@ from admission.http.scope import asked_zone
 from admission.http.server.connection import CancelledOnHangup, has_hung_up
 from admission.telemetry.logs import log_decision
 
-_OPTIONAL = ("channel", "application", "mpp", "pools", "wait_ms", "dry_run", "explain")
+_OPTIONAL = ("channel", "application", "mpp", "pools", "dry_run", "explain")
 
 Op: TypeAlias = dict[str, Any]
-
-Granted: TypeAlias = list[tuple[str, Op]]
 
 
 async def request_admission(request: web.Request) -> web.Response:
     """`POST /v1/admissions`."""
     ask = parse(AdmissionRequest, await read_body(request))
-    with _UndoneOnHangup(request) as granted:
-        return json_response(await _decide(request, ask, granted))
+    with _WithdrawOnHangup(request) as pending:
+        return json_response(await _decide(request, ask, pending))
 
 
 async def request_admissions(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
     asks = _asks(await read_body(request))
-    with _UndoneOnHangup(request) as granted:
+    with _WithdrawOnHangup(request) as pending:
         if any(isinstance(ask, AdmissionRequest) and ask.wait_ms for ask in asks):
-            return await answer_each(request, (_answer(request, ask, granted) for ask in asks))
-        return answers_of(request, await _decide_all(request, asks, granted))
+            return await answer_each(request, (_answer(request, ask, pending) for ask in asks))
+        return answers_of(request, await _decide_all(request, asks, pending))
 
 
 def _asks(body: bytes) -> Sequence[AdmissionRequest | Invalid]:
@@ -79,46 +78,69 @@ def _ask(raw: dict[str, Any]) -> AdmissionRequest | Invalid:
         return fault
 
 
-class _UndoneOnHangup:
-    """What is granted inside is taken back if the client hangs up before anything is written."""
+class _Pending:
+    """The operations of a request that may hold a grant which its client has not received."""
 
-    __slots__ = ("_cancelled", "_granted", "_request")
+    __slots__ = ("_operations",)
+
+    def __init__(self) -> None:
+        self._operations: dict[str, tuple[Zone, Op]] = {}
+
+    def add(self, zone: Zone, operation: Op) -> None:
+        """Register an operation before it is sent. A dry run grants nothing."""
+        if "dry_run" not in operation:
+            self._operations[operation["id"]] = (zone, operation)
+
+    def settle(self, operation: Op, answer: Answer) -> None:
+        """Forget an operation that was denied."""
+        if not answer["granted"]:
+            self._operations.pop(operation["id"], None)
+
+    def withdraw(self) -> None:
+        """Take back every grant."""
+        for zone, operation in self._operations.values():
+            zone.withdraw(operation)
+
+
+class _WithdrawOnHangup:
+    """Takes grants back if the client hangs up before the first byte of the response."""
+
+    __slots__ = ("_cancelled", "_pending", "_request")
 
     def __init__(self, request: web.Request) -> None:
         self._cancelled = CancelledOnHangup(request)
         self._request = request
-        self._granted: Granted = []
+        self._pending = _Pending()
 
-    def __enter__(self) -> Granted:
+    def __enter__(self) -> _Pending:
         self._cancelled.__enter__()
-        return self._granted
+        return self._pending
 
     def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
         self._cancelled.__exit__()
-        if self._granted and self._is_unheard(kind):
-            for zone, op in self._granted:
-                self._request.app[APP_CONTEXT].decider.withdraw(zone, op)
+        if self._is_lost(kind):
+            self._pending.withdraw()
 
-    def _is_unheard(self, kind: type[BaseException] | None) -> bool:
+    def _is_lost(self, kind: type[BaseException] | None) -> bool:
         if kind is None:
             return has_hung_up(self._request)
         return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
 
 
 async def _answer(
-    request: web.Request, ask: AdmissionRequest | Invalid, granted: Granted
+    request: web.Request, ask: AdmissionRequest | Invalid, pending: _Pending
 ) -> Answer:
     if isinstance(ask, Invalid):
         raise ask
-    return await _decide(request, ask, granted)
+    return await _decide(request, ask, pending)
 
 
 async def _decide_all(
-    request: web.Request, asks: Sequence[AdmissionRequest | Invalid], granted: Granted
+    request: web.Request, asks: Sequence[AdmissionRequest | Invalid], pending: _Pending
 ) -> list[Answer | BaseException]:
     """Decide all, those of a zone together: what one ask costs alone is paid once for all."""
     found: list[Answer | BaseException] = [Invalid()] * len(asks)
-    zones: dict[str, list[tuple[int, AdmissionRequest, Op]]] = {}
+    zones: dict[Zone, list[tuple[int, AdmissionRequest, Op]]] = {}
     zone_of = cache(partial(_zone_of, request))
     caller, new_id = request[CALLER], request.app[APP_CONTEXT].ids.new
     for place, ask in enumerate(asks):
@@ -133,7 +155,7 @@ async def _decide_all(
             zones.setdefault(zone, []).append(
                 (place, ask, admission_operation(ask, caller, new_id))
             )
-    works = (_decide_zone(request, zone, some, granted) for zone, some in zones.items())
+    works = (_decide_zone(request, zone, some, pending) for zone, some in zones.items())
     for some, answers in zip(zones.values(), await asyncio.gather(*works), strict=True):
         for (place, _, _), answer in zip(some, answers, strict=True):
             found[place] = answer
@@ -141,62 +163,56 @@ async def _decide_all(
 
 
 async def _decide_zone(
-    request: web.Request, zone: str, asks: list[tuple[int, AdmissionRequest, Op]], granted: Granted
+    request: web.Request,
+    zone: Zone,
+    asks: list[tuple[int, AdmissionRequest, Op]],
+    pending: _Pending,
 ) -> Sequence[Answer | BaseException]:
     started = perf_counter()
     try:
-        decider = request.app[APP_CONTEXT].decider
-        secret = await decider.secret(zone)
-        answers = await decider.admit_all(zone, [op for _, _, op in asks])
+        secret = await zone.get_secret()  # before anything is granted
+        for _, _, op in asks:
+            pending.add(zone, op)
+        answers = await zone.admit_batch([op for _, _, op in asks])
     except Exception as fault:
         return [fault] * len(asks)
     seconds = perf_counter() - started
     decided = [one for one in answers if not isinstance(one, AdmissionError)]
-    request.app[APP_CONTEXT].telemetry.count_decisions(zone, decided, seconds)
+    request.app[APP_CONTEXT].telemetry.count_decisions(zone.name, decided, seconds)
     base = request.app[APP_CONTEXT].report_links.base_of(request)
     return [
-        answer
-        if isinstance(answer, AdmissionError)
-        else _shown(base, (zone, ask, op), answer, secret, granted)
-        for (_, ask, op), answer in zip(asks, answers, strict=True)
+        answer if isinstance(answer, AdmissionError) else _shown(base, op, answer, secret, pending)
+        for (_, _, op), answer in zip(asks, answers, strict=True)
     ]
 
 
-def _zone_of(request: web.Request, zone: str | None, campaign: str) -> str:
+def _zone_of(request: web.Request, zone: str | None, campaign: str) -> Zone:
     found = asked_zone(request, zone)
     request[CALLER].require_campaign(campaign)
     return found
 
 
-def _shown(
-    base: str,
-    asked: tuple[str, AdmissionRequest, Op],
-    answer: Answer,
-    secret: bytes,
-    granted: Granted,
-) -> Answer:
-    """The decision as it is told; remembered if it must be taken back."""
-    zone, ask, op = asked
-    if answer["granted"] and not ask.dry_run:
-        granted.append((zone, op))
+def _shown(base: str, op: Op, answer: Answer, secret: bytes, pending: _Pending) -> Answer:
+    """The decision as the client receives it."""
+    pending.settle(op, answer)
     log_decision(answer)
     add_links(base, secret, answer)
     return answer
 
 
-async def _decide(request: web.Request, ask: AdmissionRequest, granted: Granted) -> Answer:
+async def _decide(request: web.Request, ask: AdmissionRequest, pending: _Pending) -> Answer:
     zone = _zone_of(request, ask.zone, ask.campaign)
     app = request.app
-    decider = app[APP_CONTEXT].decider
-    secret = await decider.secret(zone)  # before anything is granted
+    secret = await zone.get_secret()  # before anything is granted
     started = perf_counter()
     op = admission_operation(ask, request[CALLER], app[APP_CONTEXT].ids.new)
-    answer = await decider.admit(zone, op)
+    pending.add(zone, op)
+    answer = await zone.admit(op, ask.wait_ms)
     # A wait for room says nothing of how fast decisions are.
     seconds = None if ask.wait_ms else perf_counter() - started
-    app[APP_CONTEXT].telemetry.count_decisions(zone, (answer,), seconds)
+    app[APP_CONTEXT].telemetry.count_decisions(zone.name, (answer,), seconds)
     base = app[APP_CONTEXT].report_links.base_of(request)
-    return _shown(base, (zone, ask, op), answer, secret, granted)
+    return _shown(base, op, answer, secret, pending)
 
 
 def admission_operation(

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from admission.http.context import APP_CONTEXT
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
 from admission.http.schemas.responses import Response, ZoneTime
@@ -49,6 +48,4 @@ async def page(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/audit`."""
     zone = zone_in_path(request)
     query = validate(AuditQuery, once_each(request))
-    return json_response(
-        await request.app[APP_CONTEXT].decider.audit(zone, query.limit, query.before)
-    )
+    return json_response(await zone.list_audit_entries(query.limit, query.before))

@@ -25,7 +25,7 @@ from admission.http.events.feed import Stream, sse
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID
 from admission.http.parsing import validate
 from admission.http.problems import Unauthorized
-from admission.http.scope import known_zone
+from admission.http.scope import find_zone
 from admission.http.server.connection import CancelledOnHangup
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class EventQuery(BaseModel):
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     query = validate(EventQuery, dict(request.query))
-    zones = _visible(request) if query.zone is None else [known_zone(request, query.zone)]
+    zones = _visible(request) if query.zone is None else [find_zone(request, query.zone).name]
     with request.app[APP_CONTEXT].feed.follow(zones) as stream, CancelledOnHangup(request):
         response = web.StreamResponse(headers=_HEADERS)
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
@@ -64,11 +64,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
 
 
 def _visible(request: web.Request) -> list[str]:
-    return [
-        zone
-        for zone in request.app[APP_CONTEXT].decider.zones()
-        if request[CALLER].may_see_zone(zone)
-    ]
+    names = request.app[APP_CONTEXT].decider.list_zones()
+    return [name for name in names if request[CALLER].may_see_zone(name)]
 
 
 def _hello(request: web.Request, zones: list[str]) -> bytes:

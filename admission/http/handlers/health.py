@@ -21,7 +21,7 @@ async def ready(request: web.Request) -> web.Response:
     """`GET /readyz`."""
     if request.app[APP_CONTEXT].is_stopping:
         raise Unavailable("Shutting down.")
-    await request.app[APP_CONTEXT].decider.ready()
+    await request.app[APP_CONTEXT].decider.check_ready()
     return json_response({"status": "ready"})
 
 
@@ -35,8 +35,9 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def _statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]:
     decider = request.app[APP_CONTEXT].decider
-    names = decider.zones()
-    found = await asyncio.gather(*map(decider.status, names), return_exceptions=True)
+    names = decider.list_zones()
+    reads = (decider.zone(name).get_status() for name in names)
+    found = await asyncio.gather(*reads, return_exceptions=True)
     # Without the store the counters are still worth having.
     return {
         zone: None if isinstance(one, BaseException) else one

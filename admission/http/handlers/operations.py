@@ -11,7 +11,7 @@ from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import ANY_POOL, Answer
 from admission.errors import BadRequest, Forbidden, NotFound
 from admission.http.auth.tokens import Caller, Role
-from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.context import CALLER
 from admission.http.handlers import audit
 from admission.http.parsing import JSON, load, parse, read_body
 from admission.http.responses import json_response
@@ -36,9 +36,7 @@ def pause_zone(on: bool) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         zone = zone_in_path(request)
-        return json_response(
-            await request.app[APP_CONTEXT].decider.pause(zone, None, on, _by(request))
-        )
+        return json_response(await zone.set_paused(None, on, _by(request)))
 
     return handler
 
@@ -48,9 +46,7 @@ def pause_pool(on: bool) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         zone, pool = zone_in_path(request), _pool_in_path(request)
-        return json_response(
-            await request.app[APP_CONTEXT].decider.pause(zone, pool, on, _by(request))
-        )
+        return json_response(await zone.set_paused(pool, on, _by(request)))
 
     return handler
 
@@ -60,31 +56,26 @@ async def limit(request: web.Request) -> web.Response:
     zone, pool = zone_in_path(request), _pool_in_path(request)
     scope = _limitable(request[CALLER], pool)
     asked = parse(SetLimit, await read_body(request))
-    decider = request.app[APP_CONTEXT].decider
-    return json_response(
-        await decider.set_limit(zone, pool, asked.limit, asked.ttl_ms, scope, _by(request))
-    )
+    return json_response(await zone.set_limit(pool, asked.limit, asked.ttl_ms, scope, _by(request)))
 
 
 async def get_policy(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/policy`."""
-    return _policy_response(await request.app[APP_CONTEXT].decider.policy(zone_in_path(request)))
+    return _policy_response(await zone_in_path(request).get_policy())
 
 
 async def put_policy(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/policy`."""
     zone, versions = zone_in_path(request), _if_match(request)
     document = load(await read_body(request))
-    decider = request.app[APP_CONTEXT].decider
-    return _policy_response(await decider.put_policy(zone, document, versions, _by(request)))
+    return _policy_response(await zone.put_policy(document, versions, _by(request)))
 
 
 async def patch_policy(request: web.Request) -> web.Response:
     """`PATCH /v1/zones/{zone}/policy`."""
     zone, versions = zone_in_path(request), _if_match(request)
     patch = load(await read_body(request, PATCH_TYPES))
-    decider = request.app[APP_CONTEXT].decider
-    return _policy_response(await decider.patch_policy(zone, patch, versions, _by(request)))
+    return _policy_response(await zone.patch_policy(patch, versions, _by(request)))
 
 
 def _by(request: web.Request) -> str | None:

@@ -89,13 +89,13 @@ async def _apply_raw(request: web.Request, raw: dict[str, Any]) -> Answer:
 async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
     app = request.app
     zone = zone_of_id(request, reservation_id)
-    op = {"op": verb, "id": reservation_id, **_fields(request, zone, report)}
+    op = {"op": verb, "id": reservation_id, **_fields(request, zone.name, report)}
     try:
-        answer = await app[APP_CONTEXT].decider.report(zone, op)
+        answer = await zone.report(op)
     except NotFound:
-        app[APP_CONTEXT].telemetry.count_report(zone, verb, "unknown_reservation")
+        app[APP_CONTEXT].telemetry.count_report(zone.name, verb, "unknown_reservation")
         raise
-    app[APP_CONTEXT].telemetry.count_report(zone, verb, _counted_as(answer, report))
+    app[APP_CONTEXT].telemetry.count_report(zone.name, verb, _counted_as(answer, report))
     return answer
 
 

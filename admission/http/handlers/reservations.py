@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from admission.domain.types import Name, Text
-from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.context import CALLER
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -39,9 +39,7 @@ async def one(request: web.Request) -> web.Response:
     reservation_id = request.match_info["id"]
     zone = zone_of_id(request, reservation_id)
     scope = request[CALLER].scope
-    return json_response(
-        await request.app[APP_CONTEXT].decider.reservation(zone, reservation_id, scope)
-    )
+    return json_response(await zone.get_reservation(reservation_id, scope))
 
 
 async def page(request: web.Request) -> web.Response:
@@ -53,7 +51,7 @@ async def page(request: web.Request) -> web.Response:
     filters = query.model_dump(exclude={"zone"}, exclude_none=True)
     if (scope := request[CALLER].scope) is not None:
         filters["scope"] = scope
-    return json_response(await request.app[APP_CONTEXT].decider.reservations(zone, **filters))
+    return json_response(await zone.list_reservations(**filters))
 
 
 RESERVATION_ROUTES: Final = (

@@ -33,8 +33,9 @@ from admission.http.scope import zone_in_path
 async def every(request: web.Request) -> web.Response:
     """`GET /v1/zones`: those the caller may see."""
     decider = request.app[APP_CONTEXT].decider
-    names = [zone for zone in decider.zones() if request[CALLER].may_see_zone(zone)]
-    found = await asyncio.gather(*map(decider.status, names), return_exceptions=True)
+    names = [name for name in decider.list_zones() if request[CALLER].may_see_zone(name)]
+    reads = (decider.zone(name).get_status() for name in names)
+    found = await asyncio.gather(*reads, return_exceptions=True)
     failed = [one for one in found if isinstance(one, Unavailable)]
     if failed and len(failed) == len(names):
         raise failed[0]
@@ -45,20 +46,20 @@ async def every(request: web.Request) -> web.Response:
 async def one(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}`."""
     zone = zone_in_path(request)
-    return json_response(await request.app[APP_CONTEXT].decider.status(zone))
+    return json_response(await zone.get_status())
 
 
 async def time(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/time`."""
-    return json_response({"now": await request.app[APP_CONTEXT].decider.now(zone_in_path(request))})
+    return json_response({"now": await zone_in_path(request).get_time()})
 
 
 async def push(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/snapshot`."""
     zone = zone_in_path(request)
     pushed = parse(PushedSnapshot, await read_body(request))
-    answer = await request.app[APP_CONTEXT].decider.push(zone, pushed.taken_at, pushed.groups())
-    request.app[APP_CONTEXT].telemetry.count_snapshot(zone, answer)
+    answer = await zone.push_snapshot(pushed.taken_at, pushed.groups())
+    request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer)
     return json_response(_taken_or_refused(answer))
 
 
@@ -85,9 +86,7 @@ async def hand_over(request: web.Request) -> web.Response:
     if not _AGENT.fullmatch(agent):
         raise NotFound("There is no such agent.")
     handed = parse(GuidHandover, await read_body(request))
-    return json_response(
-        await request.app[APP_CONTEXT].decider.hand_over(zone, int(agent), handed.ticket)
-    )
+    return json_response(await zone.take_agent_session(int(agent), handed.ticket))
 
 
 ZONE_ROUTES: Final = (

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from admission.domain.types import Answer
@@ -66,34 +66,22 @@ class WaitCoordinator:
         """Requests that are kept open now."""
         return self._open
 
-    async def admit(self, zone: str, op: Op) -> Answer:
-        """May it launch? With `wait_ms` in the op, the answer may take that long.
+    async def admit(self, zone: str, op: Op, wait_ms: int) -> Answer:
+        """Decide an admission request that may wait for room.
 
-        Cancelled, it leaves nothing behind: no place in a queue, and no grant.
+        A caller that cancels this calls `withdraw` afterwards: the request may have been granted.
+
+        Args:
+            op: the ledger's `admit`.
+            wait_ms: how long the answer may take.
         """
-        try:
-            if "wait_ms" not in op:
-                return await self._ledger.admit(zone, op)
-            ask = {name: value for name, value in op.items() if name != "wait_ms"}
-            if op["wait_ms"] and self._may_wait(op):
-                return await self._admit_open(zone, ask, op["wait_ms"])
-            return await self._ledger.admit(zone, ask)
-        except asyncio.CancelledError:
-            self.withdraw(zone, op)
-            raise
+        if wait_ms and self._may_wait(op):
+            return await self._admit_open(zone, op, wait_ms)
+        return await self._ledger.admit(zone, op)
 
     def _may_wait(self, op: Op) -> bool:
         is_full = self._stopped or self._open >= self._limit
         return not (is_full or op.get("dry_run"))
-
-    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
-        """Decide many asks that do not wait; a fault stands in its place. Cancelled: as `admit`."""
-        try:
-            return await self._ledger.admit_all(zone, ops)
-        except asyncio.CancelledError:
-            for op in ops:
-                self.withdraw(zone, op)
-            raise
 
     def withdraw(self, zone: str, op: Op) -> None:
         """Nobody heard the answer to that ask: take back what it was granted, in the background."""
@@ -213,7 +201,7 @@ class WaitCoordinator:
                 for line in self._lines.next_of(zone, LOOKS):
                     self._again.ring(line)
                 with contextlib.suppress(AdmissionError):
-                    await self._ledger.beat(zone, self._replica)
+                    await self._ledger.send_heartbeat(zone, self._replica)
         finally:
             del self._beats[zone]
 

@@ -5,7 +5,7 @@ follows. A grant lets the next one of the line ask at once, because there may be
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from admission.domain.types import Answer
@@ -23,15 +23,11 @@ class AdmissionLedger(Protocol):
         """Decide; a deny that has a place in the queue comes with `waiting`."""
         ...
 
-    async def admit_all(self, zone: str, ops: Sequence[Op]) -> list[Answer | AdmissionError]:
-        """Decide many asks that do not wait."""
-        ...
-
     async def withdraw(self, zone: str, op: Op) -> str | None:
         """Leave nothing of an ask whose answer nobody waits for."""
         ...
 
-    async def beat(self, zone: str, replica: str) -> None:
+    async def send_heartbeat(self, zone: str, replica: str) -> None:
         """This replica lives."""
         ...
 

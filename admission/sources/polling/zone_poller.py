@@ -51,7 +51,7 @@ TIMING_REASONS: Final = frozenset({"deposed", "out_of_order", "before_recovery",
 class PollingLedger(Protocol):
     """The methods of the ledger that a poller calls. Each may raise AdmissionError."""
 
-    async def lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
+    async def acquire_lease(self, zone: str, holder: str, ttl_ms: int) -> Lease:
         """Take or renew the right to poll the zone."""
 
     async def release_lease(self, zone: str, holder: str) -> None:
@@ -192,7 +192,7 @@ class ZonePoller:
     async def _renew(self) -> Lease:
         state = self._state
         state.may_hold = True  # already now, in case the answer is lost
-        lease = await self._ledger.lease(state.zone, state.holder, state.ttl_ms)
+        lease = await self._ledger.acquire_lease(state.zone, state.holder, state.ttl_ms)
         state.may_hold = lease.token is not None
         return lease
 

@@ -132,7 +132,7 @@ async def house(redis_url: str) -> AsyncIterator[House]:
     async with open_service(settings, Telemetry()) as service:
         app = create_app(service, credentials=Credentials(TOKENS), default_zone="East")
         async with serving(app) as server:
-            made = House(server.http, await service.secret("East"))
+            made = House(server.http, await service.zone("East").get_secret())
             for zone, campaign in (("East", "collections"), ("East", "sales"),
                                    ("West", "collections")):  # fmt: skip
                 made.ids[zone, campaign] = await granted(server.http, zone, campaign)

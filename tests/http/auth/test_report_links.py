@@ -145,11 +145,11 @@ async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
 ) -> None:
     known = {False: b"old", True: b"new"}
 
-    async def secret(zone: str, *, anew: bool = False) -> bytes:
-        decider.secrets_asked.append(anew)
-        return known[anew]
+    async def get_secret(*, refresh: bool = False) -> bytes:
+        decider.secrets_asked.append(refresh)
+        return known[refresh]
 
-    decider.secret = secret  # type: ignore[method-assign]
+    decider.zone("East").get_secret = get_secret  # type: ignore[method-assign]
     app = create_app(decider)
     app[APP_CONTEXT].report_links = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
     async with serving(app) as server:

@@ -43,7 +43,9 @@ async def test_all_that_is_asked_reaches_the_ledger(
     [(_, zone, op)] = decider.calls
     assert zone == "East"
     made = {"op": "admit", "id": op["id"], "body": op["body"]}
-    assert op == made | {name: value for name, value in asked.items() if name != "zone"}
+    apart = ("zone", "wait_ms")
+    assert op == made | {name: value for name, value in asked.items() if name not in apart}
+    assert decider.waits == [2000]
 
 
 async def test_what_is_not_asked_is_left_to_the_ledger(

@@ -23,7 +23,7 @@ async def test_a_guid_reaches_the_decider_as_requests_carry_it(
 
     assert answer.status == 200
     assert HandOverAnswer.model_validate_json(text).pool == "agent:1001"
-    assert decider.calls == [("hand_over", "East", 1001, GUID)]
+    assert decider.calls == [("take_agent_session", "East", 1001, GUID)]
     assert GUID not in text
 
 

@@ -25,7 +25,9 @@ PATIENCE_S = 20
 def app(decider: FakeDecider, monkeypatch: pytest.MonkeyPatch) -> web.Application:
     monkeypatch.setattr(feed, "LINGER_INTERVAL_S", 0.01)
     made = create_app(decider, event_clients=2)
-    made[APP_CONTEXT].feed = Feed(decider.status, clients_max=2, interval_s=0.005)
+    made[APP_CONTEXT].feed = Feed(
+        lambda zone: decider.zone(zone).get_status(), clients_max=2, interval_s=0.005
+    )
     return made
 
 

@@ -23,7 +23,7 @@ async def test_a_zone_is_paused_and_resumed(
     async with http.post(f"{ZONE}/{verb}") as answer:
         found = PauseAnswer.model_validate(await answer.json())
     assert (answer.status, found.pool, found.paused) == (200, None, verb == "pause")
-    assert decider.calls == [("pause", "East", None, verb == "pause")]
+    assert decider.calls == [("set_paused", "East", None, verb == "pause")]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_a_pool_is_named_in_full_its_colons_encoded_or_not(
     url = URL(f"{ZONE}/pools/{path}/pause", encoded=True)
     async with http.post(url) as answer:
         assert answer.status == 200
-    assert decider.calls == [("pause", "East", pool, True)]
+    assert decider.calls == [("set_paused", "East", pool, True)]
 
 
 @pytest.mark.parametrize(

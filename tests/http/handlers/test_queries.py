@@ -12,7 +12,7 @@ from tests.support.http_house import ID, NOW, FakeDecider
 async def test_one_reservation(http: ClientSession, decider: FakeDecider) -> None:
     async with http.get(f"/v1/reservations/{ID}") as answer:
         body = await answer.json()
-    assert decider.calls == [("reservation", "East", ID, None)]
+    assert decider.calls == [("get_reservation", "East", ID, None)]
     assert list(body) == ["id", "now", "state", "campaign"]
 
 
@@ -21,7 +21,7 @@ async def test_reservations_are_of_the_default_zone(
 ) -> None:
     async with http.get("/v1/reservations") as answer:
         body = await answer.json()
-    assert decider.calls == [("reservations", "East", {"limit": 100, "cursor": "0"})]
+    assert decider.calls == [("list_reservations", "East", {"limit": 100, "cursor": "0"})]
     assert body == {"now": NOW, "zone": "East", "cursor": None, "reservations": []}
     ReservationPage.model_validate(body)
 
@@ -31,16 +31,16 @@ async def test_reservations_are_filtered(http: ClientSession, decider: FakeDecid
     query = {**filters, "zone": "West", "limit": "10"}
     async with http.get("/v1/reservations", params=query) as answer:
         assert answer.status == 200
-    assert decider.calls == [("reservations", "West", {**filters, "limit": 10})]
+    assert decider.calls == [("list_reservations", "West", {**filters, "limit": 10})]
 
 
 async def test_a_cursor_is_handed_on(
     http: ClientSession, decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def reservations(zone: str, **filters: object) -> dict[str, object]:
+    async def reservations(**filters: object) -> dict[str, object]:
         return {"now": NOW, "cursor": "42", "reservations": []}
 
-    monkeypatch.setattr(decider, "reservations", reservations)
+    monkeypatch.setattr(decider.zone("East"), "list_reservations", reservations)
     async with http.get("/v1/reservations") as answer:
         assert (await answer.json())["cursor"] == "42"
 
@@ -55,12 +55,10 @@ async def test_zones_are_all_shown(http: ClientSession) -> None:
 async def test_a_zone_whose_store_is_away_does_not_hide_the_others(
     http: ClientSession, decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def status(zone: str) -> dict[str, object]:
-        if zone == "West":
-            raise Unavailable("The store does not answer.")
-        return {"now": NOW}
+    async def fail() -> dict[str, object]:
+        raise Unavailable("The store does not answer.")
 
-    monkeypatch.setattr(decider, "status", status)
+    monkeypatch.setattr(decider.zone("West"), "get_status", fail)
     async with http.get("/v1/zones") as answer:
         east, west = (await answer.json())["zones"]
     assert answer.status == 200
@@ -100,7 +98,7 @@ async def test_a_snapshot_is_pushed(http: ClientSession, decider: FakeDecider) -
         SnapshotGroup(total=200, unused={"channel:sip": 64, "channel:h323": -1}),
         SnapshotGroup(total=1, unused={"agent:1": 0}),
     ]
-    assert decider.calls == [("push", "East", NOW, groups)]
+    assert decider.calls == [("push_snapshot", "East", NOW, groups)]
 
 
 async def test_a_refused_snapshot_is_an_answer(
@@ -112,7 +110,7 @@ async def test_a_refused_snapshot_is_an_answer(
             now=NOW, accepted=False, reason="future", pool="channel:sip", refused=refused
         )
 
-    monkeypatch.setattr(decider, "push", push)
+    monkeypatch.setattr(decider.zone("East"), "push_snapshot", push)
     body = {"taken_at": NOW, "total": 1, "unused": {"sip": 1}}
     async with http.put("/v1/zones/East/snapshot", json=body) as answer:
         shown = await answer.json()

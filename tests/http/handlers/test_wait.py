@@ -98,10 +98,10 @@ async def test_a_wrong_ask_does_not_wait(redis_url: str) -> None:
 
 async def test_a_resume_lets_waiters_through(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
-        await a.service._ledger.pause("East", None, True)
+        await a.service.components.ledger.set_paused("East", None, True)
         waiter = started(b.ask("w", LONG_MS))
         await waiting(redis_url, 1)
-        await a.service._ledger.pause("East", None, False)
+        await a.service.components.ledger.set_paused("East", None, False)
         assert (await soon(waiter))["decision"] == "grant"
 
 
@@ -177,7 +177,7 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
 ) -> None:
     """The script grants; before its reply arrives the client is gone."""
     async with replicas(redis_url, n=1) as (a,):
-        calls = a.service._ledger._calls
+        calls = a.service.components.ledger._calls
         evaluate, granted, gate = calls.evaluate, asyncio.Event(), asyncio.Event()
 
         async def slow(*arguments: Any) -> Any:
@@ -193,7 +193,9 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
             await granted.wait()
         cancelled = asyncio.Event()
         monkeypatch.setattr(
-            a.service._waiting, "withdraw", _noting(a.service._waiting.withdraw, cancelled)
+            a.service.components.waiting,
+            "withdraw",
+            _noting(a.service.components.waiting.withdraw, cancelled),
         )
         await hang_up()
         async with asyncio.timeout(15):
@@ -261,7 +263,7 @@ async def test_a_dead_replica_s_waiters_block_nobody_for_long(
         async def nothing(*_: Any) -> Any:
             raise Unavailable("dead")
 
-        monkeypatch.setattr(b.service._ledger._calls, "evaluate", nothing)
+        monkeypatch.setattr(b.service.components.ledger._calls, "evaluate", nothing)
         waiter = started(a.ask("v", LONG_MS))
         await waiting(redis_url, 2)
         await a.end(x)

@@ -66,7 +66,7 @@ async def opened(ledger: Ledger, zone: str) -> None:
     """A zone that can grant."""
     await ledger.store_policy(zone, stored(launch_within_ms=100), "file")
     async with asyncio.timeout(20):
-        while (await ledger.status(zone))["recovering"]:
+        while (await ledger.get_status(zone))["recovering"]:
             pass
 
 

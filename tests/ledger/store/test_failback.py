@@ -38,8 +38,8 @@ def promote(replica: PortServer) -> None:
 
 
 async def recoveries(ledger: Ledger) -> int:
-    await ledger.now("East")  # what a call counts is told by the next one
-    return int((await ledger.status("East"))["stats"].get("recovery", 0))
+    await ledger.get_time("East")  # what a call counts is told by the next one
+    return int((await ledger.get_status("East"))["stats"].get("recovery", 0))
 
 
 @pytest.fixture
