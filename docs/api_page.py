@@ -1,4 +1,4 @@
-"""The API reference: the OpenAPI document as a page to read in a repository."""
+"""The API reference: the OpenAPI document as Markdown."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,28 +13,30 @@ BOUNDS = ("minimum", "maximum", "maxLength", "maxItems", "pattern")
 TOP = """\
 # HTTP API
 
-JSON in and out, UTF-8. Durations are whole milliseconds. Every answer about a zone carries `now`,
-the zone's time in ms; a time that a caller states (`ended_at`, `taken_at`) is the `now` of an
-answer of that zone plus what the caller's own stopwatch counted since that answer arrived. Faults
-are `application/problem+json` (RFC 9457). A denial is an answer (200), not a fault:
-[reasons.md](reasons.md) has them all.
+Requests and responses are JSON in UTF-8. Durations are whole milliseconds. Every response about a
+zone has `now`, the zone's time in ms. A time that a caller sends (`ended_at`, `taken_at`) is the
+`now` of a response of that zone, plus the time since that response arrived, by the caller's own
+stopwatch. Errors are `application/problem+json` (RFC 9457). A denial is a response with status 200,
+not an error: [reasons.md](reasons.md) lists the reasons.
 
-Clients ignore fields that they do not know in answers, and read a reason that they do not know as a
-deny. A request with an unknown field is refused (422): servers are upgraded before clients.
+Clients ignore unknown fields of responses, and read an unknown reason as a denial. A request with
+an unknown field is refused (422): servers are upgraded before clients.
 
-`Authorization: Bearer TOKEN` where tokens are configured; the role `operator` may all.
+If tokens are configured, requests need `Authorization: Bearer TOKEN`; the role `operator` has the
+rights of all others.
 
-This page is generated (`make docs`) from the description that the service itself serves at
-`/openapi.json` and, to read, at `/docs`.
+This page is generated (`make docs`) from the OpenAPI document that the service itself serves at
+`/openapi.json`, and as a page at `/docs`.
 """
+
 Spec = Mapping[str, Any]
 
 
 def page() -> str:
-    """The page."""
-    # Deep: the answers of this document share parts.
+    """Build the page."""
+    # A deep copy: the responses of the document share parts.
     spec = json.loads(json.dumps(describe(routes(), __version__)))
-    return "\n".join([TOP, *_overview(spec), *_rooms(spec), *_objects(spec)])
+    return "\n".join([TOP, *_overview(spec), *_sections(spec), *_objects(spec)])
 
 
 def _operations(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -44,7 +46,7 @@ def _operations(spec: Spec) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _overview(spec: Spec) -> Iterator[str]:
-    yield "| call | does | roles |\n|---|---|---|"
+    yield "| call | summary | roles |\n|---|---|---|"
     for method, path, operation in _operations(spec):
         anchor = operation["operationId"].replace("_", "-")
         link = f"[`{method} {path}`](#{anchor})"
@@ -54,12 +56,11 @@ def _overview(spec: Spec) -> Iterator[str]:
 
 def _roles(operation: Spec) -> str:
     if not operation["security"]:
-        return "everybody"
-    text = operation["description"].removeprefix("For the role ")
-    return str(text.partition(" once tokens")[0])
+        return "public"
+    return str(operation["description"].partition(": ")[2].rstrip("."))
 
 
-def _rooms(spec: Spec) -> Iterator[str]:
+def _sections(spec: Spec) -> Iterator[str]:
     for tag in spec["tags"]:
         yield f"## {tag['name']}\n"
         for method, path, operation in _operations(spec):
@@ -75,20 +76,20 @@ def _operation(spec: Spec, method: str, path: str, operation: Spec) -> Iterator[
     if operation["parameters"]:
         yield "| parameter | in | value | |\n|---|---|---|---|"
         for one in operation["parameters"]:
-            told = one.get("description") or one["schema"].get("description", "")
-            yield f"| `{one['name']}` | {one['in']} | {_type(one['schema'])} | {told} |"
+            text = one.get("description") or one["schema"].get("description", "")
+            yield f"| `{one['name']}` | {one['in']} | {_type(one['schema'])} | {text} |"
         yield ""
     if body := operation.get("requestBody"):
-        yield f"Takes {_content(body['content'])}\n"
+        yield f"Request: {_content(body['content'])}\n"
         yield from _examples(body["content"])
-    yield f"Answers {_content(operation['responses']['200']['content'])}\n"
+    yield f"Response: {_content(operation['responses']['200']['content'])}\n"
     yield from _examples(operation["responses"]["200"]["content"])
     if faults := [status for status in operation["responses"] if status != "200"]:
-        yield "Faults: " + ", ".join(map(_fault_link, faults)) + "\n"
+        yield "Errors: " + ", ".join(map(_error_link, faults)) + "\n"
 
 
-def _fault_link(status: str) -> str:
-    return f"[{status}](#faults)"
+def _error_link(status: str) -> str:
+    return f"[{status}](#errors)"
 
 
 def _content(content: Spec) -> str:
@@ -103,7 +104,7 @@ def _examples(content: Spec) -> Iterator[str]:
 
 
 def _objects(spec: Spec) -> Iterator[str]:
-    yield "## Faults\n\n| status | |\n|---|---|"
+    yield "## Errors\n\n| status | |\n|---|---|"
     for status, response in spec["components"]["responses"].items():
         yield f"| {status} | {response['description']} |"
     yield "\n## Objects\n"
@@ -126,8 +127,8 @@ def _object(name: str, schema: Spec) -> Iterator[str]:
     yield "| field | value | default | |\n|---|---|---|---|"
     for field, one in fields.items():
         default = "**required**" if field in required else _default(one)
-        told = "; ".join(filter(None, [one.get("description", "").rstrip("."), _bounds(one)]))
-        yield f"| `{field}` | {_type(one)} | {default} | {told} |"
+        text = "; ".join(filter(None, [one.get("description", "").rstrip("."), _bounds(one)]))
+        yield f"| `{field}` | {_type(one)} | {default} | {text} |"
     yield ""
 
 

@@ -24,7 +24,7 @@ from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import NAME, POOL
 from admission.domain.validation import CAMPAIGN_KEY, POOL_PATTERN, PRIORITY, SHA256
 
-NOBODY = "null"
+NULL = "null"
 WORDS = {
     NAME: "name",
     POOL: "pool",
@@ -36,26 +36,25 @@ WORDS = {
 TOP = """\
 # Configuration
 
-One TOML file, checked whole at start. `admission check FILE` does only that, and explains every
-error with its place in the file. The demo's own file is a good start:
+One TOML file, validated as a whole at start. `admission check FILE` validates it without starting,
+and reports every error with its line. The file of the demo is a good starting point:
 [admission/config/demo.toml](../admission/config/demo.toml).
 
 Durations are whole milliseconds (`_ms`). A *name* has letters, digits, `.`, `_`, `-`, at most 64, a
-letter or digit first. A *pool* is `kind:name`. A *secret* is never in the file:
-`{ env = "NAME" }` or `{ file = "path" }`. **required** stands where there is no default;
-*absent* where leaving it out means something.
+letter or digit first. A *pool* is `kind:name`. A *secret* is never in the file: `{ env = "NAME" }`
+or `{ file = "path" }`. **required**: there is no default. *absent*: the key may be left out, and
+that has a meaning of its own.
 
 `[server]`, `[redis]`, `[log]` and `[limits]` can be overridden by the environment:
 `ADMISSION__SERVER__PORT=9090`.
 
-The zone part is the policy: it lives in Redis, versioned. Starting, or SIGHUP, applies a file only
-if that very content was never applied to the zone before, so that a replica that restarts with
-yesterday's file does not undo a later change. `admission apply FILE` shows the difference and then
-applies always. SIGHUP also reloads tokens and certificates.
+The tables of a zone are its policy, which is stored in Redis with a version. A start or SIGHUP
+applies a file only if its content was never applied to the zone before, so that a replica that
+restarts with an old file does not revert a later change. `admission apply FILE` shows the
+difference and always applies it. SIGHUP also reloads tokens and certificates.
 
-This page is generated (`make docs`): types, bounds, defaults and words come from the models that
-read the file.
-"""
+This page is generated (`make docs`): types, bounds, defaults and texts come from the settings
+models. """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +63,8 @@ class Table:
 
     Args:
         title: as the file writes it.
-        model: what reads it. Its docstring introduces the table, the texts under its fields
-            explain them.
+        model: the settings model. Its docstring introduces the table, the docstrings of its fields
+            describe the keys.
     """
 
     title: str
@@ -73,7 +72,7 @@ class Table:
 
 
 def tables() -> Iterator[Table]:
-    """All of them, in the order of the page."""
+    """All tables, in the order of the page."""
     for name, model in SERVICE_TABLES.items():
         yield Table(title=f"[{name}]", model=model)
     yield Table(title="[[auth.tokens]]", model=TokenSettings)
@@ -93,7 +92,7 @@ def tables() -> Iterator[Table]:
 
 
 def page() -> str:
-    """The page. Raises `LookupError` for settings without a meaning."""
+    """Build the page. Raises `LookupError` for a field without a docstring."""
     return "\n".join([TOP, *("\n".join(_table(one)) + "\n" for one in tables())])
 
 
@@ -115,14 +114,14 @@ def _introduction(model: type[BaseModel]) -> str:
 
 
 def _table(table: Table) -> Iterator[str]:
-    words = descriptions(table.model)
+    texts = descriptions(table.model)
     schema = table.model.model_json_schema()
     required = schema.get("required", ())
     yield f"## `{table.title}`\n\n{_introduction(table.model)}\n"
     yield "| key | value | default | |\n|---|---|---|---|"
     for key, one in schema["properties"].items():
         default = "**required**" if key in required else _default(one)
-        yield f"| `{key}` | {_value(one)} | {default} | {words[key]} |"
+        yield f"| `{key}` | {_value(one)} | {default} | {texts[key]} |"
     if table.title == "[server]":
         yield f"\nIn the environment: `{variable_name(('server', 'port'))}`, and so on."
 
@@ -137,9 +136,9 @@ def _default(schema: Mapping[str, Any]) -> str:
 
 
 def _value(schema: Mapping[str, Any]) -> str:
-    """What may be written, in words."""
+    """The allowed values, in words."""
     if "anyOf" in schema:
-        kinds = [one for one in schema["anyOf"] if one.get("type") != NOBODY]
+        kinds = [one for one in schema["anyOf"] if one.get("type") != NULL]
         return " or ".join(dict.fromkeys(map(_value, kinds)))
     if "$ref" in schema:
         return "table"
@@ -166,7 +165,7 @@ def _list(schema: Mapping[str, Any]) -> str:
 
 
 def _object(schema: Mapping[str, Any]) -> str:
-    """A table with free keys: what its keys and its values are."""
+    """A table with free keys: the kinds of its keys and values."""
     ((pattern, inside),) = schema["patternProperties"].items()
     return f"table: {WORDS[pattern]} → {_value(inside)}"
 

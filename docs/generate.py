@@ -1,6 +1,6 @@
-"""Writes the pages that are made from the code: `python docs/generate.py [--check]`.
+"""Writes the pages that are generated from the code: `python docs/generate.py [--check]`.
 
-With --check nothing is written: exit code 1, and their names, when some are stale.
+With --check it writes nothing; if pages are stale, it names them and exits with code 1.
 """
 
 import sys
@@ -23,24 +23,24 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Write, or check."""
+    """Write the pages, or check them."""
     try:
-        made = {FOLDER / name: make().rstrip() + "\n" for name, make in PAGES.items()}
+        pages = {FOLDER / name: make().rstrip() + "\n" for name, make in PAGES.items()}
     except LookupError as fault:
         print(fault, file=sys.stderr)
         return 1
-    stale = [path for path, text in made.items() if not _is(path, text)]
+    stale = [path for path, text in pages.items() if not _is_current(path, text)]
     if arguments == ["--check"]:
         for path in stale:
-            print(f"{path.name} is not what the code says: run `make docs`", file=sys.stderr)
+            print(f"{path.name} is stale: run `make docs`", file=sys.stderr)
         return 1 if stale else 0
     for path in stale:
-        path.write_text(made[path], "utf-8")
+        path.write_text(pages[path], "utf-8")
         print(f"wrote docs/{path.name}")
     return 0
 
 
-def _is(path: Path, text: str) -> bool:
+def _is_current(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text("utf-8") == text
 
 

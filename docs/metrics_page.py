@@ -1,4 +1,4 @@
-"""The reference of the metrics, from the metrics themselves."""
+"""The reference of the metrics, from their definitions in the code."""
 
 from collections.abc import Iterator
 
@@ -9,39 +9,42 @@ TOP = """\
 # Metrics
 
 `GET /metrics`, in the text format of Prometheus. Names and labels are stable; every label comes
-from a bounded set. `process_*` of the Prometheus client comes beside, when one process serves.
+from a bounded set. With a single process, the `process_*` metrics of the Prometheus client are
+exported too.
 
-Alert rules: `deploy/prometheus/`, what to do when one fires: the [runbook](runbook.md). A dashboard
+Alert rules: `deploy/prometheus/`, how to respond to each: [runbook](runbook.md). A dashboard
 for Grafana: `deploy/grafana/`.
 
-This page is generated (`make docs`) from the metrics themselves.
+This page is generated (`make docs`) from the code.
 """
+
 PROCESS = """\
 ## Of a replica
 
-Counted by the replica that is asked (all of its workers together): add them up over replicas.
+Counted by the scraped replica, all of its workers together: use sums over replicas.
 
 | metric | type | labels | |
 |---|---|---|---|"""
+
 ZONE = """\
 
 ## Of a zone
 
-Read from the store at the scrape: every replica tells the same, so take `max by (zone, ...)` over
-replicas and never a sum. Counters run since the zone was born and begin anew when the store was
-emptied.
+Read from the store at the scrape: every replica exports the same values, so use `max by (zone,
+...)` over replicas and never a sum. Counters start when the zone is created, and again when the
+store has lost its data.
 
 | metric | type | labels | |
 |---|---|---|---|"""
 
 
 def page() -> str:
-    """The page."""
+    """Build the page."""
     return "\n".join([TOP, PROCESS, *_of_process(), ZONE, *_of_zone()])
 
 
 def metric_names() -> set[str]:
-    """Every name that a query may use."""
+    """Every metric name that a query may use."""
     found = {UP[0]}
     for family in Telemetry().registry.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
@@ -54,7 +57,7 @@ def _of_process() -> Iterator[str]:
     for collector, names in telemetry.registry._collector_to_names.items():
         labels = getattr(collector, "_labelnames", None)
         if labels is None:
-            continue  # of the process itself
+            continue  # a metric of the process itself
         (family,) = collector.collect()
         name = min(names, key=len)
         end = "_total" if family.type == "counter" else ""

@@ -1,1 +1,1 @@
-"""The HTTP face of the service: contract in docs/api, values from `admission.domain.outcomes`."""
+"""The HTTP API and the dashboard. The contract is docs/api.md, made from `routes` and `schemas`."""

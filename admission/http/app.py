@@ -10,7 +10,7 @@ from admission.http.context import APP_CONTEXT, AppContext
 from admission.http.decider import Decider
 from admission.http.events.feed import Feed
 from admission.http.ids import Ids
-from admission.http.middleware import front
+from admission.http.middleware import handle_request
 from admission.http.openapi.description import Description
 from admission.http.openapi.document import describe
 from admission.http.parsing import BODY_BYTES_MAX
@@ -43,7 +43,7 @@ def create_app(
         requests_per_s: of one caller, in this process; 0: no limit.
         public_url: what a `report_url` begins with; empty: as each request was addressed.
     """
-    app = web.Application(middlewares=[front], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[handle_request], client_max_size=BODY_BYTES_MAX)
     served = routes(metrics_public=metrics_public)
     add_routes(app.router, served)
     app[APP_CONTEXT] = AppContext(

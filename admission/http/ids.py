@@ -1,18 +1,21 @@
-"""Names that nobody guesses, drawn many at once: asking the system for each is dear."""
+"""Unguessable ids. Random bytes are fetched in blocks: a system call for each id costs too much."""
 
 import secrets
 from base64 import urlsafe_b64encode
 from typing import Final
 
-_AT_ONCE: Final = 256
-_BYTES: Final = 8
+_IDS_PER_BLOCK: Final = 256
+_ID_BYTES: Final = 8  # 64 bits
 
 
 class Ids:
-    """Makes names of 64 random bits; each process has its own."""
+    """Generates ids of 64 random bits; each process has its own generator.
+
+    Example: `Ids().new()` returns `"x7Yk2mPq0aY"`.
+    """
 
     def __init__(self) -> None:
-        self._drawn: list[bytes] = []
+        self._unused: list[bytes] = []
 
     def new(self) -> str:
         """11 URL-safe characters."""
@@ -23,7 +26,7 @@ class Ids:
         return self._draw().hex()
 
     def _draw(self) -> bytes:
-        if not self._drawn:
-            raw = secrets.token_bytes(_BYTES * _AT_ONCE)
-            self._drawn = [raw[at : at + _BYTES] for at in range(0, len(raw), _BYTES)]
-        return self._drawn.pop()
+        if not self._unused:
+            raw = secrets.token_bytes(_ID_BYTES * _IDS_PER_BLOCK)
+            self._unused = [raw[at : at + _ID_BYTES] for at in range(0, len(raw), _ID_BYTES)]
+        return self._unused.pop()

@@ -1,4 +1,4 @@
-"""The one wrapper around every handler: request id, credentials, problems, count."""
+"""The middleware of every request: request id, credentials, rate limit, problems, metrics."""
 
 import re
 import secrets
@@ -15,20 +15,21 @@ from admission.http.route import Route
 
 X_REQUEST_ID: Final = "X-Request-ID"
 SERVER_NAME: Final = "admission"
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
-# What a route is called in metrics when there is none, and the status of a client that hung up.
+_VALID_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}")
+# In metrics: the path of a request without a route, and nginx's status of a client that
+# disconnected before the answer.
 _NO_ROUTE: Final = "none"
-_HUNG_UP: Final = 499
+_CLIENT_CLOSED_REQUEST: Final = 499
 
 
 @web.middleware
-async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the request in, have it answered, and answer for whatever goes wrong."""
+async def handle_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Authorize the request, call its handler, and turn an exception into a problem response."""
     context = request.app[APP_CONTEXT]
     request_id = request_id_of(request, context.ids.new_hex)
     request[REQUEST_ID] = request_id
     route = context.routes_by_handler.get(request.match_info.handler)
-    status = _HUNG_UP
+    status = _CLIENT_CLOSED_REQUEST
     try:
         try:
             if route is not None:
@@ -48,36 +49,36 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _authorize(request: web.Request, route: Route, context: AppContext) -> None:
-    """Check who it is, whether it may, and whether it asks too fast.
+    """Check token, role and request rate.
 
-    Who shows no token, or a wrong one, is counted by its address: so is guessing.
+    A request without a valid token is counted by its address, which limits guessing.
     """
     if route.roles is None or route.checks_credentials:
         if route.is_rate_limited:
-            _count(request, None, context)
+            _count_request(request, None, context)
         return
     try:
-        caller = context.credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
+        caller = context.credentials.authenticate(request.headers.get(hdrs.AUTHORIZATION))
     except Unauthorized:
-        _count(request, None, context)
+        _count_request(request, None, context)
         raise
-    _count(request, caller, context)
+    _count_request(request, caller, context)
     caller.require_role(route.roles)
     request[CALLER] = caller
 
 
-def _count(request: web.Request, caller: Caller | None, context: AppContext) -> None:
+def _count_request(request: web.Request, caller: Caller | None, context: AppContext) -> None:
     rate = context.rate
     if rate.is_limited:
-        is_known = caller is not None and caller is not ANONYMOUS
-        rate.take(f"token {caller.name}" if caller and is_known else f"address {request.remote}")
+        has_token = caller is not None and caller is not ANONYMOUS
+        rate.take(f"token {caller.name}" if caller and has_token else f"address {request.remote}")
 
 
-def _random_id() -> str:
+def _generate_id() -> str:
     return secrets.token_hex(8)
 
 
-def request_id_of(request: web.BaseRequest, new_id: Callable[[], str] = _random_id) -> str:
-    """The caller's own id for this request, if it is fit for a log line; else a new one."""
+def request_id_of(request: web.BaseRequest, new_id: Callable[[], str] = _generate_id) -> str:
+    """The caller's id of this request if it is safe in a log line, else a new one."""
     given = request.headers.get(X_REQUEST_ID)
-    return given if given and _SANE_ID.fullmatch(given) else new_id()
+    return given if given and _VALID_ID.fullmatch(given) else new_id()

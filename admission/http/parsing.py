@@ -1,4 +1,4 @@
-"""Bodies and queries from outside, parsed once: too large, not JSON, or a wrong field."""
+"""Parsing of request bodies and queries: size limit, media type, JSON, fields."""
 
 import asyncio
 from collections.abc import Collection
@@ -16,54 +16,54 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 
 JSON: Final = "application/json"
 
-_BODY_WAIT_S: Final = 10.0
+_BODY_TIMEOUT_S: Final = 10.0
 
 M = TypeVar("M", bound=BaseModel)
 
 
 async def read_body(request: web.Request, media_types: Collection[str] = (JSON,)) -> bytes:
-    """The body, empty if there is none.
+    """Read the body; empty if there is none.
 
     Args:
-        media_types: as which it may be sent.
+        media_types: accepted media types.
 
     Raises:
-        BadRequest: it never came whole. UnsupportedMediaType: it is sent as something else.
+        BadRequest: the body is incomplete. UnsupportedMediaType: it has another media type.
         HTTPRequestEntityTooLarge: more than 1 MiB.
     """
     if not request.body_exists:
         return b""
     try:
-        body = await _whole(request)
+        body = await _read_whole(request)
     except TimeoutError:
         raise BadRequest("The body did not arrive in time.") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise BadRequest("The body is broken off or badly framed.") from None
     if body:
-        _require_plain(request, media_types)
+        _check_media_type(request, media_types)
     return body
 
 
-async def _whole(request: web.Request) -> bytes:
+async def _read_whole(request: web.Request) -> bytes:
     content = request.content
-    if content.is_eof():  # it came with its headers, as nearly always: no timer needed
+    if content.is_eof():  # it arrived with the headers, as nearly always: no timer needed
         body = content.read_nowait()
         if len(body) > BODY_BYTES_MAX:
             raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
         return body
     if (request.content_length or 0) > BODY_BYTES_MAX:
         raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX)
-    async with asyncio.timeout(_BODY_WAIT_S):
+    async with asyncio.timeout(_BODY_TIMEOUT_S):
         return await request.read()
 
 
-def _require_plain(request: web.Request, media_types: Collection[str]) -> None:
+def _check_media_type(request: web.Request, media_types: Collection[str]) -> None:
     headers = request.headers
     is_plain = headers.get(hdrs.CONTENT_TYPE) == JSON and hdrs.CONTENT_ENCODING not in headers
     if is_plain and JSON in media_types:
         return
-    # Also what keeps pages in a browser from posting here: they may send forms and text to any
-    # address unasked, but not JSON; only a secret path takes forms.
+    # Also protects against cross-site requests: a browser sends forms and text to any origin
+    # without a preflight, but not JSON. Only a secret path accepts forms.
     if request.content_type not in media_types:
         wanted = " or ".join(media_types)
         raise UnsupportedMediaType(f"Send the header: Content-Type: {wanted}.")
@@ -74,7 +74,7 @@ def _require_plain(request: web.Request, media_types: Collection[str]) -> None:
 
 
 def load(body: bytes) -> Any:
-    """The JSON as plain values; raises `BadRequest` (also for NaN, bad UTF-8, deep nesting)."""
+    """Parse JSON into plain values; raises `BadRequest` (also for NaN, bad UTF-8, deep nesting)."""
     if not body:
         raise BadRequest("The body is empty; send JSON.")
     try:
@@ -84,16 +84,16 @@ def load(body: bytes) -> Any:
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """The body as this model; raises `BadRequest` or `Invalid`."""
+    """Parse the body into this model; raises `BadRequest` or `Invalid`."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        load(body)  # tells what is no JSON at all from a wrong field
+        load(body)  # raises for a body that is no JSON
         raise invalid(error) from None
 
 
 def validate(model: type[M], value: Any) -> M:
-    """Plain values as this model; raises `Invalid`."""
+    """Validate plain values as this model; raises `Invalid`."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -101,23 +101,25 @@ def validate(model: type[M], value: Any) -> M:
 
 
 def invalid(error: ValidationError) -> Invalid:
-    """The wrong fields, without the values that came in them."""
+    """The exception that names every invalid field, without its value, which may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return Invalid(*(FieldError(field=_path(one), message=_message(one)) for one in found))
+    return Invalid(
+        *(FieldError(field=_format_path(one), message=_format_message(one)) for one in found)
+    )
 
 
-def _path(one: ErrorDetails) -> str:
+def _format_path(one: ErrorDetails) -> str:
     return ".".join(str(part) for part in one["loc"]) or "body"
 
 
-def _message(one: ErrorDetails) -> str:
-    known = {"missing": "This field is required", "extra_forbidden": "There is no such field"}
-    return known.get(one["type"]) or one["msg"].removeprefix("Value error, ")
+def _format_message(one: ErrorDetails) -> str:
+    texts = {"missing": "This field is required", "extra_forbidden": "There is no such field"}
+    return texts.get(one["type"]) or one["msg"].removeprefix("Value error, ")
 
 
 def once_each(request: web.Request) -> dict[str, str]:
-    """The parameters; raises `Invalid` if one is given twice."""
-    named = dict(request.query)
-    if len(named) != len(request.query):
+    """The query parameters; raises `Invalid` if one is given twice."""
+    parameters = dict(request.query)
+    if len(parameters) != len(request.query):
         raise Invalid(FieldError(field="query", message="A parameter is given twice"))
-    return named
+    return parameters

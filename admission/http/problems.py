@@ -1,9 +1,9 @@
-"""Faults as `application/problem+json` (RFC 9457): one object for an answer or a place in a batch.
+"""Errors as `application/problem+json` (RFC 9457), for a response or for one result of a batch.
 
 exception                    becomes
-AdmissionError               its own status, title and detail; it is safe to show
-web.HTTPException            what the web framework refuses: 404, 405, 413 ...
-anything else                500 without a word of what it was: that is in the log
+AdmissionError               its own status, title and detail, which are safe to return
+web.HTTPException            what aiohttp refuses: 404, 405, 413 ...
+anything else                500 without details, which are in the log
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Problem: TypeAlias = dict[str, Any]
 
-# The types say no more than the status does, which is what about:blank means.
+# RFC 9457, 4.2.1: about:blank is a problem whose meaning is that of its status.
 _TYPE: Final = "about:blank"
 _ERRORS_MAX: Final = 20
 _FIELD_CHARS_MAX: Final = 100
@@ -31,25 +31,25 @@ _HTTP_DETAILS: Final[dict[int, tuple[str, str]]] = {
 
 
 class Unauthorized(CallerError):
-    """No credentials, or none that are known."""
+    """The request has no credentials, or unknown ones."""
 
     status = 401
     title = "Unauthorized"
 
 
 class UnsupportedMediaType(CallerError):
-    """The body is not sent as JSON."""
+    """The body has a media type that the route does not accept."""
 
     status = 415
     title = "Unsupported media type"
 
 
 def problem_of(error: BaseException, request_id: str) -> Problem:
-    """The problem that says what went wrong; what nobody foresaw is logged under `request_id`."""
+    """Describe the error as a problem; an unexpected one is logged under `request_id`."""
     if isinstance(error, AdmissionError) and error.status < 500:
         return _caller_problem(error)
     if isinstance(error, Unavailable):
-        return _problem(error.status, error.title, error.detail) | _wait(error.retry_after_s)
+        return _problem(error.status, error.title, error.detail) | _retry_after(error.retry_after_s)
     if isinstance(error, web.HTTPException):
         title, detail = _HTTP_DETAILS.get(error.status, (error.reason, error.reason))
         return _problem(error.status, title, detail)
@@ -58,7 +58,7 @@ def problem_of(error: BaseException, request_id: str) -> Problem:
 
 
 def problem_response(problem: Problem, error: BaseException | None = None) -> web.Response:
-    """An answer that carries the problem, with the headers that its status calls for."""
+    """The response with the problem, and the headers that belong to its status."""
     headers = {hdrs.CONTENT_TYPE: "application/problem+json"}
     if "retry_after_ms" in problem:
         headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(problem["retry_after_ms"] / 1000)))
@@ -70,7 +70,7 @@ def problem_response(problem: Problem, error: BaseException | None = None) -> we
 
 
 def malformed_request(status: int) -> web.Response:
-    """The answer to what is not HTTP, or has headers too long: no handler ever sees that."""
+    """The response to what is not HTTP, or has headers too long, and reaches no handler."""
     error = BadRequest("This is not a well-formed HTTP request.")
     return problem_response(_problem(status, error.title, error.detail))
 
@@ -79,16 +79,16 @@ def _problem(status: int, title: str, detail: str) -> Problem:
     return {"type": _TYPE, "title": title, "status": status, "detail": detail}
 
 
-def _wait(retry_after_s: float) -> Problem:
-    # In a batch there is no header to carry it.
+def _retry_after(retry_after_s: float) -> Problem:
+    # A result of a batch has no header of its own.
     return {"retry_after_ms": math.ceil(retry_after_s * 1000)}
 
 
 def _caller_problem(error: AdmissionError) -> Problem:
     if isinstance(error, Invalid):
-        shown = error.errors[:_ERRORS_MAX]
-        errors = [{"field": e.field[:_FIELD_CHARS_MAX], "message": e.message} for e in shown]
-        detail = "One or more fields are wrong." if errors else error.detail
+        listed = error.errors[:_ERRORS_MAX]
+        errors = [{"field": e.field[:_FIELD_CHARS_MAX], "message": e.message} for e in listed]
+        detail = "One or more fields are invalid." if errors else error.detail
         return _problem(error.status, error.title, detail) | {"errors": errors}
     problem = _problem(error.status, error.title, error.detail)
-    return problem | _wait(error.retry_after_s) if isinstance(error, TooFast) else problem
+    return problem | _retry_after(error.retry_after_s) if isinstance(error, TooFast) else problem

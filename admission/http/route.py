@@ -1,4 +1,4 @@
-"""One route: who may call it, what it takes and gives."""
+"""The description of one route: roles, request, response and errors."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +17,7 @@ VIEWER: Final = frozenset({Role.VIEWER})
 DIALER_OR_VIEWER: Final = DIALER | VIEWER
 EVERY_ROLE: Final = frozenset(Role)
 
-# Faults that a caller of any route with credentials may meet, and those of a route with a body.
+# Statuses of the errors of any route with credentials, and of a route with a body.
 CALLER_FAULTS: Final = (401, 403, 429, 503)
 BODY_FAULTS: Final = (400, 413, 415, 422)
 
@@ -27,14 +27,16 @@ class Route:
     """One method of one path.
 
     Args:
-        roles: who may call it beside an operator; None: everybody, without credentials.
-        answer: model of the 200, or its media type where it is not JSON.
-        body_required: False: no body means `{}`.
-        body_types: media types as which the body may be sent.
-        form: the body as a form, where that is taken too.
-        checks_credentials: the handler looks at the credentials itself.
-        etag: the answer has one; with a body, the request may have If-Match.
-        faults: statuses of the problems it may answer.
+        roles: roles that may call it beside the operator; None: public, without credentials.
+        tag: section of the description that lists it.
+        answer: model of the 200 response, or its media type where it is not JSON.
+        body_required: False: an absent body is read as `{}`.
+        body_types: accepted media types of the body.
+        form: model of the body as a form, where forms are accepted too.
+        checks_credentials: the handler checks the credentials, not the middleware.
+        etag: the response has an ETag; with a body, the request may have If-Match.
+        query: model of the query parameters.
+        faults: statuses of the problems that the route may answer.
     """
 
     method: str

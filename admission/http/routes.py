@@ -1,4 +1,4 @@
-"""Every route: who may call it, what it takes and gives. Router and description read this."""
+"""Every route of the service. The router and the OpenAPI description are built from this list."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -23,7 +23,7 @@ from admission.http.route import (
 from admission.http.schemas import responses
 
 
-def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
+def _service_routes(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
     def get(
         path: str, handler: Handler, roles: frozenset[Role] | None, summary: str,
         answer: type[BaseModel] | str, faults: tuple[int, ...] = (401, 403),
@@ -36,29 +36,36 @@ def _service(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
     plain = "text/plain"
     closed = () if metrics_roles is EVERYBODY else (401, 403)
     return (
-        get("/healthz", health.alive, EVERYBODY, "The process is alive", responses.Health, ()),
-        get("/readyz", health.ready, EVERYBODY, "It can decide now", responses.Health, (503,)),
+        get("/healthz", health.alive, EVERYBODY, "The process is running", responses.Health, ()),
+        get("/readyz", health.ready, EVERYBODY, "The service can decide", responses.Health, (503,)),
         get("/metrics", health.metrics, metrics_roles, "Prometheus metrics", plain, closed),
         get("/openapi.json", health.openapi, VIEWER, "This description", "application/json"),
-        get("/docs", health.docs, VIEWER, "This description to read", "text/html"),
+        get("/docs", health.docs, VIEWER, "This description as a page", "text/html"),
         Route(
             method="GET",
             path="/",
-            handler=handlers.page,
+            handler=handlers.get_page,
             roles=VIEWER,
             checks_credentials=True,
             tag="Service",
-            summary="The dashboard; a browser without credentials gets it too, to ask for them",
+            summary="The dashboard; without credentials a browser gets a sign-in form",
             answer="text/html",
             faults=(401, 403),
         ),
-        get("/dashboard/{file}", handlers.one_file, EVERYBODY, "Its files", "*/*", (404,)),
+        get(
+            "/dashboard/{file}",
+            handlers.get_file,
+            EVERYBODY,
+            "Files of the dashboard",
+            "*/*",
+            (404,),
+        ),
     )
 
 
 def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
-    """All that is served. `metrics_public`: /metrics needs no credentials."""
-    service = _service(EVERYBODY if metrics_public else VIEWER)
+    """Every route. `metrics_public`: /metrics needs no credentials."""
+    service = _service_routes(EVERYBODY if metrics_public else VIEWER)
     return (
         ADMISSION_ROUTES
         + REPORT_ROUTES
@@ -69,7 +76,7 @@ def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
     )
 
 
-# What is not asked for by GET must not be looked up as a reservation of that name.
+# `batch` is a path of its own: a GET of it must be a 405, not a reservation of that id.
 _ID_IN_PATH: Final = "{id:(?!batch$)[^{}/]+}"
 
 
@@ -79,16 +86,16 @@ def routes_by_handler(served: Iterable[Route]) -> dict[Handler, Route]:
 
 
 def add_routes(router: web.UrlDispatcher, served: Iterable[Route]) -> None:
-    """Put them on the router; whatever answers GET answers HEAD."""
+    """Add the routes to the router; every GET route also serves HEAD."""
     for route in served:
         methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
             path = route.path.replace("{id}", _ID_IN_PATH)
-            router.add_route(method, path, route.handler, expect_handler=_expect)
+            router.add_route(method, path, route.handler, expect_handler=_handle_expect)
 
 
-async def _expect(request: web.Request) -> None:
-    # Any other expectation is passed over, as RFC 9110 allows: a refusal here would not be a
-    # problem+json.
+async def _handle_expect(request: web.Request) -> None:
+    # Other expectations are ignored, as RFC 9110, 10.1.1 allows: a refusal by aiohttp would not be
+    # a problem+json.
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -12,7 +12,7 @@ from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
 from admission.http.server.serve import serve_app
-from admission.http.server.timeouts import allow_many_files
+from admission.http.server.timeouts import raise_file_limit
 from admission.http.server.tls import Certificates
 from admission.runtime.greeting import format_banner, print_suggestions
 from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
@@ -96,7 +96,7 @@ async def _listen(
             grace_ms=server.shutdown_grace_ms,
             delay_ms=server.shutdown_delay_ms,
             certificates=certificates,
-            connections_max=allow_many_files(),
+            connections_max=raise_file_limit(),
             without_credentials=server.allow_anonymous,
             reuse_port=server.workers > 1,
             on_listening=listening,

@@ -1,7 +1,7 @@
-"""How fast one caller may ask: its own limit, never the platform's.
+"""The request rate of each caller of the API; launch rates of the platform are rules of the ledger.
 
-Each process counts by itself, in memory: nobody's request waits for the counting. With several
-workers or replicas a caller that uses all of them gets as many times the rate.
+Each process counts in its own memory, so that counting delays no request. A caller that uses
+several workers or replicas gets the rate from each of them.
 """
 
 import time
@@ -10,43 +10,46 @@ from typing import Final
 
 from admission.errors import TooFast
 
-KEYS_MAX: Final = 10_000
+CALLERS_MAX: Final = 10_000
 
 
 class RequestRate:
-    """A rate for each caller (GCRA): one second's worth may come at once.
+    """A rate for each caller (GCRA, ITU-T I.371), with a burst of one second's requests.
 
     Args:
         per_s: requests a second; 0: no limit.
-        clock: ns, monotonic.
+        clock: monotonic time in ns.
+
+    Example: `RequestRate(100).take("token dialer-1")`.
     """
 
     def __init__(self, per_s: float = 0, *, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._interval_ns = round(1e9 / per_s) if per_s else 0
         self._burst_ns = (max(1, round(per_s)) - 1) * self._interval_ns
-        self._due_ns: dict[str, int] = {}  # when the caller will have used up what it took
+        # Theoretical arrival time (TAT) of each caller's next request.
+        self._arrival_ns: dict[str, int] = {}
 
     @property
     def is_limited(self) -> bool:
-        """Is there a limit at all?"""
+        """Is a limit configured?"""
         return self._interval_ns > 0
 
     def take(self, caller: str) -> None:
-        """Count one request; raises `TooFast` when it is one too many, which costs nothing."""
+        """Count one request; raises `TooFast`, and counts nothing, if it exceeds the rate."""
         if not self.is_limited:
             return
         now = self._clock()
-        due = max(self._due_ns.get(caller, 0), now)
-        too_early_ns = due - now - self._burst_ns
+        arrival = max(self._arrival_ns.get(caller, 0), now)
+        too_early_ns = arrival - now - self._burst_ns
         if too_early_ns > 0:
             wait_s = too_early_ns / 1e9
-            raise TooFast("You ask too fast; this is your own limit.", retry_after_s=wait_s)
-        if len(self._due_ns) >= KEYS_MAX and caller not in self._due_ns:
-            self._forget(now)
-        self._due_ns[caller] = due + self._interval_ns
+            raise TooFast("The request rate of this caller is exceeded.", retry_after_s=wait_s)
+        if len(self._arrival_ns) >= CALLERS_MAX and caller not in self._arrival_ns:
+            self._evict(now)
+        self._arrival_ns[caller] = arrival + self._interval_ns
 
-    def _forget(self, now: int) -> None:
-        """Who has nothing to wait for needs no memory; if all have, those who came first go."""
-        kept = [(name, due) for name, due in self._due_ns.items() if due > now]
-        self._due_ns = dict(kept[-(KEYS_MAX // 2) :])
+    def _evict(self, now: int) -> None:
+        """Drop callers within their rate; if none is, the half that was seen first."""
+        kept = [(name, arrival) for name, arrival in self._arrival_ns.items() if arrival > now]
+        self._arrival_ns = dict(kept[-(CALLERS_MAX // 2) :])

@@ -1,7 +1,7 @@
-"""Who calls, and what that caller may reach: bearer tokens, roles, scopes.
+"""Authentication and authorization: bearer tokens, roles, scopes.
 
-Only digests of tokens are known here. Without any token configured there is one anonymous caller
-who may all; the server then listens on loopback only.
+The service stores only digests of tokens. Without any configured token every caller is anonymous
+and has all rights; the server then listens on loopback only.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from admission.errors import ConfigError, Forbidden
 from admission.http.problems import Unauthorized
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
-_NOBODYS: Final = bytes(32)  # no token is known that has this digest
+_UNUSED_DIGEST: Final = bytes(32)  # no token with this SHA-256 digest is known
 
 
 class Role(StrEnum):
-    """What a caller is; an operator may all."""
+    """The role of a caller; an operator has the rights of all others."""
 
     DIALER = "dialer"
     SOURCE = "source"
@@ -31,7 +31,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks. `campaigns` and `zones` None: all of them."""
+    """An authenticated caller. `campaigns` and `zones` None: all of them."""
 
     name: str
     role: Role
@@ -40,30 +40,30 @@ class Caller:
 
     @property
     def scope(self) -> list[str] | None:
-        """The campaigns this caller is limited to, as the ledger takes them."""
+        """The campaigns that this caller is limited to, as the ledger takes them; None: all."""
         return None if self.campaigns is None else sorted(self.campaigns)
 
     @property
-    def by_hand(self) -> str | None:
-        """Who this is in the audit: operators work by hand, the others do what they are for."""
+    def audit_name(self) -> str | None:
+        """The caller's name in the audit log; None: only changes of operators are logged."""
         return self.name if self.role is Role.OPERATOR else None
 
     def may_see_zone(self, zone: str) -> bool:
-        """Is this zone within the caller's list?"""
+        """Is this zone in the caller's scope?"""
         return self.zones is None or zone in self.zones
 
     def require_role(self, roles: frozenset[Role]) -> None:
         """Raise `Forbidden` unless the caller has one of these roles."""
         if self.role not in roles and self.role is not Role.OPERATOR:
-            raise Forbidden(f"This is not for the role {self.role}.")
+            raise Forbidden(f"The role {self.role} may not call this.")
 
     def require_zone(self, zone: str) -> None:
-        """Raise `Forbidden` when the zone is not within the caller's list."""
+        """Raise `Forbidden` when the zone is not in the caller's scope."""
         if not self.may_see_zone(zone):
             raise Forbidden("These credentials do not reach that zone.")
 
     def require_campaign(self, campaign: str) -> None:
-        """Raise `Forbidden` when the campaign is not within the caller's list."""
+        """Raise `Forbidden` when the campaign is not in the caller's scope."""
         if self.campaigns is not None and campaign not in self.campaigns:
             raise Forbidden("These credentials do not reach that campaign.")
 
@@ -76,9 +76,9 @@ class Token:
     """A configured credential.
 
     Args:
-        sha256: hex digest of the token; the token itself is never stored.
-        campaigns: what a dialer is limited to, None: all. Other roles have no campaigns.
-        zones: what the caller is limited to, None: all.
+        sha256: hex digest of the token; the token itself is not stored.
+        campaigns: campaigns of a dialer, None: all. Other roles are not limited by campaign.
+        zones: zones of the caller, None: all.
         expires_at_s: Unix time in seconds from which the token is refused, None: never.
     """
 
@@ -101,17 +101,17 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownToken:
     digest: bytes
     caller: Caller
     expires_at_s: float | None
 
 
 class Credentials:
-    """All configured tokens; they can be replaced while serving.
+    """The configured tokens; they can be replaced while the service runs.
 
     Args:
-        tokens: none at all: everybody is `ANONYMOUS`.
+        tokens: if there are none, every caller is `ANONYMOUS`.
         clock: Unix time in seconds, for expiry.
     """
 
@@ -119,32 +119,32 @@ class Credentials:
         self, tokens: Iterable[Token] = (), *, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
-        self._known = _by_digest(tokens)
+        self._known = _index_by_digest(tokens)
 
     @property
     def configured(self) -> bool:
-        """Is any token configured, so that callers must show one?"""
+        """Is any token configured, so that callers must send one?"""
         return bool(self._known)
 
     @property
     def count(self) -> int:
-        """How many tokens are configured."""
+        """Number of configured tokens."""
         return len(self._known)
 
     def replace(self, tokens: Iterable[Token]) -> None:
-        """Take these tokens from now on.
+        """Accept these tokens from now on.
 
         Raises:
-            ConfigError: a digest is malformed, or the last token would go: that would open the
-                door to everybody. Nothing changes then.
+            ConfigError: a digest is malformed, or no token would be left, which would grant all
+                rights to every caller. Nothing changes then.
         """
-        known = _by_digest(tokens)
+        known = _index_by_digest(tokens)
         if self._known and not known:
             raise ConfigError("auth.tokens: the last token cannot be removed while serving")
         self._known = known
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Who shows this `Authorization` header; raises `Unauthorized`."""
+    def authenticate(self, authorization: str | None) -> Caller:
+        """The caller with this `Authorization` header; raises `Unauthorized`."""
         if not self._known:
             return ANONYMOUS
         scheme, _, token = (authorization or "").partition(" ")
@@ -152,26 +152,26 @@ class Credentials:
             raise Unauthorized("Send the header: Authorization: Bearer <token>.")
         found = self._find(token.strip())
         if found is None:
-            raise Unauthorized("This token is not known.")
+            raise Unauthorized("The token is unknown.")
         if found.expires_at_s is not None and self._clock() >= found.expires_at_s:
-            raise Unauthorized("This token has expired.")
+            raise Unauthorized("The token has expired.")
         return found.caller
 
-    def _find(self, token: str) -> _Known | None:
+    def _find(self, token: str) -> _KnownToken | None:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        # Which bucket it falls into says nothing: nobody can choose what a digest is, and the
-        # table is salted. What is in the bucket is compared in constant time, a miss as well.
+        # The look-up leaks no timing: an attacker cannot choose a digest, and Python salts its hash
+        # tables. The digest that it finds is compared in constant time, and so is a miss.
         found = self._known.get(digest)
-        is_it = hmac.compare_digest(found.digest if found else _NOBODYS, digest)
-        return found if is_it else None
+        is_equal = hmac.compare_digest(found.digest if found else _UNUSED_DIGEST, digest)
+        return found if is_equal else None
 
 
-def _by_digest(tokens: Iterable[Token]) -> dict[bytes, _Known]:
-    known = map(_known, tokens)
+def _index_by_digest(tokens: Iterable[Token]) -> dict[bytes, _KnownToken]:
+    known = map(_parse_token, tokens)
     return {one.digest: one for one in known}
 
 
-def _known(token: Token) -> _Known:
+def _parse_token(token: Token) -> _KnownToken:
     if not _DIGEST.fullmatch(token.sha256):
         raise ConfigError(f"auth.tokens: {token.name}: sha256 must be 64 hexadecimal digits")
-    return _Known(bytes.fromhex(token.sha256), token.caller(), token.expires_at_s)
+    return _KnownToken(bytes.fromhex(token.sha256), token.caller(), token.expires_at_s)

@@ -1,1 +1,1 @@
-"""The dashboard: plain modules and one page, served with the API."""
+"""The dashboard: one page with JavaScript modules, without a build step, served with the API."""

@@ -1,8 +1,8 @@
-"""The dashboard: a page and its files, as they are in the package; there is no build step.
+"""Handlers of the dashboard: a page and its static files from the package.
 
-The files hold no data: what the page shows it fetches with the caller's token, which a browser
-cannot send for the page itself. So whoever asks for `/` as HTML without credentials gets the same
-page, with a 401: it asks for a token and keeps it in memory.
+The files contain no data: the page fetches its data with the caller's token, which a browser cannot
+send for the page itself. A request for `/` as HTML without credentials therefore gets the same page
+with a 401 status: the page asks for a token and keeps it in memory.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    hdrs.CACHE_CONTROL: "no-cache",  # asked for each time, sent only when another version serves
+    hdrs.CACHE_CONTROL: "no-cache",  # revalidated each time, sent only if the ETag changed
 }
 _VIEWER: Final = frozenset({Role.VIEWER})
 
@@ -59,48 +59,48 @@ class File:
 
 @cache
 def dashboard_files() -> dict[str, File]:
-    """Name -> file; all of them, a quarter of a megabyte."""
+    """Name -> file: all files of the dashboard, a quarter of a megabyte."""
     folder = files("admission.http.dashboard") / "static"
-    return {one.name: _file(one.name, one.read_bytes()) for one in folder.iterdir()}
+    return {one.name: _read_file(one.name, one.read_bytes()) for one in folder.iterdir()}
 
 
-def _file(name: str, body: bytes) -> File:
+def _read_file(name: str, body: bytes) -> File:
     suffix = name[name.rindex(".") :]
     etag = blake2b(body, digest_size=12).hexdigest()
     return File(body=body, media_type=MEDIA_TYPES[suffix], etag=f'"{etag}"')
 
 
-async def page(request: web.Request) -> web.Response:
-    """`GET /`: the dashboard; to a browser without good credentials too, so that it can ask."""
+async def get_page(request: web.Request) -> web.Response:
+    """`GET /`: the dashboard, also for a browser without credentials, which then can sign in."""
     try:
-        caller = request.app[APP_CONTEXT].credentials.caller(
+        caller = request.app[APP_CONTEXT].credentials.authenticate(
             request.headers.get(hdrs.AUTHORIZATION)
         )
         caller.require_role(_VIEWER)
     except (Unauthorized, Forbidden) as refused:
         if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
             raise
-        response = _response(dashboard_files()[PAGE], status=refused.status)
+        response = _build_response(dashboard_files()[PAGE], status=refused.status)
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         return response
-    return _unless_known(request, dashboard_files()[PAGE])
+    return _revalidate(request, dashboard_files()[PAGE])
 
 
-async def one_file(request: web.Request) -> web.Response:
+async def get_file(request: web.Request) -> web.Response:
     """`GET /dashboard/{file}`."""
     found = dashboard_files().get(request.match_info["file"])
     if found is None:
         raise NotFound("There is no such file.")
-    return _unless_known(request, found)
+    return _revalidate(request, found)
 
 
-def _unless_known(request: web.Request, found: File) -> web.Response:
-    known = request.headers.get(hdrs.IF_NONE_MATCH, "")
-    if found.etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
+def _revalidate(request: web.Request, found: File) -> web.Response:
+    cached = request.headers.get(hdrs.IF_NONE_MATCH, "")
+    if found.etag in [tag.strip().removeprefix("W/") for tag in cached.split(",")]:
         return web.Response(status=304, headers=_HEADERS | {hdrs.ETAG: found.etag})
-    return _response(found)
+    return _build_response(found)
 
 
-def _response(found: File, status: int = 200) -> web.Response:
+def _build_response(found: File, status: int = 200) -> web.Response:
     headers = _HEADERS | {hdrs.ETAG: found.etag, hdrs.CONTENT_TYPE: found.media_type}
     return web.Response(body=found.body, status=status, headers=headers)

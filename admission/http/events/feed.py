@@ -1,14 +1,12 @@
-"""Zones as they change, for many clients, from one reading of the ledger for each zone.
+"""Zone statuses for many clients, from one poll of the ledger for each zone.
 
-Theory of operation. A zone that somebody follows has one *watch*: a task that reads the zone's
-status at most four times a second and, when something changed, offers it to every follower. What
-only tells that time passes (ages, `now`) is no change. A follower's *stream* holds of each zone
-nothing but the newest that was not sent yet: a slow client costs no memory and holds up nobody, it
-sees fewer steps. After its last follower a watch goes on, slowly, for a while: so a page that is
-opened again has its history.
+Theory of operation. A zone with followers has one *watcher*: a task that reads the zone's status
+at most four times a second and, if it changed, offers it to every follower. Fields that change
+with time alone (ages, `now`) are no change. A follower's *stream* keeps of each zone only the
+newest unsent event: a slow client needs no more memory and delays no other client, it receives
+fewer events. After its last follower a watcher continues for a while at a lower rate, so that a
+page that is opened again has its history.
 """
-
-from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -23,11 +21,9 @@ from admission.http.responses import encode
 
 INTERVAL_S: Final = 0.25
 
-READINGS_PER_S_MAX: Final = 100  # of all zones together: who follows a thousand sees them slower
+READINGS_PER_S_MAX: Final = 100  # of all zones together: more zones are read less often
 
-INTERVAL_PER_READING: Final = (
-    4  # a reading that takes long makes the next one wait this much longer
-)
+INTERVAL_PER_READING: Final = 4  # shortest interval, in durations of the last reading
 
 LINGER_INTERVAL_S: Final = 2.0
 
@@ -37,44 +33,44 @@ RETRY_AFTER_S: Final = 5.0
 
 Read = Callable[[str], Awaitable[Answer]]
 
-_PASSING: Final = {"now", "longest_wait_ms", "over_ms"}
+_VOLATILE: Final = {"now", "longest_wait_ms", "over_ms"}
 
 
 class Stream:
-    """What one client was not sent yet."""
+    """The unsent events of one client."""
 
     def __init__(self) -> None:
         self._unsent: dict[tuple[str, str], bytes] = {}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self.closed = False
 
     def offer(self, zone: str, name: str, event: bytes) -> None:
-        """An event that replaces an unsent one of that name and zone."""
+        """Queue an event; it replaces an unsent one of that name and zone."""
         self._unsent[zone, name] = event
-        self._news.set()
+        self._changed.set()
 
     def close(self) -> None:
-        """There will be nothing more."""
+        """End the stream: no event follows."""
         self.closed = True
-        self._news.set()
+        self._changed.set()
 
-    async def next(self, patience_s: float) -> bytes:
-        """All that is unsent, or nothing when nothing came for so long, or when it is over."""
+    async def next(self, timeout_s: float) -> bytes:
+        """All unsent events; empty if there was none for `timeout_s`, or the stream ended."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._news.wait()
-        self._news.clear()
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        self._changed.clear()
         found = b"".join(self._unsent.values())
         self._unsent.clear()
         return found
 
 
 class Feed:
-    """All watches and streams of this process.
+    """All watchers and streams of this process.
 
     Args:
         read: -> a zone's status.
-        clients_max: more are refused.
+        clients_max: further clients are refused.
         interval_s: shortest time between two readings of a zone.
     """
 
@@ -82,21 +78,21 @@ class Feed:
         self._read = read
         self._clients_max = clients_max
         self._interval_s = interval_s
-        self._watches: dict[str, _Watch] = {}
+        self._watchers: dict[str, _ZoneWatcher] = {}
         self._streams: set[Stream] = set()
         self._closed = False
 
     @property
     def clients(self) -> int:
-        """How many follow now."""
+        """Number of clients that follow a zone now."""
         return len(self._streams)
 
     @contextmanager
     def follow(self, zones: Sequence[str]) -> Iterator[Stream]:
-        """A stream of these zones, which begins with what is known of them.
+        """A stream of these zones, which begins with their current status.
 
         Raises:
-            Unavailable: there are as many clients as may be, or the process is leaving.
+            Unavailable: there are `clients_max` clients, or the process shuts down.
         """
         if self._closed:
             raise Unavailable("Shutting down.")
@@ -104,38 +100,38 @@ class Feed:
             raise Unavailable("Too many clients of events.", retry_after_s=RETRY_AFTER_S)
         stream = Stream()
         self._streams.add(stream)
-        watches = [self._watch(zone) for zone in zones]
-        for watch in watches:
-            watch.join(stream)
+        watchers = [self._watcher(zone) for zone in zones]
+        for watcher in watchers:
+            watcher.join(stream)
         try:
             yield stream
         finally:
             self._streams.discard(stream)
-            for watch in watches:
-                watch.followers.discard(stream)
+            for watcher in watchers:
+                watcher.followers.discard(stream)
 
     async def close(self) -> None:
-        """End all streams and watches."""
+        """End all streams and watchers."""
         self._closed = True
         for stream in self._streams:
             stream.close()
-        tasks = [watch.task for watch in self._watches.values()]
+        tasks = [watcher.task for watcher in self._watchers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _watch(self, zone: str) -> _Watch:
-        known = self._watches.get(zone)
+    def _watcher(self, zone: str) -> "_ZoneWatcher":
+        known = self._watchers.get(zone)
         if known is None or known.task.done():
-            known = self._watches[zone] = _Watch(zone, self._read, self._interval)
+            known = self._watchers[zone] = _ZoneWatcher(zone, self._read, self._interval)
         return known
 
     def _interval(self) -> float:
-        return max(self._interval_s, len(self._watches) / READINGS_PER_S_MAX)
+        return max(self._interval_s, len(self._watchers) / READINGS_PER_S_MAX)
 
 
-class _Watch:
-    """One zone, watched for as long as somebody follows it, and a little longer."""
+class _ZoneWatcher:
+    """Polls one zone while it has followers, and for a while after the last one left."""
 
     def __init__(self, zone: str, read: Read, interval: Callable[[], float]) -> None:
         self.followers: set[Stream] = set()
@@ -150,67 +146,71 @@ class _Watch:
         self.followers.add(stream)
         self._joined.set()
         if self._event:
-            history = {"zone": self._zone, **self._history.told()}
-            stream.offer(self._zone, "history", sse("history", history))
+            history = {"zone": self._zone, **self._history.summary()}
+            stream.offer(self._zone, "history", format_event("history", history))
             stream.offer(self._zone, "zone", self._event)
 
     async def _run(self) -> None:
-        loop, alone = asyncio.get_running_loop(), 0
-        while alone < LINGERING_READINGS_MAX:
+        loop, lingering = asyncio.get_running_loop(), 0
+        while lingering < LINGERING_READINGS_MAX:
             began = loop.time()
-            await self._look()
+            await self._poll()
             took_s = loop.time() - began
             await asyncio.sleep(max(self._interval(), INTERVAL_PER_READING * took_s))
-            alone = 0 if self.followers else alone + 1
-            if alone:
-                await self._until_joined()
+            lingering = 0 if self.followers else lingering + 1
+            if lingering:
+                await self._wait_for_follower()
 
-    async def _until_joined(self) -> None:
+    async def _wait_for_follower(self) -> None:
         self._joined.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_INTERVAL_S):
                 await self._joined.wait()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
             status = await self._read(self._zone)
         except Exception as fault:
-            self._failed(fault)
+            self._publish_failure(fault)
             return
-        self._decisions.take(status)
-        self._history.take(status)
-        told = {"zone": self._zone, **status, "decisions": self._decisions.told()}
-        self._tell("zone", lasting(told), told)
+        self._decisions.add(status)
+        self._history.add(status)
+        data = {"zone": self._zone, **status, "decisions": self._decisions.summary()}
+        self._publish("zone", without_volatile_fields(data), data)
 
-    def _failed(self, fault: Exception) -> None:
-        # What nobody foresaw is logged when the problem is made: once, not at every reading.
-        gist = fault.detail if isinstance(fault, AdmissionError) else repr(fault)
-        if gist != self._last:
+    def _publish_failure(self, fault: Exception) -> None:
+        # `problem_of` logs an unexpected error: once, not at every reading.
+        state = fault.detail if isinstance(fault, AdmissionError) else repr(fault)
+        if state != self._last:
             problem = problem_of(fault, f"watch {self._zone}")
-            self._tell("problem", gist, {"zone": self._zone, "problem": problem})
+            self._publish("problem", state, {"zone": self._zone, "problem": problem})
 
-    def _tell(self, name: str, gist: Any, data: Answer) -> None:
-        """Offer it to every follower, unless its gist is the last one's."""
-        if gist == self._last:
+    def _publish(self, name: str, state: Any, data: Answer) -> None:
+        """Offer the event to every follower, unless the state is that of the last one."""
+        if state == self._last:
             return
-        self._last, self._event = gist, sse(name, data)
+        self._last, self._event = state, format_event(name, data)
         for stream in self.followers:
             stream.offer(self._zone, "zone", self._event)
 
 
-def sse(name: str, data: Any) -> bytes:
-    """One event as it is sent (WHATWG HTML, Server-sent events); JSON has no line breaks."""
+def format_event(name: str, data: Any) -> bytes:
+    """One server-sent event (WHATWG HTML, 9.2.6); compact JSON has no line breaks."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), encode(data))
 
 
-def lasting(value: Any) -> Any:
-    """A status without what changes though nothing happens: `now`, ages, how long a wait lasts."""
+def without_volatile_fields(value: Any) -> Any:
+    """A status without the fields that change with time alone: `now`, ages, the longest wait."""
     if isinstance(value, dict):
-        return {name: lasting(one) for name, one in value.items() if not _is_passing(name)}
+        return {
+            name: without_volatile_fields(one)
+            for name, one in value.items()
+            if not _is_volatile(name)
+        }
     if isinstance(value, list):
-        return [lasting(one) for one in value]
+        return [without_volatile_fields(one) for one in value]
     return value
 
 
-def _is_passing(name: str) -> bool:
-    return name in _PASSING or name.endswith("age_ms")
+def _is_volatile(name: str) -> bool:
+    return name in _VOLATILE or name.endswith("age_ms")

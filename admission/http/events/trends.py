@@ -1,6 +1,6 @@
-"""What a zone did lately, learned from its statuses as they come: decisions, and ports over time.
+"""Recent decisions of a zone and its ports over time, derived from consecutive statuses.
 
-Values only: the times are the zone's own, out of the statuses.
+Pure values: all times are zone times from the statuses.
 """
 
 from collections import deque
@@ -19,39 +19,39 @@ Point: TypeAlias = list[Any]
 
 
 class RecentDecisions:
-    """Grants, and denies by reason, of the last ten seconds, from counters that only grow."""
+    """Grants, and denials by reason, of the last ten seconds, from monotonic counters."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[int, Counts]] = deque()
 
-    def take(self, status: Answer) -> None:
-        """A newer status."""
+    def add(self, status: Answer) -> None:
+        """Add a newer status."""
         now, counts = status["now"], status.get("stats") or {}
-        if self._seen and _is_reborn(self._seen[-1], now, counts):
+        if self._seen and _was_reset(self._seen[-1], now, counts):
             self._seen.clear()
         self._seen.append((now, counts))
         while len(self._seen) > 2 and self._seen[1][0] <= now - RECENT_MS:
             self._seen.popleft()
 
-    def told(self) -> dict[str, Any]:
-        """How much was decided, and over how many ms."""
+    def summary(self) -> dict[str, Any]:
+        """Number of decisions, and the ms they were made in."""
         (since, before), (now, after) = self._seen[0], self._seen[-1]
-        grown = {name: n - before.get(name, 0) for name, n in after.items()}
+        increases = {name: n - before.get(name, 0) for name, n in after.items()}
         denied = {
             name.removeprefix("deny:"): n
-            for name, n in grown.items()
+            for name, n in increases.items()
             if n and name.startswith("deny:")
         }
-        return {"over_ms": now - since, "granted": grown.get("grant", 0), "denied": denied}
+        return {"over_ms": now - since, "granted": increases.get("grant", 0), "denied": denied}
 
 
-def _is_reborn(last: tuple[int, Counts], now: int, counts: Counts) -> bool:
-    """The store lost its counters, and perhaps its clock."""
+def _was_reset(last: tuple[int, Counts], now: int, counts: Counts) -> bool:
+    """Did the store lose its counters, and perhaps its clock?"""
     return now < last[0] or any(counts.get(name, 0) < n for name, n in last[1].items())
 
 
 class PortHistory:
-    """How many ports there were, and whose: a point every two seconds, for a quarter of an hour.
+    """Ports and their use over time: a point every two seconds, for a quarter of an hour.
 
     Channels that the platform counts together are one group (`h323+sip`).
     """
@@ -59,20 +59,20 @@ class PortHistory:
     def __init__(self) -> None:
         self._points: deque[Point] = deque(maxlen=HISTORY_POINTS_MAX)
 
-    def take(self, status: Answer) -> None:
-        """A newer status; most are passed over."""
+    def add(self, status: Answer) -> None:
+        """Add a newer status; at most one every `HISTORY_STEP_MS` becomes a point."""
         now = status["now"]
         if self._points and now < self._points[-1][0]:
             self._points.clear()
         if not self._points or now - self._points[-1][0] >= HISTORY_STEP_MS:
-            self._points.append([now, ports_of(status)])
+            self._points.append([now, count_ports(status)])
 
-    def told(self) -> dict[str, Any]:
-        """`points`: zone time in ms, and for each group its numbers in the order of `fields`."""
+    def summary(self) -> dict[str, Any]:
+        """`points`: zone time in ms, and for each group its counts in the order of `fields`."""
         return {"fields": FIELDS, "points": list(self._points)}
 
 
-def ports_of(status: Answer) -> dict[str, list[int | None]]:
+def count_ports(status: Answer) -> dict[str, list[int | None]]:
     """Group of channels -> total, foreign use, in_use, ceiling: one point of the chart."""
     groups: dict[str, list[int | None]] = {}
     for pool in _channels(status):

@@ -37,7 +37,7 @@ from admission.http.schemas.requests import (
     RawAdmissionBatch,
 )
 from admission.http.scope import asked_zone
-from admission.http.server.connection import CancelledOnHangup, has_hung_up
+from admission.http.server.connection import CancelOnDisconnect, has_disconnected
 from admission.telemetry.logs import log_decision
 
 _OPTIONAL = ("channel", "application", "mpp", "pools", "dry_run", "explain")
@@ -108,7 +108,7 @@ class _WithdrawOnHangup:
     __slots__ = ("_cancelled", "_pending", "_request")
 
     def __init__(self, request: web.Request) -> None:
-        self._cancelled = CancelledOnHangup(request)
+        self._cancelled = CancelOnDisconnect(request)
         self._request = request
         self._pending = _Pending()
 
@@ -123,7 +123,7 @@ class _WithdrawOnHangup:
 
     def _is_lost(self, kind: type[BaseException] | None) -> bool:
         if kind is None:
-            return has_hung_up(self._request)
+            return has_disconnected(self._request)
         return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
 
 

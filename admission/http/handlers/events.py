@@ -21,12 +21,12 @@ from pydantic import BaseModel, ConfigDict
 from admission import __version__
 from admission.domain.types import Name
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
-from admission.http.events.feed import Stream, sse
+from admission.http.events.feed import Stream, format_event
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID
 from admission.http.parsing import validate
 from admission.http.problems import Unauthorized
 from admission.http.scope import find_zone
-from admission.http.server.connection import CancelledOnHangup
+from admission.http.server.connection import CancelOnDisconnect
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     query = validate(EventQuery, dict(request.query))
     zones = _visible(request) if query.zone is None else [find_zone(request, query.zone).name]
-    with request.app[APP_CONTEXT].feed.follow(zones) as stream, CancelledOnHangup(request):
+    with request.app[APP_CONTEXT].feed.follow(zones) as stream, CancelOnDisconnect(request):
         response = web.StreamResponse(headers=_HEADERS)
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
         await response.prepare(request)
@@ -71,7 +71,7 @@ def _visible(request: web.Request) -> list[str]:
 def _hello(request: web.Request, zones: list[str]) -> bytes:
     caller = request[CALLER]
     told = {"name": caller.name, "role": caller.role, "zones": zones, "version": __version__}
-    return sse("hello", told)
+    return format_event("hello", told)
 
 
 async def _send(
@@ -83,7 +83,9 @@ async def _send(
                 await response.write(found)
             found = await stream.next(HEARTBEAT_S)
             if not found:
-                request.app[APP_CONTEXT].credentials.caller(request.headers.get(hdrs.AUTHORIZATION))
+                request.app[APP_CONTEXT].credentials.authenticate(
+                    request.headers.get(hdrs.AUTHORIZATION)
+                )
                 found = _HEARTBEAT
     except TimeoutError:
         log.info("events: %s is too slow and was dropped", request[CALLER].name)

@@ -79,7 +79,7 @@ async def patch_policy(request: web.Request) -> web.Response:
 
 
 def _by(request: web.Request) -> str | None:
-    return request[CALLER].by_hand
+    return request[CALLER].audit_name
 
 
 def _pool_in_path(request: web.Request) -> str:

@@ -105,7 +105,7 @@ def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
     fields: dict[str, Any] = {"scope": caller.scope}
     if isinstance(report, End):
         # A dialer's end is its work, an operator's is by force. Without tokens nobody can tell.
-        fields["by"] = None if caller is ANONYMOUS else caller.by_hand
+        fields["by"] = None if caller is ANONYMOUS else caller.audit_name
         fields |= {"outcome": report.decided_outcome().value, "ended_at": report.ended_at}
     else:
         if isinstance(report, Launched):

@@ -1,1 +1,1 @@
-"""The OpenAPI description, made from routes and schemas, and the page that shows it."""
+"""The OpenAPI description, made from routes and schemas, and the HTML page of it."""

@@ -1,6 +1,4 @@
-"""The description of the API in its two forms: JSON for programs, a page for people."""
-
-from __future__ import annotations
+"""The OpenAPI document as JSON and as an HTML page, each built at the first request for it."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -11,26 +9,26 @@ from admission.http.responses import encode
 
 
 class Description:
-    """What the API says of itself, made when somebody first asks.
+    """The OpenAPI document and its serialized forms.
 
     Args:
-        make: -> the OpenAPI document.
+        build: returns the OpenAPI document.
     """
 
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
-        self._make = make
+    def __init__(self, build: Callable[[], dict[str, Any]]) -> None:
+        self._build = build
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return self._make()
+        return self._build()
 
     @cached_property
     def json(self) -> bytes:
-        """The document as it is sent."""
+        """The document as JSON."""
         return encode(self.document)
 
     @cached_property
     def html(self) -> str:
-        """The document as a page to read."""
-        return page.page(self.document)
+        """The document as an HTML page."""
+        return page.render(self.document)

@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), made from the routes and their models."""
+"""Builds the OpenAPI 3.1 document from the routes and their models."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -32,64 +32,65 @@ _IF_MATCH: Final[dict[str, Any]] = {
     "name": "If-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "The ETag of what is to be replaced; without, or *: whatever is there.",
+    "description": "ETag of the version to be replaced; absent, or *: any version.",
     "example": '"7"',
 }
 _FAULTS: Final = {
     400: "The body is not JSON.",
-    401: "No credentials, or none that are known.",
-    403: "Not this campaign, zone or role.",
+    401: "The request has no credentials, or unknown ones.",
+    403: "The token does not give access to this campaign, zone or call.",
     404: "Unknown zone, pool, agent, reservation or campaign.",
-    409: "The same request_id with another body; or what is changed is being changed by others.",
-    412: "It is of another version than If-Match says.",
+    409: "The request_id was used with another body; or a concurrent change was made.",
+    412: "The live version is not the one of If-Match.",
     413: "The body has more than 1 MiB.",
-    415: "The body is not sent as JSON, with its media type.",
-    422: "A field is wrong; `errors` names it.",
-    429: "This caller asks too fast: its own limit, never the platform's.",
-    503: "The store is out of reach, of another schema, or the service is shutting down.",
+    415: "The body has a media type that is not accepted.",
+    422: "A field is invalid; `errors` names it.",
+    429: "The caller exceeds its request rate, which is not a limit of the platform.",
+    503: "The store is unreachable, has another schema, or the service is shutting down.",
 }
 _ABOUT: Final = (
-    "An outbound dialer asks before it launches a call. Durations are integers in ms. Every answer "
-    "about a zone carries `now`, the zone's time. Faults are application/problem+json."
+    "An outbound dialer requests admission before it launches a call. Durations are integers in "
+    "ms. Every response about a zone has `now`, the zone's time. Errors are "
+    "application/problem+json."
 )
 
 
 def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
-    """The OpenAPI document of these routes."""
+    """Build the OpenAPI document of these routes."""
     routes = tuple(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _describe_operation(route)
     return {
         "openapi": "3.1.0",
         "info": {"title": "admission", "version": version, "description": _ABOUT},
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
         "components": {
-            "schemas": _schemas(routes),
-            "responses": {str(status): _fault(status) for status in _FAULTS},
+            "schemas": _build_schemas(routes),
+            "responses": {str(status): _describe_error(status) for status in _FAULTS},
             "headers": {"X-Request-ID": _request_id_header()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _describe_operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": _operation_id(route),
+        "operationId": _make_operation_id(route),
         "tags": [route.tag],
         "summary": route.summary,
-        "description": _who(route),
+        "description": _describe_roles(route),
         "parameters": _path_parameters(route) + _query_parameters(route) + _conditions(route),
         "security": [] if route.roles is None else [{"bearer": []}],
-        "responses": {"200": _answer(route)},
+        "responses": {"200": _describe_response(route)},
     }
     for status in sorted(route.faults):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
     if route.body is not None:
         operation["requestBody"] = {
             "required": route.body_required,
-            "content": {media_type: _content(body) for media_type, body in _bodies(route)},
+            "content": {media_type: _describe_content(body) for media_type, body in _bodies(route)},
         }
     return operation
 
@@ -102,16 +103,16 @@ def _bodies(route: Route) -> Iterator[tuple[str, type[BaseModel]]]:
         yield FORM, route.form
 
 
-def _operation_id(route: Route) -> str:
+def _make_operation_id(route: Route) -> str:
     words = re.sub(r"[^a-z]+", "_", f"{route.method} {route.path.removeprefix('/v1')}".lower())
     return words.strip("_")
 
 
-def _who(route: Route) -> str:
+def _describe_roles(route: Route) -> str:
     if route.roles is None:
-        return "For everybody, without credentials."
+        return "Public: needs no credentials."
     roles = sorted({*route.roles, "operator"})
-    return f"For the role {', '.join(roles)} once tokens are configured; before, for everybody."
+    return f"Roles, once tokens are configured: {', '.join(roles)}."
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
@@ -132,14 +133,14 @@ def _conditions(route: Route) -> list[dict[str, Any]]:
     return [_IF_MATCH] if route.etag and route.body is not None else []
 
 
-def _answer(route: Route) -> dict[str, Any]:
+def _describe_response(route: Route) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
     if route.etag:
         headers["ETag"] = {"schema": {"type": "string"}, "description": "The version, in quotes."}
     if isinstance(route.answer, str):
         content = {route.answer: {"schema": {"type": _type_of(route.answer)}}}
     else:
-        content = {"application/json": _content(route.answer)}
+        content = {"application/json": _describe_content(route.answer)}
     return {"description": route.summary, "headers": headers, "content": content}
 
 
@@ -147,14 +148,14 @@ def _type_of(media_type: str) -> str:
     return "object" if media_type == "application/json" else "string"
 
 
-def _content(model: type[BaseModel]) -> dict[str, Any]:
+def _describe_content(model: type[BaseModel]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
     if examples := EXAMPLES.get(model):
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
     return content
 
 
-def _fault(status: int) -> dict[str, Any]:
+def _describe_error(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
     if status in (429, 503):
         headers["Retry-After"] = {"schema": {"type": "integer"}, "description": "Seconds."}
@@ -175,16 +176,18 @@ def _fault(status: int) -> dict[str, Any]:
 
 
 def _request_id_header() -> dict[str, Any]:
-    text = "The caller's own, if it is up to 128 plain characters; else made here."
+    text = "The caller's own, if it has at most 128 safe characters; else generated."
     return {"description": text, "schema": {"type": "string"}}
 
 
-def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
-    taken = {body for route in routes for _, body in _bodies(route)}
-    given = {route.answer for route in routes if not isinstance(route.answer, str)} | {Problem}
-    # What is taken is described as it is read, what is given as it is written.
+def _build_schemas(routes: Iterable[Route]) -> dict[str, Any]:
+    requests = {body for route in routes for _, body in _bodies(route)}
+    responses = {route.answer for route in routes if not isinstance(route.answer, str)} | {Problem}
     _, schema = models_json_schema(
-        [(model, "validation") for model in sorted(taken | given, key=lambda one: one.__name__)],
+        [
+            (model, "validation")
+            for model in sorted(requests | responses, key=lambda one: one.__name__)
+        ],
         ref_template=_REF,
     )
     defs: dict[str, Any] = schema["$defs"]

@@ -1,4 +1,4 @@
-"""Bodies and answers as they look, for the description. A test reads each with its own model."""
+"""Examples of requests and responses for the description. A test validates each with its model."""
 
 from typing import Any, Final
 
@@ -18,12 +18,12 @@ from admission.http.schemas.requests import (
 )
 
 _ID: Final = "East~x7Yk2mPq0aZ"
-_ASK: Final = {"zone": "East", "channel": "sip", "campaign": "collections"}
+_REQUEST: Final = {"zone": "East", "channel": "sip", "campaign": "collections"}
 _GRANT: Final = {
     "decision": "grant",
     "now": 1790000000123,
     "request_id": "r-81",
-    **_ASK,
+    **_REQUEST,
     "granted": 1,
     "launch_within_ms": 1000,
     "reservations": [
@@ -43,7 +43,7 @@ _DENY: Final = {
     "decision": "deny",
     "now": 1790000000456,
     "request_id": "r-82",
-    **_ASK,
+    **_REQUEST,
     "granted": 0,
     "reservations": [],
     "reason": "mpp_full",
@@ -55,7 +55,7 @@ _DENY: Final = {
     "snapshot": {"age_ms": 390, "total": 200, "unused": 64},
 }
 _END: Final = {"outcome": "completed", "ended_at": 1790000042000, "platform_code": "34606"}
-_RESTATED: Final = {"zone": "East", "channel": "sip", "campaign": "collections", "mpp": "mpp1"}
+_KNOWN: Final = {"zone": "East", "channel": "sip", "campaign": "collections", "mpp": "mpp1"}
 _REPORTED: Final = {"id": _ID, "now": 1790000042100, "state": "ended", "repeated": False}
 _FORBIDDEN: Final = {
     "type": "about:blank",
@@ -86,17 +86,17 @@ _POLICY: Final = {
 
 EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
     AdmissionRequest: {
-        "one call": _ASK,
-        "up to five, repeat-safe": {**_ASK, "request_id": "r-83", "count": 5, "wait_ms": 2000},
+        "one call": _REQUEST,
+        "up to five, idempotent": {**_REQUEST, "request_id": "r-83", "count": 5, "wait_ms": 2000},
     },
     responses.Decision: {"granted": _GRANT, "denied": _DENY},
-    AdmissionBatch: {"two": {"requests": [_ASK, {**_ASK, "campaign": "other"}]}},
+    AdmissionBatch: {"two": {"requests": [_REQUEST, {**_REQUEST, "campaign": "other"}]}},
     responses.DecisionResults: {"two": {"results": [{"status": 200, **_GRANT}, _FORBIDDEN]}},
     Launched: {
-        "it rings": {"port_taken": True, "session_id": "0a1b", "mpp": "mpp1"},
-        "to be adopted": {"port_taken": True, "reservation": _RESTATED},
+        "ringing": {"port_taken": True, "session_id": "0a1b", "mpp": "mpp1"},
+        "with the reservation, for adoption": {"port_taken": True, "reservation": _KNOWN},
     },
-    Renew: {"still up": {}, "to be adopted": {"reservation": _RESTATED}},
+    Renew: {"still up": {}, "with the reservation, for adoption": {"reservation": _KNOWN}},
     End: {"completed": _END, "not launched": {"outcome": "not_launched"}},
     responses.ReportAnswer: {"ended": _REPORTED},
     responses.ReportList: {
@@ -112,7 +112,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
         },
     },
     responses.PushAnswer: {
-        "taken": {"accepted": True, "now": 1790000000200},
+        "accepted": {"accepted": True, "now": 1790000000200},
         "refused": {
             "accepted": False,
             "now": 1790000000200,
@@ -121,9 +121,9 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
             "refused": {"channel:sip": "out_of_order"},
         },
     },
-    GuidHandover: {"a session": {"guid": "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"}},
+    GuidHandover: {"session": {"guid": "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"}},
     responses.HandOverAnswer: {
-        "taken": {"now": 1790000000123, "zone": "East", "agent": 1001, "pool": "agent:1001"}
+        "accepted": {"now": 1790000000123, "zone": "East", "agent": 1001, "pool": "agent:1001"}
     },
     responses.Time: {"now": {"now": 1790000000123}},
     SetLimit: {"42 for 15 s": {"limit": 42, "ttl_ms": 15000}},
@@ -138,12 +138,12 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
         }
     },
     responses.PauseAnswer: {
-        "an MPP is drained": {**_PAUSED, "pool": "mpp:mpp1"},
-        "the zone, again": {**_PAUSED, "pool": None, "changed": False},
+        "MPP drained": {**_PAUSED, "pool": "mpp:mpp1"},
+        "zone, paused before": {**_PAUSED, "pool": None, "changed": False},
     },
     ZonePolicy: {"small": _POLICY},
     responses.PolicyPatch: {
-        "another limit, no guarantee": {
+        "change a limit, remove a guarantee": {
             "campaigns": {"collections": {"limit": 50, "guarantee": None}}
         }
     },

@@ -1,7 +1,7 @@
-"""Who hangs up while its ask is decided wants no grant: its handler is cancelled.
+"""Connections that cancel an admission when their client disconnects.
 
-Only asks do that. A report counts once it was sent, though its dialer may not stay for the answer,
-so the server's own cancellation of every handler stays off.
+Only admission requests and event streams are cancelled. A report is applied once it was sent, even
+if its dialer does not wait for the answer, so aiohttp's cancellation of every handler stays off.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from admission.http.problems import malformed_request
 from admission.http.server.timeouts import ConnectionTimeouts
 
 
-class HangupProtocol(web.RequestHandler):
-    """One connection, which tells a handler that its client is gone."""
+class ServerConnection(web.RequestHandler):
+    """One connection: notifies a handler of a disconnect, and enforces the time-outs."""
 
-    __slots__ = ("_connections_max", "_left_bytes", "_stuck_since", "_wire", "on_hangup")
+    __slots__ = ("_client", "_connections_max", "_stalled_since", "_unsent_bytes", "on_disconnect")
 
-    on_hangup: Callable[[], object] | None
+    on_disconnect: Callable[[], object] | None
 
     def __init__(
         self, manager: web.Server, *, connections_max: int = 1 << 20, **options: Any
@@ -29,30 +29,30 @@ class HangupProtocol(web.RequestHandler):
         self._connections_max = connections_max
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client came."""
-        self.on_hangup = None
-        self._wire = cast(asyncio.Transport, transport)
-        self._left_bytes, self._stuck_since = 0, self._loop.time()
+        """Record the transport; close the connection if there are too many."""
+        self.on_disconnect = None
+        self._client = cast(asyncio.Transport, transport)
+        self._unsent_bytes, self._stalled_since = 0, self._loop.time()
         super().connection_made(transport)
         if self._manager is not None and len(self._manager.connections) > self._connections_max:
-            self._wire.abort()
+            self._client.abort()
 
-    def look(self, now: float, timeouts: ConnectionTimeouts) -> None:
-        """End the connection, if its client is too slow to ask or to read."""
-        left, before = self._wire.get_write_buffer_size(), self._left_bytes
-        self._left_bytes = left
-        if self._request_count == 0 and not left:  # since it was opened
-            if now - self._stuck_since > timeouts.first_request_s:
-                self._wire.abort()
-        elif not left or left < before:
-            self._stuck_since = now
-        elif now - self._stuck_since > timeouts.reading_s:
-            self._wire.abort()
+    def enforce_timeouts(self, now: float, timeouts: ConnectionTimeouts) -> None:
+        """Abort the connection if its client is too slow to send or to read."""
+        unsent, before = self._client.get_write_buffer_size(), self._unsent_bytes
+        self._unsent_bytes = unsent
+        if self._request_count == 0 and not unsent:  # since it was opened
+            if now - self._stalled_since > timeouts.first_request_s:
+                self._client.abort()
+        elif not unsent or unsent < before:
+            self._stalled_since = now
+        elif now - self._stalled_since > timeouts.stalled_read_s:
+            self._client.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone."""
-        if self.on_hangup is not None:
-            self.on_hangup()
+        """The client disconnected."""
+        if self.on_disconnect is not None:
+            self.on_disconnect()
         super().connection_lost(exc)
 
     def handle_error(
@@ -62,7 +62,7 @@ class HangupProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, before any handler, with a problem like all others."""
+        """Answer what is not HTTP with a problem, as handlers do."""
         response = malformed_request(status)
         response.headers[X_REQUEST_ID] = request_id_of(request)
         response.headers[hdrs.SERVER] = SERVER_NAME
@@ -70,13 +70,13 @@ class HangupProtocol(web.RequestHandler):
         return response
 
 
-def has_hung_up(request: web.Request) -> bool:
-    """Is the client gone, so that an answer reaches nobody?"""
+def has_disconnected(request: web.Request) -> bool:
+    """Has the client disconnected, so that it receives no answer?"""
     return request.transport is None or request.transport.is_closing()
 
 
-class CancelledOnHangup:
-    """A block that cancels the current task if the client hangs up before it is through."""
+class CancelOnDisconnect:
+    """A block that cancels the current task if the client disconnects before the block ends."""
 
     __slots__ = ("_protocol",)
 
@@ -85,9 +85,9 @@ class CancelledOnHangup:
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
-        if isinstance(self._protocol, HangupProtocol) and task is not None:
-            self._protocol.on_hangup = task.cancel
+        if isinstance(self._protocol, ServerConnection) and task is not None:
+            self._protocol.on_disconnect = task.cancel
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._protocol, HangupProtocol):
-            self._protocol.on_hangup = None
+        if isinstance(self._protocol, ServerConnection):
+            self._protocol.on_disconnect = None

@@ -1,28 +1,28 @@
-"""Listening, and leaving without dropping anybody.
+"""Serving, and a graceful shutdown.
 
-stop is set -> not ready (/readyz 503), still serving for delay_ms, so that balancers notice
+stop is set -> not ready (/readyz 503), still serving for delay_ms, so that load balancers notice
             -> no longer listening, idle connections closed
-            -> requests under way finish; what is left after grace_ms is cancelled
+            -> running requests finish; those left after grace_ms are cancelled
             -> resources are released (the application's cleanup_ctx)
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from aiohttp import web
 
+from admission.config.settings import is_loopback
 from admission.errors import ConfigError
 from admission.http.context import APP_CONTEXT
-from admission.http.server.connection import HangupProtocol
-from admission.http.server.timeouts import ConnectionTimeouts, watched
+from admission.http.server.connection import ServerConnection
+from admission.http.server.timeouts import ConnectionTimeouts, timeouts_enforced
 from admission.http.server.tls import Certificates
 
 _BACKLOG: Final = 1024
-_KEEPALIVE_S: Final = 75.0
+_KEEPALIVE_S: Final = 75.0  # as nginx's keepalive_timeout
 _HANDSHAKE_S: Final = 10.0
-_LET_IN_TURNS: Final = 10
+_ACCEPT_ITERATIONS: Final = 10
 
 
 async def serve_app(
@@ -40,26 +40,28 @@ async def serve_app(
     connections_max: int = 1 << 20,
     on_listening: Callable[[int], object] | None = None,
 ) -> None:
-    """Serve until `stop` is set, then leave in order.
+    """Serve until `stop` is set, then shut down gracefully.
 
     Args:
         app: from `create_app`; its resources open before the first request, close after the last.
-        port: 0 for any free one; `on_listening` is told which.
-        grace_ms: how long requests under way may take to finish.
-        delay_ms: how long to go on serving, not ready, before no longer listening.
-        reuse_port: share the port with other processes.
-        certificates: for TLS; when they change, who connects from then on sees the new ones.
-        timeouts: with slow clients.
-        connections_max: more of them are closed at once.
-        without_credentials: listen on another address than loopback though no token is configured.
+        port: 0 for any free one, which `on_listening` receives.
+        grace_ms: time for running requests to finish.
+        delay_ms: time of serving, not ready, before the service stops to listen.
+        reuse_port: share the port with other processes (SO_REUSEPORT).
+        certificates: for TLS; new connections use a changed certificate.
+        timeouts: of slow clients.
+        connections_max: further connections are closed at once.
+        without_credentials: allow another address than loopback although no token is configured.
 
     Raises:
         ConfigError: no token is configured and the address is not loopback.
-        OSError: the address cannot be had.
+        OSError: the address cannot be bound.
     """
     if not (app[APP_CONTEXT].credentials.configured or without_credentials or is_loopback(host)):
-        raise ConfigError(f"server.host: {host} needs auth.tokens: whoever reaches it may all")
-    # Signals are for whoever set `stop` up.
+        raise ConfigError(
+            f"server.host: {host} needs auth.tokens: without them every client has all rights"
+        )
+    # The caller handles signals: it sets `stop`.
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=grace_ms / 1000)
     await runner.setup()
     try:
@@ -74,7 +76,7 @@ async def serve_app(
         manager = runner.server
         assert manager is not None, "the runner is set up"
         try:
-            async with watched(_Connections(manager), timeouts or ConnectionTimeouts()):
+            async with timeouts_enforced(_Connections(manager), timeouts or ConnectionTimeouts()):
                 if on_listening is not None:
                     on_listening(server.sockets[0].getsockname()[1])
                 await stop.wait()
@@ -82,8 +84,8 @@ async def serve_app(
                 await asyncio.sleep(delay_ms / 1000)
         finally:
             server.close()
-            # Whom the system let in just before takes some turns of the loop to appear here.
-            for _ in range(_LET_IN_TURNS):
+            # Connections accepted just before take some iterations of the loop to appear here.
+            for _ in range(_ACCEPT_ITERATIONS):
                 await asyncio.sleep(0)
     finally:
         await runner.cleanup()
@@ -103,40 +105,36 @@ async def _listen(
         options["reuse_port"] = True
     if certificates is not None:
         options |= {"ssl": certificates.context, "ssl_handshake_timeout": _HANDSHAKE_S}
-    return await loop.create_server(_protocols(runner, connections_max), host, port, **options)
+    return await loop.create_server(
+        _protocol_factory(runner, connections_max), host, port, **options
+    )
 
 
 class _Connections:
-    """All that are open now, as a thing that can be walked through again and again."""
+    """The open connections, as an iterable that reads their current set each time."""
 
     def __init__(self, manager: web.Server) -> None:
         self._manager = manager
 
-    def __iter__(self) -> Iterator[HangupProtocol]:
+    def __iter__(self) -> Iterator[ServerConnection]:
         for one in self._manager.connections:
-            if isinstance(one, HangupProtocol):
+            if isinstance(one, ServerConnection):
                 yield one
 
 
-def _protocols(runner: web.AppRunner, connections_max: int) -> Callable[[], HangupProtocol]:
+def _protocol_factory(
+    runner: web.AppRunner, connections_max: int
+) -> Callable[[], ServerConnection]:
     loop, manager = asyncio.get_running_loop(), runner.server
     assert manager is not None, "the runner is set up"
 
-    def connection() -> HangupProtocol:
-        return HangupProtocol(
+    def create_protocol() -> ServerConnection:
+        return ServerConnection(
             manager,
             loop=loop,
             connections_max=connections_max,
             keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,  # none at all: metrics count the answers
+            access_log=None,  # no access log: metrics count the responses
         )
 
-    return connection
-
-
-def is_loopback(host: str) -> bool:
-    """Can only this machine reach that address?"""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return create_protocol

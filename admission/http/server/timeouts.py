@@ -1,7 +1,8 @@
-"""Connections that cost more than they bring: too many, too slow to ask, too slow to read.
+"""Limits of connections: their number, and time-outs of clients that do not send or read.
 
-What is slow *inside* a request has its own bounds: its body (parsing.py), its decision (the store's
-time-outs). Here is what lies between: nothing of a request yet, or an answer that nobody takes.
+A request has time-outs of its own: for its body (parsing.py), for its decision (those of the
+store). The time-outs here apply before a request has arrived, and while a client does not read a
+response.
 """
 
 import asyncio
@@ -11,61 +12,61 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-# Files that are no client's connection: the store's, the platforms', logs.
-_OTHER_FILES: Final = 256
+# File descriptors for everything but clients: the store, the platforms, logs.
+_RESERVED_FILES: Final = 256
 _CONNECTIONS_MIN: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionTimeouts:
-    """How long a connection may take, in seconds.
+    """Time-outs of a connection, in seconds.
 
     Args:
-        first_request_s: from its opening to the end of the first request's headers.
-        reading_s: while an answer lies ready for a client that takes nothing of it.
-        look_s: between two looks at all connections.
+        first_request_s: from the accept to the end of the headers of the first request.
+        stalled_read_s: without progress while a response waits to be read by the client.
+        check_interval_s: between two checks of all connections.
     """
 
     first_request_s: float = 20.0
-    reading_s: float = 30.0
-    look_s: float = 1.0
+    stalled_read_s: float = 30.0
+    check_interval_s: float = 1.0
 
 
-class Watched(Protocol):
-    """A connection that can be looked at."""
+class TimedConnection(Protocol):
+    """A connection that enforces its time-outs when asked to."""
 
-    def look(self, now: float, timeouts: ConnectionTimeouts) -> None:
-        """End it, if it tries our timeouts. Args: now: of the loop, in seconds."""
+    def enforce_timeouts(self, now: float, timeouts: ConnectionTimeouts) -> None:
+        """Abort the connection if a time-out has passed. Args: now: time of the loop in seconds."""
 
 
 @asynccontextmanager
-async def watched(
-    connections: Iterable[Watched], timeouts: ConnectionTimeouts
+async def timeouts_enforced(
+    connections: Iterable[TimedConnection], timeouts: ConnectionTimeouts
 ) -> AsyncIterator[None]:
-    """Look at all of these, time and again; `connections` may change meanwhile."""
+    """Check all connections periodically inside the block; `connections` may change meanwhile."""
     loop = asyncio.get_running_loop()
 
-    async def watch() -> None:
+    async def check() -> None:
         while True:
-            await asyncio.sleep(timeouts.look_s)
+            await asyncio.sleep(timeouts.check_interval_s)
             for one in tuple(connections):
-                one.look(loop.time(), timeouts)
+                one.enforce_timeouts(loop.time(), timeouts)
 
-    watching = asyncio.create_task(watch(), name="watch connections")
+    checking = asyncio.create_task(check(), name="enforce connection time-outs")
     try:
         yield
     finally:
-        watching.cancel()
+        checking.cancel()
         with suppress(asyncio.CancelledError):
-            await watching
+            await checking
 
 
-def allow_many_files() -> int:
-    """Open files as many as the system lets us. Returns: connections of clients that leaves."""
+def raise_file_limit() -> int:
+    """Raise RLIMIT_NOFILE to its maximum. Returns: the number of client connections it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 20
-    return max(_CONNECTIONS_MIN, soft - _OTHER_FILES)
+    return max(_CONNECTIONS_MIN, soft - _RESERVED_FILES)

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from admission.errors import TooFast
 from admission.http.app import create_app
-from admission.http.auth.rate_limit import KEYS_MAX, RequestRate
+from admission.http.auth.rate_limit import CALLERS_MAX, RequestRate
 from admission.http.auth.tokens import Credentials, Role, Token
 from tests.support.http_house import ASK, FakeDecider, serving
 
@@ -67,39 +67,39 @@ def test_callers_do_not_take_from_each_other() -> None:
 
 def test_what_it_remembers_is_bounded() -> None:
     rate = RequestRate(1, clock=Clock())
-    for n in range(2 * KEYS_MAX):
+    for n in range(2 * CALLERS_MAX):
         rate.take(str(n))
-    assert len(rate._due_ns) <= KEYS_MAX
+    assert len(rate._arrival_ns) <= CALLERS_MAX
 
 
 def test_who_has_to_wait_is_remembered_and_who_has_not_makes_room() -> None:
     clock = Clock()
     rate = RequestRate(2, clock=clock)
     rate.take("busy")
-    for n in range(KEYS_MAX - 1):
+    for n in range(CALLERS_MAX - 1):
         rate.take(str(n))
     clock.now += 10_000_000_000
     assert taken(rate, "busy", 5) == 2
     rate.take("new")
-    assert set(rate._due_ns) == {"busy", "new"}
+    assert set(rate._arrival_ns) == {"busy", "new"}
     assert taken(rate, "busy", 5) == 0
 
 
 def test_where_all_have_to_wait_those_who_came_first_are_forgotten() -> None:
     rate = RequestRate(2, clock=Clock())
-    for n in range(KEYS_MAX):
+    for n in range(CALLERS_MAX):
         rate.take(str(n))
     assert taken(rate, "0", 5) == 1
-    assert len(rate._due_ns) == KEYS_MAX
+    assert len(rate._arrival_ns) == CALLERS_MAX
     rate.take("new")
-    assert next(iter(rate._due_ns)) == str(KEYS_MAX // 2)
+    assert next(iter(rate._arrival_ns)) == str(CALLERS_MAX // 2)
     assert taken(rate, "0", 5) == 2
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
     rate = RequestRate(0)
     assert taken(rate, "a", 1000) == 1000
-    assert rate._due_ns == {}
+    assert rate._arrival_ns == {}
 
 
 def token(name: str, role: Role = Role.DIALER) -> Token:

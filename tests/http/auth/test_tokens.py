@@ -233,25 +233,25 @@ async def test_without_tokens_everybody_may_all(http: ClientSession) -> None:
 def test_a_token_may_expire() -> None:
     now = 100.0
     credentials = Credentials([token("t", expires_at_s=101.0)], clock=lambda: now)
-    assert credentials.caller("Bearer t").name == "t"
+    assert credentials.authenticate("Bearer t").name == "t"
     now = 101.0
     with pytest.raises(Unauthorized, match="expired"):
-        credentials.caller("Bearer t")
+        credentials.authenticate("Bearer t")
 
 
 def test_tokens_can_be_replaced() -> None:
     credentials = Credentials([token("old")])
     credentials.replace([token("new")])
-    assert credentials.caller("Bearer new").name == "new"
+    assert credentials.authenticate("Bearer new").name == "new"
     with pytest.raises(Unauthorized):
-        credentials.caller("Bearer old")
+        credentials.authenticate("Bearer old")
 
 
 def test_whether_tokens_are_needed_is_known_and_stays_so_without_any() -> None:
     credentials = Credentials()
     credentials.replace([])
     assert (credentials.configured, credentials.count) == (False, 0)
-    assert credentials.caller("Bearer whatever") is ANONYMOUS
+    assert credentials.authenticate("Bearer whatever") is ANONYMOUS
     credentials.replace([token("one")])
     assert (credentials.configured, credentials.count) == (True, 1)
 
@@ -261,7 +261,7 @@ def test_the_last_token_cannot_be_removed() -> None:
     with pytest.raises(ConfigError):
         credentials.replace([])
     with pytest.raises(Unauthorized):
-        credentials.caller(None)
+        credentials.authenticate(None)
 
 
 def test_a_malformed_digest_is_refused() -> None:
@@ -271,7 +271,7 @@ def test_a_malformed_digest_is_refused() -> None:
 
 def test_strange_bytes_in_a_token_are_only_unknown() -> None:
     with pytest.raises(Unauthorized):
-        Credentials([token("one")]).caller("Bearer \udcff\u20ac")
+        Credentials([token("one")]).authenticate("Bearer \udcff\u20ac")
 
 
 def test_only_a_dialer_is_limited_to_campaigns() -> None:

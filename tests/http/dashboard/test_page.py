@@ -142,7 +142,7 @@ async def test_a_token_is_asked_for_and_stays_in_memory(page: Any, emptied: str)
         page.on("request", lambda request: addresses.append(request.url))
         await page.goto(board.url)
         form = page.locator("#sign-in-form")
-        for wrong, says in (("nonsense", "not known"), ("dial", "not for the role dialer")):
+        for wrong, says in (("nonsense", "token is unknown"), ("dial", "role dialer may not")):
             await form.get_by_label("Token").fill(wrong)
             await form.get_by_role("button").click()
             await expect(page.locator("#sign-in-fault")).to_contain_text(says)

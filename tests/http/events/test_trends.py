@@ -8,7 +8,7 @@ from admission.http.events.trends import (
     RECENT_MS,
     PortHistory,
     RecentDecisions,
-    ports_of,
+    count_ports,
 )
 
 NOW = 1_790_000_000_000
@@ -26,8 +26,8 @@ def channel(name: str, in_use: int, **more: Any) -> dict[str, Any]:
 def recent(*statuses: Any) -> dict[str, Any]:
     decisions = RecentDecisions()
     for one in statuses:
-        decisions.take(one)
-    return decisions.told()
+        decisions.add(one)
+    return decisions.summary()
 
 
 def test_the_first_status_tells_of_no_decision() -> None:
@@ -60,23 +60,23 @@ def test_channels_that_the_platform_counts_together_are_one_group() -> None:
         channel("h323", 5, ceiling=40, snapshot=snapshot),
         {"pool": "campaign:collections", "in_use": 75},
     ]
-    assert ports_of({"pools": pools}) == {"h323+sip": [240, 30, 75, 190]}
+    assert count_ports({"pools": pools}) == {"h323+sip": [240, 30, 75, 190]}
 
 
 def test_a_channel_without_snapshot_has_its_capacity() -> None:
     pool = channel("sip", 3, capacity=10, limit=10, ceiling=None, snapshot=None)
-    assert ports_of({"pools": [pool]}) == {"sip": [10, 0, 3, 10]}
+    assert count_ports({"pools": [pool]}) == {"sip": [10, 0, 3, 10]}
 
 
 def test_of_a_channel_of_which_nothing_is_known_only_in_use_is_told() -> None:
-    assert ports_of({"pools": [channel("sip", 0)]}) == {"sip": [None, 0, 0, None]}
+    assert count_ports({"pools": [channel("sip", 0)]}) == {"sip": [None, 0, 0, None]}
 
 
 def test_the_history_has_a_point_every_few_seconds_and_an_end() -> None:
     history = PortHistory()
     for n in range(4 * HISTORY_POINTS_MAX):
-        history.take(status(n * HISTORY_STEP_MS // 2, [channel("sip", n)]))
-    points = history.told()["points"]
+        history.add(status(n * HISTORY_STEP_MS // 2, [channel("sip", n)]))
+    points = history.summary()["points"]
     assert len(points) == HISTORY_POINTS_MAX
     assert points[1][0] - points[0][0] == HISTORY_STEP_MS
 
@@ -84,5 +84,5 @@ def test_the_history_has_a_point_every_few_seconds_and_an_end() -> None:
 def test_a_clock_of_another_store_begins_the_history_anew() -> None:
     history = PortHistory()
     for after_ms in (0, 60_000, 10_000):
-        history.take(status(after_ms))
-    assert [at for at, _ in history.told()["points"]] == [NOW + 10_000]
+        history.add(status(after_ms))
+    assert [at for at, _ in history.summary()["points"]] == [NOW + 10_000]

@@ -11,7 +11,7 @@ from aiohttp import ClientError, web
 from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role, Token
-from admission.http.server.serve import is_loopback, serve_app
+from admission.http.server.serve import serve_app
 from tests.support.http_house import ASK, ID, FakeDecider, Server, serving
 
 
@@ -191,14 +191,6 @@ async def test_with_tokens_or_when_told_so_any_address_is(decider: FakeDecider) 
     app = create_app(decider, credentials=credentials)
     with pytest.raises(OSError, match="assign"):
         await serve_app(app, "192.0.2.1", 0, stop=stop)
-
-
-@pytest.mark.parametrize(
-    ("host", "is_"),
-    [("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("localhost", True), ("::", False)],
-)
-def test_loopback(host: str, is_: bool) -> None:
-    assert is_loopback(host) is is_
 
 
 async def test_idle_connections_do_not_hold_it_up(decider: FakeDecider) -> None:

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from admission.http import parsing
 from admission.http.app import create_app
-from admission.http.server.timeouts import ConnectionTimeouts, allow_many_files
+from admission.http.server.timeouts import ConnectionTimeouts, raise_file_limit
 from tests.support.http_house import FakeDecider, serving
 
-SOON = ConnectionTimeouts(first_request_s=0.05, reading_s=0.05, look_s=0.01)
+SOON = ConnectionTimeouts(first_request_s=0.05, stalled_read_s=0.05, check_interval_s=0.01)
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -36,7 +36,7 @@ async def test_who_does_not_get_to_the_point_is_hung_up_on(
 
 async def test_who_asked_once_may_stay_and_be_silent(decider: FakeDecider) -> None:
     # Long enough for a request to arrive on a machine that has other things to do.
-    timeouts = ConnectionTimeouts(first_request_s=1.5, reading_s=1.5, look_s=0.05)
+    timeouts = ConnectionTimeouts(first_request_s=1.5, stalled_read_s=1.5, check_interval_s=0.05)
     async with serving(create_app(decider), timeouts=timeouts) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(GET)
@@ -79,7 +79,7 @@ async def test_who_reads_slowly_is_not(decider: FakeDecider) -> None:
 
     app = create_app(decider)
     app.router.add_get("/large", large)
-    timeouts = ConnectionTimeouts(first_request_s=5, reading_s=5, look_s=0.001)
+    timeouts = ConnectionTimeouts(first_request_s=5, stalled_read_s=5, check_interval_s=0.001)
     async with serving(app, timeouts=timeouts) as server:
         async with server.http.get("/large") as answer:
             found = 0
@@ -91,7 +91,7 @@ async def test_who_reads_slowly_is_not(decider: FakeDecider) -> None:
 async def test_a_body_that_comes_too_slowly_is_refused(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parsing, "_BODY_WAIT_S", 0.05)
+    monkeypatch.setattr(parsing, "_BODY_TIMEOUT_S", 0.05)
     async with serving(create_app(decider)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         head = b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -130,4 +130,4 @@ async def _is_full(port: int) -> bool:
 
 
 def test_there_is_always_room_for_some() -> None:
-    assert allow_many_files() >= 64
+    assert raise_file_limit() >= 64

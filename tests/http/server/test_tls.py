@@ -124,11 +124,11 @@ async def test_files_read_again_count_for_new_connections_and_old_ones_live_on(
 def test_a_broken_file_changes_nothing(tmp_path: Path, authority: trustme.CA) -> None:
     cert, key = write(tmp_path, authority)
     certificates = Certificates(cert, key)
-    before = certificates.context.newest
+    before = certificates.context.current
     key.write_text("not a key")
     with pytest.raises(ConfigError, match=r"server\.tls_cert, server\.tls_key"):
         certificates.reload()
-    assert certificates.context.newest is before
+    assert certificates.context.current is before
 
 
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem", "clients.pem"])
