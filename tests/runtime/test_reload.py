@@ -75,9 +75,9 @@ async def test_content_that_was_live_before_does_not_undo_a_change(serving: Serv
 async def test_tokens_are_replaced(serving: Serving) -> None:
     serving.write(EAST + token("two"))
     assert await serving.reloader.reload()
-    assert serving.credentials.caller("Bearer two").name == "two"
+    assert serving.credentials.authenticate("Bearer two").name == "two"
     with pytest.raises(Unauthorized):
-        serving.credentials.caller("Bearer one")
+        serving.credentials.authenticate("Bearer one")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_a_broken_file_changes_nothing_and_every_error_is_logged(
     assert len(lines) == len(told)
     assert all(part in line for part, line in zip(told, lines, strict=True)), lines
     assert await serving.limit() == 8
-    assert serving.credentials.caller("Bearer one").name == "one"
+    assert serving.credentials.authenticate("Bearer one").name == "one"
 
 
 async def test_a_file_that_is_gone_changes_nothing(serving: Serving, tmp_path: Path) -> None:

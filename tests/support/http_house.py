@@ -30,9 +30,29 @@ POOLS = [
         "limit": 60,
         "headroom": 0,
         "room": 53,
-        "snapshot": {"age_ms": 412, "total": 200, "unused": 64},
+        "snapshot": {
+            "age_ms": 412,
+            "total": 200,
+            "unused": 64,
+            "t0": NOW - 412,
+            "t1": NOW - 300,
+            "w0": NOW - 1412,
+        },
     },
 ]
+STATUS = {
+    "now": NOW,
+    "schema": 1,
+    "recovered_from": 0,
+    "recover_until": 0,
+    "max_age_ms": 15_000,
+    "pools": POOLS,
+    "waiters": 0,
+    "longest_wait_ms": 0,
+    "lease": {},
+    "stats": {},
+    "recent_denials": [],
+}
 
 
 @dataclass
@@ -126,12 +146,9 @@ class FakeZone:
 
     async def get_status(self) -> Answer:
         await self.decider.record("get_status", self.name)
-        return {
+        return STATUS | {
             "zone": self.name,
-            "now": NOW,
             "recovering": self.name == "West",
-            "pools": POOLS,
-            "stats": {},
         }
 
     async def set_paused(self, pool: str | None, paused: bool, by: str | None = None) -> Answer:
