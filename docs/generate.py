@@ -12,6 +12,7 @@ import api_page
 import commands_page
 import config_page
 import metrics_page
+import reasons_page
 
 FOLDER: Final = Path(__file__).parent
 PAGES: Final[dict[str, Callable[[], str]]] = {
@@ -19,6 +20,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "commands.md": commands_page.page,
     "configuration.md": config_page.page,
     "metrics.md": metrics_page.page,
+    "reasons.md": reasons_page.page,
 }
 
 

@@ -82,7 +82,7 @@ local function perform(op)
   if not READS_BUFFERED[op.op] then flush_writes() end
   if not verb then return fault('internal', 'op', op.op) end
   local ok, result = pcall(verb, op)
-  if ok and NOTIFIES_WAITERS[op.op] then need('notify').notify_waiters() end
+  if ok and NOTIFIES_WAITERS[op.op] then need('notify').on('rules_changed') end
   if ok then return result end
   return fault('internal', op.op, tostring(result))
 end
@@ -98,7 +98,7 @@ local function main(ops)
   advance_clock()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   detect_loss()
-  if has_waiters() then need('wait_queue').remove_overdue() end
+  if has_waiters() then need('wait').remove_overdue() end
   local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE)
   if #ids > 0 then need('expiry')(ids) end
   if #ops > 1 then
@@ -111,6 +111,7 @@ local function main(ops)
     local result = perform(op)
     results[i] = type(result) == 'string' and result or encode(result)
   end
+  if loaded.contention then loaded.contention.clean() end
   if loaded.pool then loaded.pool.flush() end
   if loaded.notify then loaded.notify.flush() end
   if loaded.shares then loaded.shares.flush() end

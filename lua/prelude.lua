@@ -63,12 +63,6 @@ local function need(name)
   return module
 end
 
--- Reasons in the order of the checks. One list with admission.model.Reason: a test compares them.
-local REASONS = {
-  'zone_paused', 'pool_paused', 'breaker_open', 'recovering', 'no_snapshot', 'stale_snapshot',
-  'rate_limited', 'no_capacity', 'mpp_full', 'campaign_limit', 'pool_full', 'reserved', 'fair_share',
-}
-
 local function contains(list, value)
   for _, v in ipairs(list) do
     if v == value then return true end

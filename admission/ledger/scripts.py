@@ -12,8 +12,9 @@ from admission.ledger.store.connection import Script
 # A file is a module of the script, named by its file; it runs when a call first needs it. Few calls
 # need those of RARE: the script does not even define them before.
 HOT: Final = (
-    "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/limits",
-    "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit", "rules/request",
+    "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/reasons",
+    "rules/limits", "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit",
+    "rules/request",
     "rules/candidate", "rules/checks", "rules/fast_path", "effects/grant", "commands/admit",
     "effects/release", "commands/report",
 )  # fmt: skip

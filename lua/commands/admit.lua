@@ -4,26 +4,21 @@
 --     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms; both: commands/wait.lua)
 -- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 
-local reservation, pools, idempotency = need('reservation'), need('pool'), need('idempotency')
+local reasons, reservation, pools, idempotency = need('reasons'), need('reservation'), need('pool'), need('idempotency')
 local occupancy, limits = need('occupancy'), need('limits')
 local request, candidate, fast_path = need('request'), need('candidate'), need('fast_path')
 local checks, grants = need('checks'), need('grant')
 
--- Reasons that a newer snapshot may end: the poller is woken.
-local ENDED_BY_SNAPSHOT = set_of({
-  'recovering', 'no_snapshot', 'stale_snapshot', 'no_capacity', 'mpp_full', 'reserved',
-})
-
-local function answer(decision, op, c, limiting)
+local function make_answer(decision, op, c, limiting)
   local a = limiting or {}
   a.decision, a.request_id = decision, op.request_id
-  if a.in_use then a.in_use = pools.get(a.pool).in_use end -- after the decision, as room is
+  if a.in_use then a.in_use = limits.get_used(a.reason, pools.get(a.pool)) end -- after the decision, as room is
   a.room, a.snapshot = grants.room(c), grants.snapshot(c.channel)
   return a
 end
 
--- -> candidate, units, what limited it: the first channel that gives all, else the one that gives most.
--- Also, where one is granted and nothing is scarce: the tightest room before.
+-- -> candidate, units, what limited them: the first channel that gives all units, else the one that gives most.
+-- Also, for a unit granted by the fast path: the tightest room before.
 local function choose(ask)
   local best, most, limiting
   for _, channel in ipairs(ask.channels) do
@@ -32,7 +27,7 @@ local function choose(ask)
     if room then return c, 1, nil, room end
     local k, why = checks.run(ask, c)
     if k < ask.min_count then k = 0 end
-    -- Nothing anywhere: the last channel is the platform's last resort too, so its reason counts.
+    -- Without a unit on any channel, the reason of the last one counts: it is the platform's last resort too.
     if not best or k > most or most == 0 then best, most, limiting = c, k, why end
     if most >= ask.count then break end
   end
@@ -58,10 +53,10 @@ local function explain(ask, c)
   return list
 end
 
--- The first grant again, for whoever lost it; it never tells anyone to launch too late.
+-- The first grant again, for a dialer that lost the answer; its launch_within_ms counts from the first request.
 local function replay(op, q)
   if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end -- mutation: replay-same-body
-  if op.id ~= q.id and not q.replayed then -- else it is the client's own retry of a lost reply
+  if op.id ~= q.id and not q.replayed then -- equal ids: the client's own retry of a lost reply
     q.replayed = true
     idempotency.write(op.key, q)
   end
@@ -78,16 +73,16 @@ local function replay(op, q)
       renew_within_ms = q.answer_within,
     }
   end
-  local a = answer('grant', op, c)
+  local a = make_answer('grant', op, c)
   a.channel, a.granted, a.reservations, a.repeated = q.channel, q.granted, list, true
   a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0 -- mutation: replay-launch-deadline
   return a
 end
 
-local function deny(ask, c, limiting, hungry)
+local function deny(ask, c, limiting, contended_pool)
   local op = ask.op
-  local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, hungry) or nil
-  local a = answer('deny', op, c, limiting)
+  local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, contended_pool) or nil
+  local a = make_answer('deny', op, c, limiting)
   a.channel, a.granted, a.reservations = ask.channel, 0, {}
   a.waiting, a.again_ms = waiting, nil
   if not (op.dry_run or waiting) then
@@ -97,7 +92,7 @@ local function deny(ask, c, limiting, hungry)
   return a
 end
 
--- waited: commands/wait.lua if anybody waits; room: of its tightest pool before, where nothing is scarce
+-- waited: commands/wait.lua if any request waits; room: of the tightest pool before, from the fast path
 local function grant(ask, c, k, limiting, is_true, waited, room)
   local op = ask.op
   local launch_within = zone.launch_within + now - (op.seen or now)
@@ -110,14 +105,14 @@ local function grant(ask, c, k, limiting, is_true, waited, room)
       return grants.plain(ask, c, is_known and room < FOREVER and room - 1 or grants.room(c))
     end
   end
-  local a = answer('grant', op, c, limiting)
+  local a = make_answer('grant', op, c, limiting)
   a.channel, a.granted, a.launch_within_ms, a.again_ms = c.channel, k, launch_within, nil
   a.reservations = op.dry_run and {} or grants.list(op, c, k)
   return a
 end
 
--- Shadow mode: the true decision is counted, and answered as a grant; what it holds is counted too.
-local function pretend(ask, c, limiting, waited)
+-- Shadow mode: the true decision is counted, the answer is a grant, and its reservations count in their pools.
+local function grant_in_shadow(ask, c, limiting, waited)
   count('deny:' .. limiting.reason)
   need('deny_log').note(ask.op.campaign, limiting)
   count('shadow', ask.count)
@@ -126,16 +121,16 @@ local function pretend(ask, c, limiting, waited)
   return a
 end
 
--- More at once than a rate ever lets through is no matter of waiting.
-local function above_burst(ask, c)
+-- Waiting never helps a request for more launches at once than a rate's burst.
+local function find_burst_exceeded(ask, c)
   for _, p in ipairs(c.rated) do
     if ask.min_count > p.rules.burst then return fault('min_count_above_burst', 'min_count', p.name) end
   end
 end
 
--- Somebody was turned away for want of news: the poller asks the platform sooner.
-local function want_snapshot(limiting)
-  if limiting and ENDED_BY_SNAPSHOT[limiting.reason] and not meta.wanted then
+-- A newer snapshot may end the denial: the poller asks the platform sooner.
+local function request_snapshot(limiting)
+  if reasons.get(limiting.reason).by_snapshot and not meta.wanted then
     meta.wanted = true
     publish('poll')
   end
@@ -150,24 +145,24 @@ return function(op)
   if not ask then return wrong end
   local waited = has_waiters() and not op.dry_run and need('wait')
   if waited and waited.has_other_body(op) then return fault('conflict', 'request_id', op.request_id) end
-  local behind = waited and waited.find_blocker(ask)
-  ask.is_big = op.replica and ask.min_count > 1 and not behind -- it is kept open for several or none
+  local blocked_by = waited and waited.find_blocker(ask)
+  ask.is_big = op.replica and ask.min_count > 1 and not blocked_by -- the request waits for several units or none
   local c, k, limiting, room = choose(ask)
-  local wrong_burst = not room and above_burst(ask, c)
+  local wrong_burst = not room and find_burst_exceeded(ask, c)
   if wrong_burst then return wrong_burst end
-  local hungry
+  local contended_pool
   if limiting and not op.dry_run then
-    want_snapshot(limiting)
-    hungry = need('fair_share').record_unmet_demand(ask, c, k, limiting)
+    request_snapshot(limiting)
+    contended_pool = need('fair_share').record_unmet_demand(ask, c, k, limiting)
   end
-  if behind and k >= ask.min_count then k, limiting = 0, behind end
+  if blocked_by and k >= ask.min_count then k, limiting = 0, blocked_by end
   local a
   if k >= ask.min_count then
     a = grant(ask, c, k, limiting, true, waited, room)
   elseif zone.shadow and not op.dry_run then
-    a = pretend(ask, c, limiting, waited)
+    a = grant_in_shadow(ask, c, limiting, waited)
   else
-    a = deny(ask, c, limiting, hungry)
+    a = deny(ask, c, limiting, contended_pool)
   end
   if op.dry_run then a.dry_run = true end
   if op.explain then a.pools = explain(ask, c) end

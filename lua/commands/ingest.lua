@@ -105,7 +105,7 @@ local function estimate_foreign(t0, group)
   local before = meta.foreign
   meta.foreign = max(0, group.total - unused - occupancy.held(p, p.w0))
   pools.each(pools.drop_limit) -- of every MPP
-  if meta.foreign < before then need('notify').notify_waiters() end
+  if meta.foreign < before then need('notify').on('foreign_use_fell') end
 end
 
 -- Foreign use of channels that the platform counts together, for the status: ports neither unused nor held by

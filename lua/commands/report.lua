@@ -138,7 +138,7 @@ report['end'] = function(op)
   if zone.release_within > 0 then -- mutation: release-within
     r.state = 'releasing'
     reservation.write(r, now + zone.release_within)
-    need('notify').notify_waiters_in(zone.release_within + 1)
+    need('notify').on('release_ends', zone.release_within + 1)
   else
     release.finish(r)
   end

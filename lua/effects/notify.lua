@@ -1,62 +1,69 @@
--- effects/notify.lua: waiters are told when asking again may be worth it: at most one PUBLISH in a call, at its
--- end, and only when somebody waits. "room ZONE": now. "room ZONE 250": in 250 ms. "room ZONE 0 250":
--- now and in 250 ms. It is a hint: whoever hears it asks again, and the script decides.
+-- effects/notify.lua: what may let a waiter through, and who is notified: at most one PUBLISH in a call, at its end,
+-- and only while requests wait. "room ZONE": ask again now. "room ZONE 250": in 250 ms. "room ZONE 0 250": now and
+-- in 250 ms. A notification is a hint: its receivers ask again, and the script decides.
 --
--- Better is what a pool is worth to a waiter: its free units, or -1 while it grants nothing (no fresh
--- snapshot, breaker open). It is measured when the pool is first read in a call and again when it is
--- written, so that an end whose ceiling falls with it, or whose port is granted in the same call,
--- wakes nobody.
+-- Most of it is the room of pools. What a pool has for a waiter (limits.get_available; nothing while it grants nothing,
+-- without a fresh snapshot or with an open breaker) is measured when the pool is first read in a call and again
+-- when it is written: an end whose ceiling falls with it, or whose port is granted in the same call, wakes no waiter.
 local limits = need('limits')
 local notify = {}
 
 local NOTHING = -1
-local is_better, is_called = false, false
-local later = {}
+-- Event -> who asks again: all waiters, or the holder: a replica that keeps open a request that was answered
+-- elsewhere. The holder is notified even if no other request waits.
+local RECEIVERS = {
+  room_grew = 'waiters',        -- a pool has more for a waiter than before the call
+  foreign_use_fell = 'waiters', -- MPPs have more ports for calls of this service
+  rules_changed = 'waiters',    -- another policy, or a pause
+  place_left = 'waiters',       -- the next one of the group waits on another replica
+  demand_met = 'waiters',       -- a contending campaign was granted units, and some are left for those who yielded
+  demand_ends = 'waiters',      -- the campaign's last waiter left: other campaigns yield to it for the delay only
+  release_ends = 'waiters',     -- after the delay a call that was reported as ended leaves its pools
+  answered_elsewhere = 'holder',
+}
 
-local function worth(p)
-  if p.rules.breaker and need('circuit_breaker').is_open(p) then return NOTHING end
-  local is_watched = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
-  if is_watched and not limits.is_fresh(p) then return NOTHING end
-  return limits.get_room(p) or FOREVER
+local is_now, is_for_holder = false, false
+local delays = {} -- ms -> true
+
+-- delay_ms: the event is about to happen, so many ms from now
+function notify.on(event, delay_ms)
+  if delay_ms then
+    delays[delay_ms] = true
+  else
+    is_now = true
+  end
+  is_for_holder = is_for_holder or RECEIVERS[event] == 'holder'
 end
 
--- p was read: remember what it is worth before the call changes it.
+local function get_available_to_waiter(p)
+  if p.rules.breaker and need('circuit_breaker').is_open(p) then return NOTHING end
+  local needs_snapshot = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
+  if needs_snapshot and not limits.is_fresh(p) then return NOTHING end
+  return limits.get_available(p)
+end
+
+-- p was read: note what it has for a waiter before the call changes it.
 function notify.measure(p)
-  p.available_before = worth(p)
+  p.available_before = get_available_to_waiter(p)
 end
 
 -- p is written.
 function notify.compare(p)
-  if p.available_before and worth(p) > p.available_before then is_better = true end
+  if p.available_before and get_available_to_waiter(p) > p.available_before then notify.on('room_grew') end
 end
 
--- Something else that waiters wait for got better.
-function notify.notify_waiters()
-  is_better = true
-end
-
--- A replica that keeps a request open has something to fetch for it, also when nobody else waits.
-function notify.notify_holder()
-  is_better, is_called = true, true
-end
-
--- Something gets better by time alone, so many ms from now.
-function notify.notify_waiters_in(ms)
-  later[ms] = true
-end
-
-local function delays()
+local function list_delays()
   local list = {}
-  for ms in pairs(later) do list[#list + 1] = ms end
-  if #list > 0 and is_better then list[#list + 1] = 0 end
+  for ms in pairs(delays) do list[#list + 1] = ms end
+  if #list > 0 and is_now then list[#list + 1] = 0 end
   table.sort(list)
   return list
 end
 
 function notify.flush()
-  local list = delays()
-  local is_due = is_called or (has_waiters() and (is_better or #list > 0))
-  if is_due then publish('room', unpack(list)) end
+  local list = list_delays()
+  local is_wanted = is_for_holder or (has_waiters() and (is_now or #list > 0))
+  if is_wanted then publish('room', unpack(list)) end
 end
 
 return notify

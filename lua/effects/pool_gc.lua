@@ -42,7 +42,7 @@ function pool_gc.examine(name)
   local p = pools.get(name)
   if not pools.is_collectable(p) then return end
   for class in gmatch(p.contending_classes or '', '%d') do
-    need('contention').each(p, class, nil, function() return true end)
+    need('contention').list(p, class, FOREVER)
   end
   pools.mark_dirty(p)
 end

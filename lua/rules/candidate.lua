@@ -1,12 +1,12 @@
 -- rules/candidate.lua: the pools that a launch on one channel would take. Reads only.
 --
--- A candidate is made once in a call for all asks that name the same; what differs by no more than the
--- campaign stands in its base.
+-- A candidate is made once in a call for all requests with the same names; candidates that differ by their campaign
+-- alone share a base.
 local pools, limits, rate_limit = need('pool'), need('limits'), need('rate_limit')
 local candidate = {}
 
--- The MPP with most room, the first of the policy's on ties.
-local function roomiest(mpps, channel)
+-- -> the MPP with most room, the first in the order of the policy on ties
+local function find_emptiest(mpps, channel)
   local best, most
   for _, mpp in ipairs(mpps) do
     local name = 'mpp:' .. mpp .. ':' .. channel
@@ -21,23 +21,23 @@ local function mpp_of(ask, channel)
   if ask.op.mpp then return ask.op.mpp end
   local place = ask.placement
   if place.own and #place.mpps == 1 then return place.mpps[1] end
-  if zone.placement == 'controller' then return roomiest(place.mpps, channel) end
-  return nil -- the platform's choice: booked when launched names it
+  if zone.placement == 'controller' then return find_emptiest(place.mpps, channel) end
+  return nil -- the platform chooses: booked when `launched` names the MPP
 end
 
--- Which of its pools which check looks at.
+-- Sort the candidate's pools into lists, by the checks that read them.
 function candidate.group_by_check(c)
-  c.channels, c.mpps, c.campaigns, c.named = {}, {}, {}, {}
+  c.channels, c.mpps, c.campaigns, c.named, c.uncounted = {}, {}, {}, {}, {}
   c.broken, c.watched, c.contended = {}, {}, {}
-  local of = { channel = c.channels, mpp = c.mpps, campaign = c.campaigns, [ON_KNOWN_MPP] = {} }
   for _, p in ipairs(c.pools) do
-    local list = of[p.kind] or c.named
+    local list = c[limits.get_list_name(p)]
     list[#list + 1] = p
     if p.rules.breaker then c.broken[#c.broken + 1] = p end
-    -- An MPP's own snapshot is passed over when it is old; a campaign has none.
+    -- An old snapshot of an MPP is ignored; a campaign has none.
     if p.kind ~= 'mpp' and p.kind ~= ON_KNOWN_MPP and p.kind ~= 'campaign' then c.watched[#c.watched + 1] = p end
     if p.contended then c.contended[#c.contended + 1] = p end
   end
+  c.has_other_limits = limits.has_others(c.pools)
   return c
 end
 
@@ -58,8 +58,8 @@ local function smallest_of(list, name)
   return smallest
 end
 
--- What candidates of all campaigns have in common that need the same channel, MPP and named pools.
--- before, after: its pools that are named before and after the campaign's.
+-- The shared part of the candidates of all campaigns that need the same channel, MPP and named pools.
+-- before, after: its pools that precede and follow the campaign's.
 local function make_base(channel, mpp, named)
   local takes, soon = zone.takes[channel] or { channel }, { 'zone', unpack(named) }
   for _, taken in ipairs(takes) do soon[#soon + 1] = 'channel:' .. taken end
@@ -83,7 +83,7 @@ local function make_base(channel, mpp, named)
 end
 
 local bases, generation = {}, nil
-local function base_of(channel, mpp, named)
+local function get_base(channel, mpp, named)
   if generation ~= pools.generation then bases, generation = {}, pools.generation end
   local key = channel .. ' ' .. (mpp or '') .. ' ' .. concat(named, ' ')
   local b = bases[key]
@@ -94,19 +94,20 @@ local function base_of(channel, mpp, named)
   return b
 end
 
--- The smallest that the campaign or a named pool sets, else the zone's.
-local function within(b, campaign, name)
+-- -> the smallest value that the campaign or a named pool sets, else the zone's
+local function get_smallest_setting(b, campaign, name)
   local own, of_pools = campaign.rules[name], b[name]
   if own and of_pools then return min(own, of_pools) end
   return own or of_pools or zone[name]
 end
 
 local function make(ask, channel, mpp)
-  local b, campaign = base_of(channel, mpp, ask.named), ask.campaign
+  local b, campaign = get_base(channel, mpp, ask.named), ask.campaign
   local c = { base = b, pools = chained(b.before, { campaign }, b.after), campaigns = { campaign }, campaign_templates = {} }
   if campaign.rules.breaker then c.broken = chained({ campaign }, b.broken) end
+  c.has_other_limits = b.has_other_limits or limits.has_others(c.campaigns)
   c.rated = chained(b.rated_before, rate_limit.is_limited(campaign) and { campaign } or {}, b.rated_after)
-  c.answer_within, c.max_call = within(b, campaign, 'answer_within'), within(b, campaign, 'max_call')
+  c.answer_within, c.max_call = get_smallest_setting(b, campaign, 'answer_within'), get_smallest_setting(b, campaign, 'max_call')
   return setmetatable(c, b)
 end
 
@@ -117,9 +118,9 @@ function candidate.get_pool_names(c)
   return names
 end
 
--- Which pools a call on that channel would take.
--- mpp: nil: as the request and its placement say; false: none, it is not known; else that one
--- -> candidate {channel, mpp, pools, rated, answer_within, max_call, and what sort makes}; not to be changed
+-- The pools that a call on that channel would take.
+-- mpp: nil: as the request and its placement say; false: not known; else the name of the MPP
+-- -> candidate {channel, mpp, pools, rated, answer_within, max_call, and the lists of group_by_check}; never changed
 function candidate.find(ask, channel, mpp)
   if mpp == nil then mpp = mpp_of(ask, channel) end
   local of_channel = ask.candidates[channel] or {}

@@ -1,10 +1,10 @@
--- rules/checks.lua: may it launch? Each check allows some of the wanted units, in the order of REASONS;
--- the first that leaves fewer than min_count is the reason. Reads only: a denied request changes
--- nothing.
+-- rules/checks.lua: may the request launch? Each check allows some of the wanted units, in the order of
+-- rules/reasons.lua; the first check that leaves fewer than min_count is the reason. Reads only: a denied
+-- request changes nothing.
 --
--- A check: (ask, candidate, k) -> units it allows of k, why. why: {reason, pool, in_use, limit,
--- retry_after_ms}; in_use and limit only where the reason is about room. again_ms: time alone may end it.
-local pools, limits, shares, rate_limit = need('pool'), need('limits'), need('shares'), need('rate_limit')
+-- A check: (ask, candidate, k) -> units allowed of k, why. why: {reason, pool, in_use, limit, retry_after_ms};
+-- in_use and limit only where the reason is about room. again_ms: after that time alone may end the denial.
+local reasons, pools, limits, shares, rate_limit = need('reasons'), need('pool'), need('limits'), need('shares'), need('rate_limit')
 local checks = {}
 
 -- retry_after: ms, or false where only an operator helps
@@ -26,7 +26,7 @@ function checks.pool_paused(_, c, k)
   return k
 end
 
--- Half open: as many as the request needs at least may try.
+-- Half open: no more than the request needs at least may try.
 function checks.breaker_open(ask, c, k)
   local why
   if #c.broken == 0 then return k end
@@ -57,7 +57,7 @@ function checks.recovering(_, c, k)
   local wait = max(until_then - now, zone.poll_interval)
   if now < until_then then return no('recovering', nil, wait) end
   for _, p in ipairs(c.watched) do
-    -- By the next photograph every lost reservation is in it, or dead.
+    -- The next snapshot shows every lost reservation whose call is up.
     if p.fed and p.t0 and p.w0 <= until_then then return no('recovering', p, wait) end
   end
   return k
@@ -80,17 +80,17 @@ function checks.stale_snapshot(_, c, k)
   return k
 end
 
--- A check of room in the candidate's pools of that list.
-local function room_check(reason, list)
+-- A check of one limit (limits.KINDS) in all of the candidate's pools that have the limit.
+local function make_limit_check(limit)
   return function(ask, c, k)
     local why
-    for _, p in ipairs(c[list]) do
-      local limit = limits.get_limit(p)
-      local free = limit and max(0, limit - p.in_use)
+    for _, p in ipairs(c[limit.pools]) do
+      local most = limit.get_most(p)
+      local free = most and max(0, most - limit.get_used(p))
       if free and free < k then
         k = free -- mutation: partial-grant
         why = {
-          reason = reason, pool = p.name, in_use = p.in_use, limit = limit,
+          reason = limit.reason, pool = p.name, in_use = limit.get_used(p), limit = most,
           retry_after_ms = limits.estimate_retry_after(p, ask.min_count),
         }
       end
@@ -99,13 +99,10 @@ local function room_check(reason, list)
   end
 end
 
-checks.no_capacity = room_check('no_capacity', 'channels')
-checks.mpp_full = room_check('mpp_full', 'mpps')
-checks.campaign_limit = room_check('campaign_limit', 'campaigns')
-checks.pool_full = room_check('pool_full', 'named')
+for _, limit in ipairs(limits.KINDS) do checks[limit.reason] = make_limit_check(limit) end
 
--- Units that the campaign's own guarantee covers, on the channel that has guarantees.
-local function guaranteed(ask, c, k)
+-- -> units of k that the campaign's own guarantee covers, on the channel that has guarantees
+local function get_guaranteed(ask, c, k)
   for _, p in ipairs(c.pools) do
     if p.name == zone.guaranteed then
       return min(k, (shares.get_unused_guarantees(p, ask.op.campaign, limits.get_limit(p) or FOREVER)))
@@ -114,9 +111,9 @@ local function guaranteed(ask, c, k)
   return 0
 end
 
--- What must stay free when this campaign asks: headroom for everybody; beyond its own guarantee also
--- what is kept for others and for higher classes (trunk reservation).
-local function unreserved(ask, p, limit, k)
+-- -> units of k that leave headroom free and, beyond the campaign's own guarantee, what is reserved for other
+-- campaigns and for higher classes (trunk reservation)
+local function get_unreserved(ask, p, limit, k)
   local mine = shares.get_unused_guarantees(p, ask.op.campaign, limit)
   local own = min(k, mine, max(0, limits.get_room(p)))
   return max(own, min(k, shares.get_unreserved(p, ask, limit)))
@@ -126,7 +123,7 @@ function checks.reserved(ask, c, k)
   local why
   for _, p in ipairs(c.channels) do
     local limit = limits.get_limit(p)
-    local allowed = limit and max(0, unreserved(ask, p, limit, k))
+    local allowed = limit and max(0, get_unreserved(ask, p, limit, k))
     if allowed and allowed < k then
       k = allowed
       why = {
@@ -143,7 +140,7 @@ function checks.fair_share(ask, c, k)
   for _, p in ipairs(c.contended) do
     local allowed, ends
     if p.contending_classes then
-      own = own or guaranteed(ask, c, k)
+      own = own or get_guaranteed(ask, c, k)
       allowed, ends = need('fair_share').get_allowed(p, ask, c, k, own)
     end
     if allowed and allowed < k then
@@ -159,14 +156,14 @@ function checks.fair_share(ask, c, k)
 end
 
 local in_order, first_of_counts = {}, nil
-for i, reason in ipairs(REASONS) do
-  in_order[i] = checks[reason]
-  if reason == 'rate_limited' then first_of_counts = i end
+for i, reason in ipairs(reasons.IN_ORDER) do
+  in_order[i] = checks[reason.name]
+  if reason.name == 'rate_limited' then first_of_counts = i end
 end
 
--- The checks before the first of counts look at what no grant and hardly an end changes: a candidate
--- that passed them needs them again only after such a change.
-local function first_for(c)
+-- No grant and hardly an end changes what the checks before the first of counts read: a candidate that
+-- passed them needs them again only after pools.changes grew.
+local function get_first_check(c)
   return c.base and c.base.passed == pools.changes and #c.broken == 0 and first_of_counts or 1
 end
 
@@ -177,7 +174,7 @@ end
 -- -> units granted (fewer than min_count: denied), and what limited it
 function checks.run(ask, c)
   local k, limiting = ask.count, nil
-  for i = first_for(c), #in_order do
+  for i = get_first_check(c), #in_order do
     if i == first_of_counts then note_passed(ask, c, k) end
     local allowed, why = in_order[i](ask, c, k)
     if allowed < k then k, limiting = allowed, why end

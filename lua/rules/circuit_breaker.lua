@@ -1,8 +1,9 @@
--- rules/circuit_breaker.lua: a campaign or named pool whose calls fail is given a rest, then one probe at a time.
+-- rules/circuit_breaker.lua: a campaign or named pool whose calls fail is denied for a pause, then probed.
 --
--- p.slots: list of [slot, calls, failures], the newest SLOTS parts of the window. Closed: it counts.
--- Open until open_until: denied. Half open after that: one request at a time may try (probe_until);
--- its success closes the breaker, its failure opens it again.
+-- p.slots: list of [slot, calls, failures], the newest SLOTS parts of the window. Closed: outcomes are counted.
+-- Open until open_until: every request is denied. Half open after that: one request at a time is the probe
+-- (probe_until); its success closes the breaker, its failure opens the breaker again. The pattern is the circuit
+-- breaker of M. Nygard, Release It! (2007).
 local pools = need('pool')
 local circuit_breaker = {}
 
@@ -13,12 +14,12 @@ function circuit_breaker.is_open(p)
   return p.open_until and (now < p.open_until or (p.probe_until and now < p.probe_until))
 end
 
--- -> ms until it is worth asking again
+-- -> ms until the breaker is half open, or the probe is over
 function circuit_breaker.get_wait(p)
   return max(1, (now < p.open_until and p.open_until or p.probe_until) - now)
 end
 
--- Open, but its rest is over: whoever asks now is the probe.
+-- Open, but the pause is over: the next request is the probe.
 function circuit_breaker.is_half_open(p)
   return p.open_until and not circuit_breaker.is_open(p)
 end
@@ -37,7 +38,7 @@ local function counted_calls(p)
   local width = p.rules.breaker.window / SLOTS
   local slot, calls, failures, kept = floor(now / width), 0, 0, {}
   for _, one in ipairs(p.slots or {}) do
-    -- Later than now: counted when policy had a shorter window.
+    -- A slot later than now was counted when policy had a shorter window.
     if one[1] > slot - SLOTS and one[1] <= slot then
       kept[#kept + 1], calls, failures = one, calls + one[2], failures + one[3]
     end
@@ -46,7 +47,7 @@ local function counted_calls(p)
   return slot, calls, failures
 end
 
--- -> zone time in ms from which on none of its calls counts
+-- -> zone time in ms from which on no counted call is in the window
 function circuit_breaker.get_window_end(p)
   local newest = p.slots[#p.slots]
   return newest and ceil((newest[1] + SLOTS) * p.rules.breaker.window / SLOTS) or 0

@@ -1,30 +1,27 @@
--- rules/fair_share.lua: weighted max-min fairness. Who was turned away from a contended pool is hungry for it;
--- while somebody of the same or a higher class is, whoever has more for its weight steps back.
--- Asking more often buys nothing: only what a campaign has is weighed. No grant ends hunger, time does,
--- so that one who is given a port at a time is not overtaken after each.
+-- rules/fair_share.lua: weighted max-min fairness. A campaign that is denied units of a contended pool contends for that
+-- pool; while one of the same or a higher class does, campaigns that have more for their weight yield.
+-- Asking more often gains nothing: only the units that a campaign has are weighed. No grant ends contention,
+-- time does, so that a campaign that is granted one unit at a time is not overtaken after each.
 --
--- Stepping back means to leave as much free as the hungry were turned away for at once, and no more:
--- else a campaign that wants one port now and then would empty the zone, and one that cannot take more
--- (its own limit) would keep ports free for nobody. Whoever was turned away by a shared rate wants
--- launches of that rate to be left in the same way.
+-- To yield means to leave as many units free as the contending campaigns were denied at once, and no more:
+-- otherwise a campaign that needs one port now and then would empty the zone, and one that cannot take more
+-- (its own limit) would keep ports free in vain. A campaign that a shared rate denied needs launches of that
+-- rate left over in the same way.
 --
--- Who waits for several at once needs ports to stay free for a while: it comes before others that have
--- just as much, and its campaign's own smaller asks step back for it, else they would starve it.
-local pools, limits, shares, contention = need('pool'), need('limits'), need('shares'), need('contention')
+-- A waiter that needs several units at once needs ports to stay free for a while: its campaign precedes others
+-- with the same ratio, and smaller requests of its own campaign yield too; otherwise they would starve it.
+local reasons, pools, limits, shares, contention = need('reasons'), need('pool'), need('limits'), need('shares'), need('contention')
 local fair_share = {}
 
-local HUNGER_MS_MIN = 1000 -- mutation: contention-lasts
-local BURST_MS = 100 -- asks of one dialer that belong together come within this
+local DEMAND_MS_MIN = 1000 -- mutation: contention-lasts
+local BURST_MS = 100 -- requests of one dialer that belong together arrive within this time
 local WANT_MAX = 1000000
 local NOISE = 0.000000001 -- of a count that was divided by a weight and multiplied again
-local MAKES_CONTEND = set_of({
-  'no_capacity', 'mpp_full', 'pool_full', 'fair_share', 'rate_limited',
-  'reserved', -- mutation: reserved-contends
-})
 
--- Could p, with nobody else in it, give the request what it needs at least? Who waits for what never
--- comes would keep ports free for nobody.
-local function could_give(p, ask)
+-- Could p, with no other campaign in it, give the request what it needs at least? Contending for what can
+-- never be granted would keep ports free in vain.
+local function can_ever_satisfy(p, ask)
+  if ask.min_count > limits.get_most_of_others(p) then return false end
   local limit = limits.get_limit(p)
   if not limit then return true end
   local usable = limit - limits.get_headroom(p, limit)
@@ -34,11 +31,11 @@ local function could_give(p, ask)
   return ask.min_count <= max(usable - others - reserve, min(usable, own))
 end
 
--- Turned away, or given less than wanted: for which pool does that make hungry?
-local function wanted_pool(ask, c, limiting)
-  if not limiting or not MAKES_CONTEND[limiting.reason] then return nil end
+-- -> the pool for which a campaign contends that was granted less than it asked for, or nil
+local function get_contended_pool(ask, c, limiting)
+  if not limiting or not reasons.get(limiting.reason).contends then return nil end
   for _, one in ipairs(c.pools) do
-    if not could_give(one, ask) then return nil end -- mutation: unattainable-does-not-contend
+    if not can_ever_satisfy(one, ask) then return nil end -- mutation: unattainable-does-not-contend
   end
   if limiting.pool == 'zone' then return pools.get('channel:' .. c.channel) end
   local p = pools.get(limiting.pool)
@@ -46,85 +43,114 @@ local function wanted_pool(ask, c, limiting)
   return p.contended and p or nil
 end
 
--- Turned away for so many units: what it wants at once grows to what a burst of asks wanted.
-local function wants(h, units)
-  local is_new = now - h.since > BURST_MS
-  local sum = min(WANT_MAX, is_new and units or h.sum + units)
-  return { since = is_new and now or h.since, sum = sum, want = max(h.want, sum) }
+-- -> the demand after so many more units were denied: it grows to what a burst of requests needed
+local function add_units(demand, units)
+  local is_new = now - demand.since > BURST_MS
+  local sum = min(WANT_MAX, is_new and units or demand.sum + units)
+  return { since = is_new and now or demand.since, sum = sum, want = max(demand.want, sum) }
 end
 
--- k: units that it was given nevertheless -> name of the pool that it is hungry for, or nil
+-- k: units granted nevertheless -> name of the pool for which the campaign contends, or nil
 function fair_share.record_unmet_demand(ask, c, k, limiting)
-  local p = wanted_pool(ask, c, limiting)
+  local p = get_contended_pool(ask, c, limiting)
   if not p then return end
   local campaign, class = ask.op.campaign, ask.campaign.rules.priority or 0
-  local lasts = max(HUNGER_MS_MIN, 2 * (limiting.retry_after_ms or 0), ask.op.waits or 0)
+  local lasts = max(DEMAND_MS_MIN, 2 * (limiting.retry_after_ms or 0), ask.op.waits or 0)
   local before = contention.read(p, campaign)
-  local h = wants(before, ask.count - k)
-  h.ends = max(before.ends, now + lasts)
-  h.is_rate = before.is_rate or limiting.reason == 'rate_limited'
-  h.is_big = before.is_big or (ask.is_big and ask.op.waits > 0) or false
-  contention.enter(p, campaign, class, h)
+  local demand = add_units(before, ask.count - k)
+  demand.ends = max(before.ends, now + lasts)
+  demand.is_rate = before.is_rate or limiting.reason == 'rate_limited'
+  demand.is_big = before.is_big or (ask.is_big and ask.op.waits > 0) or false
+  contention.enter(p, campaign, class, demand)
   return p.name
 end
 
--- One of the campaign waits no more. If nobody of it does, its hunger is that of one just turned away.
-function fair_share.stop_contending(p, campaign, others_wait)
-  local h = contention.read(p, campaign)
-  if not p.contending_classes or h.ends < now then return end
-  if not others_wait then h.ends = min(h.ends, now + HUNGER_MS_MIN) end
-  h.is_big = false
-  contention.write(p, campaign, h)
-  contention.update_ratio(p, campaign)
-  if not others_wait and meta.held_back then need('notify').notify_waiters_in(HUNGER_MS_MIN + 1) end
+-- A waiter of the campaign left. If it was the last one, the campaign contends like one that was just denied.
+function fair_share.stop_contending(p, campaign, has_other_waiters)
+  local demand = contention.read(p, campaign)
+  if not p.contending_classes or demand.ends < now then return end
+  if not has_other_waiters then demand.ends = min(demand.ends, now + DEMAND_MS_MIN) end
+  demand.is_big = false
+  contention.change(p, campaign, demand)
+  if not has_other_waiters and meta.held_back then need('notify').on('demand_ends', DEMAND_MS_MIN + 1) end
 end
 
--- Of the hungry whom me may not have more than: the least ratio, what they want of p's units and of its
--- rate, and when the first of them is hungry no more. Those above `most` do not count.
-local function rivals(p, my_class, me, most)
-  local r = { units = 0, launches = 0 }
-  for class in string.gmatch(p.contending_classes, '%d') do
+-- -> the campaigns to which one of that class with that ratio yields: {ratio, want, is_rate, ends}, in any order
+local function list_rivals(p, my_class, me, most)
+  local rivals = {}
+  for class in gmatch(p.contending_classes, '%d') do
     if tonumber(class) <= my_class then -- mutation: priority-classes
-      contention.each(p, class, me, function(their_ratio, h)
-        r.least = min(r.least or their_ratio, their_ratio)
-        if their_ratio > most then return false end
-        r.units = r.units + (h.is_big and FOREVER or h.want)
-        r.launches = r.launches + (h.is_rate and h.want or 0)
-        r.ends = min(r.ends or h.ends, h.ends)
-        return true
-      end)
+      for _, one in ipairs(contention.list(p, class, most)) do
+        local demand = one.demand
+        if one.campaign ~= me then
+          rivals[#rivals + 1] = { ratio = one.ratio, want = demand.is_big and FOREVER or demand.want, is_rate = demand.is_rate, ends = demand.ends }
+        end
+      end
     end
   end
-  return r
+  return rivals
 end
 
--- -> units that the rivals leave over, of what nobody else is kept
-local function spare(p, ask, c, r)
-  local limit = limits.get_limit(p)
-  local free = limit and (p.kind == 'channel' and shares.get_unreserved(p, ask, limit) or limits.get_room(p)) or FOREVER
-  local left = free - r.units -- mutation: rivals-keep-units
-  if r.launches == 0 then return left end
-  for _, one in ipairs(c.rated) do
-    if one.kind ~= 'campaign' then left = min(left, need('rate_limit').get_allowed(one) - r.launches) end
+-- -> units of k that a campaign may have, from its own units, weight and rivals alone.
+-- wish    {k, min_count, own (units within its guarantee, which are never weighed), is_big}
+-- mine    units that the campaign has in the pool
+-- free    units of the pool that are free and not reserved for others
+-- starts  launches that shared rates allow now
+function fair_share.weigh(wish, mine, weight, rivals, free, starts)
+  if #rivals == 0 then return wish.k end
+  local least, units, launches = FOREVER, 0, 0
+  for _, rival in ipairs(rivals) do
+    least = min(least, rival.ratio)
+    if rival.ratio <= (mine + wish.k + NOISE) / weight then
+      units = units + rival.want
+      launches = launches + (rival.is_rate and rival.want or 0)
+    end
   end
-  return left
+  local fair = least * weight
+  local is_above = mine > fair + NOISE + (wish.is_big and 2 * contention.TIE * weight or 0)
+  local by_ratio = is_above and wish.own or max(wish.min_count, wish.own, floor(fair - mine + NOISE) + 1)
+  local left = free - units -- mutation: rivals-keep-units
+  if launches > 0 then left = min(left, starts - launches) end
+  return min(wish.k, max(by_ratio, left >= wish.min_count and left or 0)) -- mutation: spare-units-granted
 end
 
--- -> units of k that p may give the campaign, by what hungry ones have and want.
--- own: units within its guarantee, which nobody judges. Also: when hunger of one of those ends.
+-- -> units of p that are free and not reserved for others
+local function get_free(p, ask)
+  local limit = limits.get_limit(p)
+  return limit and (p.kind == 'channel' and shares.get_unreserved(p, ask, limit) or limits.get_room(p)) or FOREVER
+end
+
+-- -> launches that the candidate's shared rates allow now
+local function get_starts(c)
+  local least = FOREVER
+  for _, p in ipairs(c.rated) do
+    if p.kind ~= 'campaign' then least = min(least, need('rate_limit').get_allowed(p)) end
+  end
+  return least
+end
+
+-- -> the time at which the first of the rivals up to the ratio `most` no longer contends, or nil
+local function get_first_end(rivals, most)
+  local ends
+  for _, rival in ipairs(rivals) do
+    if rival.ratio <= most then ends = min(ends or rival.ends, rival.ends) end
+  end
+  return ends
+end
+
+-- -> units of k that p may give the campaign while others contend for p, and when the first of them stops.
+-- own: units within the campaign's guarantee
 function fair_share.get_allowed(p, ask, c, k, own)
   if not p.contending_classes or own >= k then return k end
   local me, rules = ask.op.campaign, ask.campaign.rules
-  local h = contention.read(p, me)
-  if h.is_big and not ask.is_big then return own, h.ends end
+  local demand = contention.read(p, me)
+  if demand.is_big and not ask.is_big then return own, demand.ends end
   local weight, mine = rules.weight or 1, shares.get(p, me) -- mutation: weights
-  local r = rivals(p, rules.priority or 0, me, (mine + k + NOISE) / weight)
-  if not r.least then return k end
-  local fair = r.least * weight
-  local is_above = mine > fair + NOISE + (ask.is_big and 2 * contention.TIE * weight or 0)
-  local by_ratio = is_above and own or max(ask.min_count, own, floor(fair - mine + NOISE) + 1)
-  local left = spare(p, ask, c, r)
-  return min(k, max(by_ratio, left >= ask.min_count and left or 0)), r.ends -- mutation: spare-units-granted
+  local most = (mine + k + NOISE) / weight
+  local rivals = list_rivals(p, rules.priority or 0, me, most)
+  if #rivals == 0 then return k end
+  local wish = { k = k, min_count = ask.min_count, own = own, is_big = ask.is_big }
+  return fair_share.weigh(wish, mine, weight, rivals, get_free(p, ask), get_starts(c)), get_first_end(rivals, most)
 end
 
 return fair_share

@@ -1,9 +1,9 @@
--- rules/request.lua: what was asked, checked against policy. Reads only.
+-- rules/request.lua: the names in a request, checked against policy. Reads only.
 local pools = need('pool')
 local request = {}
 
--- The campaign's rules, or nil if the list is closed and it is not on it.
-local function campaign_of(op)
+-- -> the campaign's pool, or nil if policy neither names the campaign nor allows others
+local function get_campaign(op)
   local p = pools.get('campaign:' .. op.campaign)
   return p.known and p or nil
 end
@@ -13,8 +13,8 @@ local function is_allowed(rules, name)
   return contains(rules.allowed, name) or contains(rules.allowed, kind_of(name) .. ':*')
 end
 
--- -> list of the campaign's and the asked named pools without doubles, or nil and a fault
-local function named_pools(op, campaign)
+-- -> the named pools of the campaign and the request without duplicates, or nil and a fault
+local function list_named_pools(op, campaign)
   local list, seen = {}, {}
   for _, name in ipairs(campaign.rules.pools or {}) do
     if not seen[name] then list[#list + 1], seen[name] = name, true end
@@ -30,7 +30,7 @@ local function named_pools(op, campaign)
 end
 
 -- -> {application rules, MPPs it may use} or nil and a fault
-local function placement_of(op)
+local function get_placement(op)
   local rules, mpps = {}, zone.mpps
   if op.application then
     local text = call('HGET', POLICY, 'application:' .. op.application)
@@ -48,18 +48,18 @@ local function placement_of(op)
   return { claim_within = rules.claim_within or zone.claim_within, mpps = mpps, own = mpps ~= zone.mpps }
 end
 
--- -> what all asks that name the same have in common, or nil and a fault
-local function common_of(op)
+-- -> the fields shared by all requests with the same names, or nil and a fault
+local function make_shared_fields(op)
   local channel = op.channel or zone.channels[1]
   if channel ~= 'any' and not zone.is_channel[channel] then
     return nil, fault('unknown_channel', 'channel', channel)
   end
-  local campaign = campaign_of(op)
+  local campaign = get_campaign(op)
   if not campaign then return nil, fault('unknown_campaign', 'campaign', op.campaign) end
-  local named, wrong = named_pools(op, campaign)
+  local named, wrong = list_named_pools(op, campaign)
   if not named then return nil, wrong end
   local placement
-  placement, wrong = placement_of(op)
+  placement, wrong = get_placement(op)
   if not placement then return nil, wrong end
   return {
     channel = channel, channels = channel == 'any' and zone.any or { channel },
@@ -67,38 +67,38 @@ local function common_of(op)
   }
 end
 
--- What is named is looked up once in a call, as long as the pools that were read stay.
-local common, generation = {}, nil
-local last, last_ask -- most asks of a call name what the one before them did
-local function is_as_last(op)
+-- The same names are looked up once in a call, as long as the pools that were read stay valid.
+local shared, generation = {}, nil
+local last, last_ask -- most requests of a call have the names of the one before
+local function is_like_last(op)
   return last and op.campaign == last.campaign and op.channel == last.channel and op.mpp == last.mpp
     and op.application == last.application and not op.pools and not last.pools
 end
 
-local function look_up(op)
-  if generation ~= pools.generation then common, last, generation = {}, nil, pools.generation end
-  if is_as_last(op) then return last_ask end
+local function find_shared_fields(op)
+  if generation ~= pools.generation then shared, last, generation = {}, nil, pools.generation end
+  if is_like_last(op) then return last_ask end
   local asked = op.pools and #op.pools > 0 and concat(op.pools, ',') or ''
   local key = op.campaign .. '/' .. (op.channel or '') .. '/' .. (op.application or '') .. '/' .. (op.mpp or '') .. '/' .. asked
-  local known, wrong = common[key], nil
+  local known, wrong = shared[key], nil
   if not known then
-    known, wrong = common_of(op)
-    common[key] = known
+    known, wrong = make_shared_fields(op)
+    shared[key] = known
   end
   last, last_ask = known and op, known
   return known, wrong
 end
 
 -- -> ask {op, count, min_count, channel, channels, campaign, named, placement}, or nil and a fault.
--- It is the same table for all that name the same: good until the next one is read.
+-- Requests with the same names get the same table: valid until the next one is read.
 function request.read(op)
-  local ask, wrong = look_up(op)
+  local ask, wrong = find_shared_fields(op)
   if not ask then return nil, wrong end
   ask.op, ask.count, ask.min_count, ask.is_big = op, op.count, op.min_count, nil
   return ask
 end
 
--- Read what all asks of a call will look for, in few commands.
+-- Read the campaigns' pools of all requests of a call in few commands.
 function request.read_ahead(ops)
   local names, is_named = {}, {}
   for _, op in ipairs(ops) do

@@ -1,112 +1,141 @@
--- state/contention.lua: who is hungry for what, how much, and until when. What that means for others is in rules/fair_share.lua.
+-- state/contention.lua: the campaigns that contend for a pool: how many units each was denied, and until when that
+-- counts. Storage only; rules/fair_share.lua says what follows from it for others.
 --
 -- hungry..pool..class   zset of campaigns, score = in_use in the pool / weight
--- hungry..until         hash "pool campaign" -> "ends want since sum[ rate][ big]":
---                       ends   zone time in ms at which its hunger ends
---                       want   most units it was turned away for within BURST_MS while hungry
---                       since, sum   the last such burst: when it began, its units
---                       rate   a shared rate turned it away; big: it waits there for several units at once
+-- hungry..until         hash "pool campaign" -> "ends want since sum[ rate][ big]", its unmet demand:
+--                       ends   zone time in ms after which the demand no longer counts
+--                       want   most units denied within BURST_MS of each other
+--                       since, sum   the last such burst: its begin, its units
+--                       rate   a shared rate denied them; big: a waiter needs several units at once
 local pools, shares = need('pool'), need('shares')
 local contention = { TIE = 0.000001 } -- less than any two ratios differ by
 
-local LOOKS = 20 -- hungry campaigns that one look passes over
+local READ_MAX = 20 -- entries of a class that one read passes over
 
-local function set_key(p, class)
+local NONE = { ends = 0, want = 0, since = 0, sum = 0, is_rate = false, is_big = false }
+
+local function get_set_key(p, class)
   return CONTENTION .. p.name .. ':' .. class
 end
 
-local function until_key() return CONTENTION .. 'until' end
+local function get_until_key() return CONTENTION .. 'until' end
 
-local PLAIN = { ends = 0, want = 0, since = 0, sum = 0, is_rate = false, is_big = false }
-
--- -> its hunger: ends, want, since, sum, is_rate, is_big
-function contention.read(p, campaign)
-  local text = call('HGET', until_key(), p.name .. ' ' .. campaign)
-  if not text then return PLAIN end
-  local ends, want, since, sum = string.match(text, '^(%d+) (%d+) (%d+) (%d+)')
-  local h = { ends = tonumber(ends), want = tonumber(want), since = tonumber(since), sum = tonumber(sum) }
-  if h.ends < now then return PLAIN end
-  h.is_rate, h.is_big = string.find(text, 'rate', 1, true) ~= nil, string.find(text, 'big', 1, true) ~= nil
-  return h
+local function has_class(p, class)
+  return p.contending_classes and find(p.contending_classes, class, 1, true)
 end
 
-function contention.write(p, campaign, h)
-  local text = string.format('%.0f %.0f %.0f %.0f', h.ends, h.want, h.since, h.sum)
-  text = text .. (h.is_rate and ' rate' or '') .. (h.is_big and ' big' or '')
-  call('HSET', until_key(), p.name .. ' ' .. campaign, text)
+-- -> the unmet demand of the campaign; NONE if it does not contend for p
+function contention.read(p, campaign)
+  local text = call('HGET', get_until_key(), p.name .. ' ' .. campaign)
+  if not text then return NONE end
+  local ends, want, since, sum = match(text, '^(%d+) (%d+) (%d+) (%d+)')
+  local demand = { ends = tonumber(ends), want = tonumber(want), since = tonumber(since), sum = tonumber(sum) }
+  if demand.ends < now then return NONE end
+  demand.is_rate, demand.is_big = find(text, 'rate', 1, true) ~= nil, find(text, 'big', 1, true) ~= nil
+  return demand
+end
+
+local function write(p, campaign, demand)
+  local text = format('%.0f %.0f %.0f %.0f', demand.ends, demand.want, demand.since, demand.sum)
+  text = text .. (demand.is_rate and ' rate' or '') .. (demand.is_big and ' big' or '')
+  call('HSET', get_until_key(), p.name .. ' ' .. campaign, text)
 end
 
 local function rules_of(campaign)
   return pools.get('campaign:' .. campaign).rules
 end
 
-local function ratio(p, campaign, is_big)
+local function get_ratio(p, campaign, is_big)
   return shares.get(p, campaign) / (rules_of(campaign).weight or 1) - (is_big and contention.TIE or 0)
 end
 
--- What the campaign has in p changed.
+-- The campaign has more or fewer units of p than before, or contends in another way.
 function contention.update_ratio(p, campaign)
   local class = rules_of(campaign).priority or 0
-  if string.find(p.contending_classes, class, 1, true) then
-    call('ZADD', set_key(p, class), 'XX', ratio(p, campaign, contention.read(p, campaign).is_big), campaign)
+  if has_class(p, class) then
+    call('ZADD', get_set_key(p, class), 'XX', get_ratio(p, campaign, contention.read(p, campaign).is_big), campaign)
   end
 end
 
-local function begin(p, class)
-  if p.contending_classes and string.find(p.contending_classes, class, 1, true) then return end
-  p.contending_classes = (p.contending_classes or '') .. class
-  call('ZADD', set_key(p, class), FOREVER, '')
-  pools.mark_changed(p)
+-- The unmet demand of a campaign that contends for p changed.
+function contention.change(p, campaign, demand)
+  write(p, campaign, demand)
+  contention.update_ratio(p, campaign)
 end
 
--- From now on the campaign is hungry for p, or goes on to be, in that way.
-function contention.enter(p, campaign, class, h)
-  begin(p, class)
-  contention.write(p, campaign, h)
-  call('ZADD', set_key(p, class), ratio(p, campaign, h.is_big), campaign)
+-- The campaign contends for p, from now on or still.
+function contention.enter(p, campaign, class, demand)
+  if not has_class(p, class) then
+    p.contending_classes = (p.contending_classes or '') .. class
+    call('ZADD', get_set_key(p, class), FOREVER, '')
+    pools.mark_changed(p)
+  end
+  write(p, campaign, demand)
+  call('ZADD', get_set_key(p, class), get_ratio(p, campaign, demand.is_big), campaign)
 end
 
-local function forget(p, class, campaign)
-  call('ZREM', set_key(p, class), campaign)
-  call('HDEL', until_key(), p.name .. ' ' .. campaign)
+-- Entries that a read found over: pool, class, campaigns; is_last: nobody else of the class contends.
+local over = {}
+
+-- -> campaigns of that class that contend for p, as {campaign, ratio, demand}, least ratio first: those up to
+-- the ratio `most`, and the first above it. Entries whose time is over are left out, and removed by clean().
+function contention.list(p, class, most)
+  local found, gone, is_complete = {}, {}, false
+  local members = call('ZRANGE', get_set_key(p, class), 0, READ_MAX, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    local campaign = members[i]
+    if campaign == '' then -- the sentinel comes last
+      is_complete = true
+      break
+    end
+    local demand = contention.read(p, campaign)
+    if demand.ends < now then
+      gone[#gone + 1] = campaign
+    else
+      found[#found + 1] = { campaign = campaign, ratio = tonumber(members[i + 1]), demand = demand }
+      if found[#found].ratio > most then break end
+    end
+  end
+  local is_last = is_complete and #found == 0
+  if #gone > 0 or is_last then over[#over + 1] = { pool = p.name, class = class, campaigns = gone, is_last = is_last } end
+  return found
 end
 
--- Nobody of that class is hungry any more: asks for p may be easy again (rules/fast_path.lua).
-local function finish(p, class)
-  call('DEL', set_key(p, class))
-  local others = string.gsub(p.contending_classes, class, '')
+local function remove_all(p, class, campaigns)
+  for _, campaign in ipairs(campaigns) do
+    if contention.read(p, campaign).ends < now then -- else it contends again since then
+      call('ZREM', get_set_key(p, class), campaign)
+      call('HDEL', get_until_key(), p.name .. ' ' .. campaign)
+    end
+  end
+end
+
+-- Without a contending campaign, requests for p may take the fast path again (rules/fast_path.lua).
+local function remove_class(p, class)
+  if call('ZCARD', get_set_key(p, class)) > 1 then return end
+  call('DEL', get_set_key(p, class))
+  local others = string.gsub(p.contending_classes or '', class, '')
   p.contending_classes = others ~= '' and others or nil
   pools.mark_changed(p)
 end
 
--- Call f with the ratio and the hunger of campaigns of that class, other than me, that are hungry for p,
--- least ratio first, as long as f answers true. Those whose hunger is over are forgotten.
-function contention.each(p, class, me, f)
-  local list = call('ZRANGE', set_key(p, class), 0, LOOKS, 'WITHSCORES')
-  local is_any = false
-  for i = 1, #list, 2 do
-    local campaign = list[i]
-    if campaign == '' then -- the last
-      if not is_any then finish(p, class) end
-    else
-      local h = contention.read(p, campaign)
-      if h.ends < now then
-        forget(p, class, campaign)
-      else
-        is_any = true
-        if campaign ~= me and not f(tonumber(list[i + 1]), h) then return end
-      end
-    end
+-- Remove what reads found over: checks read only. Before pools are written.
+function contention.clean()
+  for _, entry in ipairs(over) do
+    local p = pools.get(entry.pool)
+    remove_all(p, entry.class, entry.campaigns)
+    if entry.is_last then remove_class(p, entry.class) end
   end
+  over = {}
 end
 
--- The policy changed: weights and classes may have.
+-- Nobody contends for p any more: a policy may have changed weights and classes.
 function contention.clear(p)
-  for class in string.gmatch(p.contending_classes or '', '%d') do
-    for _, campaign in ipairs(call('ZRANGE', set_key(p, class), 0, -1)) do
-      if campaign ~= '' then call('HDEL', until_key(), p.name .. ' ' .. campaign) end
+  for class in gmatch(p.contending_classes or '', '%d') do
+    for _, campaign in ipairs(call('ZRANGE', get_set_key(p, class), 0, -1)) do
+      if campaign ~= '' then call('HDEL', get_until_key(), p.name .. ' ' .. campaign) end
     end
-    call('DEL', set_key(p, class))
+    call('DEL', get_set_key(p, class))
   end
   p.contending_classes = nil
   pools.mark_changed(p)

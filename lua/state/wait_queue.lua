@@ -1,97 +1,95 @@
--- state/wait_queue.lua: the places of those who wait, on whatever replica: first come first served inside a
--- campaign and pool set (a group). A place blocks later ones while its replica lives and its time runs.
+-- state/wait_queue.lua: the places of waiting requests, on whatever replica: first come first served inside a
+-- campaign and pool set (a group). Storage only; commands/wait.lua decides.
 --
--- queue   zset, every score 0, so that it is in the order of its members:
+-- queue   zset, every score 0, so that the members are in their own order:
 --         "group since arrival request_id"; since = when the request was first seen
 -- waiters hash, campaign/request_id -> JSON: place (member of queue), since, ends (ms), replica, body,
---         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true}
+--         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true} (contended pools)
 -- arrived zset, campaign/request_id, score = since
--- meta    waiters (places), arrivals, beats {replica: alive until}, held_back (somebody is denied fair_share)
-local idempotency, notify = need('idempotency'), need('notify')
+-- meta    waiters (places), arrivals, beats {replica: alive until}
+local idempotency = need('idempotency')
 local wait_queue = {}
 
 local WAITERS_MAX = 20000 -- places of the zone
 local GROUP_MAX = 5000    -- places of one group
 local WAIT_MS_MAX = 35000 -- longer than any request may wait
-local BEAT_MS = 3000      -- a replica that was not heard of for so long is dead
-local LOOKS = 100         -- dead places that one look, or one call, takes away
+local BEAT_MS = 3000      -- a replica without a heartbeat for so long is dead
+local READ_MAX = 100      -- overdue places read in one call
 
--- What is waited for: campaign, channel, application, MPP, named pools. No name has a space in it.
+-- -> what the request waits for: campaign, channel, application, MPP, named pools. No name has a space in it.
 function wait_queue.make_group(ask)
   local op, named = ask.op, { unpack(ask.named) }
   table.sort(named)
-  local parts = { op.campaign, ask.channel, op.application or '', op.mpp or '', table.concat(named, ',') }
-  return table.concat(parts, '/')
+  local parts = { op.campaign, ask.channel, op.application or '', op.mpp or '', concat(named, ',') }
+  return concat(parts, '/')
 end
 
-function wait_queue.get_group(e) return string.match(e.place, '^%S+') end
+function wait_queue.get_group(entry) return match(entry.place, '^%S+') end
 
 function wait_queue.read(key)
   local text = call('HGET', WAITERS, key)
   return text and text ~= '' and decode(text) or nil
 end
 
-function wait_queue.write(key, e) call('HSET', WAITERS, key, encode(e)) end
+function wait_queue.write(key, entry) call('HSET', WAITERS, key, encode(entry)) end
 
-local function from_to(prefix, last) return '[' .. prefix, '(' .. string.sub(prefix, 1, -2) .. last end
+local function get_range(prefix, last) return '[' .. prefix, '(' .. sub(prefix, 1, -2) .. last end
 
 -- Members are "group ...": a space ends the group, '!' is the character after it.
-local function members(group) return from_to(group .. ' ', '!') end
+local function get_group_range(group) return get_range(group .. ' ', '!') end
 
-local function has_others(campaign)
-  local from, to = from_to(campaign .. '/', '0')
+-- Does a request of the campaign wait?
+function wait_queue.has_waiters_of(campaign)
+  local from, to = get_range(campaign .. '/', '0')
   return call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1] ~= nil
 end
 
-function wait_queue.remove(key, e)
-  call('ZREM', QUEUE, e.place)
-  call('ZREM', ARRIVED, key)
-  call('HDEL', WAITERS, key)
-  meta.waiters = meta.waiters - 1
-  if meta.waiters <= 0 then meta.waiters, meta.beats, meta.held_back = 0, nil, nil end
-  local campaign = string.match(key, '^[^/]+')
-  for name in pairs(e.hungry) do
-    need('fair_share').stop_contending(need('pool').get(name), campaign, has_others(campaign))
-  end
+function wait_queue.is_alive(entry)
+  return entry.ends >= now and (meta.beats and meta.beats[entry.replica] or 0) >= now
 end
 
-function wait_queue.is_alive(e)
-  return e.ends >= now and (meta.beats and meta.beats[e.replica] or 0) >= now
+-- -> key and entry of the first place of the group, or nil; entry is nil for a place without one
+function wait_queue.read_first(group)
+  local from, to = get_group_range(group)
+  local place = call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1]
+  if not place then return nil end
+  local key = idempotency.key({ campaign = match(group, '^[^/]+'), request_id = match(place, '%S+$') })
+  local entry = wait_queue.read(key)
+  if entry and entry.place == place then return key, entry end
+  return key, nil, place
 end
 
--- -> key and entry of the first live place of the group, or nil
-function wait_queue.find_first(group)
-  local from, to = members(group)
-  for _ = 1, LOOKS do
-    local place = call('ZRANGEBYLEX', QUEUE, from, to, 'LIMIT', 0, 1)[1]
-    if not place then return nil end
-    local key = idempotency.key({ campaign = string.match(group, '^[^/]+'), request_id = string.match(place, '%S+$') })
-    local e = wait_queue.read(key)
-    if e and e.place == place and wait_queue.is_alive(e) then return key, e end
-    if e and e.place == place then wait_queue.remove(key, e) else call('ZREM', QUEUE, place) end
-  end
-end
-
--- -> a new place at the end of the group, or nil if too many wait
-function wait_queue.join(ask, group)
-  local op, from, to = ask.op, members(group)
+-- -> a new entry at the end of the group, to be written, or nil if too many requests wait
+function wait_queue.add(ask, group)
+  local op, from, to = ask.op, get_group_range(group)
   if (meta.waiters or 0) >= WAITERS_MAX or call('ZLEXCOUNT', QUEUE, from, to) >= GROUP_MAX then return nil end
   if not has_waiters() then
-    -- The sentinels; of a zone that is older than its waiters too.
+    -- The sentinels, which a zone older than its queue does not have.
     call('ZADD', QUEUE, 0, '')
     call('ZADD', ARRIVED, FOREVER, '')
     call('HSET', WAITERS, '', '')
-    need('pool').each(notify.measure)
   end
   meta.waiters, meta.arrivals = (meta.waiters or 0) + 1, (meta.arrivals or 0) + 1
   local since = op.seen or now
-  local place = string.format('%s %015.0f %012.0f %s', group, since, meta.arrivals, op.request_id)
+  local place = format('%s %015.0f %012.0f %s', group, since, meta.arrivals, op.request_id)
   call('ZADD', QUEUE, 0, place)
   call('ZADD', ARRIVED, since, idempotency.key(op))
   return { place = place, since = since, ends = 0, body = op.body, hungry = {} }
 end
 
--- The replica lives.
+function wait_queue.remove(key, entry)
+  call('ZREM', QUEUE, entry.place)
+  call('ZREM', ARRIVED, key)
+  call('HDEL', WAITERS, key)
+  meta.waiters = meta.waiters - 1
+  if meta.waiters <= 0 then meta.waiters, meta.beats = 0, nil end
+end
+
+-- A place that has no entry, and an arrival that has none.
+function wait_queue.remove_place(place) call('ZREM', QUEUE, place) end
+function wait_queue.remove_arrival(key) call('ZREM', ARRIVED, key) end
+
+-- The replica is alive.
 function wait_queue.record_heartbeat(replica)
   meta.beats = meta.beats or {}
   for name, alive_until in pairs(meta.beats) do
@@ -100,18 +98,14 @@ function wait_queue.record_heartbeat(replica)
   meta.beats[replica] = now + BEAT_MS
 end
 
--- Places that nobody looked at since their time was up.
-function wait_queue.remove_overdue()
-  for _, key in ipairs(call('ZRANGEBYSCORE', ARRIVED, '-inf', '(' .. now - WAIT_MS_MAX, 'LIMIT', 0, LOOKS)) do
-    local e = wait_queue.read(key)
-    if e then wait_queue.remove(key, e) else call('ZREM', ARRIVED, key) end
-  end
+-- -> keys of requests that have waited longer than any may, oldest first
+function wait_queue.list_overdue()
+  return call('ZRANGEBYSCORE', ARRIVED, '-inf', '(' .. now - WAIT_MS_MAX, 'LIMIT', 0, READ_MAX)
 end
 
--- -> places, for a zone's status
 function wait_queue.count() return meta.waiters or 0 end
 
--- -> ms that the longest waits already, for a zone's status
+-- -> ms that the oldest waiter has waited
 function wait_queue.get_longest_wait()
   if not has_waiters() then return 0 end
   return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2]))

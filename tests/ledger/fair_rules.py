@@ -26,7 +26,7 @@ MUTATIONS = (
         becomes="local weight, mine = 1, shares.get(p, me)",
     ),
     LuaMutation(
-        name="contention ends at once", tag="contention-lasts", becomes="local HUNGER_MS_MIN = 0"
+        name="contention ends at once", tag="contention-lasts", becomes="local DEMAND_MS_MIN = 0"
     ),
     LuaMutation(
         name="nothing is left for rivals", tag="rivals-keep-units", becomes="local left = free"
@@ -34,9 +34,13 @@ MUTATIONS = (
     LuaMutation(
         name="all is left for rivals",
         tag="spare-units-granted",
-        becomes="return min(k, by_ratio), r.ends",
+        becomes="return min(wish.k, by_ratio)",
     ),
-    LuaMutation(name="reserved makes nobody contend", tag="reserved-contends"),
+    LuaMutation(
+        name="reserved makes no campaign contend",
+        tag="reserved-contends",
+        becomes="{ name = 'reserved', by_snapshot = true },",
+    ),
     LuaMutation(
         name="what is unattainable makes a campaign contend", tag="unattainable-does-not-contend"
     ),
@@ -51,7 +55,7 @@ MUTATIONS = (
     LuaMutation(
         name="rates have one more",
         tag="rate-burst",
-        becomes="return max(0, floor(((p.rules.burst + 1) * each - backlog(p)) / each))",
+        becomes="return max(0, floor(((p.rules.burst + 1) * each - get_backlog(p)) / each))",
     ),
     LuaMutation(name="a breaker never opens", tag="breaker-opens"),
     LuaMutation(
@@ -62,7 +66,7 @@ MUTATIONS = (
     LuaMutation(
         name="the fast path grants one too many",
         tag="fast-path-room",
-        becomes="if p.contending_classes or room < (kept_free[i] or 0) then return nil end",
+        becomes="if p.contending_classes or room < (reserved[i] or 0) then return nil end",
     ),
     LuaMutation(
         name="the fast path takes what is reserved",
@@ -72,7 +76,7 @@ MUTATIONS = (
     LuaMutation(
         name="the fast path yields to nobody",
         tag="fast-path-room",
-        becomes="if room <= (kept_free[i] or 0) then return nil end",
+        becomes="if room <= (reserved[i] or 0) then return nil end",
     ),
     LuaMutation(name="the fast path passes every rate", tag="fast-path-rate"),
     LuaMutation(

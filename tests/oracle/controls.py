@@ -33,18 +33,18 @@ def set_limit(zone: Zone, op: dict[str, Any]) -> Answer:
         return {"error": "forbidden", "field": "pool"}
     until = zone.now + op["ttl_ms"]
     zone.set_limits[pool] = SetLimit(limit=op["limit"], until=until)
-    told = {"pool": pool, "limit": limit(zone, pool), "set_limit": op["limit"]}
-    return told | {"until": until}
+    answer = {"pool": pool, "limit": limit(zone, pool), "set_limit": op["limit"]}
+    return answer | {"until": until}
 
 
 def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
-    """Another policy from here on. Who was hungry under the old one is weighed anew."""
+    """Another policy from here on. No campaign contends any more."""
     if op["digest"] == zone.digest:
         return {"version": zone.version, "applied": False, "digest": zone.digest}
     before = zone.policy
-    zone.policy, zone.digest = Policy(with_earlier(zone, op["fields"])), op["digest"]
+    zone.policy, zone.digest = Policy(add_earlier_claims(zone, op["fields"])), op["digest"]
     zone.version += 1
-    zone.hunger.clear()
+    zone.unmet_demand.clear()
     newly_fed = set(zone.policy.fed()) - set(before.fed())
     is_same_source = before.source() in (None, zone.policy.source())
     if newly_fed or (zone.policy.fed() and not is_same_source):
@@ -55,7 +55,7 @@ def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
     return {"version": zone.version, "applied": True, "digest": zone.digest}
 
 
-def with_earlier(zone: Zone, fields: Fields) -> Fields:
+def add_earlier_claims(zone: Zone, fields: Fields) -> Fields:
     """A new policy, with how long calls of the policies before it may still claim."""
     replaced_at = zone.policy.zone.get("replaced_at")
     spans = [zone.policy.ms("claim_max"), int(fields["zone"].get("claim_before") or 0)]

@@ -3,31 +3,30 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.oracle.breakers import start_probe
-from tests.oracle.checks import ABOUT_ROOM, Check, Wish, run
-from tests.oracle.fairness import MAKES_CONTEND, could_ever_give, grow_hungry, hungry_for
+from admission.domain.outcomes import Reason
+from tests.oracle.checks import ABOUT_ROOM, Check, Claim, run
+from tests.oracle.circuit_breaker import start_probe
+from tests.oracle.fairness import (
+    MAKES_CONTEND,
+    add_unmet_demand,
+    can_ever_satisfy,
+    get_contended_pool,
+)
 from tests.oracle.names import mpp_of, name_error, pools_of
-from tests.oracle.pools import headroom, in_use, limit, room, snapshot, told_room
-from tests.oracle.rates import burst, pour, rated
-from tests.oracle.reports import joined
+from tests.oracle.pools import headroom, in_use, limit, public_room, room, snapshot
+from tests.oracle.rate_limit import burst, consume, rated
+from tests.oracle.reports import join
 from tests.oracle.state import Request, Reservation, Zone
 
 Answer = dict[str, Any]
 CONFLICT: Answer = {"error": "conflict", "field": "request_id"}
 # A newer snapshot may end these: the poller should come sooner.
-ENDED_BY_SNAPSHOT = (
-    "recovering",
-    "no_snapshot",
-    "stale_snapshot",
-    "no_capacity",
-    "mpp_full",
-    "reserved",
-)
+ENDED_BY_SNAPSHOT = tuple(reason for reason in Reason if reason.facts.ended_by_snapshot)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One channel tried: the units it gives, and the check that lowered them last."""
+    """One channel: the units it gives, and the check that lowered them last."""
 
     channel: str
     mpp: str | None
@@ -55,7 +54,7 @@ def admit(zone: Zone, op: dict[str, Any]) -> Answer:
     if any(op["min_count"] > burst(zone, pool) for pool in rated(zone, chosen.pools)):
         return {"error": "min_count_above_burst", "field": "min_count"}
     if not op.get("dry_run"):
-        feel(zone, op, chosen)
+        note_denial(zone, op, chosen)
     answer = decide(zone, op, chosen)
     if op.get("dry_run"):
         answer["dry_run"] = True
@@ -65,18 +64,20 @@ def admit(zone: Zone, op: dict[str, Any]) -> Answer:
 
 
 def decide(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
-    """A grant or a denial. In shadow mode a denial is a grant of all, which pours into no rate."""
+    """A grant or a denial. In shadow mode a denial is a grant of all, which consumes no rate."""
     if chosen.gives:
         if not op.get("dry_run"):
-            pour(zone, chosen.pools, chosen.gives)
+            consume(zone, chosen.pools, chosen.gives)
         return grant(zone, op, chosen, chosen.gives)
     if zone.policy.zone.get("shadow") and not op.get("dry_run"):
-        return grant(zone, op, chosen, op["count"]) | blocked(zone, chosen) | {"shadow": True}
+        return (
+            grant(zone, op, chosen, op["count"]) | describe_denial(zone, chosen) | {"shadow": True}
+        )
     return deny(zone, op, chosen)
 
 
-def feel(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
-    """What being turned away, or given less than wanted, leads to: news are wanted, hunger."""
+def note_denial(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
+    """Note a denial or partial grant: a snapshot is wanted, the campaign contends."""
     why = chosen.limiting
     if why is None:
         return
@@ -84,14 +85,14 @@ def feel(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
         zone.wanted = True
     if why.reason not in MAKES_CONTEND or why.pool is None:
         return
-    pool = hungry_for(why.pool, chosen.channel, chosen.mpp)
-    if pool and could_ever_give(zone, chosen.pools, op["campaign"], op["min_count"]):
-        grow_hungry(
+    pool = get_contended_pool(why.pool, chosen.channel, chosen.mpp)
+    if pool and can_ever_satisfy(zone, chosen.pools, op["campaign"], op["min_count"]):
+        add_unmet_demand(
             zone,
             pool,
             op["campaign"],
             units=op["count"] - chosen.gives,
-            told_ms=why.retry_ms or 0,
+            retry_ms=why.retry_ms or 0,
             by_rate=why.reason == "rate_limited",
         )
 
@@ -109,13 +110,13 @@ def candidate(zone: Zone, op: dict[str, Any], channel: str) -> Candidate:
     mpp = mpp_of(zone, op, channel)
     pools = pools_of(zone, op, channel, mpp)
     count, min_count = op["count"], op["min_count"]
-    wish = Wish(campaign=op["campaign"], count=count, min_count=min_count, pools=pools)
-    gives, limiting = run(zone, wish)
+    claim = Claim(campaign=op["campaign"], count=count, min_count=min_count, pools=pools)
+    gives, limiting = run(zone, claim)
     return Candidate(channel=channel, mpp=mpp, pools=pools, gives=gives, limiting=limiting)
 
 
 def grant(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> Answer:
-    """Book the units and say so."""
+    """Book the units and return the grant."""
     made = [] if op.get("dry_run") else book(zone, op, chosen, units)
     launch_within = zone.policy.ms("launch_within")
     answer: Answer = {
@@ -124,10 +125,10 @@ def grant(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> Answ
         "channel": chosen.channel,
         "request_id": op["request_id"],
         "launch_within_ms": zone.now + launch_within - op.get("seen", zone.now),
-        "reservations": [told(one) for one in made],
-        **state_of(zone, chosen.channel, chosen.pools),
+        "reservations": [show_granted(one) for one in made],
+        **describe_room(zone, chosen.channel, chosen.pools),
     }
-    return answer | blocked(zone, chosen) if units < op["count"] else answer
+    return answer | describe_denial(zone, chosen) if units < op["count"] else answer
 
 
 def book(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> list[Reservation]:
@@ -172,12 +173,12 @@ def reserve(
         due_at=zone.now + answer_within,
         claim_within=claim_within,
     )
-    joined(zone, one)
+    join(zone, one)
     return zone.put(one)
 
 
-def told(one: Reservation) -> Answer:
-    """A reservation as its grant tells it."""
+def show_granted(one: Reservation) -> Answer:
+    """A reservation as its grant returns it."""
     return {
         "id": one.id,
         "mpp": one.mpp,
@@ -199,38 +200,39 @@ def replay(zone: Zone, op: dict[str, Any], record: Request) -> Answer:
         "request_id": op["request_id"],
         "launch_within_ms": left if any(one.state == "live" for one in known) else 0,
         "reservations": [
-            told_again(zone, record, id_, one) for id_, one in zip(record.ids, found, strict=True)
+            show_replayed(zone, record, id_, one)
+            for id_, one in zip(record.ids, found, strict=True)
         ],
-        **state_of(zone, record.channel, list(known[0].pools) if known else []),
+        **describe_room(zone, record.channel, list(known[0].pools) if known else []),
     }
 
 
-def told_again(zone: Zone, record: Request, id_: str, one: Reservation | None) -> Answer:
-    """One of the first grant's reservations; one that is forgotten has ended."""
+def show_replayed(zone: Zone, record: Request, id_: str, one: Reservation | None) -> Answer:
+    """One of the first grant's reservations; a forgotten one has ended."""
     return {
         "id": id_,
         "channel": record.channel,
         "mpp": one.mpp if one and one.mpp else record.mpp,
         "renew_within_ms": record.answer_within,
-        "state": one.told_state if one else "ended",
+        "state": one.public_state if one else "ended",
     }
 
 
 def deny(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
-    """Say why not."""
+    """Return the reason."""
     return {
         "decision": "deny",
         "granted": 0,
         "channel": op["channel"],
         "request_id": op["request_id"],
         "reservations": [],
-        **blocked(zone, chosen),
-        **state_of(zone, chosen.channel, chosen.pools),
+        **describe_denial(zone, chosen),
+        **describe_room(zone, chosen.channel, chosen.pools),
     }
 
 
-def blocked(zone: Zone, chosen: Candidate) -> Answer:
-    """The check that limited, its pool, and when to ask again."""
+def describe_denial(zone: Zone, chosen: Candidate) -> Answer:
+    """The limiting check, its pool, and when to ask again."""
     why = chosen.limiting
     if why is None:
         return {}
@@ -240,8 +242,8 @@ def blocked(zone: Zone, chosen: Candidate) -> Answer:
     return answer
 
 
-def state_of(zone: Zone, channel: str, pools: list[str]) -> Answer:
-    """Room after the decision, and the photograph it was decided on."""
+def describe_room(zone: Zone, channel: str, pools: list[str]) -> Answer:
+    """Room after the decision, and the snapshot behind it."""
     rooms = [free for pool in pools if (free := room(zone, pool)) is not None]
     newest = snapshot(zone, f"channel:{channel}")
     answer: Answer = {"room": max(0, min(rooms)) if rooms else None, "snapshot": None}
@@ -252,14 +254,14 @@ def state_of(zone: Zone, channel: str, pools: list[str]) -> Answer:
 
 
 def explain(zone: Zone, op: dict[str, Any], pool: str) -> Answer:
-    """One pool's numbers, and the first reason it alone gives for one unit; rates are not its."""
-    alone = Wish(campaign=op["campaign"], count=1, min_count=1, pools=[pool], rates=False)
+    """One pool's numbers, and the first reason it alone gives for one unit, rates left out."""
+    alone = Claim(campaign=op["campaign"], count=1, min_count=1, pools=[pool], rates=False)
     gives, limiting = run(zone, alone)
     return {
         "pool": pool,
         "limit": limit(zone, pool),
         "in_use": in_use(zone, pool),
         "headroom": headroom(zone, pool),
-        "room": told_room(zone, pool),
+        "room": public_room(zone, pool),
         "verdict": limiting.reason if limiting and not gives else "ok",
     }

@@ -4,12 +4,12 @@ from dataclasses import replace
 from math import ceil
 
 from tests.oracle.policy import kind
-from tests.oracle.pools import held_in, is_held, snapshot, warn
+from tests.oracle.pools import held_in, is_held, raise_headroom, snapshot
 from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
 
 
 def has_credit(zone: Zone, one: Reservation, t1: int) -> bool:
-    """Whether the port was surely busy in a photograph ingested at `t1`, and is free now."""
+    """Whether the port was surely busy in a snapshot ingested at `t1`, and is free now."""
     if one.adopted or one.granted_at <= zone.stepped_at:
         return False
     gives_back = (one.taken or one.outcome in HAD_PORT) and one.outcome != "failed"
@@ -40,7 +40,7 @@ def after_end(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
 
 
 def after_end_kept(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
-    """What is kept of an older snapshot after the end of a call that it counts."""
+    """The kept ceiling of an older snapshot after the end of a call that it counts."""
     if not zone.rules.kept_ends_lower or newest.best_t1 is None or newest.best_w0 is None:
         return newest
     if one.outcome == "failed" and (one.taken or is_held(zone, one, newest.w0)):
@@ -62,7 +62,7 @@ def leave_by_end(zone: Zone, one: Reservation) -> None:
     for pool in one.pools:
         if one.outcome == "no_resource" and kind(pool) == "channel":
             reset_best(zone, pool)
-            warn(zone, pool)
+            raise_headroom(zone, pool)
         newest = snapshot(zone, pool)
         if newest is not None:
             kept = after_end_kept(zone, one, newest)
@@ -77,7 +77,7 @@ def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> Non
 
 
 def lower_best(zone: Zone, one: Reservation) -> None:
-    """An expiry lowers what is kept of better days, whether it counts the call or not."""
+    """An expiry lowers the kept ceiling, whether that counts the call or not."""
     for pool in one.pools:
         newest = zone.snapshots.get(pool)
         if newest is not None and zone.rules.kept_expiry_lowers:
@@ -85,14 +85,14 @@ def lower_best(zone: Zone, one: Reservation) -> None:
 
 
 def reset_best(zone: Zone, pool: str) -> None:
-    """A measured over-launch: what is kept of older snapshots is not to be trusted."""
+    """A measured over-launch: the kept ceiling is not to be trusted."""
     newest = zone.snapshots.get(pool)
     if newest is not None:
         zone.snapshots[pool] = replace(newest, best=None, best_t1=None, best_w0=None)
 
 
 def release(zone: Zone, one: Reservation) -> Reservation:
-    """The end of a call takes effect, and teaches how long its pools are held."""
+    """The end of a call takes effect, and counts for the hold time of its pools."""
     held_ms = zone.now - one.granted_at
     for pool in one.pools:
         zone.held_for[pool] = (*zone.held_for.get(pool, ()), held_ms)
@@ -102,7 +102,7 @@ def release(zone: Zone, one: Reservation) -> Reservation:
 
 
 def expire(zone: Zone, one: Reservation) -> Reservation:
-    """Nothing was heard of a call for too long."""
+    """No report of a call came in time."""
     leave_by_expiry(zone, one, one.pools)
     lower_best(zone, one)
     keep_until = zone.now + zone.policy.ms("retention")

@@ -1,20 +1,32 @@
-"""Who gets the next port: guarantees, classes, weighted fairness (docs/decisions/fairness.md).
+"""The next port's campaign: guarantees, classes, weighted fairness (docs/decisions/fairness.md).
 
-Nothing is kept but who is hungry for what until when. Shares are counted from the reservations.
+Only unmet demand is stored. Shares are counted from the reservations.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
+from admission.domain.outcomes import Reason
 from tests.oracle.policy import kind
 from tests.oracle.pools import headroom, holders, in_use, limit
-from tests.oracle.rates import may_start
-from tests.oracle.state import Hunger, Zone
+from tests.oracle.rate_limit import get_allowed
+from tests.oracle.state import UnmetDemand, Zone
 
-HUNGER_MS_MIN = 1000
+DEMAND_MS_MIN = 1000
 BURST_MS = 100
-MAKES_CONTEND = ("no_capacity", "mpp_full", "pool_full", "reserved", "fair_share", "rate_limited")
+MAKES_CONTEND = tuple(reason for reason in Reason if reason.facts.contends)
+UNLIMITED = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The units that a request wants, the fewest it takes, and those within a guarantee."""
+
+    units: int
+    at_least: int
+    own: int
 
 
 def share(zone: Zone, pool: str, campaign: str) -> int:
@@ -28,7 +40,7 @@ def ratio(zone: Zone, pool: str, campaign: str) -> Fraction:
 
 
 def is_contended(pool: str) -> bool:
-    """Whether campaigns compete for a pool: nobody else wants a campaign's own."""
+    """Whether campaigns compete for a pool: only one uses a campaign's own."""
     return kind(pool) not in ("campaign", "mpps", "zone")
 
 
@@ -47,7 +59,7 @@ def unmet(zone: Zone, pool: str, campaign: str) -> int:
 
 
 def within_guarantee(zone: Zone, pools: list[str], campaign: str, units: int) -> int:
-    """Units of a request that nobody weighs: those of the campaign's guarantee."""
+    """Units of a request that are never weighed: those of the campaign's guarantee."""
     return min(units, sum(unmet(zone, pool, campaign) for pool in pools))
 
 
@@ -69,62 +81,83 @@ def unreserved(zone: Zone, pool: str, campaign: str, units: int) -> int | None:
     return max(0, own, min(units, free - kept_from(zone, pool, campaign)))
 
 
-def rivals(zone: Zone, pool: str, campaign: str) -> dict[str, Hunger]:
-    """Other campaigns of the same or a higher class that are hungry for a pool."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """Another campaign that contends for a pool, and the units it has there for its weight."""
+
+    ratio: Fraction
+    want: int
+    by_rate: bool
+
+
+def list_rivals(zone: Zone, pool: str, campaign: str) -> list[Rival]:
+    """Other campaigns of the same or a higher class that contend for a pool."""
     mine = zone.policy.priority(campaign)
-    return {
-        who: hunger
-        for (what, who), hunger in zone.hunger.items()
-        if what == pool
-        and hunger.until >= zone.now
-        and who != campaign
-        and zone.policy.priority(who) <= mine
-    }
+    return [
+        Rival(ratio=ratio(zone, pool, other), want=demand.want, by_rate=demand.by_rate)
+        for (contended, other), demand in zone.unmet_demand.items()
+        if contended == pool
+        and demand.until >= zone.now
+        and other != campaign
+        and zone.policy.priority(other) <= mine
+    ]
 
 
-def fair_units(
-    zone: Zone, pool: str, campaign: str, *, units: int, at_least: int, own: int, paced: list[str]
+def weigh(
+    claim: Claim, mine: int, weight: Fraction, rivals: list[Rival], free: int, starts: int
 ) -> int:
-    """Units of a request that a pool may give while others are hungry for it.
+    """Units of a claim that a campaign may have, as `fair_share.weigh` of the script.
 
-    Those that leave the campaign with no more than the hungriest has for its weight, or those that
-    leave enough free for all who would have less than it has then.
+    Either those that leave the campaign with no more for its weight than the least rival, or those
+    that leave enough free for every rival that would have less than the campaign has then.
+
+    Args:
+        claim: the units wanted, how many at least, and those within the campaign's guarantee.
+        mine: units that the campaign has in the pool.
+        weight: its weight.
+        rivals: campaigns that contend for the pool.
+        free: units of the pool that are free and not reserved for others.
+        starts: launches that shared rates allow now.
     """
-    hungry = rivals(zone, pool, campaign)
-    if not hungry:
-        return units
-    ratios = {who: ratio(zone, pool, who) for who in hungry}
-    least = min(ratios.values())
-    has, weight = share(zone, pool, campaign), zone.policy.weight(campaign)
-    below = [hunger for who, hunger in hungry.items() if ratios[who] <= (has + units) / weight]
-    spare = left_over(zone, pool, campaign, below, paced)
-    allowed = own
-    if has / weight <= least:
-        allowed = max(at_least, own)
-        while allowed < units and (has + allowed) / weight <= least:
-            allowed += 1
-    return min(units, max(allowed, spare if spare >= at_least else 0))
+    if not rivals:
+        return claim.units
+    least = min(rival.ratio for rival in rivals)
+    below = [rival for rival in rivals if rival.ratio <= (mine + claim.units) / weight]
+    units = sum(rival.want for rival in below)
+    launches = sum(rival.want for rival in below if rival.by_rate)
+    fair = least * weight
+    at_ratio = max(claim.at_least, claim.own, floor(fair - mine) + 1)
+    by_ratio = claim.own if mine > fair else at_ratio
+    left = free - units
+    if launches:
+        left = min(left, starts - launches)
+    return min(claim.units, max(by_ratio, left if left >= claim.at_least else 0))
 
 
-def left_over(zone: Zone, pool: str, campaign: str, hungry: list[Hunger], paced: list[str]) -> int:
-    """Units that the hungry would leave, of the pool and of the rates that turned them away.
+def fair_units(zone: Zone, pool: str, campaign: str, claim: Claim, paced: list[str]) -> int:
+    """Units of a claim that a pool may give while other campaigns contend for the pool."""
+    shared = [one for one in paced if kind(one) != "campaign"]
+    return weigh(
+        claim,
+        share(zone, pool, campaign),
+        zone.policy.weight(campaign),
+        list_rivals(zone, pool, campaign),
+        get_free(zone, pool, campaign),
+        min((get_allowed(zone, one) for one in shared), default=UNLIMITED),
+    )
 
-    What is kept for others than them is not theirs to leave.
-    """
+
+def get_free(zone: Zone, pool: str, campaign: str) -> int:
+    """Units of a pool that are free and not reserved for others."""
     most = limit(zone, pool)
-    left = 10**9
-    if most is not None:
-        free = most - headroom(zone, pool) - in_use(zone, pool)
-        if kind(pool) == "channel":
-            free -= kept_from(zone, pool, campaign)
-        left = free - sum(one.want for one in hungry)
-    launches = sum(one.want for one in hungry if one.by_rate)
-    shared = [one for one in paced if kind(one) != "campaign"] if launches else []
-    return min([left, *(may_start(zone, one) - launches for one in shared)])
+    if most is None:
+        return UNLIMITED
+    free = most - headroom(zone, pool) - in_use(zone, pool)
+    return free - kept_from(zone, pool, campaign) if kind(pool) == "channel" else free
 
 
-def hungry_for(pool: str, channel: str, mpp: str | None) -> str | None:
-    """The contended pool that a denial by `pool` makes hungry for. A shared rate is its pools'."""
+def get_contended_pool(pool: str, channel: str, mpp: str | None) -> str | None:
+    """The pool that a campaign denied by `pool` contends for. A shared rate is its pools'."""
     if pool == "zone":
         return f"channel:{channel}"
     if pool == f"mpp:{mpp}":
@@ -132,13 +165,13 @@ def hungry_for(pool: str, channel: str, mpp: str | None) -> str | None:
     return pool if is_contended(pool) else None
 
 
-def could_ever_give(zone: Zone, pools: list[str], campaign: str, units: int) -> bool:
-    """Whether the pools, with nobody else in them, would give so many at once."""
-    return all(most >= units for pool in pools for most in most_ever(zone, pool, campaign))
+def can_ever_satisfy(zone: Zone, pools: list[str], campaign: str, units: int) -> bool:
+    """Whether the pools, with no other campaign in them, would give so many at once."""
+    return all(most >= units for pool in pools for most in get_most_ever(zone, pool, campaign))
 
 
-def most_ever(zone: Zone, pool: str, campaign: str) -> Iterator[int]:
-    """What a pool could ever give a campaign, if anything limits it."""
+def get_most_ever(zone: Zone, pool: str, campaign: str) -> Iterator[int]:
+    """The units that a pool could ever give a campaign, if anything limits it."""
     most = limit(zone, pool)
     if most is None:
         return
@@ -151,20 +184,20 @@ def most_ever(zone: Zone, pool: str, campaign: str) -> Iterator[int]:
     yield max(usable - kept, min(usable, guarantee(zone, pool, campaign)))
 
 
-def grow_hungry(
-    zone: Zone, pool: str, campaign: str, *, units: int, told_ms: int, by_rate: bool
+def add_unmet_demand(
+    zone: Zone, pool: str, campaign: str, *, units: int, retry_ms: int, by_rate: bool
 ) -> None:
-    """A campaign was turned away for so many units. Its hunger is never cut short."""
-    until = zone.now + max(HUNGER_MS_MIN, 2 * told_ms)
-    before = zone.hunger.get((pool, campaign))
+    """A campaign was denied so many units. Its demand is never shortened."""
+    until = zone.now + max(DEMAND_MS_MIN, 2 * retry_ms)
+    before = zone.unmet_demand.get((pool, campaign))
     if before is None or before.until < zone.now:
-        before = Hunger(until=0, want=0, since=0, burst=0, by_rate=False)
-    goes_on = zone.now - before.since <= BURST_MS
-    burst = before.burst + units if goes_on else units
-    zone.hunger[pool, campaign] = Hunger(
+        before = UnmetDemand(until=0, want=0, since=0, burst=0, by_rate=False)
+    continues = zone.now - before.since <= BURST_MS
+    burst = before.burst + units if continues else units
+    zone.unmet_demand[pool, campaign] = UnmetDemand(
         until=max(until, before.until),
         want=max(before.want, burst),
-        since=before.since if goes_on else zone.now,
+        since=before.since if continues else zone.now,
         burst=burst,
         by_rate=before.by_rate or by_rate,
     )

@@ -85,12 +85,12 @@ def is_late(zone: Zone, pool: str, t0: int) -> bool:
 def is_repeat(zone: Zone, t0: int, total: int | None, unused: Counts) -> bool:
     """Whether exactly this was ingested before."""
     known = [zone.snapshots.get(pool) for pool in unused]
-    told = [(one.t0, one.total, one.unused) for one in known if one]
-    return told == [(t0, total, n) for n in unused.values()]
+    stored = [(one.t0, one.total, one.unused) for one in known if one]
+    return stored == [(t0, total, n) for n in unused.values()]
 
 
 def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
-    """From here on this snapshot has the last word on its pools."""
+    """Make this snapshot the newest of its pools."""
     if is_repeat(zone, t0, total, unused):
         return
     w0 = window_start(zone, t0)
@@ -107,23 +107,23 @@ def compiled(
 ) -> Snapshot:
     """The new state of one pool."""
     last = zone.snapshots.get(pool)
-    known_at = last.known_at if last else known_from(zone, pool)
+    known_at = last.known_at if last else get_known_at(zone, pool)
     new = Snapshot(t0=t0, t1=zone.now, w0=w0, total=total, unused=unused, known_at=known_at)
     if unused is None:
         return new
     new = replace(new, ceiling=unused + count_held(zone, pool, w0, known_at))
-    return with_best(zone, last, new) if last and keeps(zone, pool) else new
+    return keep_better(zone, last, new) if last and keeps(zone, pool) else new
 
 
-def known_from(zone: Zone, pool: str) -> int | None:
+def get_known_at(zone: Zone, pool: str) -> int | None:
     """A pool that starts to be fed while occupied does not know since when each call shows."""
     if kind(pool) == "channel":
         return zone.known_at.get(pool)
     return zone.now + zone.claim_max() if holders(zone, pool) else None
 
 
-def with_best(zone: Zone, last: Snapshot, new: Snapshot) -> Snapshot:
-    """Of what was kept and the last snapshot the better, less what others may have taken."""
+def keep_better(zone: Zone, last: Snapshot, new: Snapshot) -> Snapshot:
+    """Keep the better of the last snapshot and the kept one, less what others may have taken."""
     if last.w0 <= zone.recover_until or last.total != new.total:
         return new
     kept = replace(new, best=last.best, best_t1=last.best_t1, best_w0=last.best_w0)

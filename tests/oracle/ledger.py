@@ -5,13 +5,13 @@ from typing import Any
 
 from tests.oracle.controls import pause, replace_policy, set_limit
 from tests.oracle.decide import admit
-from tests.oracle.due import serve
+from tests.oracle.expiry import serve
 from tests.oracle.ingest import ingest
 from tests.oracle.policy import Fields, Policy
 from tests.oracle.pools import in_use
 from tests.oracle.reports import report
 from tests.oracle.state import Rules, Zone
-from tests.oracle.views import get, lease, listed, status
+from tests.oracle.views import get, lease, list_page, status
 
 
 class OracleLedger:
@@ -19,7 +19,7 @@ class OracleLedger:
 
     Args:
         policy: the compiled fields, as `lua/README.md` describes them.
-        rules: what is broken on purpose; nothing by default.
+        rules: what is breaker_open on purpose; nothing by default.
     """
 
     def __init__(self, policy: Fields, rules: Rules | None = None) -> None:
@@ -36,7 +36,7 @@ class OracleLedger:
             run_id: the run id of the server.
             raw_us: the same clock in us; default: the ms begins.
         """
-        forget_passing(self.zone)
+        collect_pools(self.zone)
         idle_ms = tick(self.zone, raw_ms, raw_ms * 1000 if raw_us is None else raw_us)
         recover(self.zone, run_id, idle_ms)
         serve(self.zone)
@@ -49,13 +49,13 @@ class OracleLedger:
 
     def copy(self) -> "OracleLedger":
         """An independent copy. Everything inside the dicts is frozen."""
-        twin = OracleLedger.__new__(OracleLedger)
-        twin.zone = self.zone.copy()
-        return twin
+        other = OracleLedger.__new__(OracleLedger)
+        other.zone = self.zone.copy()
+        return other
 
 
-def forget_passing(zone: Zone) -> None:
-    """Of a pool that policy does not name nothing is learnt for longer than somebody holds it."""
+def collect_pools(zone: Zone) -> None:
+    """The hold time of a pool that policy does not name is forgotten with its last reservation."""
     for pool in list(zone.held_for):
         if zone.policy.is_wildcard(pool) and not in_use(zone, pool):
             del zone.held_for[pool]
@@ -73,7 +73,7 @@ def tick(zone: Zone, raw_ms: int, raw_us: int) -> int:
 
 
 def recover(zone: Zone, run_id: str, idle_ms: int) -> None:
-    """Begin a recovery when state may have been lost or time may have passed unseen."""
+    """Begin a recovery when state may have been lost or time may have passed no_valid_snapshot."""
     long_idle = bool(zone.policy.fed()) and idle_ms > zone.policy.ms("max_age")
     if zone.run_id == run_id and not long_idle:
         return
@@ -83,7 +83,7 @@ def recover(zone: Zone, run_id: str, idle_ms: int) -> None:
 
 
 def stepped(zone: Zone, _op: dict[str, Any]) -> dict[str, Any]:
-    """Somebody's own clock says that this one stepped ahead."""
+    """A replica's own clock shows that the server's clock stepped ahead."""
     zone.begin_recovery()
     return {}
 
@@ -96,7 +96,7 @@ VERBS: dict[str, Callable[[Zone, dict[str, Any]], dict[str, Any]]] = {
     "ingest": ingest,
     "lease": lease,
     "get": get,
-    "list": listed,
+    "list": list_page,
     "status": status,
     "limit": set_limit,
     "stepped": stepped,

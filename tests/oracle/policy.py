@@ -101,7 +101,7 @@ class Policy:
         return list(self.zone.get("fed") or [])
 
     def source(self) -> str | None:
-        """Who takes the photographs."""
+        """The platform that the snapshots come from."""
         return self.zone.get("source")
 
     def taken_by(self, channel: str) -> list[str]:

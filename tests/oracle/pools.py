@@ -33,7 +33,7 @@ def snapshot(zone: Zone, pool: str) -> Snapshot | None:
 
 
 def is_held(zone: Zone, one: Reservation, w0: int) -> bool:
-    """Whether a photograph whose window starts at `w0` must contain this call."""
+    """Whether a snapshot whose window starts at `w0` must contain this call."""
     return one.visible_by < w0 if zone.rules.held_before_window else one.visible_by <= w0
 
 
@@ -55,16 +55,16 @@ def channel_ceiling(zone: Zone, pool: str) -> int | None:
     newest = snapshot(zone, pool)
     if newest is None or newest.ceiling is None:
         return None
-    photographs = [(newest.ceiling, newest.w0)]
+    ceilings = [(newest.ceiling, newest.w0)]
     if newest.best is not None and newest.best_w0 is not None and keeps(zone, pool):
-        photographs.append((newest.best, newest.best_w0))
+        ceilings.append((newest.best, newest.best_w0))
     growth = (zone.policy.zone.get("growth_per_s") or 0) if zone.rules.growth_shrinks else 0
-    left = (ceiling - ceil(growth * (zone.now - w0) / 1000) for ceiling, w0 in photographs)
+    left = (ceiling - ceil(growth * (zone.now - w0) / 1000) for ceiling, w0 in ceilings)
     return max(0, *left)
 
 
 def keeps(zone: Zone, pool: str) -> bool:
-    """Whether an older photograph of a pool stays true: others do not take ports, or so many."""
+    """Whether an older snapshot of a pool stays true: others do not take ports, or so many."""
     bounded = zone.policy.zone.get("dedicated") or zone.policy.zone.get("growth_per_s")
     return bool(bounded) and kind(pool) == "channel"
 
@@ -88,14 +88,14 @@ def is_fresh(zone: Zone, pushed: Snapshot) -> bool:
 
 def limit(zone: Zone, pool: str) -> int | None:
     """The most that may be in use in a pool now, None when nothing limits it."""
-    known = [n for n in (lasting_limit(zone, pool), limit_for_a_while(zone, pool)) if n is not None]
+    known = [n for n in (lasting_limit(zone, pool), temporary_limit(zone, pool)) if n is not None]
     return min(known, default=None)
 
 
-def limit_for_a_while(zone: Zone, pool: str) -> int | None:
-    """What somebody set, while it holds."""
-    told = zone.set_limits.get(pool)
-    return told.limit if told and zone.now < told.until else None
+def temporary_limit(zone: Zone, pool: str) -> int | None:
+    """The temporary limit, while it holds."""
+    temporary = zone.set_limits.get(pool)
+    return temporary.limit if temporary and zone.now < temporary.until else None
 
 
 def lasting_limit(zone: Zone, pool: str) -> int | None:
@@ -134,13 +134,13 @@ def adaptive_max(zone: Zone, most: int) -> int:
     return int(zone.policy.zone.get("adaptive") or 0) + most * percent // 100
 
 
-def warn(zone: Zone, pool: str) -> None:
+def raise_headroom(zone: Zone, pool: str) -> None:
     """A launch found no port: one less is granted."""
     bound = adaptive_max(zone, limit(zone, pool) or 0) * WELL
     zone.adaptive[pool] = min(bound, zone.adaptive.get(pool, 0) + WELL)
 
 
-def went_well(zone: Zone, pool: str) -> None:
+def lower_headroom(zone: Zone, pool: str) -> None:
     """One more reservation: a little of that is won back."""
     zone.adaptive[pool] = max(0, zone.adaptive.get(pool, 0) - 1)
 
@@ -151,8 +151,8 @@ def room(zone: Zone, pool: str) -> int | None:
     return None if most is None else most - headroom(zone, pool) - in_use(zone, pool)
 
 
-def told_room(zone: Zone, pool: str) -> int | None:
-    """Room as it is told of one pool: never below 0."""
+def public_room(zone: Zone, pool: str) -> int | None:
+    """Room as answers state it: never below 0."""
     free = room(zone, pool)
     return None if free is None else max(0, free)
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.oracle.breakers import judge
-from tests.oracle.due import look_again_at
+from tests.oracle.circuit_breaker import record_outcome
 from tests.oracle.effects import expire, leave_by_expiry, release
+from tests.oracle.expiry import get_recheck_time
 from tests.oracle.names import mpp_pools, name_error, pools_of
 from tests.oracle.policy import kind
-from tests.oracle.pools import held_in, went_well
+from tests.oracle.pools import held_in, lower_headroom
 from tests.oracle.state import Reservation, Zone
 
 Answer = dict[str, Any]
@@ -20,7 +20,7 @@ def report(zone: Zone, op: dict[str, Any]) -> Answer:
     """One report about one reservation."""
     one = zone.reservations.get(op["id"])
     if one is None and not op.get("adopt"):
-        return bury(zone, op)
+        return write_tombstone(zone, op)
     if one is not None and one.campaign is None:
         return dict(UNKNOWN)
     if is_out_of_scope(op, one.campaign if one else op["adopt"]["campaign"]):
@@ -30,12 +30,12 @@ def report(zone: Zone, op: dict[str, Any]) -> Answer:
     if one is None or (one.state == "expired" and op.get("adopt")):
         return adopt(zone, op, one)
     if one.state != "live":
-        repeated = op["op"] == "end" and one.told_state == "ended"
-        return {"id": one.id, "state": one.told_state, "repeated": repeated}
+        repeated = op["op"] == "end" and one.public_state == "ended"
+        return {"id": one.id, "state": one.public_state, "repeated": repeated}
     return answer(zone, *APPLY[op["op"]](zone, op, one))
 
 
-def bury(zone: Zone, op: dict[str, Any]) -> Answer:
+def write_tombstone(zone: Zone, op: dict[str, Any]) -> Answer:
     """An unknown id. After its `end` a late report shall not bring it to life."""
     if op["op"] == "end":
         keep_until = zone.now + zone.policy.ms("retention")
@@ -50,52 +50,52 @@ def is_out_of_scope(op: dict[str, Any], campaign: str | None) -> bool:
 
 def answer(zone: Zone, one: Reservation, repeated: bool) -> Answer:
     """What a report answers on a reservation that was live."""
-    told: Answer = {"id": one.id, "state": one.told_state, "repeated": repeated}
-    return told | ({"renew_within_ms": one.deadline - zone.now} if one.state == "live" else {})
+    shown: Answer = {"id": one.id, "state": one.public_state, "repeated": repeated}
+    return shown | ({"renew_within_ms": one.deadline - zone.now} if one.state == "live" else {})
 
 
 def adopt(zone: Zone, op: dict[str, Any], known: Reservation | None) -> Answer:
     """Take over a reservation from its dialer's memory: pending, unchecked."""
-    asked = {**op["adopt"], "mpp": placed_on(zone, op)}
-    if known and known.campaign != asked["campaign"]:
+    restated = {**op["adopt"], "mpp": get_mpp_of_report(zone, op)}
+    if known and known.campaign != restated["campaign"]:
         return dict(FORBIDDEN)
-    error = name_error(zone, asked, any_channel=False)
+    error = name_error(zone, restated, any_channel=False)
     if error:
         return error
     policy = zone.policy
-    pools = pools_of(zone, asked, asked["channel"], asked["mpp"])
+    pools = pools_of(zone, restated, restated["channel"], restated["mpp"])
     taken = bool(op.get("port_taken"))
     claim = 0 if taken else policy.ms("launch_within") + policy.ms("claim_within")
     one = Reservation(
         id=op["id"],
-        campaign=asked["campaign"],
-        channel=asked["channel"],
-        mpp=asked["mpp"],
+        campaign=restated["campaign"],
+        channel=restated["channel"],
+        mpp=restated["mpp"],
         pools=tuple(pools),
         request=known.request if known else None,
         request_id=known.request_id if known else None,
         owner=known.owner if known else None,
         session=known.session if known else None,
         adopted=True,
-        answer_within=policy.within("answer_within", asked["campaign"], pools),
-        max_call=policy.within("max_call", asked["campaign"], pools),
+        answer_within=policy.within("answer_within", restated["campaign"], pools),
+        max_call=policy.within("max_call", restated["campaign"], pools),
         granted_at=zone.now,
         visible_by=zone.now + claim,
     )
     one = until(zone, one, zone.now + (one.max_call if taken else one.answer_within))
-    joined(zone, one)
+    join(zone, one)
     adopted, _ = APPLY[op["op"]](zone, op, one)
     return answer(zone, adopted, False) | {"adopted": True}
 
 
-def joined(zone: Zone, one: Reservation) -> None:
+def join(zone: Zone, one: Reservation) -> None:
     """One more reservation holds its pools."""
     for pool in one.pools:
         if kind(pool) == "channel":
-            went_well(zone, pool)
+            lower_headroom(zone, pool)
 
 
-def placed_on(zone: Zone, op: dict[str, Any]) -> str | None:
+def get_mpp_of_report(zone: Zone, op: dict[str, Any]) -> str | None:
     """The MPP of an adopted call: as reported, else as restated; an unknown one is ignored."""
     named = (op.get("mpp"), op["adopt"].get("mpp"))
     return next((mpp for mpp in named if mpp in zone.policy.mpps()), None)
@@ -133,9 +133,9 @@ def move(zone: Zone, one: Reservation, mpp: str | None) -> Reservation:
         return one
     old, new = mpp_pools(zone, one.channel, one.mpp), mpp_pools(zone, one.channel, mpp)
     leave_by_expiry(zone, one, tuple(old[:1]))
-    joined = zone.snapshots.get(new[0])
-    if joined and joined.ceiling is not None and held_in(zone, one, new[0]):
-        zone.snapshots[new[0]] = replace(joined, ceiling=joined.ceiling + 1)
+    join = zone.snapshots.get(new[0])
+    if join and join.ceiling is not None and held_in(zone, one, new[0]):
+        zone.snapshots[new[0]] = replace(join, ceiling=join.ceiling + 1)
     kept = [pool for pool in one.pools if pool not in old]
     return replace(one, mpp=mpp, pools=(*kept, *new))
 
@@ -151,13 +151,13 @@ def end(zone: Zone, op: dict[str, Any], one: Reservation) -> tuple[Reservation, 
     """The call ended, was never launched, or was given up."""
     if op["outcome"] == "unknown":
         repeated = one.outcome == "unknown"
-        due_at = one.due_at if repeated else look_again_at(zone, one)
+        due_at = one.due_at if repeated else get_recheck_time(zone, one)
         return zone.put(one, outcome="unknown", reported_at=zone.now, due_at=due_at), repeated
     ended_at = op.get("ended_at")
     if ended_at is not None and ended_at > zone.now:
         ended_at = None
     one = replace(one, outcome=op["outcome"], ended_at=ended_at, reported_at=zone.now)
-    judge(zone, one)
+    record_outcome(zone, one)
     wait = zone.policy.ms("release_within")
     if not wait:
         return release(zone, one), False

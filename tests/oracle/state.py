@@ -63,7 +63,7 @@ class Reservation:
         return self.state in ("live", "releasing")
 
     @property
-    def told_state(self) -> str:
+    def public_state(self) -> str:
         """The state as callers see it."""
         return "ended" if self.state == "releasing" else self.state
 
@@ -111,7 +111,7 @@ class Bucket:
 class Breaker:
     """The breaker of one pool: (time in ms, failed) of each call that ended while it was closed.
 
-    `window` in ms is what the calls were counted for. `open_until` is kept after that moment: half
+    `window` in ms: the calls were counted for it. `open_until` stays set after that moment: half
     open, until a probe succeeds.
     """
 
@@ -130,11 +130,11 @@ class SetLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hunger:
-    """A campaign was turned away from a pool: until when it counts, how much it wants at once.
+class UnmetDemand:
+    """The units of a pool that a campaign was denied: until when they count, how many at once.
 
-    `burst`: units of the last asks that came together, since `since`; `by_rate`: a shared rate
-    turned it away.
+    `burst`: units of the last requests that came together, since `since`; `by_rate`: a shared rate
+    denied them.
     """
 
     until: int
@@ -168,7 +168,7 @@ class Zone:
     breakers: dict[str, Breaker] = field(default_factory=dict)
     set_limits: dict[str, SetLimit] = field(default_factory=dict)
     # (pool, campaign)
-    hunger: dict[tuple[str, str], Hunger] = field(default_factory=dict)
+    unmet_demand: dict[tuple[str, str], UnmetDemand] = field(default_factory=dict)
     # pool -> headroom that measured over-launches called for, in parts of a port
     adaptive: dict[str, int] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
@@ -190,7 +190,7 @@ class Zone:
         return changed
 
     def begin_recovery(self) -> None:
-        """Reservations may be out that nobody here knows of."""
+        """Reservations may be out that this zone does not know."""
         self.recovered_from, self.recover_until = self.now, self.now + self.claim_max()
         self.wanted = True
 

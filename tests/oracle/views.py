@@ -1,4 +1,4 @@
-"""What the ledger tells of itself: status, get, list, and the lease of the poller."""
+"""Queries: status, get, list, and the lease of the poller."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from tests.oracle.pools import (
     headroom,
     in_use,
     limit,
-    limit_for_a_while,
+    public_room,
     snapshot,
-    told_room,
+    temporary_limit,
 )
 from tests.oracle.reports import FORBIDDEN, UNKNOWN, is_out_of_scope
 from tests.oracle.state import Reservation, Zone
 
 Answer = dict[str, Any]
-TOLD = (
+FIELDS = (
     "id",
     "campaign",
     "channel",
@@ -56,12 +56,12 @@ def all_pools(zone: Zone) -> set[str]:
     found = {f"channel:{channel}" for channel in zone.policy.channels()} | set(zone.snapshots)
     found |= {pool for one in zone.reservations.values() if one.holds for pool in one.pools}
     found |= {pool for pool in zone.policy.fields if kind(pool) == "mpp" and pool.count(":") == 2}
-    return {pool for pool in found if pool != "mpps" and is_worth_telling(zone, pool)}
+    return {pool for pool in found if pool != "mpps" and is_shown(zone, pool)}
 
 
-def is_worth_telling(zone: Zone, pool: str) -> bool:
+def is_shown(zone: Zone, pool: str) -> bool:
     """Whether policy names a pool, or something is known of it besides its past."""
-    touched = in_use(zone, pool) or limit_for_a_while(zone, pool) is not None
+    touched = in_use(zone, pool) or temporary_limit(zone, pool) is not None
     is_seen = pool in zone.snapshots
     is_named = zone.policy.knows(pool) and (is_seen or not zone.policy.is_wildcard(pool))
     return bool(is_named or touched or pool in zone.paused)
@@ -69,25 +69,28 @@ def is_worth_telling(zone: Zone, pool: str) -> bool:
 
 def pool_status(zone: Zone, pool: str) -> Answer:
     """One pool's counts and limits."""
-    told: Answer = {
+    shown: Answer = {
         "pool": pool,
         "in_use": in_use(zone, pool),
         "capacity": zone.policy.capacity(pool),
         "limit": limit(zone, pool),
         "headroom": headroom(zone, pool),
-        "room": told_room(zone, pool),
+        "room": public_room(zone, pool),
         "adaptive_headroom": adaptive_headroom(zone, pool) if zone.adaptive.get(pool) else None,
         "wildcard": zone.policy.is_wildcard(pool) or None,
     }
-    if limit_for_a_while(zone, pool) is not None:
-        told |= {"set_limit": zone.set_limits[pool].limit, "set_until": zone.set_limits[pool].until}
+    if temporary_limit(zone, pool) is not None:
+        shown |= {
+            "set_limit": zone.set_limits[pool].limit,
+            "set_until": zone.set_limits[pool].until,
+        }
     newest = snapshot(zone, pool)
     if fed(zone, pool):
         held = count_held(zone, pool, newest.w0, newest.known_at) if newest else 0
-        told |= {"held": held, "pending": told["in_use"] - held}
+        shown |= {"held": held, "pending": shown["in_use"] - held}
     if newest:
-        told["ceiling"] = newest.ceiling
-        told["snapshot"] = {
+        shown["ceiling"] = newest.ceiling
+        shown["snapshot"] = {
             "t0": newest.t0,
             "t1": newest.t1,
             "w0": newest.w0,
@@ -97,7 +100,7 @@ def pool_status(zone: Zone, pool: str) -> Answer:
             "foreign": newest.foreign,
             "group": newest.group,
         }
-    return told
+    return shown
 
 
 def get(zone: Zone, op: dict[str, Any]) -> Answer:
@@ -111,14 +114,14 @@ def get(zone: Zone, op: dict[str, Any]) -> Answer:
 
 
 def record(one: Reservation) -> Answer:
-    """A reservation as `get` and `list` tell it."""
-    told = {name: getattr(one, name) for name in TOLD}
-    told["releasing"] = True if one.state == "releasing" else None
-    told["adopted"] = one.adopted or None
-    return told | {"state": one.told_state, "pools": [p for p in one.pools if p != "mpps"]}
+    """A reservation as `get` and `list` return it."""
+    shown = {name: getattr(one, name) for name in FIELDS}
+    shown["releasing"] = True if one.state == "releasing" else None
+    shown["adopted"] = one.adopted or None
+    return shown | {"state": one.public_state, "pools": [p for p in one.pools if p != "mpps"]}
 
 
-def listed(zone: Zone, op: dict[str, Any]) -> Answer:
+def list_page(zone: Zone, op: dict[str, Any]) -> Answer:
     """All reservations that fit, as one page."""
     found = [record(one) for one in zone.reservations.values() if one.campaign is not None]
     for name in ("state", "campaign", "owner"):
@@ -128,7 +131,7 @@ def listed(zone: Zone, op: dict[str, Any]) -> Answer:
 
 
 def lease(zone: Zone, op: dict[str, Any]) -> Answer:
-    """Who polls the zone."""
+    """The lease of the zone's poller."""
     mine = op["holder"] == zone.lease_holder
     lapsed = zone.lease_holder is None or zone.now > zone.lease_until
     if op.get("release"):
@@ -140,8 +143,10 @@ def lease(zone: Zone, op: dict[str, Any]) -> Answer:
             zone.lease_token = max(zone.lease_token + 1, zone.now)
         zone.lease_holder, zone.lease_until = op["holder"], zone.now + op["ttl_ms"]
         mine = True
-    told = {"mine": mine, "until": zone.lease_until} | ({"token": zone.lease_token} if mine else {})
-    return told | poll_hints(zone)
+    shown = {"mine": mine, "until": zone.lease_until} | (
+        {"token": zone.lease_token} if mine else {}
+    )
+    return shown | poll_hints(zone)
 
 
 def poll_hints(zone: Zone) -> Answer:

@@ -5,6 +5,7 @@ send for the page itself. A request for `/` as HTML without credentials therefor
 with a 401 status: the page asks for a token and keeps it in memory.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -13,12 +14,14 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from admission.domain.outcomes import Reason
 from admission.errors import Forbidden, NotFound
 from admission.http.auth.tokens import Role
 from admission.http.context import APP_CONTEXT
 from admission.http.problems import Unauthorized
 
 PAGE: Final = "index.html"
+REASONS: Final = "reasons.js"  # from the table of reasons, not from a file
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -61,10 +64,20 @@ class File:
 def dashboard_files() -> dict[str, File]:
     """Name -> file: all files of the dashboard, a quarter of a megabyte."""
     folder = files("admission.http.dashboard") / "static"
-    return {one.name: _read_file(one.name, one.read_bytes()) for one in folder.iterdir()}
+    bodies = {one.name: one.read_bytes() for one in folder.iterdir()}
+    bodies[REASONS] = _render_reasons()
+    return {name: _make_file(name, body) for name, body in bodies.items()}
 
 
-def _read_file(name: str, body: bytes) -> File:
+def _render_reasons() -> bytes:
+    """A module with the short text of each reason: with the limiting pool, and without one."""
+    texts = {
+        one: [one.facts.short, one.facts.short_without_pool or one.facts.short] for one in Reason
+    }
+    return f"export const REASONS = {json.dumps(texts, indent=2)};\n".encode()
+
+
+def _make_file(name: str, body: bytes) -> File:
     suffix = name[name.rindex(".") :]
     etag = blake2b(body, digest_size=12).hexdigest()
     return File(body=body, media_type=MEDIA_TYPES[suffix], etag=f'"{etag}"')

@@ -1,21 +1,6 @@
 // Numbers, times and names in human-readable form.
 
-/** Deny reason -> its text with the pool, and its text without one. */
-export const REASONS = {
-  zone_paused: ["The zone is paused by an operator"],
-  pool_paused: ["{pool} is paused by an operator", "Paused by an operator"],
-  breaker_open: ["Circuit breaker of {pool} is open: too many calls failed", "Circuit breaker open: too many calls failed"],
-  recovering: ["Recovering: waiting until snapshots show earlier launches"],
-  no_snapshot: ["No port count from the platform yet"],
-  stale_snapshot: ["The platform's port count is too old"],
-  rate_limited: ["{pool} is at its launch rate", "Launch rate reached"],
-  no_capacity: ["No free {pool} port", "No free port"],
-  mpp_full: ["No free port on {pool}", "No free port on the MPP"],
-  campaign_limit: ["{pool} is at its limit", "Campaign at its limit"],
-  pool_full: ["{pool} is full", "Trunk, agent or other pool full"],
-  reserved: ["Free ports of {pool} are reserved for others", "Reserved for others"],
-  fair_share: ["Fair share: other campaigns have less of {pool} for their weight", "Fair share: others have less"],
-};
+import { REASONS } from "./reasons.js";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
@@ -57,7 +42,7 @@ export function poolName(pool) {
 }
 
 export function reason(code, pool) {
-  const [ofPool, general] = REASONS[code] ?? [code.replaceAll("_", " ")];
-  const words = pool ? ofPool.replace("{pool}", poolName(pool)) : general ?? ofPool;
+  const [ofPool, general] = REASONS[code] ?? Array(2).fill(code.replaceAll("_", " "));
+  const words = pool ? ofPool.replace("{pool}", poolName(pool)) : general;
   return words[0].toUpperCase() + words.slice(1);
 }

@@ -1,6 +1,6 @@
-"""Breakers: a campaign or named pool whose calls fail is given a rest, then one probe at a time.
+"""Circuit breakers: a campaign or named pool whose calls fail is denied for a pause, then probed.
 
-Closed: the calls of the last window are counted. Open: denied. Half open, once the rest is over:
+Closed: the calls of the last window are counted. Open: denied. Half open, once the pause is over:
 one request at a time may try; the end of its call closes the breaker or opens it again.
 """
 
@@ -24,7 +24,7 @@ def breaker_of(zone: Zone, pool: str) -> Breaker:
 
 
 def open_for_ms(zone: Zone, pool: str) -> int:
-    """For how many ms the pool is denied: the rest, or while a probe is under way."""
+    """For how many ms the pool is denied: the pause, or while a probe is under way."""
     if rules_of(zone, pool) is None:
         return 0
     breaker = breaker_of(zone, pool)
@@ -50,8 +50,8 @@ def start_probe(zone: Zone, pools: list[str]) -> None:
             zone.breakers[pool] = replace(breaker_of(zone, pool), probe_until=until)
 
 
-def judge(zone: Zone, one: Reservation) -> None:
-    """A call ended: what its outcome says of each of its pools."""
+def record_outcome(zone: Zone, one: Reservation) -> None:
+    """A call ended: count its outcome in each of its pools."""
     for pool in one.pools:
         if rules_of(zone, pool) is not None:
             zone.breakers[pool] = after(zone, pool, one)
@@ -61,35 +61,35 @@ def after(zone: Zone, pool: str, one: Reservation) -> Breaker:
     """The breaker after the end of a call."""
     breaker = breaker_of(zone, pool)
     if breaker.open_until is not None:
-        return after_probe(zone, pool, one)
+        return count_probe(zone, pool, one)
     if one.outcome == "not_launched":
         return breaker
     window = (rules_of(zone, pool) or {})["window"]
     before = breaker.calls if breaker.window == window else ()  # another policy: another count
     calls = (*before, (zone.now, one.outcome in FAILURES))
     return (
-        opened(zone, pool)
-        if is_too_much(zone, pool, calls)
+        open_breaker(zone, pool)
+        if has_too_many_failures(zone, pool, calls)
         else Breaker(calls=calls, window=window)
     )
 
 
-def after_probe(zone: Zone, pool: str, one: Reservation) -> Breaker:
-    """An open breaker listens to its probes only: calls that were granted after its rest."""
+def count_probe(zone: Zone, pool: str, one: Reservation) -> Breaker:
+    """Only a probe, a call granted after the pause, changes an open breaker."""
     breaker = breaker_of(zone, pool)
     if one.granted_at < (breaker.open_until or 0):
         return breaker
     if one.outcome == "not_launched":
         return replace(breaker, probe_until=None)
-    return opened(zone, pool) if one.outcome in FAILURES else Breaker()
+    return open_breaker(zone, pool) if one.outcome in FAILURES else Breaker()
 
 
-def opened(zone: Zone, pool: str) -> Breaker:
-    """A rest begins, and what was counted is forgotten."""
+def open_breaker(zone: Zone, pool: str) -> Breaker:
+    """A pause begins, and the counts are dropped."""
     return Breaker(open_until=zone.now + (rules_of(zone, pool) or {})["pause"])
 
 
-def is_too_much(zone: Zone, pool: str, calls: tuple[tuple[int, bool], ...]) -> bool:
+def has_too_many_failures(zone: Zone, pool: str, calls: tuple[tuple[int, bool], ...]) -> bool:
     """Whether too many of the calls of the window failed. The window moves on in twelve parts."""
     rules = rules_of(zone, pool) or {}
     part = rules["window"] / SLOTS

@@ -29,27 +29,27 @@ def burst(zone: Zone, pool: str) -> int:
     return int(zone.policy.rules(pool)["burst"])
 
 
-def level_us(zone: Zone, pool: str) -> int:
+def get_level_us(zone: Zone, pool: str) -> int:
     """How long the bucket takes to drain from now on."""
     bucket = zone.buckets.get(pool, Bucket(level_us=0, at_us=zone.now_us))
     return max(0, bucket.level_us - (zone.now_us - bucket.at_us))
 
 
-def may_start(zone: Zone, pool: str) -> int:
+def get_allowed(zone: Zone, pool: str) -> int:
     """How many launches fit into the bucket now."""
     interval = interval_us(zone, pool)
-    return max(0, (burst(zone, pool) * interval - level_us(zone, pool)) // interval)
+    return max(0, (burst(zone, pool) * interval - get_level_us(zone, pool)) // interval)
 
 
-def wait_ms(zone: Zone, pool: str, units: int) -> int:
+def get_wait_ms(zone: Zone, pool: str, units: int) -> int:
     """In how many ms so many launches fit."""
     interval = interval_us(zone, pool)
-    too_much_us = level_us(zone, pool) + units * interval - burst(zone, pool) * interval
+    too_much_us = get_level_us(zone, pool) + units * interval - burst(zone, pool) * interval
     return max(1, ceil(Fraction(too_much_us, 1000)))
 
 
-def pour(zone: Zone, pools: list[str], units: int) -> None:
+def consume(zone: Zone, pools: list[str], units: int) -> None:
     """So many launches start now."""
     for pool in rated(zone, pools):
-        level = level_us(zone, pool) + units * interval_us(zone, pool)
+        level = get_level_us(zone, pool) + units * interval_us(zone, pool)
         zone.buckets[pool] = Bucket(level_us=level, at_us=zone.now_us)

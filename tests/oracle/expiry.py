@@ -6,7 +6,7 @@ from tests.oracle.pools import fed, held_in, is_fresh
 from tests.oracle.state import Reservation, Zone
 
 SLICE = 100
-LOOK_AGAIN_MS = 500
+RECHECK_MS = 500
 
 
 def serve(zone: Zone) -> None:
@@ -22,19 +22,19 @@ def serve_one(zone: Zone, one: Reservation) -> None:
         release(zone, one)
     elif one.state != "live":
         forget(zone, one)
-    elif one.outcome != "unknown" or is_settled(zone, one):
+    elif one.outcome != "unknown" or is_decided(zone, one):
         expire(zone, one)
     else:
-        zone.put(one, due_at=look_again_at(zone, one))
+        zone.put(one, due_at=get_recheck_time(zone, one))
 
 
-def look_again_at(zone: Zone, one: Reservation) -> int:
+def get_recheck_time(zone: Zone, one: Reservation) -> int:
     """When a launch that was given up is looked at next."""
-    return min(one.deadline, zone.now + LOOK_AGAIN_MS)
+    return min(one.deadline, zone.now + RECHECK_MS)
 
 
-def is_settled(zone: Zone, one: Reservation) -> bool:
-    """Whether a launch that was given up can happen no more, or is in every photograph."""
+def is_decided(zone: Zone, one: Reservation) -> bool:
+    """Whether a launch that was given up can happen no more, or is in every snapshot."""
     if zone.now > one.deadline:
         return True
     in_all = all(held_in(zone, one, pool) for pool in one.pools if is_watched(zone, pool))
@@ -42,14 +42,14 @@ def is_settled(zone: Zone, one: Reservation) -> bool:
 
 
 def is_watched(zone: Zone, pool: str) -> bool:
-    """Whether photographs of a pool are to be waited for: not of an MPP whose own has lapsed."""
+    """Whether a pool's snapshot must show the call: not an MPP's that has lapsed."""
     if kind(pool) != "mpp":
         return fed(zone, pool)
     return pool in zone.snapshots and is_fresh(zone, zone.snapshots[pool])
 
 
 def forget(zone: Zone, one: Reservation) -> None:
-    """The record goes; with the last of a request's reservations goes the request."""
+    """Delete the record, and with a request's last reservation the request."""
     del zone.reservations[one.id]
     request = one.request
     if request and not any(other.request == request for other in zone.reservations.values()):
