@@ -1,71 +1,68 @@
-"""The reference of the command line: every command, its arguments, and lines to copy."""
+"""The reference of the command line, from the description that typer has of every command."""
 
-import argparse
 from collections.abc import Iterator
+from typing import Any
 
-from admission.cli.common import EXIT_CODES
-from admission.cli.main import command_line
+from admission.cli.common import CONNECTION, EXIT_CODES
+from admission.cli.main import build_command_line
 
 TOP = f"""\
 # Command line
 
 `admission COMMAND --help` says the same. {EXIT_CODES[0].upper()}{EXIT_CODES[1:]}.
 
-Commands that talk to a service take `--url` (else `ADMISSION_URL`), the name of the variable that
-has the token (`--token-env`, else `ADMISSION_TOKEN`), and `--json`.
+Commands that send requests to a service take `--url` (else `ADMISSION_URL`) and `--token-env`, the
+name of the environment variable that holds the bearer token (else `ADMISSION_TOKEN`).
+
+`admission --install-completion` installs completion for the shell in use. In a pipe, or with
+`NO_COLOR`, the output has no colours; in a pipe lines are never wrapped or cut.
 
 This page is generated (`make docs`) from the commands themselves.
 """
-REMOTE = ("url", "token_env", "json")
 
 
 def page() -> str:
-    """The page."""
-    return "\n".join([TOP, *_commands("admission", command_line())])
+    """Return the page."""
+    return "\n".join([TOP, *_describe_group("admission", build_command_line())])
 
 
-def _commands(name: str, of: argparse.ArgumentParser) -> Iterator[str]:
-    """Each command below, and those below it."""
-    for action in of._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, below in action.choices.items():
-                yield from _command(f"{name} {word}", below)
-                yield from _commands(f"{name} {word}", below)
+def _describe_group(name: str, group: Any) -> Iterator[str]:
+    """Describe each command of a group, and the commands below it."""
+    for word, command in group.commands.items():
+        yield from _describe_command(f"{name} {word}", command)
+        if hasattr(command, "commands"):
+            yield from _describe_group(f"{name} {word}", command)
 
 
-def _command(name: str, command: argparse.ArgumentParser) -> Iterator[str]:
-    remote = all(any(one.dest == dest for one in command._actions) for dest in REMOTE)
-    told = (command.description or "").rstrip(".")
-    yield f"## `{name}`\n\n{told[:1].upper()}{told[1:]}.\n"
-    rows = [one for one in command._actions if not _is_known(one, remote)]
+def _describe_command(name: str, command: Any) -> Iterator[str]:
+    yield f"## `{name}`\n\n{command.help}\n"
+    panels = [getattr(one, "rich_help_panel", None) for one in command.params]
+    rows = [one for one, panel in zip(command.params, panels, strict=True) if panel != CONNECTION]
     if rows:
         yield "| argument | |\n|---|---|"
-        yield from (f"| {_words(one)} | {_help(one)} |" for one in rows)
+        yield from (f"| {_format_name(one)} | {_format_help(one)} |" for one in rows)
         yield ""
-    if remote:
-        yield "Talks to a service.\n"
+    if CONNECTION in panels:
+        yield "Sends requests to a service.\n"
     if lines := [line[2:] for line in (command.epilog or "").splitlines() if line[:2] == "  "]:
         yield "<!-- not run: each command has tests of its own -->\n```sh"
         yield from lines
         yield "```\n"
 
 
-def _is_known(action: argparse.Action, remote: bool) -> bool:
-    known = (argparse._HelpAction, argparse._SubParsersAction)
-    return isinstance(action, known) or (remote and action.dest in REMOTE)
+def _format_name(parameter: Any) -> str:
+    """Return the parameter as a user types it: `--count N`, `ZONE`, `[POOL]`."""
+    choices = parameter.type_descriptor.choices if parameter.type_descriptor.is_choice else ()
+    values = [getattr(one, "value", one) for one in choices or ()]
+    value = " \\| ".join(values) or parameter.metavar or parameter.name.upper()
+    if parameter.param_type_name == "argument":
+        return f"`{value}`" if parameter.required else f"`[{value}]`"
+    return f"`{parameter.opts[0]}`" if parameter.is_flag else f"`{parameter.opts[0]} {value}`"
 
 
-def _words(action: argparse.Action) -> str:
-    """As it is typed: `--count N`, `ZONE`, `[POOL]`."""
-    name = str(action.metavar or action.dest.upper())
-    value = "" if action.nargs == 0 else name
-    if action.choices is not None:
-        value = " \\| ".join(map(str, action.choices))
-    if action.option_strings:
-        return f"`{' '.join(filter(None, [action.option_strings[-1], value]))}`"
-    return f"`[{value}]`" if action.nargs in ("?", "*") else f"`{value}`"
-
-
-def _help(action: argparse.Action) -> str:
-    told = (action.help or "") % {**vars(action), "prog": "admission"}
-    return f"{told}{', required' if action.required and action.option_strings else ''}"
+def _format_help(parameter: Any) -> str:
+    notes = ["required"] if parameter.required and parameter.param_type_name == "option" else []
+    default = getattr(parameter.default, "value", parameter.default)
+    if default not in (None, False, ""):
+        notes.append(f"default: {default}")
+    return " ".join([parameter.help or "", *(f"({note})" for note in notes)]).strip()

@@ -1,4 +1,4 @@
-"""`admission apply`: a file's policies against the live ones, zone by zone."""
+"""`admission apply`: compare the policies of a file with the live ones, and write them."""
 
 import json
 from collections.abc import Iterable
@@ -6,24 +6,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from admission.cli.api_client import Api, Refused, path_of
+from admission.cli.common import Api, describe_refusal, zone_path
 from admission.config.load import load_policies
 from admission.domain.policy.diff import Difference, differences
 from admission.domain.policy.document import digest, policy_json
 from admission.domain.policy.zone import ZonePolicy
+from admission.errors import CallerError, PreconditionFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What applying means for one zone.
+    """The comparison of one zone, and what was written.
 
     Args:
-        version: of the live policy that it was compared with, then of the one that was written.
-        policy: the file's, as it is sent.
+        version: of the live policy that was compared; after writing, of the new one.
+        policy: the policy of the file, as it is sent.
         found: the settings that differ.
-        differs: whether the file says something else than the live policy.
-        written: it was made live.
-        problem: why not; empty: nothing went wrong.
+        differs: whether the file and the live policy differ.
+        written: whether the policy of the file was made live.
+        problem: why the zone was not compared or not written; empty if there was no problem.
+
+    Example:
+        `Plan(zone="East", version=3, policy={}).outcome()` is "East: version 3 is live".
     """
 
     zone: str
@@ -35,13 +39,13 @@ class Plan:
     problem: str = ""
 
     def outcome(self) -> str:
-        """What became of it, in a line or more."""
+        """Return the result of writing as text."""
         if self.problem:
             return f"{self.zone}: not written: {self.problem}"
         return f"{self.zone}: version {self.version} is live"
 
     def fields(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the plan as JSON values."""
         return {
             "zone": self.zone,
             "version": self.version,
@@ -53,36 +57,36 @@ class Plan:
 
 
 async def compare(api: Api, path: Path) -> list[Plan]:
-    """The file's zones against the service's.
+    """Compare the zones of a file with the live policies of a service.
 
     Raises:
-        InvalidSettings: the file is wrong; nothing was asked.
+        InvalidSettings: the file is invalid; no request was sent.
         Unavailable: the service does not answer.
     """
-    return [await _plan(api, *one) for one in load_policies(path).items()]
+    return [await _compare(api, *one) for one in load_policies(path).items()]
 
 
 async def write(api: Api, plans: Iterable[Plan]) -> list[Plan]:
-    """Make live what differs; a zone that changed since it was compared is left as it is."""
+    """Write the policies that differ; a zone that changed meanwhile is left alone."""
     return [await _write(api, plan) for plan in plans]
 
 
-def described(plans: Iterable[Plan]) -> str:
-    """Every zone and what differs in it."""
-    return "\n".join(line for plan in plans for line in _lines(plan))
+def describe(plans: Iterable[Plan]) -> str:
+    """Return every zone and its differences as text."""
+    return "\n".join(line for plan in plans for line in _describe(plan))
 
 
-async def _plan(api: Api, zone: str, policy: ZonePolicy) -> Plan:
-    said = json.loads(policy_json(policy))
+async def _compare(api: Api, zone: str, policy: ZonePolicy) -> Plan:
+    wanted = json.loads(policy_json(policy))
     try:
-        live = await api.call("GET", path_of(zone, "policy"))
-    except Refused as fault:
-        return Plan(zone=zone, policy=said, problem=fault.detail)
+        live = await api.request("GET", zone_path(zone, "policy"))
+    except CallerError as fault:
+        return Plan(zone=zone, policy=wanted, problem=describe_refusal(fault))
     return Plan(
         zone=zone,
         version=live["version"],
-        policy=said,
-        found=tuple(differences(live["policy"], said)),
+        policy=wanted,
+        found=tuple(differences(live["policy"], wanted)),
         differs=live["digest"] != digest(policy),
     )
 
@@ -91,16 +95,18 @@ async def _write(api: Api, plan: Plan) -> Plan:
     if plan.problem or not plan.differs:
         return plan
     headers = {"If-Match": f'"{plan.version}"'}
-    path = path_of(plan.zone, "policy")
+    path = zone_path(plan.zone, "policy")
     try:
-        live = await api.call("PUT", path, body=plan.policy, headers=headers)
-    except Refused as fault:
-        changed = "it was changed meanwhile; look again. " if fault.status == 412 else ""
+        live = await api.request("PUT", path, plan.policy, headers=headers)
+    except PreconditionFailed as fault:
+        changed = "it was changed meanwhile; compare again. "
         return replace(plan, problem=changed + fault.detail)
+    except CallerError as fault:
+        return replace(plan, problem=describe_refusal(fault))
     return replace(plan, version=live["version"], written=True)
 
 
-def _lines(plan: Plan) -> list[str]:
+def _describe(plan: Plan) -> list[str]:
     if plan.problem:
         return [f"{plan.zone}: {plan.problem}"]
     if not plan.differs:

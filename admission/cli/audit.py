@@ -1,54 +1,65 @@
-"""`admission audit ZONE`: who did what by hand."""
+"""`admission audit`: the changes that operators made to a zone."""
 
-import argparse
 from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
-from admission.cli.common import command, show, talk
-from admission.cli.formatting import columns
+import typer
 
+from admission.cli.common import (
+    DEFAULT_URL,
+    OK,
+    OPERATIONS,
+    TOKEN_ENV,
+    AsJson,
+    Remote,
+    TokenEnv,
+    Url,
+    command,
+    show,
+    zone_path,
+)
 
-def add_audit(commands: Any) -> None:
-    """`admission audit ZONE`."""
-    parser = command(
-        commands, "audit", "list what was done by hand, and by whom; the newest first", _audit,
-        "admission audit East",
-        "admission audit East --limit 1000 --json",
-    )  # fmt: skip
-    parser.add_argument("zone")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (20)")
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-
-def _audit(chosen: argparse.Namespace) -> int:
-    path = f"/v1/zones/{quote(chosen.zone)}/audit?{urlencode({'limit': chosen.limit})}"
-    found = talk(chosen, lambda api: api.call("GET", path))
-    show(chosen, found, audit_text(found))
-    return 0
-
-
-def audit_text(found: dict[str, Any]) -> str:
-    """A table; the times are the zone's."""
-    rows = [
-        [
-            _when(one["time"]),
-            one["actor"],
-            one["action"],
-            one["target"] or "the zone",
-            _detail(one["detail"]),
-        ]
-        for one in found["entries"]
-    ]
-    return "\n".join(columns([["WHEN (UTC)", "BY", "DID", "ON", "DETAIL"], *rows]))
+app = typer.Typer()
 
 
-def _when(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(" ", "seconds")[:-6]
+@command(
+    app, "audit", OPERATIONS,
+    "admission audit East",
+    "admission audit East --limit 1000 --json",
+)  # fmt: skip
+def audit(
+    zone: Annotated[str, typer.Argument(metavar="ZONE", help="The zone.")],
+    limit: Annotated[int, typer.Option(metavar="N", help="At most N entries.")] = 20,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+    as_json: AsJson = False,
+) -> int:
+    """List the changes that operators made, the newest first."""
+    path = f"{zone_path(zone, 'audit')}?{urlencode({'limit': limit})}"
+    page = Remote(url=url, token_env=token_env).request("GET", path)
+    show(page, lambda: render_audit(page), as_json=as_json)
+    return OK
 
 
-def _detail(detail: dict[str, Any]) -> str:
-    # A digest is for programs.
+def render_audit(page: dict[str, Any]) -> "RenderableType":
+    """Return a table of audit entries; the times are the zone's."""
+    from admission.cli.output import make_table
+
+    table = make_table("TIME (UTC)", "ACTOR", "ACTION", "TARGET", "DETAIL")
+    for one in page["entries"]:
+        target, detail = one["target"] or "the zone", _format_detail(one["detail"])
+        table.add_row(_format_time(one["time"]), one["actor"], one["action"], target, detail)
+    return table
+
+
+def _format_time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(" ", "seconds")[:-6]
+
+
+def _format_detail(detail: dict[str, Any]) -> str:
+    # The digest of a policy serves programs: --json has it.
     return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "digest")
-
-
-ADD_COMMANDS: Final = (add_audit,)

@@ -1,167 +1,126 @@
-"""The command line: `admission serve | demo | check | simulate | apply | ask | top | ...`.
+"""The command line: `admission serve | demo | check | simulate | apply | ask | top | ...`."""
 
-Exit codes: 0 granted or ok, 1 denied or failed check, 2 usage or configuration, 3 unreachable.
-"""
-
-import argparse
-import json
 import os
 import sys
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Final
 
-import uvloop
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from admission import __version__
-from admission.cli import audit, dialer, policy, token, top
-from admission.cli.common import EXIT_CODES, add_command
+from admission.cli import audit, dialer, local, policy, token, top
+from admission.cli.common import (
+    EXIT_CODES,
+    FAILED,
+    INTERRUPTED,
+    SERVICE,
+    UNREACHABLE,
+    USAGE,
+    complain,
+    describe_refusal,
+)
 from admission.cli.measure import command as measure
-from admission.config.errors import describe_errors, errors_to_json
-from admission.config.load import load_settings
-from admission.errors import AdmissionError, ConfigError, Unavailable
+from admission.cli.plain_help import PlainHelpGroup
+from admission.errors import AdmissionError, CallerError, ConfigError, Unavailable
 
-OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+PROGRAM: Final = "admission"
+# Options that had another name before; a mistyped one of these is answered with the new name.
+RENAMED_OPTIONS: Final = {
+    "--look-ms": "--poll-interval-ms",
+    "--quiet-s": "--settle-s",
+    "--ring-s": "--launch-timeout-s",
+    "--every": "--interval",
+    "--times": "--iterations",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is returned."""
-    chosen = command_line().parse_args(arguments)
+    """Run one command and return its exit code.
+
+    Args: arguments: without the name of the program; None: those of this process.
+    """
     try:
-        return int(chosen.run(chosen))
-    except Unavailable as fault:
-        return _complain(fault, UNREACHABLE)
-    except ConfigError as fault:
-        return _complain(describe_errors(fault), USAGE)
-    except AdmissionError as fault:
-        return _complain(fault, FAILED)
-    except KeyboardInterrupt:
-        return 130
-
-
-def _complain(what: object, code: int) -> int:
-    print(f"admission: {what}", file=sys.stderr)
-    return code
-
-
-def command_line() -> argparse.ArgumentParser:
-    """Every command, with its arguments and examples."""
-    parser = argparse.ArgumentParser(
-        prog="admission",
-        description="May I launch? Asked before an outbound call is placed.",
-        epilog=f"{EXIT_CODES}. Help with examples: admission COMMAND --help",
-    )
-    parser.add_argument("--version", action="version", version=f"admission {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    here = (_add_serve, _add_demo, _add_check, _add_simulate, token.add_token)
-    for room in (
-        here,
-        *(one.ADD_COMMANDS for one in (dialer, top, policy, audit, measure)),
-    ):
-        for add in room:
-            add(commands)
-    return parser
-
-
-def _add_serve(commands: Any) -> None:
-    serve = add_command(
-        commands, "serve", "run the service until Ctrl-C",
-        "admission serve                    # the demo: embedded Redis, simulated platform",
-        "admission serve my.toml",
-        "ADMISSION__SERVER__PORT=9090 admission serve my.toml",
-    )  # fmt: skip
-    serve.add_argument(
-        "file",
-        nargs="?",
-        type=Path,
-        help="configuration (TOML); without: the demo's, with a simulated platform",
-    )
-    serve.set_defaults(run=_serve)
-
-
-def _add_demo(commands: Any) -> None:
-    text = "greedy dialers against a simulated platform, live in the terminal"
-    demo = add_command(
-        commands, "demo", text,
-        "admission demo                     # guarded by the controller",
-        "admission demo --unguarded         # the same dialers, looking for themselves",
-    )  # fmt: skip
-    demo.add_argument(
-        "--unguarded",
-        action="store_true",
-        help="the dialers look at QueryResources themselves instead of asking",
-    )
-    demo.add_argument("--seconds", type=float, help="end after so long")
-    demo.add_argument("--json", action="store_true", help="print JSON: the totals, at the end")
-    demo.set_defaults(run=_demo)
-
-
-def _add_check(commands: Any) -> None:
-    text = "check a configuration file and explain every error"
-    check = add_command(commands, "check", text, "admission check my.toml")
-    check.add_argument("file", type=Path)
-    check.add_argument("--json", action="store_true", help="print JSON")
-    check.set_defaults(run=_check)
-
-
-def _add_simulate(commands: Any) -> None:
-    text = "run a simulated platform alone"
-    simulate = add_command(commands, "simulate", text, "admission simulate huawei --port 9081")
-    simulate.add_argument("platform", choices=["experience-portal", "huawei"])
-    simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, help="default: 9080, huawei 9081")
-    simulate.add_argument("--seed", type=int, default=0)
-    simulate.set_defaults(run=_simulate)
-
-
-def _serve(chosen: argparse.Namespace) -> int:
-    from admission.runtime.serve import serve
-
-    _run(serve(chosen.file, dict(os.environ)))
-    return OK
-
-
-def _demo(chosen: argparse.Namespace) -> int:
-    from admission.demo.main import demo
-
-    said = {"unguarded": chosen.unguarded, "seconds": chosen.seconds, "as_json": chosen.json}
-    _run(demo(dict(os.environ), **said))
-    return OK
-
-
-def _check(chosen: argparse.Namespace) -> int:
-    try:
-        load_settings(chosen.file, os.environ)
-    except ConfigError as fault:
-        if not chosen.json:
-            return _complain(describe_errors(fault), FAILED)
-        print(json.dumps(_checked(chosen.file, errors_to_json(fault)), indent=2))
+        code = build_command_line().main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        return int(code or 0)
+    except typer.Abort:  # the end of standard input, where a confirmation was expected
         return FAILED
-    print(json.dumps(_checked(chosen.file, []), indent=2) if chosen.json else f"{chosen.file}: ok")
-    return OK
+    except typer.TyperException as fault:
+        return _report_usage(fault)
+    except Unavailable as fault:
+        # A service that answers with another status than 503 is reached, and failed.
+        return complain(fault, UNREACHABLE if fault.status == Unavailable.status else FAILED)
+    except ConfigError as fault:
+        from admission.config.errors import describe_errors
+
+        return complain(describe_errors(fault), USAGE)
+    except CallerError as fault:
+        return complain(describe_refusal(fault), FAILED)
+    except AdmissionError as fault:
+        return complain(fault, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
-def _checked(file: Path, errors: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"file": str(file), "ok": not errors, "errors": errors}
+def build_command_line() -> TyperGroup:
+    """Return the group of all commands, with their arguments and examples."""
+    app = typer.Typer(
+        name=PROGRAM,
+        cls=PlainHelpGroup,
+        help="Outbound dialer admission control: ask before an outbound call is placed.",
+        epilog=f"{EXIT_CODES}. Help with examples: admission COMMAND --help",
+        no_args_is_help=True,
+        rich_markup_mode="rich" if _is_terminal() else None,
+        callback=_parse_root,
+    )
+    for module in (local, dialer, policy, audit, top, measure):
+        app.add_typer(module.app)
+    app.add_typer(token.group, rich_help_panel=SERVICE)
+    command_line = get_command(app)
+    assert isinstance(command_line, TyperGroup)
+    return command_line
 
 
-def _simulate(chosen: argparse.Namespace) -> int:
-    from admission.sim.experience_portal import app as portal_app
-    from admission.sim.experience_portal.config import PortalSettings
-    from admission.sim.huawei import app as huawei_app
-    from admission.sim.huawei.config import HuaweiSettings
-
-    if chosen.platform == "huawei":
-        port = huawei_app.DEFAULT_PORT if chosen.port is None else chosen.port
-        huawei_app.run_huawei(HuaweiSettings(seed=chosen.seed), host=chosen.host, port=port)
-    else:
-        port = portal_app.DEFAULT_PORT if chosen.port is None else chosen.port
-        portal_app.run_portal(PortalSettings(seed=chosen.seed), host=chosen.host, port=port)
-    return OK
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(main)
+def _parse_root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Declare the options of `admission` itself."""
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _report_usage(fault: typer.TyperException) -> int:
+    """Print what is wrong with the arguments, and return the exit code."""
+    message = fault.format_message()
+    if type(fault).__name__ == "NoArgsIsHelpError":
+        # The message is the help; typer has printed it already if it renders with rich.
+        print(message, end="" if not message else "\n", file=sys.stderr)
+        return USAGE
+    context = getattr(fault, "ctx", None)
+    if context is not None:
+        print(context.get_usage(), file=sys.stderr)
+        print(f"Try '{context.command_path} --help' for help.", file=sys.stderr)
+    option = getattr(fault, "option_name", None)
+    if option in RENAMED_OPTIONS:
+        message = f"{option} was renamed: use {RENAMED_OPTIONS[option]}"
+    return complain(message, USAGE)
 
 
 if __name__ == "__main__":

@@ -1,61 +1,71 @@
-"""A zone's status as lines of text."""
+"""The report of `admission status`."""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-_COLUMNS: Final = ("in_use", "limit", "room")
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from admission.cli.output import format_value, indent, make_table
+
+_NUMBERS: Final = ("in_use", "limit", "room")
 
 
-def overview(zones: Iterable[dict[str, Any]]) -> str:
-    """All zones, each with its channels."""
-    return "\n".join(line for zone in zones for line in _zone(zone, only="channel:"))
+def render_overview(zones: Iterable[dict[str, Any]]) -> RenderableType:
+    """Return the report of all zones, each with its channel pools."""
+    return Group(*(_render_zone(zone, prefix="channel:") for zone in zones))
 
 
-def whole(zone: dict[str, Any]) -> str:
-    """One zone with all of its pools and sources."""
-    sources = [f"  source {_source(one)}" for one in zone.get("sources") or ()]
-    return "\n".join([*_zone(zone, only=""), *sources])
+def render_zone(zone: dict[str, Any]) -> RenderableType:
+    """Return the report of a zone with all of its pools and sources."""
+    sources = (_describe_source(one) for one in zone.get("sources") or ())
+    return Group(_render_zone(zone, prefix=""), *sources)
 
 
-def _zone(zone: dict[str, Any], *, only: str) -> list[str]:
+def _render_zone(zone: dict[str, Any], *, prefix: str) -> RenderableType:
     if "problem" in zone:
-        return [f"{zone['zone']}: {zone['problem'].get('detail')}"]
-    pools = [one for one in zone["pools"] if one["pool"].startswith(only)]
-    width = max((len(one["pool"]) for one in pools), default=0)
-    head = f"  {'pool':<{width}}" + "".join(f"{_word(name):>9}" for name in _COLUMNS)
-    return [_head(zone), head, *(_pool(zone, one, width) for one in pools)]
+        return Text(f"{zone['zone']}: {zone['problem'].get('detail')}", style="red")
+    return Group(_describe_zone(zone), indent(_tabulate_pools(zone, prefix)))
 
 
-def _head(zone: dict[str, Any]) -> str:
+def _describe_zone(zone: dict[str, Any]) -> Text:
     policy, paused = zone.get("policy") or {}, zone.get("paused") or {}
-    said = [f"{zone['zone']}: policy version {policy.get('version', '?')}"]
-    said += ["differs from the file"] if policy.get("differs_from_file") else []
-    said += ["PAUSED"] if "zone" in paused else []
-    said += ["recovering"] if zone.get("recovering") else []
-    said += ["shadow"] if zone.get("shadow") else []
-    return ", ".join(said + [f"{name} paused" for name in paused if name.startswith("mpp:")])
+    text = Text(f"{zone['zone']}", style="bold")
+    text.append(f": policy version {policy.get('version', '?')}", style="not bold")
+    states = ["differs from the file"] if policy.get("differs_from_file") else []
+    states += ["PAUSED"] if "zone" in paused else []
+    states += [name for name in ("recovering", "shadow") if zone.get(name)]
+    states += [f"{name} paused" for name in paused if name.startswith("mpp:")]
+    for state in states:
+        text.append(", ", style="not bold").append(state, style="yellow")
+    return text
 
 
-def _pool(zone: dict[str, Any], pool: dict[str, Any], width: int) -> str:
-    numbers = "".join(f"{_number(pool.get(name)):>9}" for name in _COLUMNS)
-    notes = ["paused"] if pool["pool"] in (zone.get("paused") or {}) else []
-    notes += (
-        [f"limited to {pool['temporary_limit']} for a while"] if "temporary_limit" in pool else []
-    )
+def _tabulate_pools(zone: dict[str, Any], prefix: str) -> Table:
+    heads = [name.replace("_", " ") for name in _NUMBERS]
+    table = make_table("pool", *heads, "", right=heads)
+    for column in table.columns[1:4]:
+        column.min_width = 7
+    for pool in zone["pools"]:
+        if pool["pool"].startswith(prefix):
+            numbers = (format_value(pool.get(name)) for name in _NUMBERS)
+            style = "red" if pool.get("room") == 0 else None
+            table.add_row(pool["pool"], *numbers, ", ".join(_describe(zone, pool)), style=style)
+    return table
+
+
+def _describe(zone: dict[str, Any], pool: dict[str, Any]) -> Iterable[str]:
+    if pool["pool"] in (zone.get("paused") or {}):
+        yield "paused"
+    if "temporary_limit" in pool:
+        yield f"temporarily limited to {pool['temporary_limit']}"
     if snapshot := pool.get("snapshot"):
-        unused, total = _number(snapshot.get("unused")), _number(snapshot.get("total"))
-        notes += [f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"]
-    return f"  {pool['pool']:<{width}}{numbers}   {', '.join(notes)}".rstrip()
+        unused, total = format_value(snapshot.get("unused")), format_value(snapshot.get("total"))
+        yield f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"
 
 
-def _source(source: dict[str, Any]) -> str:
+def _describe_source(source: dict[str, Any]) -> Text:
     error = f": {source['last_error']}" if source.get("last_error") else ""
-    return f"{source['source']} {source.get('state', '')}".rstrip() + error
-
-
-def _word(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else str(value)
+    text = f"  source {source['source']} {source.get('state', '')}".rstrip() + error
+    return Text(text, style="red" if error else "")

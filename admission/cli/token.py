@@ -1,88 +1,116 @@
-"""`admission token new`: a token for a caller, and what the configuration keeps of it."""
+"""`admission token new`: a token for a caller, and its digest for the configuration."""
 
-import argparse
-import hashlib
 import json
-import secrets
-from datetime import date
-from typing import Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import ValidationError
+import typer
 
-from admission.cli.common import add_command
-from admission.config.settings import TokenSettings
+from admission.cli.common import EXIT_CODES, OK, SERVICE, AsJson, command
+from admission.cli.plain_help import PlainHelpGroup
 from admission.errors import ConfigError
 
-OK: Final = 0
-TOKEN_BYTES: Final = 32  # unguessable: 256 bits
-ROLES: Final = ("dialer", "source", "operator", "viewer")
+if TYPE_CHECKING:
+    from datetime import date
 
-
-def add_token(commands: Any) -> None:
-    """`admission token new`."""
-    text = "make credentials: a token to hand out, a digest to configure"
-    verbs = add_command(commands, "token", text, _EXAMPLE).add_subparsers(
-        required=True, metavar="new"
-    )
-    new = add_command(
-        verbs, "new", "print a new token and its table for the configuration", _EXAMPLE,
-        "admission token new board --role viewer --expires 2027-01-01 --json",
-    )  # fmt: skip
-    new.add_argument("name", nargs="?", default="dialer-1", help="whom it is for (dialer-1)")
-    new.add_argument("--role", choices=ROLES, default="dialer", help="dialer unless said otherwise")
-    new.add_argument("--campaign", dest="campaigns", action="append", help="absent: all")
-    new.add_argument("--zone", dest="zones", action="append", help="absent: all")
-    new.add_argument("--expires", type=date.fromisoformat, metavar="DATE", help="void from then on")
-    new.add_argument("--json", action="store_true", help="print JSON")
-    new.set_defaults(run=_new)
-
-
+TOKEN_BYTES: Final = 32  # 256 bits: more than any attacker can try
+Role: TypeAlias = Literal["dialer", "source", "operator", "viewer"]
 _EXAMPLE: Final = "admission token new collections-dialer --campaign collections --zone East"
 
+group = typer.Typer(
+    name="token",
+    cls=PlainHelpGroup,
+    rich_help_panel=SERVICE,
+    help="Create credentials: a token for a caller, a digest for the configuration.",
+    epilog=f"examples:\n  {_EXAMPLE}\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+)
 
-def _new(chosen: argparse.Namespace) -> int:
+
+@group.callback()
+def _group() -> None:
+    """Keep `new` a command of its own: typer merges a single command into its group."""
+
+
+@command(
+    group, "new", "Commands",
+    _EXAMPLE,
+    "admission token new board --role viewer --expires 2027-01-01 --json",
+)  # fmt: skip
+def create_token(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The caller, as logs and the audit name it.")
+    ] = "dialer-1",
+    role: Annotated[Role, typer.Option(help="The rights of the caller.")] = "dialer",
+    campaigns: Annotated[
+        list[str] | None,
+        typer.Option("--campaign", metavar="CAMPAIGN", help="Repeatable; absent: all campaigns."),
+    ] = None,
+    zones: Annotated[
+        list[str] | None,
+        typer.Option("--zone", metavar="ZONE", help="Repeatable; absent: all zones."),
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="DATE", formats=["%Y-%m-%d"], help="The token is invalid from this day on."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print a new token and its table for the configuration."""
+    import hashlib
+    import secrets
+
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    said = {name: getattr(chosen, name) for name in ("role", "campaigns", "zones", "expires")}
-    table = {"name": chosen.name, "sha256": digest, **said}
-    kept = {name: value for name, value in table.items() if value is not None}
-    _check(kept)
-    if chosen.json:
-        print(json.dumps({"token": token, **kept}, indent=2, default=str))
+    fields = {
+        "name": name,
+        "sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "role": role,
+        "campaigns": campaigns or None,
+        "zones": zones or None,
+        "expires": None if expires is None else expires.date(),
+    }
+    table = {name: value for name, value in fields.items() if value is not None}
+    _validate(table)
+    if as_json:
+        print(json.dumps({"token": token, **table}, indent=2, default=str))
     else:
-        print(_text(token, kept))
+        print(_format(token, table))
     return OK
 
 
-def _check(table: dict[str, Any]) -> None:
+def _validate(table: dict[str, Any]) -> None:
+    from pydantic import ValidationError
+
+    from admission.config.settings import TokenSettings
+
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     try:
-        TokenSettings.model_validate({k: _frozen(v) for k, v in table.items()})
+        TokenSettings.model_validate(values)
     except ValidationError as fault:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-        raise ConfigError(wrong) from None
+        errors = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+        raise ConfigError("; ".join(errors)) from None
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _text(token: str, table: dict[str, Any]) -> str:
-    lines = [f"{name} = {_toml(value)}" for name, value in table.items()]
+def _format(token: str, table: dict[str, Any]) -> str:
     return "\n".join(
         (
-            "The token, shown this once; its holder sends it as Authorization: Bearer TOKEN,",
-            "the commands take it from the environment variable ADMISSION_TOKEN:",
+            "The token is displayed only now. The caller sends it as Authorization: Bearer TOKEN;",
+            "the commands read it from the environment variable ADMISSION_TOKEN:",
             "",
             f"  {token}",
             "",
-            "For the configuration, which keeps only its digest (SIGHUP reads it again):",
+            "The configuration holds its digest only (SIGHUP reads the file again):",
             "",
             "[[auth.tokens]]",
-            *lines,
+            *(f"{name} = {_format_toml(value)}" for name, value in table.items()),
         )
     )
 
 
-def _toml(value: Any) -> str:
-    """A string, a list of them, or a date: JSON and TOML write the first two alike."""
-    return value.isoformat() if isinstance(value, date) else json.dumps(value, ensure_ascii=False)
+def _format_toml(value: "str | list[str] | date") -> str:
+    # JSON and TOML write strings and lists of strings in the same way.
+    if isinstance(value, str | list):
+        return json.dumps(value, ensure_ascii=False)
+    return value.isoformat()

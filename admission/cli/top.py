@@ -1,9 +1,5 @@
-"""`admission top`: zones live in the terminal; without one, a block of lines every time.
+"""`admission top`: a live view of zones; in a pipe, a block of lines for each sample."""
 
-Exit codes: 0 ended by its user or after `--times`, 2 usage, 3 unreachable.
-"""
-
-import argparse
 import asyncio
 import json
 import os
@@ -11,96 +7,146 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from admission.cli.api_client import Api, path_of
-from admission.cli.common import command, talk
-from admission.cli.top_table import Look, rates, top_lines
+import typer
+
+from admission.cli.common import (
+    DEFAULT_URL,
+    OK,
+    OPERATIONS,
+    TOKEN_ENV,
+    Api,
+    AsJson,
+    Remote,
+    TokenEnv,
+    Url,
+    command,
+    zone_path,
+)
 from admission.errors import Unavailable
-from admission.terminal import canvas, is_terminal, plain
 
-OK: Final = 0
-EVERY_S: Final = 1.0
-EVERY_S_MIN: Final = 0.2
-MANY_ROWS: Final = 10_000
-# A table that was shown stays, and says that it is old, while nobody answers.
-PATIENCE_S: Final = 60.0
+if TYPE_CHECKING:
+    from admission.cli.top_table import Sample
 
+app = typer.Typer()
 
-def add_top(commands: Any) -> None:
-    """`admission top [ZONE]`."""
-    parser = command(
-        commands, "top", "zones live in the terminal: ports, rates, denies, sources", _top,
-        "admission top", "admission top East --every 2",
-        "admission top --json --times 1 | jq '.zones[].pools[] | select(.room == 0)'",
-    )  # fmt: skip
-    parser.add_argument("zone", nargs="?", help="one with all of its pools; without: every zone")
-    parser.add_argument("--every", type=float, default=EVERY_S, metavar="S", help="seconds (1)")
-    parser.add_argument("--times", type=int, metavar="N", help="end after so many looks")
+INTERVAL_S: Final = 1.0
+INTERVAL_S_MIN: Final = 0.2
+PIPE_ROWS: Final = 10_000  # a pipe has no height
+OUTAGE_S_MAX: Final = 60.0  # an old sample stays on the screen so long, marked as old
 
 
-def _top(chosen: argparse.Namespace) -> int:
-    if chosen.json or not is_terminal():
-        talk(chosen, lambda api: _watch(api, chosen, _printing(chosen)))
+@command(
+    app, "top", OPERATIONS,
+    "admission top",
+    "admission top East --interval 2",
+    "admission top --json --iterations 1 | jq '.zones[].pools[] | select(.room == 0)'",
+)  # fmt: skip
+def top(
+    zone: Annotated[
+        str | None, typer.Argument(metavar="ZONE", help="All of its pools; else every zone.")
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(metavar="S", help="Seconds between two samples.")
+    ] = INTERVAL_S,
+    iterations: Annotated[
+        int | None, typer.Option(metavar="N", help="End after N samples; else run until Ctrl-C.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+    as_json: AsJson = False,
+) -> int:
+    """Show zones live: ports, rates, denials, sources."""
+    from rich.live import Live
+
+    from admission.cli.output import has_live_display, open_console
+    from admission.cli.top_table import render_top
+
+    sampler = Sampler(zone, url, max(INTERVAL_S_MIN, interval), iterations)
+    remote, console = Remote(url=url, token_env=token_env), open_console()
+    if as_json or not has_live_display(console):
+        remote.run(lambda api: sampler.run(api, _print_json if as_json else _print_lines))
         return OK
-    # Ctrl-C is how it ends, and no failure.
-    with suppress(KeyboardInterrupt), canvas() as drawn:
+    # Ctrl-C is the regular end of the live view. The terminal may be gone when the view ends.
+    with (
+        suppress(KeyboardInterrupt, OSError),
+        Live(
+            console=console, screen=True, auto_refresh=False,
+            redirect_stdout=False, redirect_stderr=False,
+        ) as live,
+    ):  # fmt: skip
 
-        def draw(look: Look) -> None:
-            drawn.draw(top_lines(look, drawn.rows, drawn.paint))
+        def draw(sample: "Sample") -> None:
+            size = console.size
+            live.update(render_top(sample, size.height, size.width), refresh=True)
 
-        talk(chosen, lambda api: _watch(api, chosen, draw))
+        remote.run(lambda api: sampler.run(api, draw))
     return OK
 
 
-def _printing(chosen: argparse.Namespace) -> Callable[[Look], None]:
-    def lines(look: Look) -> None:
-        text = "\n".join(top_lines(look, MANY_ROWS, plain))
-        print(json.dumps({"zones": list(look.zones)}) if chosen.json else text + "\n", flush=True)
+class Sampler:
+    """Reads the status of zones at an interval.
 
-    return lines
+    Args:
+        zone: its name; None: all zones.
+        url: of the service, for display.
+        interval_s: between two samples, in seconds.
+        iterations: number of samples; None: without end.
 
+    Example:
+        `remote.run(lambda api: Sampler(None, url, 1.0, 10).run(api, print))`
+    """
 
-async def _watch(api: Api, chosen: argparse.Namespace, show: Callable[[Look], None]) -> None:
-    """Look again and again. Raises Unavailable when nobody answers (for a while)."""
-    every_s, looks = max(EVERY_S_MIN, chosen.every), 0
-    before: Look | None = None
-    while True:
-        before = await _look(api, chosen, before)
+    def __init__(
+        self, zone: str | None, url: str, interval_s: float, iterations: int | None
+    ) -> None:
+        self._zone = zone
+        self._url = url
+        self._interval_s = interval_s
+        self._iterations = iterations
+
+    async def run(self, api: Api, show: "Callable[[Sample], None]") -> None:
+        """Pass each sample to `show`. Raises Unavailable after a long outage, or at the start."""
+        sample, shown = None, 0
+        while True:
+            sample = await self._sample(api, sample)
+            try:
+                show(sample)
+            except OSError:  # the reader closed the pipe: Python must not write again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return
+            shown += 1
+            if shown == self._iterations:
+                return
+            await asyncio.sleep(self._interval_s)
+
+    async def _sample(self, api: Api, before: "Sample | None") -> "Sample":
+        from admission.cli.top_table import Sample, compute_rates
+
+        now = time.monotonic()
         try:
-            show(before)
-        except OSError:  # whoever watched is gone; Python must not try again at its exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return
-        looks += 1
-        if looks == chosen.times:
-            return
-        await asyncio.sleep(every_s)
+            zones = tuple(await self._fetch_zones(api))
+        except Unavailable as fault:
+            if before is None or now - before.taken_at > OUTAGE_S_MAX:
+                raise
+            return before.age(now, fault.detail)
+        earlier = {} if before is None else {one["zone"]: one for one in before.zones}
+        rates = {one["zone"]: compute_rates(earlier.get(one["zone"]), one) for one in zones}
+        return Sample(url=self._url, zones=zones, rates=rates, taken_at=now, shown_at=now)
+
+    async def _fetch_zones(self, api: Api) -> list[dict[str, Any]]:
+        if self._zone is not None:
+            return [await api.request("GET", zone_path(self._zone))]
+        return list((await api.request("GET", "/v1/zones"))["zones"])
 
 
-async def _look(api: Api, chosen: argparse.Namespace, before: Look | None) -> Look:
-    now = time.monotonic()
-    try:
-        zones = tuple(await _zones(api, chosen.zone))
-    except Unavailable as fault:
-        if before is None or now - before.at > PATIENCE_S:
-            raise
-        return before.aged(now, fault.detail)
-    was = {} if before is None else {one["zone"]: one for one in before.zones}
-    return Look(
-        place=chosen.url,
-        zones=zones,
-        rates={one["zone"]: rates(was.get(one["zone"]), one) for one in zones},
-        at=now,
-        shown_at=now,
-    )
+def _print_json(sample: "Sample") -> None:
+    print(json.dumps({"zones": list(sample.zones)}), flush=True)
 
 
-async def _zones(api: Api, zone: str | None) -> list[dict[str, Any]]:
-    if zone is not None:
-        return [await api.call("GET", path_of(zone))]
-    found = await api.call("GET", "/v1/zones")
-    return list(found["zones"])
+def _print_lines(sample: "Sample") -> None:
+    from admission.cli.output import render_lines
+    from admission.cli.top_table import render_top
 
-
-ADD_COMMANDS: Final = (add_top,)
+    print("\n".join(render_lines(render_top(sample, PIPE_ROWS))) + "\n", flush=True)

@@ -47,7 +47,7 @@ class NotAdmitted(AdmissionError):
         self.answer = answer
 
 
-def fault_of(status: int, body: Mapping[str, Any], retry_after: str | None) -> AdmissionError:
+def read_fault(status: int, body: Mapping[str, Any], retry_after: str | None) -> AdmissionError:
     """The exception for an answer that is no 200.
 
     Args:
@@ -66,7 +66,10 @@ def fault_of(status: int, body: Mapping[str, Any], retry_after: str | None) -> A
         fault = _KINDS.get(status, CallerError)(detail)
         fault.status = status
         return fault
-    return Unavailable(detail, retry_after_s=_seconds(body, retry_after))
+    unavailable = Unavailable(detail, retry_after_s=_seconds(body, retry_after))
+    if body:  # a problem of the service itself, no page of a proxy
+        unavailable.status = status
+    return unavailable
 
 
 def _field(one: Mapping[str, Any]) -> FieldError:

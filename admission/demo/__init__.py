@@ -1,1 +1,1 @@
-"""The demo: the service deciding for simulated dialers on a simulated platform."""
+"""The demo: simulated dialers ask the service for launches on a simulated platform."""

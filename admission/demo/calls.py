@@ -1,4 +1,4 @@
-"""A demo dialer's way to the platform: launches over SOAP, and one feed of what became of them."""
+"""The connection of demo dialers to the platform: launches over SOAP, and a feed of call events."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,35 +18,44 @@ from admission.sources.experience_portal.soap import SoapFault, Value
 from admission.sources.experience_portal.soap_client import SoapClient
 
 CONNECT_TIMEOUT_S: Final = 30
-# A LaunchVXML blocks while it rings: longer than that, and shorter than for ever.
+# LaunchVXML answers when the call is connected: the request takes longer than it rings.
 LAUNCH_TIMEOUT_MS: Final = 1000 * CONNECT_TIMEOUT_S + 5_000
 FEED_WAIT_MS: Final = 10_000
 FEED_TIMEOUT: Final = aiohttp.ClientTimeout(total=FEED_WAIT_MS / 1000 + 5)
-FEED_PAUSE_S: Final = 0.2  # before asking again a feed that failed
-# Sessions whose news nobody has asked for yet: those that still ring inside a LaunchVXML, and those
-# whose dialer crashed, which nobody will ever ask for.
+FEED_PAUSE_S: Final = 0.2  # after a failed request
+# Sessions that no dialer follows: those that still ring inside a LaunchVXML, and those whose dialer
+# crashed, which no dialer will ever follow.
 UNCLAIMED_MAX: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallNews:
-    """One step of a call. `outcome`: of an ended one; `mpp`: where its port is, if it has one."""
+class CallStep:
+    """One step of a call.
 
-    step: Progress
+    Args:
+        progress: of the call.
+        outcome: of an ended call.
+        mpp: of its port; None: it has no port.
+
+    Example:
+        `CallStep(progress=Progress.ENDED, outcome=Outcome.BUSY, mpp=None)`
+    """
+
+    progress: Progress
     outcome: Outcome | None
     mpp: str | None
 
 
 class LaunchFailed(Exception):
-    """There is no session; `outcome` is what the dialer knows about why."""
+    """There is no session. `outcome`: the reason, as far as the dialer knows it."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.value)
         self.outcome = outcome
 
 
-def application_of(zone: str) -> str:
-    """The application that all demo calls of a zone run, so that the truth can be told by zone."""
+def name_application(zone: str) -> str:
+    """Return the application of all demo calls of a zone: the simulator counts by application."""
     return f"outcall-{zone}"
 
 
@@ -54,8 +63,11 @@ class Launcher:
     """Launches through the Application Interface.
 
     Args:
-        soap: with a connection for each call that may be in progress at once.
-        codes: the fault numbers of the platform.
+        soap: client with a connection for each concurrent launch.
+        codes: fault codes of the platform.
+
+    Example:
+        `await Launcher(soap, codes).vxml(zone="East", campaign="sales", channel="sip", number="1")`
     """
 
     def __init__(self, soap: SoapClient, codes: ReturnCodes) -> None:
@@ -67,12 +79,12 @@ class Launcher:
         }
 
     async def vxml(self, *, zone: str, campaign: str, channel: str, number: str) -> str:
-        """Launch and wait until it is connected. Returns: the session. Errors: LaunchFailed."""
+        """Launch, and return the session when the call is connected. Raises LaunchFailed."""
         more = {"connectTimeoutSecs": CONNECT_TIMEOUT_S}
         return await self._launch("LaunchVXML", zone, campaign, channel, number, more)
 
     async def ccxml(self, *, zone: str, campaign: str, channel: str, number: str) -> str:
-        """Launch a page that answers before it has a port. Otherwise as `vxml`."""
+        """Launch a page that answers before the call has a port. Otherwise as `vxml`."""
         more = {"launchTimeout": CONNECT_TIMEOUT_S}
         return await self._launch("LaunchCCXML", zone, campaign, channel, number, more)
 
@@ -85,11 +97,11 @@ class Launcher:
         number: str,
         more: Mapping[str, Value],
     ) -> str:
-        # Without the hint a call takes an H.323 port first: it might be another dialer's.
+        # Without the hint the call takes an H.323 port first, perhaps the one of another grant.
         hint = ";suggest_sip=true" if channel == SIP else ""
         fields: dict[str, Value] = {
             "toURI": f"tel:{number}",
-            "applicationName": f"{zone}:{application_of(zone)}",
+            "applicationName": f"{zone}:{name_application(zone)}",
             "parameters": f"campaign={campaign}{hint}",
             **more,
         }
@@ -104,19 +116,22 @@ class Launcher:
 
 
 class CallFeed:
-    """Reads the platform's events once for everybody and deals them out by session.
+    """Reads the events of the platform once for all dialers, and distributes them by session.
 
     Args:
-        http: to read with.
-        url: the base URL of the simulated platform.
+        http: session for all requests.
+        url: base URL of the simulated platform.
+
+    Example:
+        `with feed.follow(session) as steps: step = await steps.get()`
     """
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url + "/sim/events"
         self._since = 0
-        self._followed: dict[str, asyncio.Queue[CallNews]] = {}
-        self._unclaimed: OrderedDict[str, list[CallNews]] = OrderedDict()
+        self._followed: dict[str, asyncio.Queue[CallStep]] = {}
+        self._unclaimed: OrderedDict[str, list[CallStep]] = OrderedDict()
 
     async def read(self) -> None:
         """Read until cancelled."""
@@ -127,14 +142,14 @@ class CallFeed:
                 await asyncio.sleep(FEED_PAUSE_S)
 
     @contextmanager
-    def follow(self, session: str) -> Iterator[asyncio.Queue[CallNews]]:
-        """All news of a session, those from before this call too."""
-        news: asyncio.Queue[CallNews] = asyncio.Queue()  # a call has three steps
+    def follow(self, session: str) -> Iterator[asyncio.Queue[CallStep]]:
+        """Return a queue of all steps of a session, also of those before this call."""
+        steps: asyncio.Queue[CallStep] = asyncio.Queue()  # bounded: a call has three steps
         for one in self._unclaimed.pop(session, ()):
-            news.put_nowait(one)
-        self._followed[session] = news
+            steps.put_nowait(one)
+        self._followed[session] = steps
         try:
-            yield news
+            yield steps
         finally:
             del self._followed[session]
 
@@ -145,21 +160,21 @@ class CallFeed:
             page = await answer.json()
         self._since = page["since"]
         for event in page["events"]:
-            self._deal(event["session"], _news(event))
+            self._distribute(event["session"], _read_step(event))
 
-    def _deal(self, session: str, news: CallNews) -> None:
+    def _distribute(self, session: str, step: CallStep) -> None:
         if session in self._followed:
-            self._followed[session].put_nowait(news)
+            self._followed[session].put_nowait(step)
             return
-        self._unclaimed.setdefault(session, []).append(news)
+        self._unclaimed.setdefault(session, []).append(step)
         if len(self._unclaimed) > UNCLAIMED_MAX:
             self._unclaimed.popitem(last=False)
 
 
-def _news(event: dict[str, Any]) -> CallNews:
-    said = event["outcome"]
-    return CallNews(
-        step=Progress(event["state"]),
-        outcome=None if said is None else Outcome(said),
+def _read_step(event: dict[str, Any]) -> CallStep:
+    outcome = event["outcome"]
+    return CallStep(
+        progress=Progress(event["state"]),
+        outcome=None if outcome is None else Outcome(outcome),
         mpp=event["mpp"],
     )

@@ -1,10 +1,10 @@
-"""What the demo runs on: its settings, the simulated platform, the service, and the way to both.
+"""The environment of the demo: settings, simulated platform, service, and connections to both.
 
-    simulated platform <- SOAP - dialers - HTTP -> service (embedded Redis in a private folder)
+    simulated platform <- SOAP - dialers - HTTP -> service (embedded Redis in a temporary folder)
            |                        ^                 |
            +------ call events -----+                 +-- polls the platform
 
-All of it in this process and on loopback.
+All parts run in this process, on loopback.
 """
 
 import asyncio
@@ -46,9 +46,9 @@ from admission.telemetry.metrics import Telemetry
 SEED: Final = 7
 PORT_VARIABLE: Final = "ADMISSION__SERVER__PORT"
 SHUTDOWN_GRACE_MS: Final = 1_000
-LOOKS_AT_ONCE_MAX: Final = 64
+CONCURRENT_POLLS_MAX: Final = 64
 
-# Calls short enough that something happens; a port is claimed within 0.6 s of the launch.
+# Short calls, so that the numbers move; a port is claimed within 0.6 s of the launch.
 TIMING: Final = CallTiming(
     prepare=Delay(low_ms=100, high_ms=600),
     answer_after=Delay(low_ms=2_000, high_ms=6_000),
@@ -56,9 +56,9 @@ TIMING: Final = CallTiming(
     answered=0.5,
     ring_at_most_ms=10_000,
 )
-# What an operator who knows this platform would write: its true times with a margin, a few ports
-# of headroom for inbound calls that come between photograph and claim, and deadlines short
-# enough to see the ledger heal. A launch cannot name its MPP, so the platform places the calls.
+# The settings of an operator who knows this platform: its real times with a margin, a few ports of
+# headroom for inbound calls between snapshot and claim, and deadlines short enough to watch the
+# ledger expire lost reservations. A launch cannot name its MPP, so the platform places the calls.
 TUNING: Final[dict[str, Any]] = {
     "placement": "platform",
     "headroom": "3%",
@@ -75,18 +75,21 @@ TUNING: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoEnvironment:
-    """Everything that is open while the demo runs.
+    """The open resources of a running demo.
 
     Args:
-        settings: zones and campaigns.
+        settings: with zones and campaigns.
         platform_url: of the simulator.
         service_url: of the controller; empty: there is none.
-        http: for whoever wants to speak to either.
-        launcher: to the platform.
-        launch_policy: whom the dialers ask.
-        looks: the launch_policy, where the dialers look for themselves.
-        decisions: what the launch_policy told them.
+        http: session for requests to both.
+        launcher: launches on the platform.
+        launch_policy: of all dialers.
+        polling: the same launch policy, if there is no controller.
+        decisions: counts of the answers of the launch policy.
         stopwatch: monotonic seconds.
+
+    Example:
+        `async with open_environment(tune(environ, folder), unguarded=False, calls_max=9) as env:`
     """
 
     settings: Settings
@@ -95,33 +98,33 @@ class DemoEnvironment:
     http: aiohttp.ClientSession
     launcher: Launcher
     launch_policy: LaunchPolicy
-    looks: PollingLaunchPolicy | None
+    polling: PollingLaunchPolicy | None
     decisions: DecisionCounts
     stopwatch: Stopwatch = time.monotonic
 
 
-def tuned(environ: dict[str, str], folder: Path) -> Settings:
-    """The built-in demo's settings, with times fit for watching.
+def tune(environ: dict[str, str], folder: Path) -> Settings:
+    """Return the settings of the built-in demo, with times short enough to watch.
 
     Args:
-        environ: overrides; without a port any free one is taken.
-        folder: for the embedded Redis.
+        environ: overrides; without a port, any free port is used.
+        folder: of the embedded Redis.
 
     Raises:
-        ConfigError: an override is wrong.
+        ConfigError: an override is invalid.
     """
     settings = load_demo_settings(environ=environ)
     port = settings.server.port if PORT_VARIABLE in environ else 0
     changes = {
         "server": settings.server.model_copy(update={"port": port}),
         "redis": settings.redis.model_copy(update={"data_dir": folder}),
-        "zones": {name: _tuned_policy(policy) for name, policy in settings.zones.items()},
+        "zones": {name: _tune_policy(policy) for name, policy in settings.zones.items()},
     }
     return settings.model_copy(update=changes)
 
 
-def tuned_platform(settings: Settings) -> PortalSettings:
-    """The simulated platform: the same, with and without a controller."""
+def tune_platform(settings: Settings) -> PortalSettings:
+    """Return the settings of the simulated platform, which do not depend on the controller."""
     platform = platform_for(settings)
     return replace(platform, system=replace(platform.system, timing=TIMING), seed=SEED)
 
@@ -130,31 +133,31 @@ def tuned_platform(settings: Settings) -> PortalSettings:
 async def open_environment(
     settings: Settings, *, unguarded: bool, calls_max: int
 ) -> AsyncIterator[DemoEnvironment]:
-    """Start platform and service, and close them in the reverse order.
+    """Start platform and service, and close both in the reverse order.
 
     Args:
-        settings: from `tuned`.
-        unguarded: leave the service out.
-        calls_max: launches that may be in progress at once.
+        settings: from `tune`.
+        unguarded: without the service.
+        calls_max: concurrent launches.
 
     Raises:
         ConfigError: the service cannot start.
     """
-    platform = tuned_platform(settings)
+    platform = tune_platform(settings)
     async with AsyncExitStack() as stack:
         platform_url = await stack.enter_async_context(serve_portal(platform))
         there = replace_platform_url(settings, platform_url + CURRENT_PATH)
-        service_url = "" if unguarded else await stack.enter_async_context(_serving(there))
+        service_url = "" if unguarded else await stack.enter_async_context(_serve(there))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        launches = await _soap(stack, platform_url, calls_max)
+        launches = await _open_soap(stack, platform_url, calls_max)
         decisions = DecisionCounts()
-        looks = None
+        polling = None
         launch_policy: LaunchPolicy = ControllerLaunchPolicy(
             http, service_url, decisions, time.monotonic
         )
         if unguarded:
-            soap = await _soap(stack, platform_url, LOOKS_AT_ONCE_MAX)
-            launch_policy = looks = PollingLaunchPolicy(
+            soap = await _open_soap(stack, platform_url, CONCURRENT_POLLS_MAX)
+            launch_policy = polling = PollingLaunchPolicy(
                 soap, TUNING["launch_within_ms"], decisions, time.monotonic
             )
         yield DemoEnvironment(
@@ -164,16 +167,16 @@ async def open_environment(
             http=http,
             launcher=Launcher(launches, platform.codes),
             launch_policy=launch_policy,
-            looks=looks,
+            polling=polling,
             decisions=decisions,
         )
 
 
-def _tuned_policy(policy: ZonePolicy) -> ZonePolicy:
+def _tune_policy(policy: ZonePolicy) -> ZonePolicy:
     return parse_policy(json.loads(policy_json(policy)) | TUNING)
 
 
-async def _soap(stack: AsyncExitStack, platform_url: str, connections_max: int) -> SoapClient:
+async def _open_soap(stack: AsyncExitStack, platform_url: str, connections_max: int) -> SoapClient:
     settings = ExperiencePortalSettings(url=platform_url + CURRENT_PATH, auth="none")
     client = SoapClient(settings, connections_max=connections_max)
     stack.push_async_callback(client.close)
@@ -181,8 +184,8 @@ async def _soap(stack: AsyncExitStack, platform_url: str, connections_max: int) 
 
 
 @asynccontextmanager
-async def _serving(settings: Settings) -> AsyncIterator[str]:
-    """The real service. Returns: its URL."""
+async def _serve(settings: Settings) -> AsyncIterator[str]:
+    """Run the service, and yield its URL."""
     telemetry = Telemetry()
     async with open_service(settings, telemetry) as service:
         zone = settings.server.default_zone
@@ -204,7 +207,7 @@ async def _serving(settings: Settings) -> AsyncIterator[str]:
             both: set[asyncio.Future[Any]] = {serving, port}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
-                raise _cannot_listen(server.host, server.port, serving)
+                raise _explain_failure(server.host, server.port, serving)
             host = f"[{server.host}]" if ":" in server.host else server.host
             yield f"http://{host}:{port.result()}"
         finally:
@@ -212,7 +215,7 @@ async def _serving(settings: Settings) -> AsyncIterator[str]:
             await asyncio.wait({serving})
 
 
-def _cannot_listen(host: str, port: int, serving: asyncio.Task[None]) -> BaseException:
+def _explain_failure(host: str, port: int, serving: asyncio.Task[None]) -> BaseException:
     fault = serving.exception()
     if isinstance(fault, OSError):
         return ConfigError(f"server.port: cannot listen on {host}:{port}: {fault.strerror}")

@@ -6,41 +6,50 @@ from typing import Any, Final
 
 import aiohttp
 
-from admission.demo.calls import application_of
+from admission.demo.calls import name_application
 from admission.demo.launch_policies import DecisionCounts, PollingLaunchPolicy
 from admission.demo.table import CampaignNumbers, Numbers, ZoneNumbers
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=2)
-# Averages begin when the ports have been filled for the first time.
+# Averages begin when all ports have been used for the first time.
 WARM_UP_S: Final = 8.0
 _NOT_OUTCOMES: Final = frozenset({"launches", "over_launches"})
 
 
 class LastWarning(logging.Handler):
-    """Keeps the newest warning, for a screen that has room for one. `text`: it, or empty."""
+    """Keeps the newest warning for display.
+
+    Attributes: text: the warning; empty: none.
+
+    Example:
+        `logging.basicConfig(handlers=[LastWarning()])`
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep its first line."""
+        """Keep the first line of a warning."""
         self.text = f"{record.levelname.lower()}: {record.getMessage()}".partition("\n")[0]
 
 
 class StatsCollector:
-    """Reads everything once a call.
+    """Reads the simulator and the service.
 
     Args:
-        http: to read with.
+        http: session for all requests.
         platform_url: of the simulator.
         service_url: of the controller; empty: there is none.
-        zones: their names.
-        campaigns: name -> what is wrong with it, to be shown.
-        decisions: what the dialers were told.
-        looks: the launch_policy that looks for itself, if there is no controller.
-        stopwatch: seconds since whenever.
-        warnings: the newest one is shown.
+        zones: names of the zones.
+        campaigns: name -> the defect of its dialers, for display.
+        decisions: counts of the answers that the dialers received.
+        polling: the launch policy of the dialers, if there is no controller.
+        stopwatch: monotonic seconds.
+        warnings: the newest one is displayed.
+
+    Example:
+        `numbers = await StatsCollector(http, ...).read()`
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class StatsCollector:
         zones: tuple[str, ...],
         campaigns: Mapping[str, str],
         decisions: DecisionCounts,
-        looks: PollingLaunchPolicy | None,
+        polling: PollingLaunchPolicy | None,
         stopwatch: Callable[[], float],
         warnings: LastWarning,
     ) -> None:
@@ -62,15 +71,15 @@ class StatsCollector:
         self._zones = zones
         self._campaigns = campaigns
         self._decisions = decisions
-        self._looks = looks
+        self._polling = polling
         self._stopwatch = stopwatch
         self._warnings = warnings
         self._began = stopwatch()
         self._filled_from: dict[str, dict[str, int]] = {}
-        self._last = Numbers(place=service_url, seconds=0.0, zones=(), campaigns=())
+        self._last = Numbers(url=service_url, seconds=0.0, zones=(), campaigns=())
 
     async def read(self) -> Numbers:
-        """This moment, or the one before if the platform does not answer."""
+        """Return the numbers of now, or the last ones if the platform does not answer."""
         truth = await self._get(self._platform_url + "/sim/truth")
         if truth:
             self._last = await self._read(truth)
@@ -83,11 +92,11 @@ class StatsCollector:
         if not self._filled_from and seconds >= WARM_UP_S:
             self._filled_from = {zone: truth["zones"][zone]["port_ms"] for zone in truth["zones"]}
         return Numbers(
-            place=self._service_url,
+            url=self._service_url,
             seconds=seconds,
-            zones=tuple(self._zone(name, truth, status.get(name, {})) for name in self._zones),
+            zones=tuple(self._read_zone(name, truth, status.get(name, {})) for name in self._zones),
             campaigns=tuple(
-                self._campaign(name, truth, list(status.values())) for name in self._campaigns
+                self._read_campaign(name, truth, list(status.values())) for name in self._campaigns
             ),
             callers=sum(one["arrived"] for one in truth["foreign"].values()),
             turned_away=sum(one["blocked"] for one in truth["foreign"].values()),
@@ -103,11 +112,11 @@ class StatsCollector:
         except (aiohttp.ClientError, TimeoutError):
             return {}
 
-    def _zone(self, name: str, truth: dict[str, Any], status: dict[str, Any]) -> ZoneNumbers:
+    def _read_zone(self, name: str, truth: dict[str, Any], status: dict[str, Any]) -> ZoneNumbers:
         real = truth["zones"][name]
-        calls = truth["by_application"].get(application_of(name), {})
+        calls = truth["by_application"].get(name_application(name), {})
         pools = [one for one in status.get("pools", ()) if one["pool"].startswith("channel:")]
-        unused, age_ms = self._said(name, pools)
+        unused, age_ms = self._read_snapshot(name, pools)
         return ZoneNumbers(
             name=name,
             ports=real["total"],
@@ -119,20 +128,20 @@ class StatsCollector:
             ceiling=_sum(pools, "ceiling"),
             recovering=status.get("recovering", False),
             grants=sum(n for (zone, _), n in self._decisions.grants.items() if zone == name),
-            denies=self._denies(name),
+            denies=self._count_denies(name),
             launches=calls.get("launches", 0),
             over_launches=calls.get("over_launches", 0),
-            filled=self._filled(name, real["port_ms"]),
+            filled=self._compute_filled(name, real["port_ms"]),
         )
 
-    def _said(
+    def _read_snapshot(
         self, zone: str, pools: list[dict[str, Any]]
     ) -> tuple[dict[str, int] | None, int | None]:
-        """What the platform said last, by channel, and how long ago."""
-        if self._looks is not None:
-            if (look := self._looks.looks.get(zone)) is None:
+        """Return the last snapshot of the platform, by channel, and its age in ms."""
+        if self._polling is not None:
+            if (count := self._polling.counts.get(zone)) is None:
                 return None, None
-            return look.unused, int((self._stopwatch() - look.at) * 1000)
+            return count.unused, int((self._stopwatch() - count.at) * 1000)
         seen = {one["pool"].partition(":")[2]: one["snapshot"] for one in pools}
         if not seen or None in seen.values():
             return None, None
@@ -141,20 +150,20 @@ class StatsCollector:
             max(snapshot["age_ms"] for snapshot in seen.values()),
         )
 
-    def _denies(self, name: str) -> dict[str, int]:
+    def _count_denies(self, name: str) -> dict[str, int]:
         found: dict[str, int] = {}
         for (zone, _, reason), count in self._decisions.denies.items():
             if zone == name:
                 found[reason] = found.get(reason, 0) + count
         return found
 
-    def _filled(self, name: str, port_ms: dict[str, int]) -> float | None:
+    def _compute_filled(self, name: str, port_ms: dict[str, int]) -> float | None:
         if name not in self._filled_from:
             return None
         since = {key: port_ms[key] - self._filled_from[name][key] for key in port_ms}
         return (since["outbound"] + since["foreign"]) / max(1, since["available"])
 
-    def _campaign(
+    def _read_campaign(
         self, name: str, truth: dict[str, Any], status: list[dict[str, Any]]
     ) -> CampaignNumbers:
         counts = truth["by_campaign"].get(name, {})
@@ -176,6 +185,6 @@ class StatsCollector:
 
 
 def _sum(pools: list[dict[str, Any]], key: str) -> int | None:
-    """The sum over pools, None as long as one is unknown."""
+    """Return the sum over pools; None while one value is unknown."""
     values = [one[key] for one in pools]
     return sum(values) if values and None not in values else None

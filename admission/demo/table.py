@@ -1,28 +1,33 @@
-"""The demo's numbers as text: pure, from a frozen moment to lines of at most 79 columns."""
+"""The numbers of the demo, as a table, as a line and as a summary. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from admission.terminal import Paint, bar, plain
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-# One less than the terminal: where a line ends in the last column, clearing to its end clears that.
-WIDTH: Final = 79
-LEGEND: Final = "An over-launch is a launch that found no free port: the simulator's own count."
+BAR_WIDTH: Final = 16
+LEGEND: Final = "An over-launch is a launch that found no free port, counted by the simulator."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneNumbers:
-    """One zone at one moment. None: nobody knows, or nobody does that here.
+    """One zone at one moment. None: not known (yet), or not counted without a controller.
 
     Args:
-        ports, used, inbound: the platform's truth; `inbound` of the used are other people's.
-        unused, age_ms: what the platform said last, by channel, and how long ago.
-        in_use, ceiling: of the ledger's channel pools.
-        recovering: the ledger watches before it grants.
-        denies: reason -> how many.
-        launches, over_launches: the platform's truth.
-        filled: ports used ÷ ports there were, on average since the warm-up.
+        ports, used, inbound: counted by the simulator; `inbound` calls use some of the used ports.
+        unused, age_ms: the last snapshot of the platform, by channel, and its age.
+        in_use, ceiling: of the channel pools of the ledger.
+        recovering: the ledger observes the zone before it grants.
+        denies: reason -> count.
+        launches, over_launches: counted by the simulator.
+        filled: used ports ÷ available ports, on average since the warm-up.
+
+    Example:
+        `ZoneNumbers(name="East", ports=240, used=229)`
     """
 
     name: str
@@ -43,7 +48,15 @@ class ZoneNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignNumbers:
-    """One campaign over all zones. `calls`: up, in truth; `habit`: what is wrong with it."""
+    """One campaign in all zones.
+
+    Args:
+        calls: that are up, counted by the simulator.
+        habit: the defect of its dialers; empty: none.
+
+    Example:
+        `CampaignNumbers(name="sales", calls=50)`
+    """
 
     name: str
     in_use: int | None = None
@@ -57,16 +70,19 @@ class CampaignNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """Everything that is shown.
+    """All numbers of one moment.
 
     Args:
-        place: URL of the controller; empty: there is none.
+        url: of the controller; empty: there is none.
         seconds: since the dialers began.
         callers, turned_away: inbound calls so far, and those that found no port.
-        note: the last warning, if any.
+        note: the last warning; empty: none.
+
+    Example:
+        `Numbers(url="", seconds=0.0, zones=(), campaigns=())`
     """
 
-    place: str
+    url: str
     seconds: float
     zones: tuple[ZoneNumbers, ...]
     campaigns: tuple[CampaignNumbers, ...]
@@ -75,23 +91,25 @@ class Numbers:
     note: str = ""
 
 
-def table(numbers: Numbers, paint: Paint = plain) -> list[str]:
-    """The whole screen: at most 24 lines for two zones and five campaigns."""
-    return [
-        *_title(numbers, paint),
-        "",
-        *_ports(numbers, paint),
-        "",
-        *_launches(numbers, paint),
-        "",
-        *_campaigns(numbers, paint),
-        "",
-        paint("dim", (numbers.note or LEGEND)[:WIDTH]),
-    ]
+def render_table(numbers: Numbers) -> RenderableType:
+    """Return the table of all zones and campaigns: 80 columns, 24 rows for two zones."""
+    return Group(
+        _describe_run(numbers),
+        Text(),
+        _tabulate_ports(numbers.zones),
+        *(_describe_snapshot(zone) for zone in numbers.zones),
+        Text(),
+        _tabulate_launches(numbers.zones),
+        *(_cut(Text(line)) for line in _describe_denials(numbers.zones)),
+        Text(),
+        _tabulate_campaigns(numbers.campaigns),
+        Text(),
+        _cut(Text(numbers.note or LEGEND, style="dim")),
+    )
 
 
-def one_line(numbers: Numbers) -> str:
-    """The same in one line, for logs."""
+def format_line(numbers: Numbers) -> str:
+    """Return the numbers of all zones in one line, for pipes and logs."""
     zones = " | ".join(
         f"{one.name} {one.used}/{one.ports} used, {one.launches} launches, {one.over_launches} over"
         for one in numbers.zones
@@ -99,110 +117,120 @@ def one_line(numbers: Numbers) -> str:
     return f"{numbers.seconds:5.1f} s  {zones}"
 
 
-def summary(numbers: Numbers) -> list[str]:
-    """The totals, at the end."""
-    launches, over = _total(numbers.zones)
-    how = "guarded by the controller" if numbers.place else "unguarded"
+def summarize(numbers: Numbers) -> list[str]:
+    """Return the totals as lines."""
+    launches = sum(zone.launches for zone in numbers.zones)
+    over = sum(zone.over_launches for zone in numbers.zones)
+    mode = "guarded by the controller" if numbers.url else "unguarded"
     return [
-        f"{how}, {numbers.seconds:.0f} s: {launches} launches, {over} over-launches "
-        f"({percent(over, launches)})",
-        *(_zone_summary(zone) for zone in numbers.zones),
-        *(f"  {line}" for line in _denied(numbers.zones)),
+        f"{mode}, {numbers.seconds:.0f} s: {launches} launches, {over} over-launches "
+        f"({format_percent(over, launches)})",
+        *(_summarize_zone(zone) for zone in numbers.zones),
+        *(f"  {line}" for line in _describe_denials(numbers.zones)),
         f"  inbound callers who found no port: {numbers.turned_away} of {numbers.callers} "
-        f"({percent(numbers.turned_away, numbers.callers)})",
+        f"({format_percent(numbers.turned_away, numbers.callers)})",
     ]
 
 
-def percent(part: int, whole: int) -> str:
-    """Such as `0.3%`."""
+def format_percent(part: int, whole: int) -> str:
+    """Return a share, such as `0.3%`."""
     return f"{100 * part / max(1, whole):.1f}%"
 
 
-def reasons(denies: Mapping[str, int], room: int) -> str:
-    """The reasons by weight, as many as there is room for."""
+def format_reasons(denies: Mapping[str, int]) -> str:
+    """Return the reasons of denials, the most frequent first."""
     ranked = sorted(denies.items(), key=lambda one: (-one[1], one[0]))
-    text = ""
-    for reason, count in ranked:
-        longer = f"{text}, {reason} {count}" if text else f"{reason} {count}"
-        if len(longer) > room - (0 if reason == ranked[-1][0] else 5):
-            return f"{text}, ..." if text else "..."
-        text = longer
-    return text or "none"
+    return ", ".join(f"{reason} {count}" for reason, count in ranked) or "none"
 
 
-def _title(numbers: Numbers, paint: Paint) -> list[str]:
-    how = f"guarded by {numbers.place}" if numbers.place else "UNGUARDED: nobody is asked"
+def _describe_run(numbers: Numbers) -> Text:
+    mode = f"guarded by {numbers.url}" if numbers.url else "UNGUARDED: no controller"
     minutes, seconds = divmod(int(numbers.seconds), 60)
-    clock = f"{minutes}:{seconds:02}  Ctrl-C ends it"
-    left = f"admission demo, {how}"
-    return [paint("head", f"{left:<{WIDTH - len(clock)}}"[: WIDTH - len(clock)]) + clock]
+    text = Text(f"admission demo, {mode}", style="bold")
+    return _cut(text.append(f"  {minutes}:{seconds:02}  (Ctrl-C ends it)", style="not bold"))
 
 
-def _ports(numbers: Numbers, paint: Paint) -> Iterable[str]:
-    head = f"{'ZONE':<9} {'ports':>5} {'used':>5} {'inbound':>7}  {'utilisation':<27}"
-    yield paint("head", f"{head} {'our use / ceiling':>20}")
-    for one in numbers.zones:
-        used = f"{bar(one.used, one.ports)} {100 * one.used // max(1, one.ports):>3}%"
-        left = f"{one.name[:9]:<9} {one.ports:>5} {one.used:>5} {one.inbound:>7}  {used}"
-        yield f"{left} {_held(one):>20}"
-    for one in numbers.zones:
-        yield f"{one.name[:9]:<9} {_said(one)}"
+def _tabulate_ports(zones: Iterable[ZoneNumbers]) -> Table:
+    table = _make_table("ZONE", "ports", "used", "inbound", "utilisation", "", "in use / ceiling")
+    for one in zones:
+        bar = ProgressBar(total=max(1, one.ports), completed=one.used, width=BAR_WIDTH)
+        share = f"{100 * one.used // max(1, one.ports)}%"
+        numbers = (str(number) for number in (one.ports, one.used, one.inbound))
+        table.add_row(one.name, *numbers, share, bar, _describe_ledger(one))
+    return table
 
 
-def _held(one: ZoneNumbers) -> str:
+def _describe_ledger(one: ZoneNumbers) -> str:
     if one.recovering:
         return "recovering"
-    return f"{_known(one.in_use)} / {_known(one.ceiling)}"
+    return f"{_format_value(one.in_use)} / {_format_value(one.ceiling)}"
 
 
-def _said(one: ZoneNumbers) -> str:
+def _describe_snapshot(one: ZoneNumbers) -> Text:
     if one.unused is None or one.age_ms is None:
-        return "the platform has not been asked yet"
+        return _cut(Text(f"{one.name}: no snapshot of the platform yet"))
     unused = ", ".join(f"{ports} {channel}" for channel, ports in one.unused.items())
-    return f"unused, as the platform said {one.age_ms / 1000:.1f} s ago: {unused}"
+    age_s = one.age_ms / 1000
+    return _cut(Text(f"{one.name}: snapshot {age_s:.1f} s ago: {unused} unused"))
 
 
-def _launches(numbers: Numbers, paint: Paint) -> Iterable[str]:
-    head = f"{'ZONE':<9} {'grants':>7} {'denies':>7} {'launches':>9} {'over-launches':>14}"
-    yield paint("head", head)
-    for one in numbers.zones:
-        counts = f"{one.grants:>7} {sum(one.denies.values()):>7}"
-        yield f"{one.name[:9]:<9} {counts} {_lost(one.launches, one.over_launches, paint)}"
-    yield from _denied(numbers.zones)
+def _tabulate_launches(zones: Iterable[ZoneNumbers]) -> Table:
+    table = _make_table("ZONE", "grants", "denies", "launches", "over-launches")
+    for one in zones:
+        decisions = (str(one.grants), str(sum(one.denies.values())))
+        table.add_row(one.name, *decisions, *_format_launches(one.launches, one.over_launches))
+    return table
 
 
-def _campaigns(numbers: Numbers, paint: Paint) -> Iterable[str]:
-    head = f"{'CAMPAIGN':<11} {'in use':>6} {'calls up':>8} {'grants':>7} {'denies':>7}"
-    yield paint("head", f"{head} {'launches':>9} {'over-launches':>14}")
-    for one in numbers.campaigns:
-        left = f"{one.name[:11]:<11} {_known(one.in_use):>6} {one.calls:>8}"
-        counts = f"{one.grants:>7} {one.denies:>7}"
-        lost = _lost(one.launches, one.over_launches, paint)
-        yield f"{left} {counts} {lost} {paint('dim', one.habit[:10])}".rstrip()
+def _tabulate_campaigns(campaigns: Iterable[CampaignNumbers]) -> Table:
+    table = _make_table(
+        "CAMPAIGN", "in use", "calls", "grants", "denies", "launches", "over-launches", ""
+    )
+    table.columns[-1].justify = "left"
+    for one in campaigns:
+        table.add_row(
+            one.name,
+            _format_value(one.in_use),
+            *(str(number) for number in (one.calls, one.grants, one.denies)),
+            *_format_launches(one.launches, one.over_launches),
+            Text(one.habit, style="dim"),
+        )
+    return table
 
 
-def _lost(launches: int, over: int, paint: Paint) -> str:
-    """Launches, over-launches, and which part of them that is."""
-    text = f"{over:>7} {percent(over, launches):>6}"
-    return f"{launches:>9} {paint('bad' if over else 'good', text)}"
+def _format_launches(launches: int, over: int) -> tuple[str, Text]:
+    """Return the launches, and the over-launches with their share."""
+    style = "bold red" if over else "green"
+    return str(launches), Text(f"{over} {format_percent(over, launches):>6}", style=style)
 
 
-def _known(value: int | None) -> str:
+def _make_table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=11)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _cut(text: Text) -> Text:
+    """Cut a line at the edge of the terminal instead of wrapping it."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _format_value(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _total(zones: Iterable[ZoneNumbers]) -> tuple[int, int]:
-    counts = [(zone.launches, zone.over_launches) for zone in zones]
-    return sum(one for one, _ in counts), sum(over for _, over in counts)
-
-
-def _zone_summary(zone: ZoneNumbers) -> str:
-    lost = f"{zone.over_launches} over-launches ({percent(zone.over_launches, zone.launches)})"
+def _summarize_zone(zone: ZoneNumbers) -> str:
+    share = format_percent(zone.over_launches, zone.launches)
     filled = "" if zone.filled is None else f", {100 * zone.filled:.1f}% of the ports in use"
-    return f"  {zone.name}: {zone.launches} launches, {lost}{filled}"
+    return (
+        f"  {zone.name}: {zone.launches} launches, {zone.over_launches} over-launches "
+        f"({share}){filled}"
+    )
 
 
-def _denied(zones: Iterable[ZoneNumbers]) -> Iterable[str]:
+def _describe_denials(zones: Iterable[ZoneNumbers]) -> Iterator[str]:
     for zone in zones:
-        start = f"{zone.name[:9]} denied: "
-        yield start + reasons(zone.denies, WIDTH - 2 - len(start))
+        yield f"{zone.name} denied: {format_reasons(zone.denies)}"

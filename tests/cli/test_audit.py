@@ -13,7 +13,7 @@ async def test_what_was_done_by_hand_is_listed_the_newest_first(house: House, ru
     lines = [line.split("  ") for line in out.splitlines()]
     assert (code, len(lines)) == (0, 4)
     words = [[word.strip() for word in line if word.strip()] for line in lines]
-    assert words[0] == ["WHEN (UTC)", "BY", "DID", "ON", "DETAIL"]
+    assert words[0] == ["TIME (UTC)", "ACTOR", "ACTION", "TARGET", "DETAIL"]
     assert words[1][1:] == ["anonymous", "resume", "campaign:collections", "version 3"]
     assert words[2][1:] == ["anonymous", "pause", "campaign:collections", "version 2"]
     assert words[3][1:4] == ["the file", "begin", "the zone"]

@@ -153,16 +153,13 @@ async def test_check_for_programs(run: Run, tmp_path) -> None:
 def test_every_command_has_help_with_examples(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([command, "--help"])
+    assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    assert end.value.code == 0
     assert f"  admission {command}" in text[text.index("examples:") :]
     assert "exit codes:" in text
 
 
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert [one for one in COMMANDS if f"    {one}" not in text] == []
+    assert [one for one in COMMANDS if f"  {one} " not in text] == []

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from admission.cli.top_table import Look, rates, top_lines
-from admission.terminal import coloured
+from admission.cli.output import render_lines
+from admission.cli.top_table import Sample, compute_rates, render_top
 from tests.support.service_fixtures import Run
 from tests.support.service_house import House
 
@@ -36,79 +37,94 @@ ZONE: dict[str, Any] = {
 BEFORE = ZONE | {"now": 8_000, "stats": {"grant": 44, "deny:mpp_full": 100}}
 
 
-def look(*zones: dict[str, Any], **more: Any) -> Look:
-    return Look(place="http://x", zones=zones, **more)
+def sample(*zones: dict[str, Any], **more: Any) -> Sample:
+    return Sample(url="http://x", zones=zones, **more)
+
+
+def lines_of(shown: Sample, rows: int = 40, width: int = 80) -> list[str]:
+    return render_lines(render_top(shown, rows, width), width)
 
 
 def test_rates_are_per_second_of_the_zones_time() -> None:
-    assert rates(BEFORE, ZONE) == {"grant": 3, "deny:mpp_full": 10, "deny:rate_limited": 3.5}
-    assert rates(None, ZONE) == {}
-    assert rates(ZONE, ZONE) == {}
-    assert rates(ZONE | {"stats": {"grant": 900}}, ZONE | {"now": 11_000})["deny:mpp_full"] == 120
+    rates = {"grant": 3, "deny:mpp_full": 10, "deny:rate_limited": 3.5}
+    assert compute_rates(BEFORE, ZONE) == rates
+    assert compute_rates(None, ZONE) == {}
+    assert compute_rates(ZONE, ZONE) == {}
+    reset = ZONE | {"stats": {"grant": 900}}
+    assert compute_rates(reset, ZONE | {"now": 11_000})["deny:mpp_full"] == 120
 
 
-def test_a_zone_at_a_glance() -> None:
-    lines = top_lines(look(ZONE, rates={"East": rates(BEFORE, ZONE)}), 40)
+def test_a_zone_is_shown_with_rates_sources_and_pools_the_fullest_first() -> None:
+    lines = lines_of(sample(ZONE, rates={"East": compute_rates(BEFORE, ZONE)}))
     assert lines[2:] == [
-        "East  may launch: sip 64   3 wait, longest 1.2 s",
+        "East  may launch: sip 64   3 waiting, longest 1.2 s",
         "  grants 3.0/s, denies 13.5/s (mpp_full 10.0, rate_limited 3.5)",
         "  source epm: ok, answered 0.4 s ago",
-        "  POOL                    IN USE   LIMIT   ROOM  USED",
-        "  channel:sip                136     200     64  [#############.......]",
-        "  mpp:mpp2:sip                40      40      0  [####################]",
-        "  mpp:mpp1:sip                10      40     30  [#####...............] paused",
-        "  campaign:sales               4       -      -",
-        "  trunk:carrier-a              2     100     98  [....................] set 50",
+        "  POOL             IN USE  LIMIT  ROOM  USED",
+        "  channel:sip         136    200    64   68%  ━━━━━━━━━━╸",
+        "  mpp:mpp2:sip         40     40     0  100%  ━━━━━━━━━━━━━━━━",
+        "  mpp:mpp1:sip         10     40    30   25%  ━━━━              paused",
+        "  campaign:sales        4      -     -     -",
+        "  trunk:carrier-a       2    100    98    2%                    limit 50",
     ]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"recovering": True}, "East  recovering"),
         ({"paused": {"zone": 1}}, "East  PAUSED"),
         ({"shadow": True}, "East  shadow"),
     ],
 )
-def test_what_stops_a_zone_stands_where_its_room_would(change: dict[str, Any], said: str) -> None:
-    assert top_lines(look(ZONE | change | {"waiters": 0}), 40)[2] == said
+def test_a_state_that_stops_a_zone_replaces_its_room(change: dict[str, Any], expected: str) -> None:
+    assert lines_of(sample(ZONE | change | {"waiters": 0}))[2] == expected
 
 
-def test_a_source_in_trouble_says_why() -> None:
+def test_a_failing_source_is_red_with_its_error() -> None:
     source = {"source": "epm", "state": "failing", "last_success_age_ms": 8000, "last_error": "401"}
-    lines = top_lines(look(ZONE | {"sources": [source]}), 40, coloured)
-    assert "\x1b[1;31m  source epm: failing, answered 8.0 s ago: 401\x1b[0m" in lines
+    console = Console(force_terminal=True, color_system="standard", width=80, _environ={})
+    with console.capture() as capture:
+        console.print(render_top(sample(ZONE | {"sources": [source]}), 40, 80))
+    assert "\x1b[1;31m  source epm: failing, answered 8.0 s ago: 401\x1b[0m" in capture.get()
 
 
 def test_many_zones_share_the_window_and_none_is_lost() -> None:
     zones = [ZONE | {"zone": name} for name in ("A", "B", "C")]
     problem = {"zone": "D", "problem": {"detail": "the store does not answer"}}
-    lines = top_lines(look(*zones, problem), 24)
+    lines = lines_of(sample(*zones, problem), rows=24)
     assert len(lines) <= 24
     heads = [line[:1] for line in lines if line[:1] in set("ABCD")]
     assert heads == ["A", "B", "C", "D"]
-    assert all(len(line) <= 79 for line in top_lines(look(*zones), 200))
 
 
-def test_old_numbers_say_that_they_are_old() -> None:
-    old = look(ZONE, at=1.0).aged(6.2, "http://x cannot be reached")
-    assert top_lines(old, 40)[0] == "5 s OLD: http://x cannot be reached"
+def test_a_long_name_is_cut_in_a_terminal_and_whole_in_a_pipe() -> None:
+    name = "campaign:" + "x" * 120
+    long = sample(ZONE | {"pools": [pool(name, 1, 2)]})
+    assert max(map(len, lines_of(long, width=80))) <= 80
+    assert any("1      2     1   50%" in line for line in lines_of(long, width=80))
+    assert any(name in line for line in render_lines(render_top(long, 40)))
+
+
+def test_an_old_sample_is_marked_as_old() -> None:
+    old = sample(ZONE, taken_at=1.0).age(6.2, "http://x cannot be reached")
+    assert lines_of(old)[0] == "5 s OLD: http://x cannot be reached"
 
 
 async def test_without_a_terminal_it_prints_blocks_and_ends(house: House, run: Run) -> None:
     await house.ask(channel="sip")
-    code, out, _ = await run("top", "--times", "2", "--every", "0", "--url", house.url)
+    code, out, _ = await run("top", "--iterations", "2", "--interval", "0", "--url", house.url)
     assert code == 0
     assert out.count("East  may launch: h323 4, sip 9") == 2
-    code, out, _ = await run("top", "East", "--json", "--times", "1", "--url", house.url)
+    code, out, _ = await run("top", "East", "--json", "--iterations", "1", "--url", house.url)
     assert (code, json.loads(out)["zones"][0]["zone"]) == (0, "East")
 
 
 async def test_a_service_that_is_not_there(run: Run) -> None:
-    code, _, err = await run("top", "--times", "1", "--url", "http://127.0.0.1:1")
+    code, _, err = await run("top", "--iterations", "1", "--url", "http://127.0.0.1:1")
     assert (code, "cannot be reached" in err) == (3, True)
 
 
 async def test_a_zone_that_is_not_there(house: House, run: Run) -> None:
-    code, _, err = await run("top", "Nowhere", "--times", "1", "--url", house.url)
+    code, _, err = await run("top", "Nowhere", "--iterations", "1", "--url", house.url)
     assert (code, "no such zone" in err) == (1, True)

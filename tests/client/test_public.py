@@ -3,7 +3,7 @@
 import admission.client as client
 from admission.client import Reason
 from admission.client.answers import denied_of, is_grant, reported_of, reservations_of
-from admission.client.errors import fault_of
+from admission.client.errors import read_fault
 from admission.errors import Conflict, Invalid, NotFound, TooFast, Unavailable
 
 DENY = {
@@ -80,15 +80,15 @@ def test_a_repeat_gives_only_what_is_live_still():
 
 def test_faults_are_the_exceptions_of_the_house():
     wrong = {"errors": [{"field": "count", "message": "too many"}]}
-    invalid = fault_of(422, wrong, None)
+    invalid = read_fault(422, wrong, None)
     assert isinstance(invalid, Invalid)
     assert (invalid.detail, invalid.errors[0].field) == ("count: too many", "count")
-    assert isinstance(fault_of(404, {"detail": "no such zone"}, None), NotFound)
-    assert isinstance(fault_of(409, {}, None), Conflict)
-    assert fault_of(401, {"title": "Unauthorized"}, None).status == 401
-    too_fast = fault_of(429, {}, "7")
+    assert isinstance(read_fault(404, {"detail": "no such zone"}, None), NotFound)
+    assert isinstance(read_fault(409, {}, None), Conflict)
+    assert read_fault(401, {"title": "Unauthorized"}, None).status == 401
+    too_fast = read_fault(429, {}, "7")
     assert isinstance(too_fast, TooFast)
     assert too_fast.retry_after_s == 7
     for status in (500, 502, 503, 302):
-        assert isinstance(fault_of(status, {"retry_after_ms": 250}, "1"), Unavailable)
-    assert fault_of(503, {"retry_after_ms": 250}, "1").retry_after_s == 0.25
+        assert isinstance(read_fault(status, {"retry_after_ms": 250}, "1"), Unavailable)
+    assert read_fault(503, {"retry_after_ms": 250}, "1").retry_after_s == 0.25

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from admission.demo.environment import open_environment, tuned
+from admission.demo.environment import open_environment, tune
 from admission.errors import ConfigError
 
 PATIENCE_S = 60.0
@@ -154,7 +154,7 @@ async def test_whoever_stops_watching_ends_it(temp: Path) -> None:
 async def test_a_port_that_is_taken_is_the_operators_to_mend(temp: Path) -> None:
     async with await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) as server:
         port = str(server.sockets[0].getsockname()[1])
-        settings = tuned({"ADMISSION__SERVER__PORT": port}, temp)
+        settings = tune({"ADMISSION__SERVER__PORT": port}, temp)
         with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
             async with open_environment(settings, unguarded=False, calls_max=1):
                 pytest.fail("it listens")

@@ -1,1 +1,1 @@
-"""How fast a platform really is: test calls, and the times to configure for them."""
+"""`admission measure`: test calls on a platform, and the times to configure for the platform."""

@@ -1,6 +1,6 @@
-"""Test calls on Experience Portal, one at a time, watched through QueryResources.
+"""Test calls on Experience Portal, one at a time, observed through QueryResources.
 
-Nothing here is quick about giving up: a call that was launched is hung up, whatever happens.
+A call that was launched is hung up whatever happens, also after an error or Ctrl-C.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from admission.cli.measure.trace import Disturbed, Seen, Trace
+from admission.cli.measure.trace import Count, InconclusiveCall, Trace
 from admission.client.portal.launch_fields import (
     LaunchOptions,
     Operation,
@@ -24,7 +24,7 @@ from admission.errors import SourceError
 from admission.sources.experience_portal.soap_client import SoapClient
 from admission.sources.experience_portal.source import ExperiencePortalSource
 
-MARGIN_S: Final = 10
+MARGIN_S: Final = 10  # beyond the time-out of the platform, before the request is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,18 @@ class Plan:
     """How to measure.
 
     Args:
-        zone: the platform's name of it; empty: its default zone.
-        channel: whose ports are counted, and taken.
-        operation: `LaunchCCXML`, or `LaunchVXML`, which tells when it is connected.
+        zone: as the platform names it; empty: the default zone of the platform.
+        channel: the channel of the calls, whose ports are counted.
+        operation: `LaunchCCXML`, or `LaunchVXML`, whose answer shows that the call is connected.
         to, application, options: of each launch.
-        hangup_event: ends the call by SendCCXMLEvent; empty: it ends by itself.
-        look_ms: between the starts of two QueryResources.
-        quiet_s: so long a count must not change to be believed.
-        patience_s: for a count to change, or to be quiet.
+        hangup_event: sent by SendCCXMLEvent to end a call; empty: a call ends by itself.
+        poll_interval_ms: between the starts of two QueryResources.
+        settle_s: a count is final when it has not changed for this time.
+        patience_s: the longest time to wait for a final count.
+
+    Example:
+        `Plan(zone="East", channel="sip", operation="LaunchCCXML", to="sip:test@example.com",
+        application="outcall", options={"timeout_s": 60})`
     """
 
     zone: str
@@ -49,18 +53,23 @@ class Plan:
     application: str
     options: LaunchOptions
     hangup_event: str = ""
-    look_ms: int = 50
-    quiet_s: float = 1.0
+    poll_interval_ms: int = 50
+    settle_s: float = 1.0
     patience_s: float = 120.0
 
 
-class Bench:
-    """One platform, one plan.
+class CallRunner:
+    """Places test calls on one platform.
 
-    Args: settings: of the source. plan: how to measure.
+    Args:
+        settings: of the source.
+        plan: how to measure.
 
     Raises:
-        ConfigError, ValueError: with these no call can be made.
+        ConfigError, ValueError: no call can be placed with these settings.
+
+    Example:
+        `trace = await CallRunner(settings, plan).place_call()`
     """
 
     def __init__(self, settings: ExperiencePortalSettings, plan: Plan) -> None:
@@ -72,38 +81,38 @@ class Bench:
         self._source = ExperiencePortalSource("measure", settings)
         self._policy = ZonePolicy(source="push", source_zone=plan.zone, channels=(plan.channel,))
         self._soap = SoapClient(settings)
-        self._every_s = max(plan.look_ms, settings.min_interval_ms) / 1000
-        self._next_look = self._answered_at = 0.0
+        self._interval_s = max(plan.poll_interval_ms, settings.min_interval_ms) / 1000
+        self._next_query_at = self._answered_at = 0.0
 
     async def close(self) -> None:
-        """Let go of the platform."""
+        """Close the connections to the platform."""
         await self._source.close()
         await self._soap.close()
 
-    async def look(self) -> Seen:
-        """Ask for the count, no sooner than is allowed. Raises SourceError."""
-        await asyncio.sleep(max(0.0, self._next_look - time.monotonic()))
+    async def query_unused(self) -> Count:
+        """Query the count of unused ports, at the permitted rate. Raises SourceError."""
+        await asyncio.sleep(max(0.0, self._next_query_at - time.monotonic()))
         sent_at = time.monotonic()
-        self._next_look = sent_at + self._every_s
+        self._next_query_at = sent_at + self._interval_s
         snapshot = await self._source.query("", self._policy)
         unused = snapshot.groups[0].unused[f"channel:{self._plan.channel}"]
-        return Seen(sent_at, time.monotonic(), unused)
+        return Count(sent_at, time.monotonic(), unused)
 
-    async def call(self) -> Trace:
-        """One test call.
+    async def place_call(self) -> Trace:
+        """Place one test call and return what was observed.
 
         Raises:
-            Disturbed: the zone is not quiet, so nothing can be measured.
-            SourceError: the platform did not launch it, or does not answer.
+            InconclusiveCall: the counts of the zone keep changing.
+            SourceError: the platform did not launch the call, or does not answer.
         """
-        base = (await self._until_quiet(lambda _: True))[-1].unused
+        base = (await self._poll_until_settled(lambda _: True))[-1].unused
         launched_at = time.monotonic()
-        async with self._launched() as launch:
-            up = await self._until_quiet(lambda seen: seen.unused < base, launch)
+        async with self._launch_in_background() as launch:
+            up = await self._poll_until_settled(lambda count: count.unused < base, launch)
             session = await launch
             answered_at = self._answered_at
             hung_up_at = await self._hang_up(session)
-        after = await self._until_quiet(lambda seen: seen.unused >= base)
+        after = await self._poll_until_settled(lambda count: count.unused >= base)
         connected = self._plan.operation == "LaunchVXML"
         return Trace(
             base=base,
@@ -114,23 +123,24 @@ class Bench:
             after=after,
         )
 
-    async def _until_quiet(
-        self, wanted: Callable[[Seen], bool], meanwhile: asyncio.Task[str] | None = None
-    ) -> list[Seen]:
-        """Look until the count is as wanted and has not changed for a while."""
-        seen: list[Seen] = []
+    async def _poll_until_settled(
+        self, is_wanted: Callable[[Count], bool], meanwhile: asyncio.Task[str] | None = None
+    ) -> list[Count]:
+        """Poll until the count is as wanted and has not changed for `settle_s`."""
+        counts: list[Count] = []
         until = time.monotonic() + self._plan.patience_s
-        while not _is_quiet(seen, wanted, self._plan.quiet_s):
+        while not _is_settled(counts, is_wanted, self._plan.settle_s):
             if meanwhile is not None and meanwhile.done():
-                meanwhile.result()  # if the launch failed there is nothing to wait for
+                meanwhile.result()  # a failed launch raises: no count will change
             if time.monotonic() > until:
-                raise Disturbed(f"the count was not as expected for {self._plan.patience_s:.0f} s")
-            seen.append(await self.look())
-        return seen
+                patience_s = self._plan.patience_s
+                raise InconclusiveCall(f"the count was not as expected for {patience_s:.0f} s")
+            counts.append(await self.query_unused())
+        return counts
 
     @asynccontextmanager
-    async def _launched(self) -> AsyncIterator[asyncio.Task[str]]:
-        """A launch under way; whoever leaves early leaves no call behind."""
+    async def _launch_in_background(self) -> AsyncIterator[asyncio.Task[str]]:
+        """Launch a call; when the block is left by an exception, the call is hung up."""
         launch = asyncio.create_task(self._launch())
         try:
             yield launch
@@ -145,7 +155,7 @@ class Bench:
         return answer.get("sessionID_returned", "")
 
     async def _hang_up(self, session: str) -> float | None:
-        """When it was done, None when the call is left to end by itself. Raises SourceError."""
+        """Return when the call was hung up; None: it ends by itself. Raises SourceError."""
         if not self._plan.hangup_event:
             return None
         fields = {"sessionID": session, "eventName": self._plan.hangup_event, "parameters": ""}
@@ -161,13 +171,13 @@ class Bench:
             await launch
 
 
-def _is_quiet(seen: list[Seen], wanted: Callable[[Seen], bool], quiet_s: float) -> bool:
-    """The newest counts, for so long, are equal and as wanted."""
-    if not seen or not wanted(seen[-1]):
+def _is_settled(counts: list[Count], is_wanted: Callable[[Count], bool], settle_s: float) -> bool:
+    """Return whether the counts of the last `settle_s` are equal and as wanted."""
+    if not counts or not is_wanted(counts[-1]):
         return False
-    since = seen[-1].arrived_at
-    for one in reversed(seen):
-        if one.unused != seen[-1].unused:
+    since = counts[-1].arrived_at
+    for count in reversed(counts):
+        if count.unused != counts[-1].unused:
             break
-        since = one.sent_at
-    return seen[-1].arrived_at - since >= quiet_s
+        since = count.sent_at
+    return counts[-1].arrived_at - since >= settle_s

@@ -1,174 +1,194 @@
 """`admission measure`: test calls on a real platform, and the times to configure for it.
 
-Exit codes: 0 measured, 1 nothing could be measured, 2 usage, 3 the platform is unreachable.
+Exit code 3 means here that the platform is unreachable.
 """
 
-import argparse
-import asyncio
-import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from admission.cli.common import add_command
-from admission.cli.measure.advice import Advice, advise
-from admission.cli.measure.calls import Bench, Plan
-from admission.cli.measure.report import advice_lines, call_line, command_line, plot_lines
-from admission.cli.measure.trace import CallTimes, Disturbed, times_of
-from admission.client.portal.launch_fields import LaunchOptions
-from admission.config.load import load_settings
-from admission.config.settings import Settings
-from admission.config.sources.experience_portal import ExperiencePortalSettings
+import typer
+
+from admission.cli.common import OK, PLATFORMS, AsJson, command, show
 from admission.errors import AdmissionError, ConfigError, SourceError, Unavailable
 
-OK: Final = 0
+if TYPE_CHECKING:
+    from admission.cli.measure.advice import Advice
+    from admission.cli.measure.calls import CallRunner, Plan
+    from admission.cli.measure.trace import CallTimes
+    from admission.config.settings import Settings
+    from admission.config.sources.experience_portal import ExperiencePortalSettings
+
+app = typer.Typer()
+
 CALLS_MAX: Final = 1000
-FAILURES_MAX: Final = 3  # one after the other: then it is no bad luck
+FAILURES_MAX: Final = 3  # in a row: then the next call would fail too
 CONFIG_ENV, CONFIG_FILE = "ADMISSION_CONFIG", "admission.toml"
 
 
+def _option(name: str, metavar: str | None, text: str, section: str = "Calls") -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=section)
+
+
+Application: TypeAlias = Annotated[str, _option("--application", "NAME", "Launched for each call.")]
+To: TypeAlias = Annotated[str, _option("--to", "URI", "Called each time: tel:, sip: or sips:.")]
+Calls: TypeAlias = Annotated[int, _option("--calls", "N", "Number of test calls.")]
+Channel: TypeAlias = Annotated[
+    str | None,
+    _option("--channel", "CHANNEL", "The channel of the calls; else the zone's first, or sip."),
+]
+Vxml: TypeAlias = Annotated[bool, _option("--vxml", None, "LaunchVXML instead of LaunchCCXML.")]
+HangupEvent: TypeAlias = Annotated[
+    str, _option("--hangup-event", "NAME", "The CCXML event on which the page ends its call.")
+]
+LaunchTimeout: TypeAlias = Annotated[
+    int, _option("--launch-timeout-s", "S", "Time-out of a launch.")
+]
+PollInterval: TypeAlias = Annotated[
+    int, _option("--poll-interval-ms", "MS", "Between two QueryResources.", "Observation")
+]
+Settle: TypeAlias = Annotated[
+    float,
+    _option(
+        "--settle-s", "S", "A count is final when it has not changed for S seconds.", "Observation"
+    ),
+]
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=f"Configures the zone and its source; else {CONFIG_ENV}, else {CONFIG_FILE}.",
+    ),
+]
+
+
 class NothingMeasured(AdmissionError):
-    """No call proved anything."""
+    """No test call was conclusive."""
 
 
-def add_measure(commands: Any) -> None:
-    """`admission measure ZONE`."""
-    text = "place test calls on Experience Portal and print the times to configure"
-    parser = add_command(
-        commands, "measure", text,
-        "admission measure East --application collections-ivr --to sip:test@example.com",
-        "admission measure East --application outcall --to tel:+15550100 --calls 30 "
-        "--hangup-event test.hangup --plot",
-    )  # fmt: skip
-    where = f"has the zone and its source (else {CONFIG_ENV}, else {CONFIG_FILE})"
-    event = "a CCXML event on which the page ends its call"
-    add = parser.add_argument
-    add("zone")
-    add("--application", required=True, help="launched for each call")
-    add("--to", required=True, help="called each time: tel:, sip: or sips:")
-    add("--calls", type=int, default=10, metavar="N", help="test calls (10)")
-    add("--config", type=Path, metavar="FILE", help=where)
-    add("--channel", help="whose ports are taken; else the zone's first, or sip")
-    add("--vxml", action="store_true", help="LaunchVXML instead of LaunchCCXML")
-    add("--hangup-event", default="", metavar="NAME", help=event)
-    add("--ring-s", type=int, default=60, metavar="S", help="launch time-out (60)")
-    add("--look-ms", type=int, default=50, metavar="MS", help="between two QueryResources (50)")
-    add("--quiet-s", type=float, default=1.0, metavar="S", help="what is unchanged so long (1)")
-    add("--plot", action="store_true", help="draw how the times are spread")
-    add("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_measure)
+@command(
+    app, "measure", PLATFORMS,
+    "admission measure East --application collections-ivr --to sip:test@example.com",
+    "admission measure East --application outcall --to tel:+15550100 --calls 30 "
+    "--hangup-event test.hangup --plot",
+)  # fmt: skip
+def measure(
+    zone: Annotated[str, typer.Argument(metavar="ZONE", help="The zone.")],
+    application: Application,
+    to: To,
+    calls: Calls = 10,
+    config: Config = None,
+    channel: Channel = None,
+    vxml: Vxml = False,
+    hangup_event: HangupEvent = "",
+    launch_timeout_s: LaunchTimeout = 60,
+    poll_interval_ms: PollInterval = 50,
+    settle_s: Settle = 1.0,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the distribution of each time.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Place test calls on Experience Portal and print the times to configure."""
+    from admission.cli.measure.calls import Plan
+    from admission.cli.measure.report import format_command, render_advice
+    from admission.config.load import load_settings
 
-
-def _measure(chosen: argparse.Namespace) -> int:
-    path = chosen.config or Path(os.environ.get(CONFIG_ENV) or CONFIG_FILE)
-    settings = load_settings(path, os.environ)
-    source, plan = source_of(settings, chosen.zone), _plan(settings, chosen)
-    try:
-        bench = Bench(source, plan)
-    except ValueError as fault:
-        raise ConfigError(str(fault)) from None
-    times = asyncio.run(_calls(bench, min(chosen.calls, CALLS_MAX)))
-    if not times:
-        raise NothingMeasured("no call could be measured")
-    _print(chosen, advise(times), settings)
+    settings = load_settings(config or Path(os.environ.get(CONFIG_ENV) or CONFIG_FILE), os.environ)
+    source, policy = find_source(settings, zone), settings.zones[zone]
+    is_sip = to.startswith(("sip:", "sips:"))
+    plan = Plan(
+        zone=policy.source_zone or "",
+        channel=channel or ("sip" if is_sip else policy.channels[0]),
+        operation="LaunchVXML" if vxml else "LaunchCCXML",
+        to=to,
+        application=application,
+        options={"timeout_s": launch_timeout_s},
+        hangup_event=hangup_event,
+        poll_interval_ms=poll_interval_ms,
+        settle_s=settle_s,
+    )
+    advice = _measure(source, plan, min(calls, CALLS_MAX))
+    line = format_command(advice, zone, application if application in policy.applications else None)
+    response = advice.fields() | {"command": line}
+    show(response, lambda: render_advice(advice, line, plot=plot), as_json=as_json)
     return OK
 
 
-def source_of(settings: Settings, zone: str) -> ExperiencePortalSettings:
-    """The platform of a zone.
+def find_source(settings: "Settings", zone: str) -> "ExperiencePortalSettings":
+    """Return the source of a zone on which test calls can be placed.
 
     Raises:
-        ConfigError: it has none that test calls can be placed on.
+        ConfigError: there is no such zone, or it has no such source.
     """
+    from admission.config.sources.experience_portal import ExperiencePortalSettings
+
     if zone not in settings.zones:
         known = ", ".join(settings.zones)
         raise ConfigError(f"there is no zone {zone} in the configuration: it has {known}")
-    sources: Mapping[str, Any] = settings.sources
     for name in settings.zones[zone].source_names:
-        found = sources.get(name)
-        if isinstance(found, ExperiencePortalSettings):
-            return found
+        source = settings.sources.get(name)
+        if isinstance(source, ExperiencePortalSettings):
+            return source
     raise ConfigError(f"zone {zone} has no source of type experience_portal")
 
 
-def _plan(settings: Settings, chosen: argparse.Namespace) -> Plan:
-    policy = settings.zones[chosen.zone]
-    is_sip = chosen.to.startswith(("sip:", "sips:"))
-    options: LaunchOptions = {"timeout_s": chosen.ring_s}
-    return Plan(
-        zone=policy.source_zone or "",
-        channel=chosen.channel or ("sip" if is_sip else policy.channels[0]),
-        operation="LaunchVXML" if chosen.vxml else "LaunchCCXML",
-        to=chosen.to,
-        application=chosen.application,
-        options=options,
-        hangup_event=chosen.hangup_event,
-        look_ms=chosen.look_ms,
-        quiet_s=chosen.quiet_s,
-    )
+def _measure(source: "ExperiencePortalSettings", plan: "Plan", calls: int) -> "Advice":
+    """Place the calls. Raises `NothingMeasured`, or `ConfigError` if no call can be placed."""
+    import asyncio
+
+    from admission.cli.measure.advice import advise
+    from admission.cli.measure.calls import CallRunner
+
+    try:
+        runner = CallRunner(source, plan)
+    except ValueError as fault:
+        raise ConfigError(str(fault)) from None
+    times = asyncio.run(_place_calls(runner, calls))
+    if not times:
+        raise NothingMeasured("no call could be measured")
+    return advise(times)
 
 
-async def _calls(bench: Bench, calls: int) -> list[CallTimes]:
-    """One after the other, until enough are measured or too many fail on end."""
+async def _place_calls(runner: "CallRunner", calls: int) -> "list[CallTimes]":
+    """Place calls one after the other, until too many in a row have failed."""
     times: list[CallTimes] = []
     failures = 0
     try:
-        await _reach(bench)
+        await _check_reachable(runner)
         for n in range(1, calls + 1):
-            found = await _call(bench, f"call {n} of {calls}")
-            failures = 0 if found else failures + 1
-            times += [found] if found else []
+            measured = await _measure_call(runner, f"call {n} of {calls}")
+            failures = 0 if measured else failures + 1
+            times += [measured] if measured else []
             if failures == FAILURES_MAX:
                 break
     finally:
-        await bench.close()
+        await runner.close()
     return times
 
 
-async def _reach(bench: Bench) -> None:
-    """Raises Unavailable when the platform does not even answer a look."""
+async def _check_reachable(runner: "CallRunner") -> None:
+    """Raise Unavailable if the platform does not answer a query."""
     try:
-        await bench.look()
+        await runner.query_unused()
     except SourceError as fault:
         raise Unavailable(fault.detail) from None
 
 
-async def _call(bench: Bench, which: str) -> CallTimes | None:
-    """What a call proved; None: nothing, and why was said."""
+async def _measure_call(runner: "CallRunner", title: str) -> "CallTimes | None":
+    """Return what a call proved; None: nothing, and the reason was printed."""
+    from admission.cli.measure.report import describe_call
+    from admission.cli.measure.trace import InconclusiveCall, derive_times
+
     try:
-        found = times_of(await bench.call())
-    except (Disturbed, SourceError) as fault:
-        _progress(f"{which}: left out: {fault}")
+        times = derive_times(await runner.place_call())
+    except (InconclusiveCall, SourceError) as fault:
+        _print_progress(f"{title}: left out: {fault}")
         return None
-    _progress(f"{which}: {call_line(found)}")
-    return found
+    _print_progress(f"{title}: {describe_call(times)}")
+    return times
 
 
-def _progress(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
-
-
-def _print(chosen: argparse.Namespace, advice: Advice, settings: Settings) -> None:
-    known = chosen.application in settings.zones[chosen.zone].applications
-    command = command_line(advice, chosen.zone, chosen.application if known else None)
-    if chosen.json:
-        print(json.dumps(_fields(advice) | {"command": command}, indent=2))
-        return
-    lines = [*advice_lines(advice), *(plot_lines(advice) if chosen.plot else ())]
-    print("\n".join([*lines, "", "To make it live:", f"  {command}"]))
-
-
-def _fields(advice: Advice) -> dict[str, Any]:
-    return {
-        "claim_within_ms": advice.claim_within_ms,
-        "visibility_lag_ms": advice.visibility_lag_ms,
-        "release_within_ms": advice.release_within_ms,
-        "claim": advice.claim.fields(),
-        "lag": advice.lag.fields(),
-        "release": advice.release.fields() if advice.release else None,
-    }
-
-
-ADD_COMMANDS: Final = (add_measure,)
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

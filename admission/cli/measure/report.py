@@ -1,47 +1,55 @@
-"""What was measured, as lines of text: the spread, what to configure, and a plot. Pure."""
+"""The report of `admission measure`: distributions, settings, histograms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from admission.cli.measure.advice import Advice, Spread
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from admission.cli.measure.advice import Advice, Distribution
 from admission.cli.measure.trace import CallTimes
+from admission.cli.output import indent, make_table
 
 BINS: Final = 12
 BAR_MAX: Final = 40
+_NUMBERS: Final = ("calls", "min", "median", "p90", "max")
 
 
-def call_line(times: CallTimes) -> str:
-    """What one call proved."""
-    said = f"port taken within {times.claim} ms, counts up to {times.stale} ms old"
+def describe_call(times: CallTimes) -> str:
+    """Return what one call proved, in a line."""
+    proved = f"port taken within {times.claim} ms, counts up to {times.stale} ms old"
     if times.freed_high is None:
-        return said
-    return f"{said}, free again after {times.freed_low} to {times.freed_high} ms"
+        return proved
+    return f"{proved}, free again after {times.freed_low} to {times.freed_high} ms"
 
 
-def advice_lines(advice: Advice) -> list[str]:
-    """The spread of each time, and what to configure for it."""
-    head = f"{'':<16}{'calls':>6}{'min':>7}{'median':>8}{'p90':>7}{'max':>7}   configure"
-    rows = [_row(name, spread, setting, value) for name, spread, setting, value in _named(advice)]
-    return [head, *rows]
+def render_advice(advice: Advice, command: str, *, plot: bool) -> RenderableType:
+    """Return the table of all times, histograms if wanted, and the command that sets the times."""
+    histograms = render_histograms(advice) if plot else ()
+    return Group(_tabulate(advice), *histograms, Text("\nTo make it live:"), Text(f"  {command}"))
 
 
-def plot_lines(advice: Advice) -> Iterable[str]:
-    """A histogram of each."""
-    for name, spread, _, _ in _named(advice):
-        if spread is not None:
-            yield from ("", f"{name}, ms", *_histogram(spread))
+def render_histograms(advice: Advice) -> Iterator[RenderableType]:
+    """Return a histogram of each time that is known."""
+    for name, distribution, _, _ in _name_times(advice):
+        if distribution is not None:
+            yield Text(f"\n{name}, ms", style="bold")
+            yield indent(_render_histogram(distribution))
 
 
-def command_line(advice: Advice, zone: str, application: str | None) -> str:
-    """The command that makes it live. `application`: one of the policy, else it is the zone's."""
+def format_command(advice: Advice, zone: str, application: str | None) -> str:
+    """Return the command that makes the times live.
+
+    Args: application: one of the policy, whose claim time is set; None: the claim time of the zone.
+    """
     claim = f"applications.{application}.claim_within_ms" if application else "claim_within_ms"
-    release = advice.release_within_ms
-    said = [f"{claim}={advice.claim_within_ms}", f"visibility_lag_ms={advice.visibility_lag_ms}"]
-    said += [] if release is None else [f"release_within_ms={release}"]
-    return f"admission set {zone} {' '.join(said)}"
+    settings = {claim: advice.claim_within_ms, "visibility_lag_ms": advice.visibility_lag_ms}
+    if advice.release_within_ms is not None:
+        settings["release_within_ms"] = advice.release_within_ms
+    return f"admission set {zone} {' '.join(f'{name}={ms}' for name, ms in settings.items())}"
 
 
-def _named(advice: Advice) -> list[tuple[str, Spread | None, str, int | None]]:
+def _name_times(advice: Advice) -> list[tuple[str, Distribution | None, str, int | None]]:
     return [
         ("claim time", advice.claim, "claim_within_ms", advice.claim_within_ms),
         ("visibility lag", advice.lag, "visibility_lag_ms", advice.visibility_lag_ms),
@@ -49,19 +57,29 @@ def _named(advice: Advice) -> list[tuple[str, Spread | None, str, int | None]]:
     ]
 
 
-def _row(name: str, spread: Spread | None, setting: str, value: int | None) -> str:
-    if spread is None:
-        return f"{name:<16}{0:>6}   not known when calls end: give --hangup-event"
-    numbers = f"{spread.least:>7}{spread.at(0.5):>8}{spread.at(0.9):>7}{spread.most:>7}"
-    return f"{name:<16}{len(spread.values):>6}{numbers}   {setting} = {value}"
+def _tabulate(advice: Advice) -> RenderableType:
+    table = make_table("", *_NUMBERS, "configure", right=_NUMBERS)
+    for name, distribution, setting, value in _name_times(advice):
+        if distribution is None:
+            table.add_row(name, "0", *[""] * 4, "the end of the calls is not known: --hangup-event")
+            continue
+        fields = distribution.fields()
+        table.add_row(name, *(str(fields[one]) for one in _NUMBERS), f"{setting} = {value}")
+    return table
 
 
-def _histogram(spread: Spread) -> Iterable[str]:
-    width = max(1, -(-(spread.most + 1) // BINS))
+def _render_histogram(distribution: Distribution) -> RenderableType:
+    width = max(1, -(-(distribution.most + 1) // BINS))
+    table = make_table("ms", "share", "calls", right=("ms",), header=False)
+    for n, count, bar in _count_bins(distribution, width):
+        table.add_row(f"{n * width} to {(n + 1) * width - 1}", f"|{bar}", str(count or ""))
+    return table
+
+
+def _count_bins(distribution: Distribution, width: int) -> Iterable[tuple[int, int, str]]:
     counts = [0] * BINS
-    for value in spread.values:
+    for value in distribution.values:
         counts[value // width] += 1
     tallest = max(counts)
     for n, count in enumerate(counts):
-        filled = "#" * -(-count * min(BAR_MAX, tallest) // tallest)
-        yield f"  {n * width:>6} to {(n + 1) * width - 1:<6} |{filled} {count or ''}".rstrip()
+        yield n, count, "#" * -(-count * min(BAR_MAX, tallest) // tallest)

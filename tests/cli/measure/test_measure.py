@@ -15,7 +15,7 @@ from tests.sim.experience_portal.conftest import calling_portal
 from tests.support.portal import Caller, exactly, system, timing
 
 CLAIM_MS, RELEASE_MS = 150, 120
-CALLS = ("--application", "outcall", "--to", "sip:test@example.com", "--quiet-s", "0.2")
+CALLS = ("--application", "outcall", "--to", "sip:test@example.com", "--settle-s", "0.2")
 
 
 @pytest.fixture

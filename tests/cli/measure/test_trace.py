@@ -4,29 +4,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admission.cli.measure.advice import Spread, advise
-from admission.cli.measure.report import advice_lines, call_line, command_line, plot_lines
-from admission.cli.measure.trace import CallTimes, Disturbed, Seen, Trace, times_of
+from admission.cli.measure.advice import Distribution, advise
+from admission.cli.measure.report import (
+    describe_call,
+    format_command,
+    render_advice,
+    render_histograms,
+)
+from admission.cli.measure.trace import CallTimes, Count, InconclusiveCall, Trace, derive_times
+from admission.cli.output import render_lines
 
 
-def seen(*counts: tuple[float, int]) -> list[Seen]:
-    """Answers that took 10 ms each: (asked for at, in s; unused)."""
-    return [Seen(at, at + 0.010, unused) for at, unused in counts]
+def seen(*counts: tuple[float, int]) -> list[Count]:
+    """Answers that took 10 ms each: (requested at, in s; unused)."""
+    return [Count(at, at + 0.010, unused) for at, unused in counts]
 
 
 def test_a_port_that_is_seen_taken_was_taken_before():
     trace = Trace(base=5, launched_at=1.0, up=seen((1.1, 5), (1.2, 5), (1.3, 4), (1.4, 4)))
-    assert times_of(trace) == CallTimes(claim=310, stale=0)
+    assert derive_times(trace) == CallTimes(claim=310, stale=0)
 
 
 def test_a_count_that_still_shows_it_free_was_old():
     trace = Trace(base=5, launched_at=1.0, up=seen((1.2, 4), (1.3, 5), (1.45, 5), (1.5, 4)))
-    assert times_of(trace) == CallTimes(claim=210, stale=240)
+    assert derive_times(trace) == CallTimes(claim=210, stale=240)
 
 
 def test_a_connected_call_has_its_port_though_no_count_shows_it():
     trace = Trace(base=5, launched_at=1.0, connected_at=1.1, up=seen((1.05, 5), (1.3, 5), (1.6, 4)))
-    assert times_of(trace) == CallTimes(claim=100, stale=200)
+    assert derive_times(trace) == CallTimes(claim=100, stale=200)
 
 
 def test_a_port_is_free_between_the_last_answer_that_shows_it_taken_and_the_next():
@@ -34,7 +40,7 @@ def test_a_port_is_free_between_the_last_answer_that_shows_it_taken_and_the_next
         base=5, launched_at=1.0, up=seen((1.2, 4)), hung_up_at=2.0,
         after=seen((2.0, 4), (2.1, 5), (2.2, 4), (2.3, 5), (2.4, 5)),
     )  # fmt: skip
-    times = times_of(trace)
+    times = derive_times(trace)
     assert (times.freed_low, times.freed_high) == (200, 310)
 
 
@@ -49,8 +55,8 @@ def test_a_port_is_free_between_the_last_answer_that_shows_it_taken_and_the_next
     ],
 )
 def test_a_disturbed_call_proves_nothing(up, after, why):
-    with pytest.raises(Disturbed, match=why):
-        times_of(Trace(base=5, launched_at=1.0, hung_up_at=2.0, up=up, after=after))
+    with pytest.raises(InconclusiveCall, match=why):
+        derive_times(Trace(base=5, launched_at=1.0, hung_up_at=2.0, up=up, after=after))
 
 
 def calls(*times: tuple[int, int, int | None, int | None]) -> list[CallTimes]:
@@ -67,7 +73,7 @@ def test_a_flickering_count_gives_the_lag_and_the_rest_is_release():
     )  # fmt: skip
 
 
-def test_a_count_that_is_kept_for_a_while_gives_its_lag_by_the_spread_of_the_ends():
+def test_a_count_that_is_kept_for_a_while_gives_its_lag_by_the_times_of_the_ends():
     advice = advise(calls((900, 0, 50, 100), (900, 0, 950, 1000), (900, 0, 500, 550)))
     assert advice.lag.most == 850
     assert advice.release.most == 150
@@ -76,8 +82,8 @@ def test_a_count_that_is_kept_for_a_while_gives_its_lag_by_the_spread_of_the_end
 def test_calls_that_end_by_themselves_tell_nothing_of_the_release():
     advice = advise(calls((500, 20, None, None)))
     assert (advice.release, advice.release_within_ms) == (None, None)
-    assert "give --hangup-event" in "\n".join(advice_lines(advice))
-    assert command_line(advice, "East", "ivr") == (
+    assert "--hangup-event" in "\n".join(render_lines(render_advice(advice, "", plot=False)))
+    assert format_command(advice, "East", "ivr") == (
         "admission set East applications.ivr.claim_within_ms=650 visibility_lag_ms=50"
     )
 
@@ -93,18 +99,26 @@ def test_what_is_configured_covers_all_that_was_seen(drawn):
         assert one.claim <= advice.claim_within_ms
         assert one.stale <= advice.visibility_lag_ms
         assert one.freed_high <= advice.visibility_lag_ms + advice.release_within_ms
-    assert "\n".join(plot_lines(advice)).count("|") == 36
+    lines = [line for one in render_histograms(advice) for line in render_lines(one)]
+    assert sum("|" in line for line in lines) == 36
 
 
-def test_a_spread_is_told_by_its_quantiles():
-    spread = Spread(values=tuple(range(0, 101)))
-    assert (spread.least, spread.at(0.5), spread.at(0.9), spread.most) == (0, 50, 90, 100)
-    assert Spread(values=(7,)).at(0.9) == 7
+def test_a_distribution_has_quantiles():
+    times = Distribution(values=tuple(range(0, 101)))
+    assert (times.least, times.quantile(0.5), times.quantile(0.9), times.most) == (
+        0,
+        50,
+        90,
+        100,
+    )
+    assert Distribution(values=(7,)).quantile(0.9) == 7
 
 
 def test_the_table_and_the_line_of_a_call():
-    [line] = [call_line(one) for one in calls((500, 20, 10, 60))]
+    [line] = [describe_call(one) for one in calls((500, 20, 10, 60))]
     assert line == "port taken within 500 ms, counts up to 20 ms old, free again after 10 to 60 ms"
-    assert advice_lines(advise(calls((500, 20, 10, 60))))[1] == (
-        "claim time           1    500     500    500    500   claim_within_ms = 650"
-    )
+    report = render_advice(advise(calls((500, 20, 10, 60))), "admission set East", plot=False)
+    assert render_lines(report)[:2] == [
+        "                calls  min  median  p90  max  configure",
+        "claim time          1  500     500  500  500  claim_within_ms = 650",
+    ]

@@ -1,0 +1,116 @@
+"""Commands that work without a running service: serve, check, demo, simulate."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+from admission.cli.common import FAILED, OK, PLATFORMS, SERVICE, AsJson, command, complain
+from admission.errors import ConfigError
+
+app = typer.Typer()
+
+Platform: TypeAlias = Literal["experience-portal", "huawei"]
+
+
+@command(
+    app, "serve", SERVICE,
+    "admission serve                    # the demo: embedded Redis, simulated platform",
+    "admission serve my.toml",
+    "ADMISSION__SERVER__PORT=9090 admission serve my.toml",
+)  # fmt: skip
+def run_service(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Configuration (TOML); else the demo's, with a simulated platform.",
+        ),
+    ] = None,
+) -> int:
+    """Run the service until Ctrl-C."""
+    import uvloop
+
+    from admission.runtime.serve import serve
+
+    uvloop.run(serve(file, dict(os.environ)))
+    return OK
+
+
+@command(app, "check", SERVICE, "admission check my.toml")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (TOML).")],
+    as_json: AsJson = False,
+) -> int:
+    """Check a configuration file and explain every error."""
+    from admission.config.errors import describe_errors, errors_to_json
+    from admission.config.load import load_settings
+
+    try:
+        load_settings(file, os.environ)
+        errors = []
+    except ConfigError as fault:
+        if not as_json:
+            return complain(describe_errors(fault), FAILED)
+        errors = errors_to_json(fault)
+    if as_json:
+        print(json.dumps({"file": str(file), "ok": not errors, "errors": errors}, indent=2))
+    else:
+        print(f"{file}: ok")
+    return FAILED if errors else OK
+
+
+@command(
+    app, "demo", PLATFORMS,
+    "admission demo                     # guarded by the controller",
+    "admission demo --unguarded         # the same dialers, polling the platform themselves",
+)  # fmt: skip
+def run_demo(
+    unguarded: Annotated[
+        bool,
+        typer.Option(
+            "--unguarded", help="The dialers poll QueryResources instead of asking the controller."
+        ),
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="End after S seconds; else run until Ctrl-C.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: the totals, at the end.")
+    ] = False,
+) -> int:
+    """Show greedy dialers on a simulated platform, live in the terminal."""
+    import uvloop
+
+    from admission.demo.main import demo
+
+    environ = dict(os.environ)
+    uvloop.run(demo(environ, unguarded=unguarded, seconds=seconds, as_json=as_json))
+    return OK
+
+
+@command(app, "simulate", PLATFORMS, "admission simulate huawei --port 9081")
+def simulate(
+    platform: Annotated[Platform, typer.Argument(help="The platform to simulate.")],
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Else 9080; for huawei 9081.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of all random numbers.")] = 0,
+) -> int:
+    """Run a simulated platform alone, until Ctrl-C."""
+    if platform == "huawei":
+        from admission.sim.huawei import app as huawei_app
+        from admission.sim.huawei.config import HuaweiSettings
+
+        port = huawei_app.DEFAULT_PORT if port is None else port
+        huawei_app.run_huawei(HuaweiSettings(seed=seed), host=host, port=port)
+    else:
+        from admission.sim.experience_portal import app as portal_app
+        from admission.sim.experience_portal.config import PortalSettings
+
+        port = portal_app.DEFAULT_PORT if port is None else port
+        portal_app.run_portal(PortalSettings(seed=seed), host=host, port=port)
+    return OK
