@@ -1,1 +1,1 @@
-"""Settings: the TOML file, the environment, and what is checked before a start."""
+"""Settings: the TOML file, the environment's overrides, and the checks before a start."""

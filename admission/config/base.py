@@ -1,4 +1,4 @@
-"""What the tables of the configuration share: strictness, addresses, paths."""
+"""Base classes and value types of the configuration's tables."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +16,11 @@ from pydantic import (
 
 from admission.domain.validation import Problem, raise_problems
 
+# An hour: a longer interval between queries leaves every snapshot stale.
 INTERVAL_MS_MAX: Final = 3_600_000
 
 
-def _http_url(url: str) -> str:
+def _validate_http_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises when it is not a port
@@ -30,17 +31,17 @@ def _http_url(url: str) -> str:
     if parts.fragment or not url.isprintable() or " " in url:
         raise ValueError("must be a plain address, without spaces and without #")
     if "@" in parts.netloc:
-        raise ValueError("must not contain a user or password: they have keys of their own")
+        raise ValueError("must not contain a user or password: they have settings of their own")
     return url
 
 
-def _http_url_or_none(url: str) -> str:
-    return url and _http_url(url)
+def _validate_optional_http_url(url: str) -> str:
+    return url and _validate_http_url(url)
 
 
 _UrlText: TypeAlias = Annotated[str, StringConstraints(max_length=2_000)]
-HttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_http_url)]
-OptionalHttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_http_url_or_none)]
+HttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_validate_http_url)]
+OptionalHttpUrl: TypeAlias = Annotated[_UrlText, AfterValidator(_validate_optional_http_url)]
 FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 
@@ -69,26 +70,27 @@ class Section(BaseModel):
 
 
 class SourceSection(Section):
-    """What every polled platform has."""
+    """Settings that every polled platform has."""
 
     url: HttpUrl
-    """Where the platform answers, `https://` in earnest."""
+    """Address of the platform; `https://` outside of a laboratory."""
     timeout_ms: Annotated[int, Field(ge=10, le=120_000)] = 3_000
-    """Of one query, from connecting to the last byte."""
+    """Longest time of one query, from connecting to the last byte of the answer."""
     min_interval_ms: Annotated[int, Field(ge=0, le=INTERVAL_MS_MAX)] = 0
-    """Between the starts of any two queries of this source, over all of its zones."""
+    """Shortest time between the starts of any two queries of this source, over all its zones."""
     ca_file: FilePath | None = None
-    """PEM file of the authorities trusted. Absent: the system's."""
+    """PEM file of the certificate authorities that are trusted. Absent: those of the system."""
     verify_tls: bool = True
-    """False trusts every certificate: for laboratories."""
+    """Whether the platform's certificate is verified. `false` trusts every certificate: for
+    laboratories only."""
 
     @property
     def place(self) -> str:
-        """Host and port, for logs."""
+        """Host and port, for logs and error messages."""
         return urlsplit(self.url).netloc
 
     @model_validator(mode="after")
-    def _trust_fits(self) -> Self:
+    def _check_trust(self) -> Self:
         raise_problems("source", self._trust_problems())
         return self
 
@@ -96,4 +98,4 @@ class SourceSection(Section):
         if self.ca_file and not self.url.startswith("https:"):
             yield Problem(place=("ca_file",), message="needs TLS: a url that starts with https://")
         if self.ca_file and not self.verify_tls:
-            yield Problem(place=("ca_file",), message="is of no use with verify_tls = false")
+            yield Problem(place=("ca_file",), message="has no effect with verify_tls = false")

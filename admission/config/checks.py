@@ -1,32 +1,34 @@
-"""What must hold between the tables of the configuration: each rule yields what breaks it."""
+"""Rules between the tables of the configuration; each function yields the violations of one."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
 from admission.config.sources.registry import BUILT_IN_SOURCES, COUNTED_CHANNELS
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.validation import Problem, suggest_name
 
-CC_ID_MAX = 65_535
+# Huawei types the ccId as a 16-bit number.
+CC_ID_MAX: Final = 65_535
 
 
 def find_zone_problems(zone: ZonePolicy, source_types: Mapping[str, str]) -> Iterator[Problem]:
-    """What is wrong with a zone's policy in view of the configured sources.
+    """Find references of a zone's policy that the configured sources cannot serve.
 
     Args:
-        zone: sound by itself; from the file or from a `PUT`.
+        zone: a valid policy, from the file or from a `PUT`.
         source_types: type of each configured source, by its name.
     """
-    yield from _unknown_sources(zone, source_types)
+    yield from _find_unknown_sources(zone, source_types)
     types = [source_types.get(name, "") for name in zone.source_names]
     if "huawei_cms" in types:
-        yield from _cc_id(zone.source_zone)
-    # Whoever pushes may count anything; a static zone needs no counting.
+        yield from _check_cc_id(zone.source_zone)
+    # Pushed snapshots may count any channel; a static zone needs none.
     if all(kind in COUNTED_CHANNELS for kind in types):
-        yield from _uncounted_channels(zone, types)
+        yield from _find_uncounted_channels(zone, types)
 
 
-def _unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Problem]:
+def _find_unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Problem]:
     for i, name in enumerate(zone.source_names):
         if name not in known and name not in BUILT_IN_SOURCES:
             words = [*known, *BUILT_IN_SOURCES]
@@ -35,7 +37,7 @@ def _unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Probl
             yield Problem(place=place, message=message + suggest_name(name, words))
 
 
-def _cc_id(source_zone: str | None) -> Iterator[Problem]:
+def _check_cc_id(source_zone: str | None) -> Iterator[Problem]:
     digits = source_zone or ""
     is_id = digits.isascii() and digits.isdecimal() and len(digits) <= 5
     if not is_id or not 1 <= int(digits) <= CC_ID_MAX:
@@ -43,7 +45,7 @@ def _cc_id(source_zone: str | None) -> Iterator[Problem]:
         yield Problem(place=("source_zone",), message=message)
 
 
-def _uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Problem]:
+def _find_uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Problem]:
     counted = [channel for kind in types for channel in COUNTED_CHANNELS[kind]]
     for i, channel in enumerate(zone.channels):
         if channel not in counted:
@@ -53,7 +55,7 @@ def _uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Pr
 
 
 def find_default_zone_problems(server: ServerSettings, zones: Collection[str]) -> Iterator[Problem]:
-    """The zone of requests that name none must be there."""
+    """Find a default zone that is not configured."""
     if server.default_zone and server.default_zone not in zones:
         hint = suggest_name(server.default_zone, zones)
         message = f"{server.default_zone} is not a configured zone{hint}"
@@ -63,19 +65,19 @@ def find_default_zone_problems(server: ServerSettings, zones: Collection[str]) -
 def find_exposure_problems(
     server: ServerSettings, redis: RedisSettings, has_tokens: bool
 ) -> Iterator[Problem]:
-    """Who listens beyond this machine must have said so, and who may ask."""
+    """Find a service beyond loopback without an explicit decision on Redis and on tokens."""
     if is_loopback(server.host):
         return
     if not redis.url and not redis.embedded:
         message = (
-            f"must be said aloud on {server.host}, which is not a loopback address: embedded = "
-            "true serves this one machine only; give a url to share the ledger"
+            f"must be set explicitly on {server.host}, which is not a loopback address: embedded = "
+            "true serves this one machine only; a url shares the ledger"
         )
         yield Problem(place=("redis", "embedded"), message=message)
     if not has_tokens and not server.allow_anonymous:
         message = (
             f"{server.host} is not a loopback address and no [[auth.tokens]] are configured: "
-            "add tokens, or say allow_anonymous = true"
+            "add tokens, or set allow_anonymous = true"
         )
         yield Problem(place=("server", "host"), message=message)
 
@@ -83,15 +85,15 @@ def find_exposure_problems(
 def find_token_problems(
     tokens: Mapping[int, TokenSettings], zones: Collection[str]
 ) -> Iterator[Problem]:
-    """Tokens must be told apart, and reach zones that are there.
+    """Find tokens with the name or digest of another, and zones that are not configured.
 
     Args:
-        tokens: those that are sound by themselves, by their position in the file.
+        tokens: valid ones, by their position in the file.
         zones: names of the configured zones.
     """
     for key, word in (("name", "name"), ("sha256", "digest")):
         values = ((i, getattr(token, key)) for i, token in tokens.items())
-        for i in _repeated(values):
+        for i in _find_repeated(values):
             message = f"the {word} is that of an earlier token"
             yield Problem(place=("auth", "tokens", i, key), message=message)
     for i, token in tokens.items():
@@ -101,7 +103,7 @@ def find_token_problems(
                 yield Problem(place=("auth", "tokens", i, "zones", at), message=message)
 
 
-def _repeated(values: Iterable[tuple[int, str]]) -> Iterator[int]:
+def _find_repeated(values: Iterable[tuple[int, str]]) -> Iterator[int]:
     seen: set[str] = set()
     for i, value in values:
         if value in seen:

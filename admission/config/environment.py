@@ -1,4 +1,4 @@
-"""The environment's overrides of the service tables: `ADMISSION__SERVER__PORT=9090`."""
+"""Overrides of the service tables by the environment: `ADMISSION__SERVER__PORT=9090`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ Overrides = dict[str, dict[str, Any]]
 
 
 class _ServiceTables(BaseSettings):
-    """What the environment may say, still as text."""
+    """The tables that the environment may override; values are still text."""
 
     server: dict[str, str] = Field(default_factory=dict)
     redis: dict[str, str] = Field(default_factory=dict)
@@ -24,18 +24,18 @@ class _ServiceTables(BaseSettings):
 
 
 def variable_name(place: Location) -> str:
-    """The variable that overrides a place."""
+    """Return the environment variable that overrides a setting."""
     return PREFIX + "__".join(str(step) for step in place).upper()
 
 
 def read_overrides(environ: Mapping[str, str]) -> tuple[Overrides, list[Problem]]:
-    """What the environment overrides, by table and key, and the variables that mean nothing."""
+    """Read the overrides, by table and key, and a problem for each variable without a meaning."""
     ours = {name.upper(): text for name, text in environ.items() if _is_ours(name)}
-    problems = [problem for name in ours for problem in _unknown(name)]
-    known = {name: text for name, text in ours.items() if not list(_unknown(name))}
+    problems = [problem for name in ours for problem in _find_unknown(name)]
+    known = {name: text for name, text in ours.items() if not list(_find_unknown(name))}
     return {
-        table: {key: _typed(table, key, text) for key, text in texts.items()}
-        for table, texts in _by_table(known).items()
+        table: {key: _parse(table, key, text) for key, text in texts.items()}
+        for table, texts in _group_by_table(known).items()
     }, problems
 
 
@@ -43,14 +43,14 @@ def _is_ours(name: str) -> bool:
     return name.upper().startswith(PREFIX)
 
 
-def _by_table(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _group_by_table(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     source = EnvSettingsSource(_ServiceTables, env_prefix=PREFIX, env_nested_delimiter="__")
     # The caller's environment, not the process's.
     source.env_vars = {name.lower(): text for name, text in environ.items()}
     return source()
 
 
-def _unknown(name: str) -> Iterator[Problem]:
+def _find_unknown(name: str) -> Iterator[Problem]:
     table, _, key = name.removeprefix(PREFIX).lower().partition("__")
     if table not in SERVICE_TABLES:
         message = f"only {', '.join(SERVICE_TABLES)} can be overridden by the environment"
@@ -67,8 +67,8 @@ def _unknown(name: str) -> Iterator[Problem]:
         yield Problem(place=(name,), message=message)
 
 
-def _typed(table: str, key: str, text: str) -> Any:
-    """The text as the key's type; as it is when it is not one, for the table's check to refuse."""
+def _parse(table: str, key: str, text: str) -> Any:
+    """Parse the text as the setting's type; the table refuses text of another type."""
     if (table, key) in _SECRETS:
         return SecretStr(text)
     annotation: Any = SERVICE_TABLES[table].model_fields[key].annotation

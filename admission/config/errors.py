@@ -1,4 +1,4 @@
-"""Errors of settings: which setting is wrong, why, and what to write instead."""
+"""Errors of settings: the setting, the reason, and the remedy."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,12 +8,16 @@ from admission.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingError:
-    """One thing that is wrong.
+    """One error in the configuration.
 
     Args:
-        place: dotted key, or the name of an environment variable, or "" for the whole file.
+        place: dotted key, or the name of an environment variable; empty: the whole file.
         message: one sentence.
-        line: of the file, from 1, where known.
+        line: of the file, from 1; None: unknown.
+
+    Example:
+        str(SettingError(place="server.port", message="must be at least 0", line=5))
+        # "line 5: server.port: must be at least 0"
     """
 
     place: str
@@ -26,11 +30,17 @@ class SettingError:
 
 
 class InvalidSettings(ConfigError):
-    """The configuration cannot be used; `errors` lists everything that is wrong with it.
+    """The configuration cannot be used; `errors` lists every error in it.
 
     Args:
-        source: the file, as the operator knows it.
-        errors: at least one, by line.
+        source: the path of the file, as the operator wrote it.
+        errors: at least one, sorted by line.
+
+    Example:
+        try:
+            settings = load_settings(path, os.environ)
+        except InvalidSettings as error:
+            print(describe_errors(error))
     """
 
     def __init__(self, source: str, errors: tuple[SettingError, ...]) -> None:
@@ -40,7 +50,7 @@ class InvalidSettings(ConfigError):
 
 
 def describe_errors(error: ConfigError) -> str:
-    """What `admission check FILE` prints for a configuration that cannot be used."""
+    """Describe the errors as `admission check FILE` prints them."""
     if not isinstance(error, InvalidSettings):
         return error.detail
     count = len(error.errors)
@@ -49,7 +59,7 @@ def describe_errors(error: ConfigError) -> str:
 
 
 def errors_to_json(error: ConfigError) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """Convert the errors to the JSON of `admission check FILE --json`."""
     if not isinstance(error, InvalidSettings):
         return [{"place": "", "message": error.detail, "line": None}]
     return [asdict(one) for one in error.errors]

@@ -1,11 +1,11 @@
-"""Reading `redis.url`: hosts, their credentials, the name of a primary, TLS. Plain values, no I/O.
+"""Parses `redis.url`: hosts, their credentials, the name of a primary, TLS. Plain values, no I/O.
 
-    redis://  rediss://  unix://                  as redis-py reads them
-    redis+sentinel://h1:p1,h2:p2/PRIMARY?OPTIONS  the sentinels, and the name that they watch
-    redis+cluster://h1:p1,h2:p2?OPTIONS           some nodes; the others are found through them
+    redis://  rediss://  unix://                  as redis-py parses them
+    redis+sentinel://h1:p1,h2:p2/PRIMARY?OPTIONS  the sentinels, and the name of the primary
+    redis+cluster://h1:p1,h2:p2?OPTIONS           some nodes; CLUSTER SLOTS lists the others
 
-`user:password@` before a host is that host's, and of those after it until another stands there:
-of sentinels in the first form, of cluster nodes in the second. OPTIONS: `tls=true`, and
+`user:password@` applies to the host after it and to further hosts up to the next `user:password@`:
+to sentinels in the first form, to cluster nodes in the second. OPTIONS: `tls=true`, and
 `ssl_certfile`, `ssl_keyfile` (paths) of a client certificate.
 """
 
@@ -22,7 +22,7 @@ _SWITCH: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A server of a URL, and who we are there; None: as `redis.username` and `.password` say."""
+    """A server of a URL and its credentials; None: those of `redis.username` and `.password`."""
 
     name: str
     port: int
@@ -35,8 +35,11 @@ class MultiHostUrl:
     """A `redis+sentinel://` or `redis+cluster://` URL.
 
     Args:
-        primary: the name under which the sentinels know it; empty for a cluster.
-        client_cert, client_key: paths of PEM files, if the servers ask for a certificate.
+        primary: the name by which the sentinels know the primary; empty for a cluster.
+        client_cert, client_key: paths of PEM files, where the servers require a certificate.
+
+    Example:
+        parse_many_hosts("redis+sentinel://s1:26379,s2:26379/main").primary  # "main"
     """
 
     hosts: tuple[Host, ...]
@@ -47,7 +50,11 @@ class MultiHostUrl:
 
 
 def validate(url: str) -> None:
-    """Raises: ValueError: it cannot be read; the text repeats no part of it that may be secret."""
+    """Check the form of a URL.
+
+    Raises:
+        ValueError: the URL is malformed. The message contains no part that may be secret.
+    """
     scheme = _split(url).scheme
     if "://" not in url or scheme not in SCHEMES:
         starts = ", ".join(f"{one}://" for one in SCHEMES)
@@ -57,16 +64,22 @@ def validate(url: str) -> None:
 
 
 def parse_many_hosts(url: str) -> MultiHostUrl:
-    """Read a URL of several servers. Raises: ValueError: see `validate`."""
+    """Parse a URL of several servers.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     parts = _split(url)
     primary = parts.path.strip("/")
     if parts.scheme == "redis+sentinel" and (not primary or "/" in primary):
-        raise ValueError("must end with the name that the sentinels watch: .../main")
+        raise ValueError(
+            "must end with the name of the primary that the sentinels monitor: .../main"
+        )
     if parts.scheme == "redis+cluster" and primary:
         raise ValueError("must end after the last host: a cluster has no path")
-    options = _options(parts.query)
+    options = _parse_options(parts.query)
     return MultiHostUrl(
-        hosts=_hosts(parts.netloc, _PORTS[parts.scheme]),
+        hosts=_parse_hosts(parts.netloc, _PORTS[parts.scheme]),
         primary=unquote(primary),
         tls=_SWITCH[options.get("tls", "false")],
         client_cert=options.get("ssl_certfile"),
@@ -75,14 +88,14 @@ def parse_many_hosts(url: str) -> MultiHostUrl:
 
 
 def has_password(url: str) -> bool:
-    """Whether any part of it is a password."""
-    return any(":" in one.rpartition("@")[0] for one in _places(_split(url)))
+    """Whether the URL contains a password."""
+    return any(":" in one.rpartition("@")[0] for one in _split_hosts(_split(url)))
 
 
 def redact(url: str) -> str:
-    """The URL without credentials and options, fit for a log."""
+    """Return the URL without credentials and options, fit for a log."""
     parts = _split(url)
-    netloc = ",".join(one.rpartition("@")[2] for one in _places(parts))
+    netloc = ",".join(one.rpartition("@")[2] for one in _split_hosts(parts))
     return f"{parts.scheme}://{netloc}{parts.path}"
 
 
@@ -93,22 +106,22 @@ def _split(url: str) -> SplitResult:
         raise ValueError("is not a URL") from None
 
 
-def _places(parts: SplitResult) -> list[str]:
-    """Each host with its login; only URLs of many are parted at commas."""
+def _split_hosts(parts: SplitResult) -> list[str]:
+    """Each host with its login; a comma separates hosts in URLs of several servers only."""
     return parts.netloc.split(",") if parts.scheme in MULTI_HOST_SCHEMES else [parts.netloc]
 
 
-def _hosts(netloc: str, port: int) -> tuple[Host, ...]:
+def _parse_hosts(netloc: str, port: int) -> tuple[Host, ...]:
     found: list[Host] = []
     login = ""
     for one in netloc.split(","):
         own, at, place = one.rpartition("@")
         login = own if at else login
-        found.append(_host(place, port, login))
+        found.append(_parse_host(place, port, login))
     return tuple(found)
 
 
-def _host(place: str, port: int, login: str) -> Host:
+def _parse_host(place: str, port: int, login: str) -> Host:
     parts = _split(f"//{place}")
     try:
         found = parts.port or port
@@ -125,7 +138,7 @@ def _host(place: str, port: int, login: str) -> Host:
     )
 
 
-def _options(query: str) -> dict[str, str]:
+def _parse_options(query: str) -> dict[str, str]:
     options = {name: values[-1] for name, values in parse_qs(query).items()}
     if unknown := sorted(set(options) - set(_OPTIONS)):
         raise ValueError(f"has an unknown option {unknown[0]}; there are {', '.join(_OPTIONS)}")

@@ -1,4 +1,4 @@
-"""Secrets: the configuration says where one is, never what it is."""
+"""References to secrets: the configuration contains the place of a secret, never the secret."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,34 +6,35 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, SecretStr, ValidationInfo
 
+# A PEM bundle fits; a file that is no secret is refused.
 SECRET_BYTES_MAX: Final = 65_536
 _HOW: Final = 'write { env = "NAME" } or { file = "path" }'
 
 
-def _resolved(value: Any, info: ValidationInfo) -> SecretStr:
-    """The secret that a reference leads to; `environ` comes with the validation's context."""
+def _resolve(value: Any, info: ValidationInfo) -> SecretStr:
+    """Resolve a reference; the validation's context has `environ`."""
     if isinstance(value, SecretStr):
         return value
     if isinstance(value, str) and info.context is None:
-        return SecretStr(value)  # said by a program; only files are read with a context
+        return SecretStr(value)  # from a program: only files are validated with a context
     if isinstance(value, str):
         raise ValueError(f"a secret is never in the file itself: {_HOW}")
     match value:
         case {"env": str(name), **rest} if not rest:
-            return _from_environment(name, (info.context or {}).get("environ", {}))
+            return _read_variable(name, (info.context or {}).get("environ", {}))
         case {"file": str(path), **rest} if not rest:
-            return _from_file(path)
-    raise ValueError(f"must say where the secret is: {_HOW}")
+            return _read_file(path)
+    raise ValueError(f"must refer to the secret: {_HOW}")
 
 
-def _from_environment(name: str, environ: Mapping[str, str]) -> SecretStr:
+def _read_variable(name: str, environ: Mapping[str, str]) -> SecretStr:
     if not environ.get(name):
         raise ValueError(f"the environment variable {name} is not set")
     return SecretStr(environ[name])
 
 
-def _from_file(path: str) -> SecretStr:
-    """The file's text without its last line end, which editors and `echo` add."""
+def _read_file(path: str) -> SecretStr:
+    """Read a file without its last line end, which editors and `echo` add."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(SECRET_BYTES_MAX + 1)
@@ -47,4 +48,4 @@ def _from_file(path: str) -> SecretStr:
     return SecretStr(text)
 
 
-Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_resolved)]
+Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_resolve)]

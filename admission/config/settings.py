@@ -1,6 +1,6 @@
-"""The tables of the configuration file, one model each, and `Settings`, all of them together.
+"""The tables of the configuration file, one model each, and `Settings` with all of them.
 
-These are plain values; `config` reads them from a file and the environment.
+These are plain values; `load` reads them from a file and the environment.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,20 @@ from admission.domain.policy.zone import ZonePolicy
 from admission.domain.types import Name, Text
 from admission.domain.validation import SHA256, Problem, raise_problems
 
+# Ten minutes: longer than any supervisor waits (systemd: 90 s, Kubernetes: 30 s by default).
 SHUTDOWN_MS_MAX: Final = 600_000
+# Zones or campaigns of one token; a policy has at most 5000 campaigns.
 SCOPE_MAX: Final = 5_000
 
 
-def _redis_url(url: str) -> str:
+def _validate_redis_url(url: str) -> str:
     if url:
         redis_url.validate(url)
     return url
 
 
 RedisUrl: TypeAlias = Annotated[
-    str, StringConstraints(max_length=2_000), AfterValidator(_redis_url)
+    str, StringConstraints(max_length=2_000), AfterValidator(_validate_redis_url)
 ]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256), AfterValidator(str.lower)]
 ScopeNames: TypeAlias = Annotated[
@@ -40,7 +42,7 @@ ScopeNames: TypeAlias = Annotated[
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host. No name but localhost is looked up."""
+    """Whether only this machine reaches the host; of names, only `localhost` counts."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -48,46 +50,46 @@ def is_loopback(host: str) -> bool:
 
 
 class ServerSettings(Section):
-    """Where the service listens. Relative paths start at the working directory."""
+    """The listener of the service. Relative paths start at the working directory."""
 
     host: Annotated[str, StringConstraints(min_length=1, max_length=255)] = "127.0.0.1"
-    """Address to listen on. Anything but loopback needs tokens, or `allow_anonymous`."""
+    """Address to listen on. Any other than loopback needs tokens, or `allow_anonymous`."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port to listen on; 0: any free one, which the first line on standard output names."""
     workers: Annotated[int, Field(ge=1, le=128)] = 1
-    """Processes that share the port. More than one helps once a core is busy; each has its own
+    """Processes that share the port. More than one helps once a core is saturated; each has its own
     connections to Redis."""
-    # Once loaded it is always filled.
+    # Loading a file replaces an empty value by the first zone.
     default_zone: str = ""
     """The zone of requests that name none. Empty: the first zone of the file."""
     public_url: OptionalHttpUrl = ""
-    """What `report_url` starts with, as the platform reaches this service. Empty: the address that
-    the request was sent to."""
+    """Prefix of every `report_url`: the address at which the platform reaches this service. Empty:
+    the address to which the admission request was sent."""
     tls_cert: FilePath | None = None
-    """PEM file of the server's certificate with its chain: the service then speaks TLS only. SIGHUP
-    reads it again."""
+    """PEM file of the server's certificate with its chain. With it the service speaks TLS only;
+    SIGHUP reloads it."""
     tls_key: FilePath | None = None
     """PEM file of the certificate's private key."""
     client_ca: FilePath | None = None
-    """PEM file of the authorities whose client certificates are demanded (mutual TLS). A gate only:
-    tokens still give the roles."""
+    """PEM file of the authorities whose client certificates are required (mutual TLS). It restricts
+    connections only; roles still come from tokens."""
     metrics_public: bool = False
-    """Whether `/metrics` needs no token once tokens exist."""
+    """Whether `/metrics` is readable without a token although tokens are configured."""
     shutdown_delay_ms: Annotated[int, Field(ge=0, le=SHUTDOWN_MS_MAX)] = 0
-    """After SIGTERM, go on serving this long while `/readyz` says no, so that a balancer looks away
-    first."""
+    """After SIGTERM the service continues this long while `/readyz` answers 503, so that load
+    balancers stop sending requests first."""
     shutdown_grace_ms: Annotated[int, Field(ge=0, le=SHUTDOWN_MS_MAX)] = 5_000
-    """Then, how long open requests may take to finish."""
+    """Time for open requests to finish after `shutdown_delay_ms`."""
     allow_anonymous: bool = False
-    """Says aloud that no token at all is meant although `host` is not a loopback address. Whoever
-    reaches the port may then do everything."""
+    """Permits a `host` other than loopback without any token. Every client that reaches the port
+    then has all rights."""
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        raise_problems("server", self._tls_problems())
+    def _check_tls(self) -> Self:
+        raise_problems("server", self._find_tls_problems())
         return self
 
-    def _tls_problems(self) -> Iterator[Problem]:
+    def _find_tls_problems(self) -> Iterator[Problem]:
         if self.tls_cert and not self.tls_key:
             yield Problem(place=("tls_key",), message="is required with tls_cert")
         if self.tls_key and not self.tls_cert:
@@ -97,33 +99,34 @@ class ServerSettings(Section):
 
 
 class RedisSettings(Section):
-    """Where the ledger lives. The engine follows from `url`: empty is an embedded server that the
-    service starts and stops, for one machine only."""
+    """The Redis of the ledger. An empty `url` is an embedded server, which the service starts and
+    stops: for one machine only."""
 
     url: Annotated[RedisUrl, Field(repr=False)] = ""
     """`redis://host:6379/0`, `rediss://…` (TLS), `unix:///path`,
-    `redis+sentinel://h1:26379,h2:26379/master`, `redis+cluster://h1:6379,h2:6379`; the last two
-    with `?tls=true` for TLS. Empty: embedded. No password in it: see
+    `redis+sentinel://h1:26379,h2:26379/main`, `redis+cluster://h1:6379,h2:6379`; the last two
+    with `?tls=true` for TLS. Empty: embedded. It contains no password: see
     [deploy/acl](../deploy/acl/README.md)."""
     embedded: bool = False
-    """Says aloud that an empty `url` is meant on a non-loopback host."""
+    """Permits an empty `url` on a host other than loopback."""
     data_dir: FilePath = Path("data")
-    """Folder of the embedded server's data; private to the service."""
+    """Directory of the embedded server's data; only the service may read it."""
     durability: Literal["everysec", "always"] = "everysec"
-    """Embedded: `always` syncs each write to disk before it is answered, `everysec` once a second.
-    What a crash loses is healed by recovery either way."""
+    """Embedded: `always` syncs each write to disk before its answer, `everysec` once a second.
+    After a crash the zones recover safely in both cases."""
     key_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "adm"
-    """What every key starts with. Two deployments on one Redis need two; two deployments for one
-    platform zone must never be."""
+    """Prefix of every key. Two deployments on one Redis need different prefixes; two deployments
+    for one zone of a platform would each grant its ports."""
     username: Text | None = None
-    """ACL user; [deploy/acl](../deploy/acl/README.md) has the least that it must be allowed."""
+    """ACL user; [deploy/acl](../deploy/acl/README.md) lists the permissions that it needs."""
     password: Secret | None = None
-    """Of that user, or the server's."""
+    """Password of that user, or of the server (`requirepass`)."""
     ca_file: FilePath | None = None
-    """PEM file of the authorities trusted for `rediss://`. Absent: the system's."""
+    """PEM file of the certificate authorities that are trusted for `rediss://`. Absent: those of
+    the system."""
     timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
     """Longest wait for a connection, for a free connection and for a reply. A request is answered
-    within 1.8 times this, with 503 if need be; while Redis stays away, at once."""
+    within 1.8 times this, with 503 if Redis does not answer; during an outage, immediately."""
 
     @property
     def scheme(self) -> str:
@@ -132,17 +135,17 @@ class RedisSettings(Section):
 
     @property
     def place(self) -> str:
-        """Where it is, in words fit for a log: without credentials and options."""
+        """Address for logs, without credentials and options."""
         if not self.url:
             return f"embedded in {self.data_dir}"
         return redis_url.redact(self.url)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_problems("redis", self._problems())
+    def _check_combination(self) -> Self:
+        raise_problems("redis", self._find_problems())
         return self
 
-    def _problems(self) -> Iterator[Problem]:
+    def _find_problems(self) -> Iterator[Problem]:
         if self.url and self.embedded:
             yield Problem(place=("embedded",), message="must be false when a url is given")
         for key in ("username", "password"):
@@ -152,65 +155,67 @@ class RedisSettings(Section):
         if self.ca_file and self.scheme in ("", "unix", "redis"):
             message = "needs TLS: a url that starts with rediss://, or of sentinels or a cluster"
             yield Problem(place=("ca_file",), message=message)
-        of_one = self.scheme not in redis_url.MULTI_HOST_SCHEMES  # there each host may have its own
-        if self.password and of_one and redis_url.has_password(self.url):
+        single = (
+            self.scheme not in redis_url.MULTI_HOST_SCHEMES
+        )  # there each host may have its own password
+        if self.password and single and redis_url.has_password(self.url):
             yield Problem(place=("password",), message="is given twice: here and in url")
 
 
 class LogSettings(Section):
-    """One line a record, on standard error. No secret is ever logged."""
+    """The log: one line for each record, on standard error, without secrets."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least grave that is logged."""
+    """The lowest severity that is logged."""
     format: Literal["console", "json"] = "console"
-    """`json`: one object a line, for collectors."""
+    """`console` for people; `json` for log collectors, one object on each line."""
     decisions: Literal["none", "denies", "all"] = "none"
-    """Which decisions get a line of their own."""
+    """Decisions that are logged, one line each."""
 
 
 class LimitSettings(Section):
-    """Limits of the service itself, not of the platform."""
+    """Limits of the service itself, independent of the platform's capacity."""
 
     renamed_keys: ClassVar = {"waiters": "max_waiters", "event_clients": "max_event_clients"}
 
     requests_per_s_per_caller: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
-    """Requests per second of one caller (token, else address); beyond it 429. A batch is one
-    request. 0: no limit."""
+    """Requests per second of one caller (token, else address); further ones are answered 429. A
+    batch is one request. 0: no limit."""
     max_waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
-    """Requests with `wait_ms` that may be open at once, per process; beyond it they are answered
-    without waiting."""
+    """Requests with `wait_ms` that may wait at the same time, for each process; further ones are
+    answered without waiting."""
     max_event_clients: Annotated[int, Field(ge=0, le=10_000)] = 100
-    """Streams of `/v1/events` that may be open at once, per process."""
+    """Streams of `/v1/events` that may be open at the same time, for each process."""
 
 
 class TokenSettings(Section):
-    """Who may do what; one entry for each token. None at all: loopback only, and everything is
-    allowed."""
+    """Roles and scopes; one entry for each token. Without any token the service listens on loopback
+    only, and every request is permitted."""
 
     name: Name
-    """Who it is, in logs, in the audit and as default `owner` of reservations."""
+    """Name of the caller in logs, in the audit and as default `owner` of reservations."""
     sha256: Digest
-    """Digest of the token; `admission token new` prints both. The token itself is never
-    configured."""
+    """SHA-256 digest of the token; `admission token new` prints both. The token itself is not
+    stored in the configuration."""
     role: Literal["dialer", "source", "operator", "viewer"]
-    """`dialer` asks and reports, `source` pushes snapshots, `viewer` looks, `operator` may do
-    everything."""
+    """`dialer` requests admissions and reports, `source` pushes snapshots, `viewer` reads,
+    `operator` has all rights."""
     campaigns: ScopeNames | None = None
-    """Dialer only: the campaigns it may ask for. Absent: all."""
+    """Role `dialer` only: the campaigns to which the token is limited. Absent: all."""
     zones: ScopeNames | None = None
-    """The zones it reaches. Absent: all."""
+    """The zones to which the token is limited. Absent: all."""
     expires: date | None = None
-    """Void from the start of that day (UTC)."""
+    """The token is invalid from the start of this day (UTC). Absent: it does not expire."""
 
     @property
     def expires_at_s(self) -> float | None:
-        """Unix time in seconds from which the token is void."""
+        """Unix time in seconds from which the token is invalid; None: never."""
         if self.expires is None:
             return None
         return datetime.combine(self.expires, time(), tzinfo=UTC).timestamp()
 
     @model_validator(mode="after")
-    def _only_dialers_have_campaigns(self) -> Self:
+    def _check_campaigns(self) -> Self:
         if self.campaigns is not None and self.role != "dialer":
             message = f"is for the role dialer only, not {self.role}"
             raise_problems("token", [Problem(place=("campaigns",), message=message)])
@@ -218,13 +223,18 @@ class TokenSettings(Section):
 
 
 class AuthSettings(Section):
-    """`[auth]`: the tokens. None at all: whoever reaches the service may do everything."""
+    """The tokens. Without any, every request is permitted."""
 
     tokens: Annotated[tuple[TokenSettings, ...], Field(strict=False)] = ()
 
 
 class Settings(Section):
-    """The whole configuration, checked. `zones` is the policy as the file has it."""
+    """The whole configuration, validated. `zones` are the policies of the file.
+
+    Example:
+        settings = load_settings(Path("admission.toml"), os.environ)
+        settings.zones["East"].channels
+    """
 
     server: ServerSettings = ServerSettings()
     redis: RedisSettings = RedisSettings()

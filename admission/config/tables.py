@@ -1,6 +1,6 @@
-"""From a decoded TOML document to `Settings`, collecting everything that is wrong on the way.
+"""Validates the tables of a decoded TOML document and collects every problem.
 
-Each table is validated by itself, so that one broken table hides no error in another.
+Each table is validated separately, so that an invalid table hides no error in another.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,13 +46,18 @@ _Value = TypeVar("_Value")
 
 
 class TableReader:
-    """Reads the tables of one document.
+    """Validates the tables of one document.
 
     Args:
-        document: as decoded from TOML, the environment's overrides included.
-        environ: where `{ env = ... }` secrets are.
+        document: decoded from TOML, with the environment's overrides.
+        environ: has the secrets of `{ env = "NAME" }`.
 
-    `problems` has everything that was wrong, in the order found.
+    Attributes:
+        problems: every problem so far, in the order of detection.
+
+    Example:
+        reader = TableReader(tomllib.loads(text), os.environ)
+        settings = reader.settings()  # None: see reader.problems
     """
 
     def __init__(self, document: Mapping[str, Any], environ: Mapping[str, str]) -> None:
@@ -60,16 +65,16 @@ class TableReader:
         self._environ = environ
         self.problems: list[Problem] = []
 
-    def settings(self) -> Settings | None:
-        """The settings, or None when there are problems."""
+    def read_settings(self) -> Settings | None:
+        """Return the settings, None when there are problems."""
         self._check_tables()
         service = {
-            key: self._table(model, (key,), self._document.get(key, {}))
+            key: self._read_table(model, (key,), self._document.get(key, {}))
             for key, model in SERVICE_TABLES.items()
         }
-        tokens = self._tokens()
-        sources = self._sources()
-        zones = self._zones()
+        tokens = self._read_tokens()
+        sources = self._read_sources()
+        zones = self._read_zones()
         self._cross_check(service, tokens, zones)
         if self.problems:
             return None
@@ -77,11 +82,11 @@ class TableReader:
         found = Settings.model_validate(
             {**service, "auth": auth, "sources": sources, "zones": zones}
         )
-        return _with_default_zone(found)
+        return _set_default_zone(found)
 
-    def policies(self) -> dict[str, ZonePolicy] | None:
-        """The zones alone, or None when they have problems. Needs no secret of the other tables."""
-        zones = self._zones()
+    def read_policies(self) -> dict[str, ZonePolicy] | None:
+        """Return the policies of the zones, None when they have problems. Needs no secrets."""
+        zones = self._read_zones()
         self._check_zones(zones)
         return None if self.problems else zones
 
@@ -92,8 +97,8 @@ class TableReader:
             elif key not in SERVICE_TABLES and not isinstance(table, dict):
                 self._add((key,), "must be a table")
 
-    def _tokens(self) -> dict[int, TokenSettings]:
-        auth = self._dict("auth")
+    def _read_tokens(self) -> dict[int, TokenSettings]:
+        auth = self._get_dict("auth")
         for key in auth:
             if key != "tokens":
                 self._add(("auth", key), "unknown key" + suggest_name(key, ["tokens"]))
@@ -104,32 +109,36 @@ class TableReader:
             )
             return {}
         found = {
-            i: self._table(TokenSettings, ("auth", "tokens", i), token)
+            i: self._read_table(TokenSettings, ("auth", "tokens", i), token)
             for i, token in enumerate(listed)
         }
-        return _sound(found)
+        return _drop_invalid(found)
 
-    def _sources(self) -> dict[str, BaseModel]:
-        return _sound({name: self._source(name, table) for name, table in self._named("sources")})
+    def _read_sources(self) -> dict[str, BaseModel]:
+        return _drop_invalid(
+            {name: self._read_source(name, table) for name, table in self._iter_named("sources")}
+        )
 
-    def _source(self, name: str, table: Any) -> BaseModel | None:
+    def _read_source(self, name: str, table: Any) -> BaseModel | None:
         place = ("sources", name)
         if name in BUILT_IN_SOURCES:
-            self._add(place, f"must not be called {name}: zones say {name} for something else")
+            self._add(
+                place, f"must have another name: {name} is reserved for zones without a platform"
+            )
         kind = table.get("type") if isinstance(table, dict) else ""
         if not isinstance(kind, str) or kind not in SOURCE_TYPES:
             hint = suggest_name(str(kind), SOURCE_TYPES)
             self._add((*place, "type"), f"must be one of {', '.join(SOURCE_TYPES)}{hint}")
             return None
-        return self._table(SOURCE_TYPES[kind], place, table)
+        return self._read_table(SOURCE_TYPES[kind], place, table)
 
-    def _zones(self) -> dict[str, ZonePolicy]:
+    def _read_zones(self) -> dict[str, ZonePolicy]:
         if not self._document.get("zones"):
             self._add(("zones",), "at least one [zones.NAME] is required")
-        return _sound(
+        return _drop_invalid(
             {
-                name: self._table(ZonePolicy, ("zones", name), table)
-                for name, table in self._named("zones")
+                name: self._read_table(ZonePolicy, ("zones", name), table)
+                for name, table in self._iter_named("zones")
             }
         )
 
@@ -139,24 +148,24 @@ class TableReader:
         tokens: dict[int, TokenSettings],
         zones: dict[str, ZonePolicy],
     ) -> None:
-        # Names count as configured even where their own table is broken: one error, one message.
-        names, server, redis = self._dict("zones"), service["server"], service["redis"]
+        # A name counts as configured even where its table is invalid: one error, one message.
+        names, server, redis = self._get_dict("zones"), service["server"], service["redis"]
         self._check_zones(zones)
         self._extend((), find_token_problems(tokens, names))
         if isinstance(server, ServerSettings):
             self._extend((), find_default_zone_problems(server, names))
             if isinstance(redis, RedisSettings):
-                has_tokens = bool(self._dict("auth").get("tokens"))
+                has_tokens = bool(self._get_dict("auth").get("tokens"))
                 self._extend((), find_exposure_problems(server, redis, has_tokens))
 
     def _check_zones(self, zones: dict[str, ZonePolicy]) -> None:
-        types = {name: _kind(table) for name, table in self._dict("sources").items()}
+        types = {name: _get_type(table) for name, table in self._get_dict("sources").items()}
         for name, zone in zones.items():
             self._extend(("zones", name), find_zone_problems(zone, types))
 
-    def _named(self, key: str) -> Iterator[tuple[str, Any]]:
-        """The entries of a table of tables, with sound names and in bounded number."""
-        tables = self._dict(key)
+    def _iter_named(self, key: str) -> Iterator[tuple[str, Any]]:
+        """The entries of a table of tables, after a check of their names and their number."""
+        tables = self._get_dict(key)
         if len(tables) > TABLES_MAX:
             self._add((key,), f"must have at most {TABLES_MAX} entries")
             return
@@ -167,29 +176,30 @@ class TableReader:
                 self._extend((key, name), list_problems(BaseModel, error))
             yield name, table
 
-    def _table(self, model: type[_Model], place: Location, table: Any) -> _Model | None:
-        """The table as its model, or what is left of it without the keys that are wrong.
+    def _read_table(self, model: type[_Model], place: Location, table: Any) -> _Model | None:
+        """Validate one table; None, and its problems, when it is invalid.
 
-        Rules between keys and between tables are only checked on sound ones, so that what is
-        left must show whether it breaks any. It never reaches the caller.
+        Pydantic checks rules between keys only where every key is valid, and returns no partial
+        result. After an error the rules are therefore checked on the valid rest of the table, so
+        that an operator sees all problems at once. The rest itself is discarded.
         """
         context = {"environ": self._environ}
         try:
             return model.model_validate(table, context=context)
         except ValidationError as error:
-            found = list_problems(model, error)
-        self._extend(place, found)
+            problems = list_problems(model, error)
+        self._extend(place, problems)
         rest = deepcopy(table)
-        for problem in found:
-            _prune(rest, problem.place)
+        for problem in problems:
+            _remove_at(rest, problem.place)
         try:
             return model.model_validate(rest, context=context)
         except ValidationError as error:
             rules = list_problems(model, error, rules_only=True)
-            self._extend(place, [problem for problem in rules if problem not in found])
+            self._extend(place, [problem for problem in rules if problem not in problems])
             return None
 
-    def _dict(self, key: str) -> dict[str, Any]:
+    def _get_dict(self, key: str) -> dict[str, Any]:
         found = self._document.get(key)
         return found if isinstance(found, dict) else {}
 
@@ -200,8 +210,8 @@ class TableReader:
         self.problems += [problem.under(prefix) for problem in problems]
 
 
-def _prune(table: Any, place: Location) -> None:
-    """Take out what stands at a place, with the whole of a list that it stands in."""
+def _remove_at(table: Any, place: Location) -> None:
+    """Remove the value at a place, together with a list that contains it."""
     for i, step in enumerate(place):
         if not isinstance(table, dict):
             return
@@ -212,15 +222,15 @@ def _prune(table: Any, place: Location) -> None:
         table = inside
 
 
-def _sound(tables: Mapping[_Key, _Value | None]) -> dict[_Key, _Value]:
+def _drop_invalid(tables: Mapping[_Key, _Value | None]) -> dict[_Key, _Value]:
     return {key: table for key, table in tables.items() if table is not None}
 
 
-def _kind(source: Any) -> str:
+def _get_type(source: Any) -> str:
     return str(source.get("type", "")) if isinstance(source, dict) else ""
 
 
-def _with_default_zone(settings: Settings) -> Settings:
+def _set_default_zone(settings: Settings) -> Settings:
     first = settings.server.default_zone or next(iter(settings.zones))
     server = settings.server.model_copy(update={"default_zone": first})
     return settings.model_copy(update={"server": server})

@@ -1,7 +1,8 @@
-"""On which line of a TOML text a key stands, for error messages.
+"""Finds the line of a key in a TOML text, for error messages.
 
-The standard parser does not say, so the text is cut into statements: the shortest runs of lines
-that parse by themselves. Only needed once something is wrong, so plain rather than fast.
+`tomllib` reports no lines for what it parsed, so this module splits the text into statements: the
+shortest runs of lines that parse by themselves. It runs only after an error, so it is simple rather
+than fast. Why no other parser: docs/decisions/toml-lines.md.
 """
 
 import re
@@ -11,23 +12,23 @@ from typing import Any, Final
 
 from admission.domain.validation import Location
 
-# A value may go on for so many lines before the search for its end is given up.
+# A longer multi-line value has no line of its own in errors; its table has.
 STATEMENT_LINES_MAX: Final = 200
-# How the parser says that more text could have helped.
+# tomllib's message where the text ends inside a value.
 _UNFINISHED: Final = "at end of document"
 _HEADER: Final = re.compile(r"\s*\[")
 _SKIP: Final = re.compile(r"\s*(#.*)?$")
 
 
 def find_key_lines(text: str) -> dict[Location, int]:
-    """The first line (from 1) of every table and key of a TOML text that parses."""
+    """Find the first line (from 1) of every table and key of a valid TOML text."""
     found: dict[Location, int] = {}
     table: Location = ()
     tables_seen: dict[Location, int] = {}
-    for number, statement, is_header in _statements(text.replace("\r\n", "\n").split("\n")):
+    for number, statement, is_header in _split_statements(text.replace("\r\n", "\n").split("\n")):
         if is_header:
-            table = _entered(statement, tables_seen)
-        places = [()] if is_header else _places(statement)
+            table = _open_table(statement, tables_seen)
+        places = [()] if is_header else _list_places(statement)
         for place in places:
             for depth in range(1, len(table + place) + 1):
                 found.setdefault((table + place)[:depth], number)
@@ -35,26 +36,26 @@ def find_key_lines(text: str) -> dict[Location, int]:
 
 
 def find_line(lines: dict[Location, int], place: Location) -> int | None:
-    """The line of a place, or of the nearest thing around it that has one."""
+    """Return the line of a place, else that of the innermost table around it that has one."""
     for depth in range(len(place), 0, -1):
         if place[:depth] in lines:
             return lines[place[:depth]]
     return None
 
 
-def _statements(lines: list[str]) -> Iterator[tuple[int, dict[str, Any], bool]]:
+def _split_statements(lines: list[str]) -> Iterator[tuple[int, dict[str, Any], bool]]:
     at = 0
     while at < len(lines):
         if _SKIP.match(lines[at]):
             at += 1
             continue
-        statement, length = _parsed_at(lines, at)
+        statement, length = _parse_at(lines, at)
         if statement is not None:
             yield at + 1, statement, bool(_HEADER.match(lines[at]))
         at += length
 
 
-def _parsed_at(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
+def _parse_at(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
     for length in range(1, min(STATEMENT_LINES_MAX, len(lines) - at) + 1):
         try:
             return tomllib.loads("\n".join(lines[at : at + length])), length
@@ -64,8 +65,8 @@ def _parsed_at(lines: list[str], at: int) -> tuple[dict[str, Any] | None, int]:
     return None, 1
 
 
-def _entered(header: dict[str, Any], seen: dict[Location, int]) -> Location:
-    """The place of the table that a header opens; `[[x]]` opens the next of a list."""
+def _open_table(header: dict[str, Any], seen: dict[Location, int]) -> Location:
+    """The place of the table that a header opens; `[[x]]` opens the next entry of a list."""
     place: Location = ()
     while header:
         ((key, inside),) = header.items()
@@ -78,7 +79,7 @@ def _entered(header: dict[str, Any], seen: dict[Location, int]) -> Location:
     return place
 
 
-def _places(value: Any) -> list[Location]:
+def _list_places(value: Any) -> list[Location]:
     """Every key and list position inside a value, outer ones first."""
     if isinstance(value, dict):
         inside = list(value.items())
@@ -87,5 +88,5 @@ def _places(value: Any) -> list[Location]:
     return [
         place
         for key, part in inside
-        for place in [(key,), *((key, *deeper) for deeper in _places(part))]
+        for place in [(key,), *((key, *deeper) for deeper in _list_places(part))]
     ]

@@ -70,7 +70,7 @@ BAD: list[tuple[str, int | None, str, str]] = [
         '[server]\nhost = "0.0.0.0"\nallow_anonymous = true\n',
         None,
         "redis.embedded",
-        "must be said aloud on 0.0.0.0",
+        "must be set explicitly on 0.0.0.0",
     ),
     ('[redis]\nurl = "http://x"\n', 5, "redis.url", "must be empty (embedded) or start with"),
     ('[redis]\nurl = "redis://:pw@x"\n', 5, "redis.url", "must not contain a password: write"),
@@ -93,7 +93,7 @@ BAD: list[tuple[str, int | None, str, str]] = [
     (TOKEN + 'expires = "2027-01-01"\n', 8, "auth.tokens.0.expires", "must be a date such as"),
     (TOKEN + TOKEN.replace(SHA, "b" * 64), 9, "auth.tokens.1.name", "that of an earlier token"),
     (TOKEN + TOKEN.replace('"t"', '"u"'), 10, "auth.tokens.1.sha256", "that of an earlier token"),
-    ("[sources.push]\n", 4, "sources.push", "must not be called push"),
+    ("[sources.push]\n", 4, "sources.push", "must have another name: push"),
     ('[sources.x]\ntype = "portal"\n', 5, "sources.x.type", "must be one of experience_portal"),
     ("[sources.x]\n", 4, "sources.x.type", "must be one of experience_portal, huawei_cms, hua"),
     (EPM.replace("http:", "ftp:"), 6, "sources.epm.url", "must start with http:// or https://"),
@@ -103,7 +103,7 @@ BAD: list[tuple[str, int | None, str, str]] = [
     (EPM + 'flavour = "axis1"\n', 8, "sources.epm.flavour", "unknown key; did you mean flavor?"),
     (EPM + 'password = { env = "NO" }\n', 8, "sources.epm.password", "variable NO is not set"),
     (EPM + 'password = { file = "/no" }\n', 8, "sources.epm.password", "cannot read the file /no"),
-    (EPM + 'password = { evn = "NO" }\n', 8, "sources.epm.password", "must say where the secret"),
+    (EPM + 'password = { evn = "NO" }\n', 8, "sources.epm.password", "must refer to the secret"),
     (
         EPM + '[zones.West]\nsource = "emp"\nchannels = ["sip"]\n',
         9,
@@ -337,7 +337,7 @@ def test_other_variables_are_nobodys_business() -> None:
     assert load(ZONE, {"PATH": "x", "ADMISSION_PORT": "tcp://x", "ADMISSION_TOKEN": "x"})
 
 
-def test_beyond_loopback_everything_is_said_aloud() -> None:
+def test_beyond_loopback_everything_is_set_explicitly() -> None:
     aloud = '[server]\nhost = "0.0.0.0"\nallow_anonymous = true\n[redis]\nembedded = true\n'
 
     assert load(ZONE + aloud).server.host == "0.0.0.0"

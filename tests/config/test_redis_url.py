@@ -26,8 +26,8 @@ def test_what_can_be_used_is_accepted(url: str) -> None:
     [
         ("redis:localhost", "must be empty"),
         ("http://h", "must be empty"),
-        ("redis+sentinel://h", "the name that the sentinels watch"),
-        ("redis+sentinel://h/main/0", "the name that the sentinels watch"),
+        ("redis+sentinel://h", "the name of the primary"),
+        ("redis+sentinel://h/main/0", "the name of the primary"),
         ("redis+cluster://h/0", "has no path"),
         ("redis+cluster://a,,b", "before and after each comma"),
         ("redis+cluster://", "before and after each comma"),

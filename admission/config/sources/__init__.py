@@ -1,1 +1,1 @@
-"""Settings of each kind of source."""
+"""The `[sources.X]` tables, one model for each kind of platform."""

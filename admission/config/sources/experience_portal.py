@@ -1,4 +1,4 @@
-"""The `[sources.X]` table of an Experience Portal, and the two dialects that it may speak."""
+"""The `[sources.X]` table of an Experience Portal, and the two dialects of its web service."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Flavor: TypeAlias = Literal["axis1", "axis2"]
 Auth: TypeAlias = Literal["basic", "digest", "none"]
 SoapVersion: TypeAlias = Literal["1.1", "1.2"]
 
-# Printable ASCII without the quotes and the backslash that would end the header's string early.
+# Printable ASCII without quotes and backslash, which would end the header's string early.
 _ACTION: Final = r"^[ !#-\[\]-~]{0,200}$"
 _XML_NAME: Final = r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?$"
 _NAMESPACE: Final = r"^[!-~]{1,500}$"
@@ -23,13 +23,13 @@ _USERNAME: Final = r"^[^\x00-\x1f\x7f]{0,128}$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """How one flavor of the Application Interface is spoken.
+    """The protocol details of one flavor of the Application Interface.
 
     Args:
         namespace: of the operations and their fields.
         soap_action: the URI in the SOAPAction header; `{operation}` in it becomes the name.
-        zone_field: of QueryResources; empty: this flavor knows no zones.
-        auth: how the caller proves who it is.
+        zone_field: name of the zone's field in QueryResources; empty: this flavor has no zones.
+        auth: the HTTP authentication scheme.
     """
 
     namespace: str
@@ -38,9 +38,9 @@ class Dialect:
     auth: Auth
 
 
-# axis1 was seen in classes generated from a real WSDL. Of axis2 only Basic is documented: that its
-# namespace is the same, its SOAPAction empty and its zone called `zone` is assumed, so each is a
-# setting. Source: the platform page of Experience Portal.
+# axis1: from classes generated from a real WSDL. Of axis2 only Basic is documented; the same
+# namespace, an empty SOAPAction and the field name `zone` are assumptions, so each is a setting.
+# Source: docs/platforms/experience-portal.md.
 DIALECTS: Final[Mapping[Flavor, Dialect]] = {
     "axis1": Dialect(
         namespace="http://services.vp.avaya.com", soap_action=" ", zone_field="", auth="digest"
@@ -56,56 +56,56 @@ class ExperiencePortalSettings(SourceSection):
     [platforms/experience-portal.md](platforms/experience-portal.md)."""
 
     type: Literal["experience_portal"] = "experience_portal"
-    """Says which kind of table this is."""
+    """Selects the platform."""
     flavor: Flavor = "axis2"
-    """Sets what `namespace`, `soap_action`, `zone_field` and `auth` are when absent."""
+    """Determines the defaults of `namespace`, `soap_action`, `zone_field` and `auth`."""
     namespace: Annotated[str, StringConstraints(pattern=_NAMESPACE)] | None = None
     """XML namespace of the operations and their fields."""
     soap_action: Annotated[str, StringConstraints(pattern=_ACTION)] | None = None
     """The URI in the SOAPAction header; `{operation}` in it becomes the operation's name."""
     zone_field: Annotated[str, StringConstraints(pattern=_XML_NAME)] | None = None
-    """Name of the zone's field in QueryResources; empty: none is sent, and every zone is the
-    platform's default."""
+    """Name of the zone's field in QueryResources. Empty: the field is not sent, and the platform
+    answers with its default zone."""
     auth: Auth | None = None
-    """How the caller proves who it is."""
+    """HTTP authentication scheme."""
     soap_version: SoapVersion = "1.1"
-    """Of the envelopes."""
+    """SOAP version of the envelopes."""
     username: Annotated[str, StringConstraints(pattern=_USERNAME)] | None = None
     """A user with the Web Services role."""
     password: Secret | None = None
-    """Of that user."""
+    """Password of that user."""
 
     @property
     def dialect(self) -> Dialect:
-        """The flavor's defaults with what the operator said instead."""
-        usual = DIALECTS[self.flavor]
-        said = self.zone_field
+        """The flavor's defaults, replaced where a setting is present."""
+        default = DIALECTS[self.flavor]
+        zone_field = self.zone_field
         return Dialect(
-            namespace=self.namespace or usual.namespace,
-            soap_action=usual.soap_action if self.soap_action is None else self.soap_action,
-            zone_field=usual.zone_field if said is None else said,
-            auth=self.auth or usual.auth,
+            namespace=self.namespace or default.namespace,
+            soap_action=default.soap_action if self.soap_action is None else self.soap_action,
+            zone_field=default.zone_field if zone_field is None else zone_field,
+            auth=self.auth or default.auth,
         )
 
     @property
     def secret(self) -> str:
-        """The password in the clear, empty if there is none."""
+        """The password in clear text, empty without one."""
         return self.password.get_secret_value() if self.password else ""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_problems("source", self._credentials())
+    def _check_credentials(self) -> Self:
+        raise_problems("source", self._find_credential_problems())
         return self
 
-    def _credentials(self) -> Iterator[Problem]:
+    def _find_credential_problems(self) -> Iterator[Problem]:
         auth = self.dialect.auth
         for key in ("username", "password"):
             given = bool(getattr(self, key))
             if auth != "none" and not given:
-                message = f'is required for {auth} auth (or say auth = "none")'
+                message = f'is required for {auth} auth (or set auth = "none")'
                 yield Problem(place=(key,), message=message)
             if auth == "none" and given:
-                yield Problem(place=(key,), message='goes with auth = "basic" or "digest"')
+                yield Problem(place=(key,), message='requires auth = "basic" or "digest"')
         if ":" in (self.username or ""):
-            message = "must not contain a colon: neither Basic nor Digest has one"
+            message = "must not contain a colon: Basic and Digest do not allow one"
             yield Problem(place=("username",), message=message)

@@ -1,4 +1,4 @@
-"""The `[sources.X]` tables: where the platforms are that give snapshots."""
+"""The models of the `[sources.X]` tables by `type`, and the channels that each platform counts."""
 
 from typing import Annotated, Final, TypeAlias
 
@@ -8,7 +8,7 @@ from admission.config.base import SourceSection
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings, HuaweiCmsSettings
 
-# Names that a zone may use as a source without a table: somebody else gives the numbers.
+# Names that a zone may use as a source without a table: no platform is polled for them.
 BUILT_IN_SOURCES: Final = ("push", "static")
 
 SourceSettings: TypeAlias = Annotated[
@@ -20,7 +20,7 @@ SOURCE_TYPES: Final[dict[str, type[SourceSection]]] = {
     "huawei_cms": HuaweiCmsSettings,
     "huawei_agent_gateway": HuaweiAgentGatewaySettings,
 }
-# Channels whose ports a platform counts. The agent gateway counts agents' calls, no ports.
+# Channels whose ports a platform counts. The agent gateway counts calls of agents, no ports.
 COUNTED_CHANNELS: Final[dict[str, tuple[str, ...]]] = {
     "experience_portal": ("sip", "h323"),
     "huawei_cms": ("voice", "ivr", "web"),
