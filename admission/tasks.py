@@ -1,18 +1,54 @@
-"""Ending tasks that may not hear of it at first."""
+"""Helpers for background tasks: cancellation that ends, pauses between attempts."""
 
 import asyncio
+import random
 from typing import Any, Final
 
 CANCEL_AGAIN_S: Final = 0.2
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until all have ended; what they raise stays theirs.
+    """Cancel tasks until all have ended; their exceptions are not raised here.
 
-    Once is not enough: a cancellation that meets a library just as it connects, or as its answer
-    comes, may be swallowed (redis-py 8.1 and CPython 3.11: 14 of 400).
+    One cancellation is not enough: redis-py may swallow a cancellation that arrives just as it
+    connects or as its reply comes (redis-py 8.1 on CPython 3.11: 14 of 400).
     """
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
         await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+
+
+class Backoff:
+    """Pauses between attempts: each is twice as long as the one before, up to a bound.
+
+    Example:
+        backoff = Backoff(min_s=0.1, max_s=10.0)
+        while not await attempt():
+            await asyncio.sleep(backoff.next_s())
+
+    Args:
+        min_s: the first pause, seconds.
+        max_s: the longest pause, seconds.
+        jitter: part of a pause that is random, so that clients of one server spread their attempts
+            ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+
+    def __init__(self, *, min_s: float, max_s: float, jitter: float = 0.5) -> None:
+        self._min_s = self._pause_s = min_s
+        self._max_s = max_s
+        self._jitter = jitter
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no pause was taken since the start or the last `reset`."""
+        return self._pause_s == self._min_s
+
+    def reset(self) -> None:
+        """Begin with the shortest pause again, after a success."""
+        self._pause_s = self._min_s
+
+    def next_s(self) -> float:
+        """The next pause, seconds."""
+        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._max_s)
+        return pause_s * random.uniform(1 - self._jitter, 1)

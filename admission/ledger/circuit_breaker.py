@@ -1,20 +1,23 @@
-"""A circuit: while Redis is out of reach, who asks is refused at once instead of waiting too.
+"""A circuit breaker: while Redis is unreachable, calls fail at once instead of timing out too.
 
-    closed --a call found nobody--> open --a probe is answered--> closed
+    closed --a call found Redis unreachable--> open --a probe is answered--> closed
+    closed --a call timed out, and the probe after it too--> open
 
-One call pays the time-out; the others fail fast until a probe in the background gets through.
-Requests never serve as probes, so an outage costs nobody more than the one time-out.
+The call that meets the outage pays the time-out; the next ones fail fast until a probe in the
+background gets an answer. Requests never serve as probes.
+
+A time-out alone does not open the circuit: a process that is busy itself reads a reply late though
+Redis answered in time. A refused or broken connection opens it at once.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from admission.errors import Unavailable
 from admission.ledger.store.errors import RedisUnreachable
-from admission.tasks import cancel_and_wait
+from admission.tasks import Backoff, cancel_and_wait
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +28,21 @@ Probe = Callable[[], Awaitable[object]]
 
 
 class CircuitBreaker:
-    """One circuit. Closed at first.
+    """One circuit, closed at first.
+
+    Example:
+        circuit = CircuitBreaker("redis", connection.ping)
+        circuit.check()
+        try:
+            reply = await call()
+        except RedisUnreachable as fault:
+            circuit.report(fault)
+            raise
 
     Args:
-        name: what lies behind it, for the log.
-        probe: asks for a sign of life; must end by itself; raises `RedisUnreachable` without one.
+        name: of the server behind it, for the log.
+        probe: asks the server for a sign of life within a bounded time; raises `RedisUnreachable`
+            without an answer.
     """
 
     def __init__(self, name: str, probe: Probe) -> None:
@@ -48,47 +61,69 @@ class CircuitBreaker:
         if self._fault is not None:
             raise Unavailable(self._fault.detail, retry_after_s=self._fault.retry_after_s)
 
-    def open(self, fault: RedisUnreachable) -> None:
-        """A call found nobody: refuse the next ones, and probe until somebody is there."""
-        if self._fault is None:
-            log.warning("%s: %s; refusing until it is back", self._name, fault.detail)
-            self._fault = fault
-            self._probing = asyncio.create_task(self._probe_until_back(), name="probe redis")
+    def report(self, fault: RedisUnreachable) -> None:
+        """A call failed: open the circuit, after a time-out only if a probe fails too."""
+        if self._probing is not None and not self._probing.done():
+            return
+        if fault.is_timeout:
+            work = self._verify(fault)
+        else:
+            self._open(fault)
+            work = self._probe_until_answered()
+        self._probing = asyncio.create_task(work, name="probe redis")
 
     async def close(self) -> None:
         """Stop probing, for good."""
         if self._probing:
             await cancel_and_wait(self._probing)
 
-    async def _probe_until_back(self) -> None:
-        pause_s = PROBE_S_MIN
+    def _open(self, fault: RedisUnreachable) -> None:
+        log.warning("%s: %s; calls are refused until it answers", self._name, fault.detail)
+        self._fault = fault
+
+    async def _verify(self, fault: RedisUnreachable) -> None:
+        if await self._is_answered():
+            log.info("%s: a call timed out, but the server answers", self._name)
+            return
+        self._open(fault)
+        await self._probe_until_answered()
+
+    async def _probe_until_answered(self) -> None:
+        backoff = Backoff(min_s=PROBE_S_MIN, max_s=PROBE_S_MAX)
         while True:
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(2 * pause_s, PROBE_S_MAX)
-            try:
-                await self._probe()
-            except RedisUnreachable:
-                continue
-            except Exception as exc:  # it answers; what it says is told to who asks next
-                log.info("%s: answers again, with: %s", self._name, exc)
-            break
+            await asyncio.sleep(backoff.next_s())
+            if await self._is_answered():
+                break
         self._fault = None
-        log.warning("%s: is back", self._name)
+        log.warning("%s: answers again", self._name)
+
+    async def _is_answered(self) -> bool:
+        try:
+            await self._probe()
+        except RedisUnreachable:
+            return False
+        except Exception as exc:  # an answer; the next call meets the same error and reports it
+            log.info("%s: answers with an error: %s", self._name, exc)
+        return True
 
 
 class CircuitBreakers:
-    """CircuitBreaker breakers by name, made when they are first wanted.
+    """Circuit breakers by name, made at their first use.
+
+    Example:
+        circuits = CircuitBreakers(probe_zone)
+        circuits.get("East").check()
 
     Args:
-        probe: asks for a sign of life of what lies behind a name.
+        probe: asks for a sign of life of the server behind a name.
     """
 
     def __init__(self, probe: Callable[[str], Awaitable[object]]) -> None:
         self._probe = probe
         self._circuits: dict[str, CircuitBreaker] = {}
 
-    def of(self, name: str) -> CircuitBreaker:
-        """The circuit of that name."""
+    def get(self, name: str) -> CircuitBreaker:
+        """The circuit breaker of that name."""
         circuit = self._circuits.get(name)
         if circuit is None:
             circuit = self._circuits[name] = CircuitBreaker(name, lambda: self._probe(name))

@@ -1,14 +1,21 @@
-"""Group commit: operations of one zone that arrive during a script call share the next one.
+"""Group commit: operations of one zone that arrive during a script call share the next call.
 
-One caller pays the round trip alone and at once: no timer, no added latency when idle. Under load
-the script takes many operations in one call, in their order of arrival. Zones do not wait for each
-other.
+An operation that finds its zone idle is sent at once: no timer, no added latency. Under load one
+call carries many operations, in their order of arrival. Zones do not wait for each other.
+
+    submit --> queue of the zone --> call (at most UNITS_MAX units) --> results
+
+Two bounds keep the queue short. It holds QUEUE_UNITS_MAX units; an operation beyond that is refused
+at once. An operation that waited for `wait_s_max` is refused before it is sent, so a refused
+operation was never carried out, and the call of the others has its full time. Neither refusal says
+anything about Redis, so neither opens a circuit.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from admission.errors import AdmissionError, Unavailable
@@ -16,176 +23,263 @@ from admission.errors import AdmissionError, Unavailable
 log = logging.getLogger(__name__)
 
 UNITS_MAX: Final = 1000  # reservations and reports that one script call may touch
-HALF_FROM: Final = 16  # so many entries that find a lane idle go in two calls
-QUEUE_MAX: Final = 20_000  # operations that wait for one zone
+HALF_FROM: Final = 16  # as many calls that find a queue idle are sent in two halves
+QUEUE_UNITS_MAX: Final = 20_000  # of one zone: 0.3 s of script time at 15 us for each unit
+WAIT_S_MAX: Final = 0.4  # see `RedisConnection.queue_wait_s_max`
 
 Operation = dict[str, Any]
-Taker = tuple[asyncio.Future[Any], int | None]  # how many results it takes; None: one, by itself
 Part = tuple[list[Operation], int]
-Send = Callable[[str, list[Operation]], Awaitable[list[Any]]]
+Send = Callable[[str, list[Operation], float], Awaitable[list[Any]]]
 
 
-class _Lane:
-    """What waits for one zone, and whether a call is under way.
+class Overloaded(Unavailable):
+    """More operations arrive for a zone than its script takes; this one was not carried out."""
 
-    `since`: when the first of those who wait came; `oldest`: of those in the call (loop time).
+
+@dataclass(slots=True, eq=False)
+class PendingCall:
+    """Operations that one caller submitted together.
+
+    Args:
+        operations: in order; they are sent in one call.
+        units: reservations that they may touch.
+        arrived_s: when they were submitted, in the loop's time.
+        future: gets the results.
+        is_single: the future gets one result instead of a list.
     """
 
-    __slots__ = ("busy", "oldest", "since", "waiting")
+    operations: list[Operation]
+    units: int
+    arrived_s: float
+    future: asyncio.Future[Any]
+    is_single: bool
+
+
+class ZoneQueue:
+    """The operations that wait for one zone, in order of arrival.
+
+    Example:
+        queue.add(pending)
+        batch = queue.take_batch()
+    """
+
+    __slots__ = ("_waiting", "expiry", "is_sending", "units")
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[list[Operation], int, Taker]] = deque()
-        self.busy = False
-        self.since = self.oldest = 0.0
+        self._waiting: deque[PendingCall] = deque()
+        self.units = 0
+        self.is_sending = False
+        self.expiry: asyncio.TimerHandle | None = None
 
-    def left_at_first(self) -> int:
-        """Entries that stay for the second call when many come at once to an idle lane: half.
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-        From then on Redis works on one half while this process reads and answers the other. Else
-        they would take turns: all requests are read, all wait, all are answered, and of two
-        processors one is always idle.
+    def add(self, pending: PendingCall) -> None:
+        """Append a call."""
+        self._waiting.append(pending)
+        self.units += pending.units
+
+    def has_room(self, units: int) -> bool:
+        """Whether so many units more may wait; an empty queue takes any call."""
+        return not self._waiting or self.units + units <= QUEUE_UNITS_MAX
+
+    def count_first_half(self) -> int:
+        """Calls that stay for the second script call when many arrive at an idle queue at once.
+
+        Redis then works on one half while this process parses and renders the other. Otherwise the
+        two would take turns, and one of two processors would always be idle.
         """
-        n = len(self.waiting)
+        n = len(self._waiting)
         return n // 2 if n >= HALF_FROM else 0
 
-    def next_batch(self, left: int = 0) -> tuple[list[Operation], list[Taker]]:
-        """Operations up to UNITS_MAX, without those whose caller has gone.
+    def take_batch(self, left: int = 0) -> list[PendingCall]:
+        """Remove and return calls of up to UNITS_MAX units, without those that were cancelled.
 
         Args:
-            left: entries that stay for the call after this one.
+            left: calls that stay for the batch after this one.
         """
-        ops: list[Operation] = []
-        takers: list[Taker] = []
+        batch: list[PendingCall] = []
         units = 0
-        while len(self.waiting) > left and (not ops or units + self.waiting[0][1] <= UNITS_MAX):
-            more, size, taker = self.waiting.popleft()
-            if taker[0].done():
-                continue
-            ops += more
-            takers.append(taker)
-            units += size
-        return ops, takers
+        while len(self._waiting) > left:
+            if batch and units + self._waiting[0].units > UNITS_MAX:
+                break
+            pending = self._pop()
+            if not pending.future.done():
+                batch.append(pending)
+                units += pending.units
+        return batch
+
+    def refuse_before(self, arrived_s: float, zone: str) -> None:
+        """Refuse the calls that arrived at that time or before."""
+        while self._waiting and self._waiting[0].arrived_s <= arrived_s:
+            pending = self._pop()
+            if not pending.future.done():
+                pending.future.set_exception(_overloaded(zone))
+
+    def oldest_s(self) -> float | None:
+        """When the first call in the queue arrived, in the loop's time."""
+        return self._waiting[0].arrived_s if self._waiting else None
+
+    def _pop(self) -> PendingCall:
+        pending = self._waiting.popleft()
+        self.units -= pending.units
+        return pending
 
 
 class GroupCommit:
     """Sends operations to a zone's script, many in one call.
 
+    Example:
+        commit = GroupCommit(send)
+        result = await commit.submit("East", {"op": "time"})
+
     Args:
-        send: applies a list of operations to a zone and gives one result for each, in order.
-        on_batch: told the number of operations of each call, for metrics.
+        send: applies a list of operations to a zone, given the seconds that the first of them
+            waited, and returns one result for each, in order.
+        on_batch: called with the number of operations of each call, for metrics.
+        wait_s_max: seconds after which a waiting operation is refused.
     """
 
-    def __init__(self, send: Send, on_batch: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(
+        self,
+        send: Send,
+        on_batch: Callable[[int], None] = lambda size: None,
+        *,
+        wait_s_max: float = WAIT_S_MAX,
+    ) -> None:
         self._send = send
         self._on_batch = on_batch
-        self._lanes: dict[str, _Lane] = {}
+        self._wait_s_max = wait_s_max
+        self._queues: dict[str, ZoneQueue] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    def submit(self, zone: str, op: Operation, units: int = 1) -> asyncio.Future[Any]:
+    def submit(self, zone: str, operation: Operation, units: int = 1) -> asyncio.Future[Any]:
         """Queue an operation; the future gets its result, or the exception of its call.
 
-        Cancelling the future before the call drops the operation; after that it takes place.
+        A cancelled future drops its operation if it was not sent yet.
 
         Args:
             units: reservations that it may touch.
 
         Raises:
-            Unavailable: too many operations wait for that zone.
+            Overloaded: too many operations wait for that zone.
         """
-        return self._queue(zone, [op], units, None)
+        return self._add(zone, [operation], units, is_single=True)
 
     async def submit_parts(self, zone: str, parts: Iterable[Part]) -> list[Any]:
-        """Queue operations of which each part goes together.
+        """Queue operations of which each part is sent in one call.
 
         Args:
             parts: operations, and reservations that they may touch, at most UNITS_MAX.
 
         Returns:
             The results of all, in order. Where the call of a part failed, its fault stands in the
-            place of each of its operations: what others were granted is not lost with it.
+            place of each of its operations, so that the grants of the other parts are not lost.
         """
         parts = list(parts)
-        sent = [self._queue_part(zone, ops, units) for ops, units in parts]
+        sent = [self._add_part(zone, operations, units) for operations, units in parts]
         results: list[Any] = []
         found = await asyncio.gather(*sent, return_exceptions=True)
-        for (ops, _), one in zip(parts, found, strict=True):
-            results += [one] * len(ops) if isinstance(one, BaseException) else one
+        for (operations, _), one in zip(parts, found, strict=True):
+            results += [one] * len(operations) if isinstance(one, BaseException) else one
         return results
 
-    def _queue_part(self, zone: str, ops: list[Operation], units: int) -> asyncio.Future[list[Any]]:
+    async def close(self) -> None:
+        """Wait for the calls under way."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+        for queue in self._queues.values():
+            if queue.expiry:
+                queue.expiry.cancel()
+
+    def _add_part(
+        self, zone: str, operations: list[Operation], units: int
+    ) -> asyncio.Future[list[Any]]:
         try:
-            return self._queue(zone, ops, units, len(ops))
-        except Unavailable as fault:
+            return self._add(zone, operations, units, is_single=False)
+        except Overloaded as fault:
             refused: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
             refused.set_exception(fault)
             return refused
 
-    def _queue(
-        self, zone: str, ops: list[Operation], units: int, taken: int | None
+    def _add(
+        self, zone: str, operations: list[Operation], units: int, *, is_single: bool
     ) -> asyncio.Future[Any]:
-        lane = self._lanes.get(zone)
-        if lane is None:
-            lane = self._lanes[zone] = _Lane()
-        if len(lane.waiting) >= QUEUE_MAX:
-            raise Unavailable(f"too many requests wait for zone {zone}")
+        queue = self._queues.get(zone)
+        if queue is None:
+            queue = self._queues[zone] = ZoneQueue()
+        if not queue.has_room(units):
+            raise _overloaded(zone)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not lane.waiting:
-            lane.since = loop.time()
-        lane.waiting.append((ops, units, (future, taken)))
-        if not lane.busy:
-            lane.busy = True
-            task = asyncio.create_task(self._drain(zone, lane), name=f"ledger {zone}")
+        queue.add(PendingCall(operations, units, loop.time(), future, is_single))
+        if not queue.is_sending:
+            queue.is_sending = True
+            task = asyncio.create_task(self._drain(zone, queue), name=f"ledger {zone}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        elif queue.expiry is None:
+            queue.expiry = loop.call_later(self._wait_s_max, self._expire, zone, queue)
         return future
 
-    def waited_s(self, zone: str) -> float:
-        """How long the first operation of the zone's present call has waited, by now."""
-        return asyncio.get_running_loop().time() - self._lanes[zone].oldest
-
-    async def close(self) -> None:
-        """Wait for what is under way."""
-        while self._running:
-            await asyncio.gather(*self._running, return_exceptions=True)
-
-    async def _drain(self, zone: str, lane: _Lane) -> None:
-        left = lane.left_at_first()
+    async def _drain(self, zone: str, queue: ZoneQueue) -> None:
+        left = queue.count_first_half()
         try:
-            while lane.waiting:
-                lane.oldest = lane.since
-                ops, takers = lane.next_batch(left)
+            while len(queue):
+                self._refuse_expired(zone, queue)
+                batch = queue.take_batch(left)
                 left = 0
-                if ops:
-                    await self._commit(zone, ops, takers)
+                if batch:
+                    await self._commit(zone, batch)
         finally:
-            lane.busy = False
+            queue.is_sending = False
 
-    async def _commit(self, zone: str, ops: list[Operation], takers: list[Taker]) -> None:
-        """One call. Whatever goes wrong, all takers are answered and the lane goes on."""
+    def _expire(self, zone: str, queue: ZoneQueue) -> None:
+        """Refuse what waits too long while a call is under way, not only after it."""
+        queue.expiry = None
+        self._refuse_expired(zone, queue)
+        oldest_s = queue.oldest_s()
+        if oldest_s is not None:
+            loop = asyncio.get_running_loop()
+            queue.expiry = loop.call_at(oldest_s + self._wait_s_max, self._expire, zone, queue)
+
+    def _refuse_expired(self, zone: str, queue: ZoneQueue) -> None:
+        latest_s = asyncio.get_running_loop().time() - self._wait_s_max
+        oldest_s = queue.oldest_s()
+        if oldest_s is not None and oldest_s <= latest_s:
+            queue.refuse_before(latest_s, zone)
+
+    async def _commit(self, zone: str, batch: list[PendingCall]) -> None:
+        """One call. Whatever fails, all callers are answered and the queue is drained further."""
+        operations = [operation for pending in batch for operation in pending.operations]
+        waited_s = asyncio.get_running_loop().time() - batch[0].arrived_s
         try:
-            self._on_batch(len(ops))
-            self._hand_out(await self._send(zone, ops), takers)
+            self._on_batch(len(operations))
+            _distribute(await self._send(zone, operations, waited_s), batch)
         except BaseException as exc:
-            self._fail(takers, exc)
+            _fail(batch, exc)
             if not isinstance(exc, Exception):
                 raise
             if not isinstance(exc, AdmissionError):
-                log.exception("ledger %s: a call of %d operations failed", zone, len(ops))
+                log.exception("ledger %s: a call of %d operations failed", zone, len(operations))
 
-    @staticmethod
-    def _hand_out(results: list[Any], takers: list[Taker]) -> None:
-        at = 0
-        for future, taken in takers:
-            n = 1 if taken is None else taken
-            if not future.done():
-                future.set_result(results[at] if taken is None else results[at : at + n])
-            at += n
 
-    @staticmethod
-    def _fail(takers: list[Taker], exc: BaseException) -> None:
-        # A cancelled drain must not look like a cancelled caller.
-        told = exc if isinstance(exc, Exception) else Unavailable("shutting down")
-        for future, _ in takers:
-            if not future.done():
-                future.set_exception(told)
+def _overloaded(zone: str) -> Overloaded:
+    return Overloaded(f"zone {zone} is overloaded: this request was not carried out")
+
+
+def _distribute(results: list[Any], batch: list[PendingCall]) -> None:
+    at = 0
+    for pending in batch:
+        n = len(pending.operations)
+        if not pending.future.done():
+            pending.future.set_result(results[at] if pending.is_single else results[at : at + n])
+        at += n
+
+
+def _fail(batch: list[PendingCall], exc: BaseException) -> None:
+    # A cancelled drain must not look like a cancelled caller.
+    fault = exc if isinstance(exc, Exception) else Unavailable("shutting down")
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(fault)

@@ -57,7 +57,9 @@ class Ledger:
     ) -> None:
         hooks = statistics or LedgerHooks()
         self._calls = ScriptClient(connection, script or scripts.load(), hooks.on_call)
-        self._group = GroupCommit(self._send, hooks.on_batch)
+        self._group = GroupCommit(
+            self._send, hooks.on_batch, wait_s_max=connection.queue_wait_s_max
+        )
         self._memory = PolicyCache(self.get_policy, on_policy)
 
     async def admit(self, zone: str, operation: Operation) -> Answer:
@@ -289,9 +291,11 @@ class Ledger:
             log.error("ledger %s: %s failed: %s", zone, verb, result.get("value"))
         return script_errors.translate_result(zone, result)
 
-    async def _send(self, zone: str, ops: list[Operation]) -> list[tuple[int, Any]]:
+    async def _send(
+        self, zone: str, ops: list[Operation], waited_s: float
+    ) -> list[tuple[int, Any]]:
         self._calls.check(zone)
-        reply = await self._calls.apply(zone, ops, self._group.waited_s(zone))
+        reply = await self._calls.apply(zone, ops, waited_s)
         remembered = self._memory.newest(zone)
         if reply.get("error") == "no_policy" and remembered:
             await self._restore(zone, remembered)

@@ -1,4 +1,4 @@
-"""Script calls: operations in, the reply out, and nobody asks in vain during an outage."""
+"""Calls of the ledger's script: operations in, the reply out; a circuit breaker around them."""
 
 import logging
 import time
@@ -22,12 +22,15 @@ Operation = dict[str, Any]
 
 
 class ScriptClient:
-    """Calls of the script, each with the keys of one zone.
+    """Calls the script, each time with the keys of one zone.
+
+    Example:
+        reply = await client.apply("East", [{"op": "time"}])
 
     Args:
         connection: the Redis that holds the zones.
-        script: what is called.
-        on_call: told the seconds that each call took, for metrics.
+        script: of the ledger.
+        on_call: called with the seconds that each call took, for metrics.
     """
 
     def __init__(
@@ -37,21 +40,23 @@ class ScriptClient:
         self._script = script
         self._on_call = on_call
         self._prefix = connection.settings.key_prefix
-        self._bell = notification_channel(self._prefix)
+        self._channel = notification_channel(self._prefix)
         self._circuits = CircuitBreakers(self._probe)
         self._steps = ClockStepDetector()
 
     def check(self, zone: str) -> None:
-        """Return if that zone's Redis is worth a call. Raises: Unavailable: it is out of reach."""
+        """Return if a call may be tried. Raises: Unavailable: the zone's circuit is open."""
         self._circuit(zone).check()
 
     async def apply(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> dict[str, Any]:
         """Apply operations to a zone.
 
         Args:
-            waited_s: how long the first of them has waited already; the call has less time then.
+            waited_s: how long the first of them waited in the queue.
 
-        Raises: Unavailable; AdmissionError: the script failed.
+        Raises:
+            Unavailable: Redis does not answer, or refuses the call.
+            AdmissionError: the script failed.
         """
         started, sent = time.perf_counter(), self._steps.sending()
         try:
@@ -59,7 +64,7 @@ class ScriptClient:
             reply = dict(from_json(raw))
             await self._watch_clock(zone, reply["now"], sent)
         except RedisUnreachable as fault:
-            self._circuit(zone).open(fault)
+            self._circuit(zone).report(fault)
             raise
         except Unavailable:
             raise
@@ -70,8 +75,8 @@ class ScriptClient:
         return reply
 
     async def _watch_clock(self, zone: str, now: int, sent: float) -> None:
-        """Nobody gets a time of a clock that has stepped ahead before the zone recovers from it."""
-        if not now:  # no time, but an error of the whole call
+        """Begin a recovery before a time of a clock that stepped ahead is returned."""
+        if not now:  # the whole call failed
             return
         if self._steps.stepped(zone, now, sent):
             log.warning("zone %s: the clock of Redis stepped ahead; the zone recovers", zone)
@@ -79,11 +84,11 @@ class ScriptClient:
         self._steps.note(zone, now, sent)
 
     async def evaluate(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> bytes:
-        """One call, whatever the circuit says; the reply is JSON."""
+        """One call, without a look at the circuit; the reply is JSON."""
         keys = zone_keys(self._prefix, zone)
         text = to_json(ops)  # a quarter of the time that the standard library takes
         raw = await self._connection.evaluate(
-            self._script, keys, text, self._bell, waited_s=waited_s
+            self._script, keys, text, self._channel, waited_s=waited_s
         )
         return bytes(raw)
 
@@ -92,7 +97,7 @@ class ScriptClient:
         await self._circuits.close()
 
     def _circuit(self, zone: str) -> CircuitBreaker:
-        return self._circuits.of(zone if self._connection.is_spread else EVERY_ZONE)
+        return self._circuits.get(zone if self._connection.is_spread else EVERY_ZONE)
 
     async def _probe(self, name: str) -> None:
         if name == EVERY_ZONE:

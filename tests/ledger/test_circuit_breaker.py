@@ -9,6 +9,7 @@ from admission.ledger.circuit_breaker import CircuitBreaker, CircuitBreakers
 from admission.ledger.store.errors import RedisUnreachable
 
 AWAY = RedisUnreachable("nobody answers", retry_after_s=2.0)
+LATE = RedisUnreachable("too late", is_timeout=True)
 
 
 class Redis:
@@ -37,7 +38,7 @@ async def test_while_nobody_answers_a_call_is_refused_with_what_was_found() -> N
     circuit = CircuitBreaker("redis", Redis(away=1000).probe)
     circuit.check()
 
-    circuit.open(AWAY)
+    circuit.report(AWAY)
 
     with pytest.raises(Unavailable, match="nobody answers") as caught:
         circuit.check()
@@ -50,8 +51,8 @@ async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> Non
     redis = Redis(away=2, says=says)
     circuit = CircuitBreaker("redis", redis.probe)
 
-    circuit.open(AWAY)
-    circuit.open(AWAY)
+    circuit.report(AWAY)
+    circuit.report(AWAY)
     await closed(circuit)
 
     circuit.check()
@@ -63,9 +64,36 @@ async def test_it_opens_and_closes_as_often_as_it_must() -> None:
     redis = Redis()
     circuit = CircuitBreaker("redis", redis.probe)
     for _ in range(3):
-        circuit.open(AWAY)
+        circuit.report(AWAY)
         assert circuit.is_open
         await closed(circuit)
+    assert len(redis.probed) == 3
+    await circuit.close()
+
+
+async def test_a_time_out_alone_does_not_open_it_while_the_server_answers() -> None:
+    redis = Redis()
+    circuit = CircuitBreaker("redis", redis.probe)
+    circuit.report(LATE)
+    assert not circuit.is_open
+    async with asyncio.timeout(10):
+        while not redis.probed:  # noqa: ASYNC110  the probe is the event
+            await asyncio.sleep(0.001)
+    circuit.check()
+    await circuit.close()
+
+
+async def test_a_time_out_opens_it_when_the_probe_is_not_answered_either() -> None:
+    redis = Redis(away=2)
+    circuit = CircuitBreaker("redis", redis.probe)
+    circuit.report(LATE)
+    circuit.report(LATE)  # of another call: one probe is enough
+    async with asyncio.timeout(10):
+        while not circuit.is_open:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.001)
+    with pytest.raises(Unavailable, match="too late"):
+        circuit.check()
+    await closed(circuit)
     assert len(redis.probed) == 3
     await circuit.close()
 
@@ -73,7 +101,7 @@ async def test_it_opens_and_closes_as_often_as_it_must() -> None:
 async def test_after_the_end_nobody_probes() -> None:
     before = asyncio.all_tasks()
     circuits = CircuitBreakers(Redis(away=1000).probe)
-    circuits.of("a").open(AWAY)
+    circuits.get("a").report(AWAY)
 
     await circuits.close()
 
@@ -84,10 +112,10 @@ async def test_circuits_of_different_names_fail_apart() -> None:
     redis = Redis(away=1000)
     circuits = CircuitBreakers(redis.probe)
 
-    circuits.of("a").open(AWAY)
+    circuits.get("a").report(AWAY)
 
-    circuits.of("b").check()
-    assert circuits.of("a") is circuits.of("a")
+    circuits.get("b").check()
+    assert circuits.get("a") is circuits.get("a")
     async with asyncio.timeout(10):
         while not redis.probed:  # noqa: ASYNC110  the probe is the event
             await asyncio.sleep(0.001)

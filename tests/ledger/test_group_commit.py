@@ -7,7 +7,7 @@ import pytest
 
 from admission.errors import Unavailable
 from admission.ledger import group_commit
-from admission.ledger.group_commit import HALF_FROM, GroupCommit
+from admission.ledger.group_commit import HALF_FROM, GroupCommit, Overloaded
 
 
 class Server:
@@ -17,7 +17,7 @@ class Server:
         self.calls: list[tuple[str, list[dict[str, Any]]]] = []
         self.gate = asyncio.Event()
 
-    async def send(self, zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(self, zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         self.calls.append((zone, ops))
         await self.gate.wait()
         return [op["n"] * 10 for op in ops]
@@ -104,7 +104,7 @@ async def test_a_caller_that_goes_during_its_call_takes_nothing_from_the_others(
 ) -> None:
     gate = asyncio.Event()
 
-    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         await gate.wait()
         if fault:
             raise fault
@@ -121,28 +121,81 @@ async def test_a_caller_that_goes_during_its_call_takes_nothing_from_the_others(
     assert told == ([fault, fault] if fault else [2, 3])
 
 
-async def test_how_long_a_call_has_waited_is_counted_from_its_first_operation(monkeypatch):
+async def test_a_call_has_waited_since_the_first_of_its_own_operations_arrived(monkeypatch):
+    """The queue never empties; each call counts from its own first operation all the same."""
     now, loop = 100.0, asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", lambda: now)
-    waited: list[float] = []
-    gate = asyncio.Event()
+    waits: list[float] = []
+    gates = [asyncio.Event() for _ in range(5)]
+    gates[-1].set()
 
-    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
-        waited.append(commit.waited_s(zone))
-        await gate.wait()
+    async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
+        waits.append(round(waited_s, 3))
+        await gates[len(waits) - 1].wait()
         return ops
 
-    commit = GroupCommit(send)
+    commit = GroupCommit(send, wait_s_max=10.0)
     pending = [commit.submit("East", {})]
     await settle()
-    for now in (101.0, 103.0):  # noqa: B007  the loop's time is read from it
-        pending.append(commit.submit("East", {}))
-    now = 104.0
-    gate.set()
+    for gate in gates[:-1]:
+        now += 0.3
+        pending.append(commit.submit("East", {}))  # arrives while a call is under way
+        now += 0.2
+        gate.set()
+        await settle()
     await asyncio.gather(*pending)
-    now = 200.0
-    await commit.submit("East", {})
-    assert waited == [0.0, 3.0, 0.0]
+    assert waits == [0.0, 0.2, 0.2, 0.2, 0.2]
+
+
+async def test_what_waited_too_long_is_refused_before_it_is_sent(monkeypatch):
+    now, loop = 100.0, asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    server = Server()
+    commit = GroupCommit(server.send, wait_s_max=0.4)
+    first = commit.submit("East", {"n": 1})
+    await settle()
+    late = commit.submit("East", {"n": 2})
+    now = 100.3
+    in_time = commit.submit("East", {"n": 3})
+    now = 100.5
+    server.gate.set()
+    with pytest.raises(Overloaded, match="was not carried out") as refused:
+        await late
+    assert await asyncio.gather(first, in_time) == [10, 30]
+    assert [op["n"] for _, ops in server.calls for op in ops] == [1, 3]
+    assert refused.value.status == 503
+    assert refused.value.retry_after_s > 0
+
+
+async def test_what_waits_too_long_is_refused_while_a_call_is_still_under_way():
+    server = Server()
+    commit = GroupCommit(server.send, wait_s_max=0.01)
+    first = commit.submit("East", {"n": 1})
+    await settle()
+    waiting = [commit.submit("East", {"n": n}) for n in (2, 3)]
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in found] == [Overloaded, Overloaded]
+    assert not first.done()
+    server.gate.set()
+    assert await first == 10
+    await commit.close()
+
+
+async def test_an_overloaded_zone_delays_and_refuses_no_other(monkeypatch):
+    monkeypatch.setattr(group_commit, "QUEUE_UNITS_MAX", 2)
+    server = Server()
+    commit = GroupCommit(server.send)
+    busy = [commit.submit("East", {"n": 0})]
+    await settle()
+    busy += [commit.submit("East", {"n": n}) for n in (1, 2)]
+    with pytest.raises(Overloaded):
+        commit.submit("East", {"n": 3})
+    other = commit.submit("West", {"n": 7})
+    await settle()
+    assert [zone for zone, _ in server.calls] == ["East", "West"]
+    server.gate.set()
+    assert await other == 70
+    await asyncio.gather(*busy)
 
 
 async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monkeypatch):
@@ -158,7 +211,7 @@ async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monke
 async def test_a_failed_call_fails_its_own_operations_and_no_others():
     calls = 0
 
-    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         nonlocal calls
         calls += 1
         await asyncio.sleep(0)
@@ -176,24 +229,25 @@ async def test_a_failed_call_fails_its_own_operations_and_no_others():
 
 
 async def test_a_call_that_is_cancelled_does_not_look_like_a_caller_that_went():
-    async def send(zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         raise asyncio.CancelledError
 
     with pytest.raises(Unavailable, match="shutting down"):
         await GroupCommit(send).submit("East", {"n": 1})
 
 
-async def test_a_queue_that_is_too_long_refuses_and_loses_nothing(monkeypatch):
-    monkeypatch.setattr(group_commit, "QUEUE_MAX", 2)
+async def test_a_queue_of_too_many_units_refuses_at_once_and_loses_nothing(monkeypatch):
+    monkeypatch.setattr(group_commit, "QUEUE_UNITS_MAX", 10)
     server = Server()
     commit = GroupCommit(server.send)
     first = commit.submit("East", {"n": 0})
     await settle()
-    waiting = [commit.submit("East", {"n": n}) for n in (1, 2)]
-    with pytest.raises(Unavailable, match="too many"):
+    waiting = [commit.submit("East", {"n": n}, units) for n, units in ((1, 6), (2, 4))]
+    with pytest.raises(Overloaded, match="overloaded"):
         commit.submit("East", {"n": 3})
     server.gate.set()
     assert await asyncio.gather(first, *waiting) == [0, 10, 20]
+    assert await commit.submit("East", {"n": 4}, units=50) == 40  # an empty queue takes any
 
 
 async def test_close_waits_for_what_is_under_way():
@@ -225,7 +279,7 @@ async def test_a_hook_that_raises_fails_its_call_and_no_other():
 async def test_results_that_do_not_fit_fail_their_call_and_no_other(
     caplog: pytest.LogCaptureFixture,
 ):
-    async def send(_zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(_zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         return [op["n"] for op in ops if op["n"] > 0]
 
     commit = GroupCommit(send)
@@ -238,12 +292,12 @@ async def test_results_that_do_not_fit_fail_their_call_and_no_other(
 async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypatch):
     fault = Unavailable("nobody answers")
 
-    async def send(_zone: str, ops: list[dict[str, Any]]) -> list[Any]:
+    async def send(_zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         if any(op["n"] == 3 for op in ops):
             raise fault
         return [op["n"] for op in ops]
 
-    monkeypatch.setattr(group_commit, "QUEUE_MAX", 3)
+    monkeypatch.setattr(group_commit, "QUEUE_UNITS_MAX", 3 * group_commit.UNITS_MAX)
     parts = [([{"n": n}, {"n": n}], group_commit.UNITS_MAX) for n in range(1, 4)]
     commit = GroupCommit(send)
     *answered, refused, too_many = await commit.submit_parts("East", [*parts, ([{"n": 9}], 1)])

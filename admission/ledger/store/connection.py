@@ -1,8 +1,9 @@
-"""The one way to Redis: from settings to a bounded, checked connection.
+"""Connections to the ledger's Redis: from settings to a bounded, checked connection.
 
-Every wait is bounded: in single.py for one command, here for a whole request: it is answered within
-DEADLINE_PART x `timeout_ms` (0.9 s by default) whatever Redis does. What it waited for the call
-before its own counts too.
+Every wait is bounded: single.py bounds one command, this module a whole request. A request is
+answered within DEADLINE_PART x `timeout_ms` (0.9 s by default) whatever Redis does. Its time in the
+queue of group_commit.py counts: at most `queue_wait_s_max`, so that the script call always has
+`timeout_ms` and a time-out of the queue is never mistaken for a time-out of Redis.
 """
 
 import asyncio
@@ -28,9 +29,7 @@ __all__ = ["Client", "RedisConnection", "connect", "open_connection", "translate
 
 log = logging.getLogger(__name__)
 
-DEADLINE_PART = 1.8  # of timeout_ms: a reply that is late and most of a second try
-
-LEFT_PART: Final = 0.1  # of timeout_ms that a call has at least, however long was waited for it
+DEADLINE_PART: Final = 1.8  # of timeout_ms: a late reply and most of a second attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +41,19 @@ class Script:
 
 
 class Client(Protocol):
-    """What the ledger needs of Redis: `redis.asyncio.Redis` is one, `ClusterClient` another."""
+    """The commands that the ledger needs: of `redis.asyncio.Redis`, or of `ClusterClient`."""
 
     def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any]:
-        """Run a script that the server knows."""
+        """Run a script that the server has cached."""
 
     def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any]:
         """Run a script."""
 
     def ping(self) -> Awaitable[Any]:
-        """Give a sign of life."""
+        """Ask for a sign of life."""
 
     def pubsub(self) -> PubSub:
-        """A subscription."""
+        """A client for subscriptions."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -65,8 +64,12 @@ class RedisConnection:
 
     Args:
         settings: as configured.
-        client: answers bytes.
-        server: the embedded server that lives and dies with this connection.
+        client: decodes no responses.
+        server: the embedded server that `close` ends.
+
+    Example:
+        connection = await connect(RedisSettings(url="redis://localhost"))
+        reply = await connection.evaluate(script, keys, "argument")
     """
 
     def __init__(
@@ -75,12 +78,18 @@ class RedisConnection:
         self.settings = settings
         self.client = client
         self.server = server
-        self._deadline_s = DEADLINE_PART * settings.timeout_ms / 1000
+        self._timeout_s = settings.timeout_ms / 1000
+        self._deadline_s = DEADLINE_PART * self._timeout_s
 
     @property
     def is_spread(self) -> bool:
-        """Whether zones may live on different servers, so that one may be away alone."""
+        """Whether zones may be on different servers, so that one server may fail alone."""
         return isinstance(self.client, ClusterClient)
+
+    @property
+    def queue_wait_s_max(self) -> float:
+        """How long an operation may wait before its script call is sent, seconds."""
+        return self._deadline_s - self._timeout_s
 
     async def ping(self) -> None:
         """Ask for a sign of life. Raises: Unavailable: none in time."""
@@ -93,16 +102,17 @@ class RedisConnection:
     async def evaluate(
         self, script: Script, keys: Sequence[str], *arguments: str | bytes, waited_s: float = 0.0
     ) -> Any:
-        """Run a script; EVAL brings it along to a server that does not know it.
+        """Run a script; EVAL sends the source to a server that has not cached it.
 
         Args:
-            waited_s: what of the time that it may take is gone already.
+            waited_s: time since the first operation of the call arrived; it shortens the call, but
+                never below `timeout_ms`.
 
         Raises:
-            Unavailable: no answer in time, or one that passes or an operator mends.
+            Unavailable: no answer in time, or an error that passes or that an operator repairs.
             AdmissionError: an error inside the script.
         """
-        left_s = max(self._deadline_s - waited_s, LEFT_PART * self.settings.timeout_ms / 1000)
+        left_s = max(self._deadline_s - waited_s, self._timeout_s)
         try:
             async with asyncio.timeout(left_s):
                 try:
@@ -145,7 +155,7 @@ class RedisConnection:
                 await self.server.stop()
 
     async def _drop_idle(self) -> None:
-        """The server was deposed: whoever is the primary now is found by connecting anew."""
+        """After a failover: new connections find the present primary."""
         if isinstance(self.client, ClusterClient):
             await self.client.drop_idle()
         elif isinstance(self.client, Redis):
@@ -155,8 +165,8 @@ class RedisConnection:
 async def connect(settings: RedisSettings) -> RedisConnection:
     """Open a connection and check the server behind it.
 
-    Raises: ConfigError: wrong settings or server. Unavailable: the server does not answer;
-        who would rather wait for it takes `open_connection` and calls `check` later.
+    Raises: ConfigError: wrong settings or server. Unavailable: the server does not answer. A caller
+        that would rather wait for it calls `open_connection` now and `check` later.
     """
     connection = await open_connection(settings)
     try:
@@ -168,7 +178,7 @@ async def connect(settings: RedisSettings) -> RedisConnection:
 
 
 async def open_connection(settings: RedisSettings) -> RedisConnection:
-    """Make the client without asking the server anything; an empty url starts the embedded one.
+    """Make the client without a request to the server; an empty url starts the embedded server.
 
     Raises: ConfigError: the settings do not work, or the embedded server does not start.
     """

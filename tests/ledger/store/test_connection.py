@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import trustme
 from pydantic import ValidationError
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool
 
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.store.connection import connect, open_connection
+from admission.ledger.store.connection import Script, connect, open_connection, translate
 from admission.ledger.store.server_checks import check_server
 from tests.support.redis_server import RedisServer
 
@@ -242,3 +244,39 @@ async def test_a_wrong_certificate_is_refused(
 async def test_a_missing_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ca_file"):
         await connect(RedisSettings(url="rediss://127.0.0.1:1", ca_file=tmp_path / "none.pem"))
+
+
+async def test_a_call_that_waited_in_our_queue_still_has_the_full_time(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a queue that is long would look like a Redis that does not answer."""
+    monkeypatch.setattr("admission.ledger.store.connection.DEADLINE_PART", 1.8)
+    connection = await open_connection(RedisSettings(url=redis_url, timeout_ms=1000))
+    assert connection.queue_wait_s_max == pytest.approx(0.8)
+    bounds: list[float] = []
+    bound = asyncio.timeout
+
+    def noted(seconds: float) -> asyncio.Timeout:
+        bounds.append(seconds)
+        return bound(10)
+
+    script = Script(source="return 1", sha="0" * 40)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "timeout", noted)
+        for waited_s in (0.0, 0.5, 60.0):
+            assert await connection.evaluate(script, ["k"], waited_s=waited_s) == 1
+    wanted = [1.8, 1.3, 1.0]
+    assert [one for one in bounds if one in wanted] == wanted
+    await connection.close()
+
+
+async def test_a_pool_without_a_free_connection_is_no_outage(redis_url: str) -> None:
+    pool = BlockingConnectionPool.from_url(redis_url, max_connections=1, timeout=0.001)
+    taken = await pool.get_connection()
+    with pytest.raises(exceptions.ConnectionError) as refused:
+        await pool.get_connection()
+    fault = translate(refused.value)
+    assert type(fault) is Unavailable
+    assert "in use" in fault.detail
+    await pool.release(taken)
+    await pool.disconnect()
