@@ -124,57 +124,58 @@ PoolPatterns: TypeAlias = Annotated[
 
 
 class BreakerPolicy(StrictModel):
-    """Pause for `pause_ms` when `failures_percent` of at least `min_calls` calls in `window_ms`
-    failed; then one request at a time tries."""
+    """A circuit breaker: no launches for `pause_ms` when `failures_percent` of at least `min_calls`
+    calls in `window_ms` failed; then one request at a time is granted until a call succeeds."""
 
     failures_percent: Annotated[int, Field(ge=1, le=100)] = 50
-    """Calls that failed, of those that ended."""
+    """Part of the ended calls that failed."""
     window_ms: Annotated[int, Field(ge=1, le=DURATION_MS_MAX)] = 120_000
-    """Over which they are counted."""
+    """Time over which calls are counted."""
     min_calls: Annotated[int, Field(ge=1, le=PORTS_MAX)] = 5
-    """Fewer say nothing."""
+    """With fewer ended calls the breaker stays closed."""
     pause_ms: Annotated[int, Field(ge=1, le=DURATION_MS_MAX)] = 60_000
-    """How long the rest is."""
+    """Time without launches."""
 
 
 class _Counted(StrictModel):
-    """What campaigns and named pools have in common."""
+    """Settings that campaigns and named pools share."""
 
     limit: Ports | None = None
-    """The most calls at a time. Absent: none of its own."""
+    """Most calls at the same time. Absent: no limit of its own."""
     rate_per_s: PerSecond = 0
     """Launches per second. 0: no limit."""
     burst: Burst = 0
-    """How many of them at once. 0: one second's worth. `min_count` above it is refused."""
+    """Launches that may be granted at the same instant. 0: those of one second. A request with a
+    greater `min_count` is refused."""
     answer_within_ms: Deadline | None = None
     """As the zone's; the smallest that applies to a reservation counts."""
     max_call_ms: Deadline | None = None
     """As the zone's; the smallest that applies to a reservation counts."""
     breaker: BreakerPolicy | None = None
-    """Give it a rest when too many of its calls fail. Absent: never."""
+    """The circuit breaker for failing calls. Absent: none."""
 
 
 class PoolPolicy(_Counted):
-    """A named pool. Without a limit only its snapshots bound it."""
+    """A named pool. Without a limit only snapshots limit it."""
 
     needs_snapshot: bool = False
-    """Whether nothing is granted from it before its first snapshot, and after a loss of state
-    before the next: for agents, whom a source counts."""
+    """Whether nothing is granted from the pool before its first snapshot, and after a loss of state
+    before the next: for agents, which a source counts."""
 
 
 class CampaignPolicy(_Counted):
-    """One campaign, or `"*"`: each campaign not named, every one with its own pool."""
+    """One campaign, or `"*"`: every campaign that is not named, each with a pool of its own."""
 
     guarantee: Ports = 0
-    """Ports of the zone's first channel that stay free for it even while it is idle."""
+    """Ports of the zone's first channel that stay free for the campaign, even while it is idle."""
     weight: Weight = 1
-    """Its part of what is contended, relative to the others."""
+    """Share of contended ports, relative to the weights of other campaigns."""
     priority: Annotated[int, Field(ge=0, le=PRIORITY_MAX)] = 0
-    """0 (first) to 9: see `priority_reserve`."""
+    """Class, 0 (highest) to 9: see `priority_reserve`."""
     pools: PoolNames = ()
-    """Named pools that every call of it takes."""
+    """Named pools that every call of the campaign occupies."""
     allowed_pools: PoolPatterns | None = None
-    """Named pools or kinds that a request may ask for. Absent: all configured."""
+    """Named pools or kinds that a request may name. Absent: all that are configured."""
 
     @model_validator(mode="after")
     def _guarantee_fits(self) -> Self:
@@ -185,18 +186,18 @@ class CampaignPolicy(_Counted):
 
 
 class MppPolicy(StrictModel):
-    """An MPP: one key for each channel with its ports, and how fast it may be given launches.
+    """An MPP: one key for each channel with its ports, and the rate of its launches.
 
-    `rate_per_s` and `burst` are words of this table, so no channel may be called that.
+    `rate_per_s` and `burst` are keys of this table, so no channel may have these names.
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Ports] = Field(init=False)
 
     rate_per_s: PerSecond = 0
-    """Launches per second given to it. 0: no limit."""
+    """Launches per second on this MPP. 0: no limit."""
     burst: Burst = 0
-    """How many at once. 0: one second's worth."""
+    """Launches that may be granted at the same instant. 0: those of one second."""
 
     @property
     def ports(self) -> dict[str, int]:

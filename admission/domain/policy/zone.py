@@ -45,21 +45,21 @@ class ZonePolicy(StrictModel):
     changed by `/v1/zones/{zone}/policy`, and all replicas see a change with their next decision."""
 
     source: Name | None = None
-    """Who counts the ports: a `[sources.X]`, `push` (somebody PUTs snapshots) or `static` (nobody:
-    `capacity` is all there is)."""
+    """The source of the port counts: a `[sources.X]`, `push` (snapshots arrive through
+    `PUT /v1/zones/{zone}/snapshots`) or `static` (no counts: `capacity` is the limit)."""
     sources: SourceNames | None = None
-    """The same for several that count different pools."""
+    """Several sources that count different pools, instead of `source`."""
     source_zone: Annotated[Text, BeforeValidator(_as_text)] | None = None
-    """The platform's own name for the zone; Huawei: the ccId."""
+    """The platform's name of the zone; Huawei: the ccId."""
     channels: ChannelNames
     """Kinds of port, the default first. Experience Portal counts `sip` and `h323`; Huawei `voice`,
     `ivr`, `web`."""
     ports: Literal["shared", "dedicated"] = "shared"
-    """`shared`: others use the ports too, only the newest snapshot counts. `dedicated`: nobody else
-    does, which buys some percent of utilisation."""
+    """`shared`: other callers use the ports too, so only the newest snapshot counts. `dedicated`:
+    only this service's dialers use them, which raises utilisation by some percent."""
     placement: Literal["platform", "controller"] = "platform"
-    """`platform`: it chooses the MPP. `controller`: we do, among those with room, most free first,
-    and the dialer must launch there."""
+    """`platform`: the platform chooses the MPP. `controller`: this service does, the one with the
+    most free ports first, and the dialer must launch there."""
     headroom: Headroom = 0
     """Ports, or a percentage such as `"5%"` of the limit (rounded up), of each channel that are
     never granted."""
@@ -72,55 +72,58 @@ class ZonePolicy(StrictModel):
     rate_per_s: PerSecond = 0
     """Launches per second of the whole zone. 0: no limit."""
     burst: Burst = 0
-    """How many of them may come at once. 0: one second's worth."""
+    """Launches that may be granted at the same instant. 0: those of one second."""
     shadow: bool = False
-    """Decide and count, but answer a deny as a grant marked `shadow`: to watch before it counts."""
+    """Decide and count, but answer a denial as a grant marked `shadow`: for observation before
+    enforcement."""
 
     launch_within_ms: Annotated[Duration, Field(ge=1)] = 1_000
-    """A dialer launches within this of sending its request."""
+    """Longest time from a dialer's request to its launch."""
     claim_within_ms: Duration = 2_000
-    """The platform takes the port within this of the launch. The true value is worth some percent
-    of utilisation: `admission measure`."""
+    """Longest time from the launch until the platform takes the port. The exact value raises
+    utilisation by some percent: `admission measure`."""
     visibility_lag_ms: Duration = 500
-    """How old the platform's own count may be when it answers."""
+    """Greatest age of the platform's counts when it answers."""
     end_notice_ms: Duration = 200
-    """A call ended at most this long before its dialer learnt of it."""
+    """Longest time from the end of a call until its dialer is notified."""
     release_within_ms: Duration = 0
-    """A port is free this long after the dialer says so."""
+    """Longest time from the dialer's report of an end until the port is free."""
     poll_interval_ms: Annotated[Duration, Field(ge=10)] = 1_000
-    """Time between snapshots; idle zones take longer."""
+    """Time between snapshots; longer in idle zones."""
     poll_min_ms: Annotated[Duration, Field(ge=10)] = 200
-    """Shortest time between snapshots, when someone was denied for capacity."""
+    """Shortest time between snapshots, after a denial for capacity."""
     max_age_ms: Duration = 10_000
-    """A snapshot older than this denies `stale_snapshot`; and a zone untouched for so long
-    recovers."""
+    """With an older snapshot launches are denied as `stale_snapshot`. A zone without any call for
+    this long recovers first."""
     answer_within_ms: Deadline = 150_000
-    """No report of a reservation by then: it expires."""
+    """A reservation without a report expires after this time."""
     max_call_ms: Deadline = 3_600_000
-    """Its port is taken and nothing is heard by then: it expires. Long calls renew."""
+    """A reservation whose port is taken expires this long after its last report. Dialers renew
+    those of longer calls."""
     retention_ms: Duration = 120_000
-    """How long an ended reservation and its request still answer repeats."""
+    """Time for which an ended reservation and its request are stored, to answer repeats."""
 
     capacity: dict[Name, Ports] = Field(default_factory=dict)
-    """Ports of a channel: caps what a snapshot may claim; with `static` the capacity itself."""
+    """Ports of a channel: an upper bound of every snapshot; with `static` the capacity itself."""
     call_takes: dict[Name, ChannelNames] = Field(default_factory=dict)
-    """Channels that one call of a channel occupies, where it is more than that channel. Huawei:
-    `ivr = ["voice", "ivr"]`."""
+    """Channels that one call of a channel occupies, where it occupies more than that channel.
+    Huawei: `ivr = ["voice", "ivr"]`."""
     priority_reserve: dict[PriorityKey, Ports] = Field(default_factory=dict)
-    """Class -> ports that must stay free when a campaign of that `priority` asks (trunk
+    """Class -> ports that must stay free after a grant to a campaign of that `priority` (trunk
     reservation)."""
     mpps: dict[Name, MppPolicy] = Field(default_factory=dict, max_length=MPPS_MAX)
     """The media servers, by the names that dialers use."""
     applications: dict[Name, ApplicationPolicy] = Field(
         default_factory=dict, max_length=APPLICATIONS_MAX
     )
-    """What is known of an application."""
+    """Times and MPPs of single applications."""
     campaigns: dict[CampaignKey, CampaignPolicy] = Field(
         default_factory=dict, max_length=CAMPAIGNS_MAX
     )
-    """Who may ask. `"*"`: every campaign not named; without it those are refused (404)."""
+    """The campaigns that may request launches. `"*"`: every other campaign; without it, requests of
+    other campaigns are answered 404."""
     pools: dict[PoolKey, PoolPolicy] = Field(default_factory=dict, max_length=NAMED_POOLS_MAX)
-    """Named pools such as `trunk:carrier-a`; `agent:*`: every one of that kind."""
+    """Named pools such as `trunk:carrier-a`; `agent:*`: every pool of that kind."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
