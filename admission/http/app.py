@@ -1,4 +1,4 @@
-"""The application: routes, the front before them, and what they need."""
+"""The aiohttp application: routes, middleware and the context that they share."""
 
 from aiohttp import web
 
@@ -29,19 +29,19 @@ def create_app(
     public_url: str = "",
     requests_per_s: float = 0,
 ) -> web.Application:
-    """The HTTP side of the service, to be run with `admission.http.server.serve.serve_app`.
+    """Create the application, to be run with `admission.http.server.serve.serve_app`.
 
-    Whoever opens and closes the decider's resources appends to `app.cleanup_ctx`.
+    The owner of the decider's resources opens and closes them in `app.cleanup_ctx`.
 
     Args:
-        decider: who decides; started by the time of the first request.
-        credentials: none, or none configured: one anonymous caller who may all.
-        telemetry: shared with the pollers; one of its own by default.
-        default_zone: the zone of an ask that names none; None: it must name one.
+        decider: makes the decisions; started before the first request.
+        credentials: tokens; without any, every caller is anonymous and has all rights.
+        telemetry: shared with the pollers; by default a new one.
+        default_zone: zone of a request that names none; None: a request must name its zone.
         metrics_public: /metrics needs no credentials.
-        event_clients: how many may follow /v1/events at once.
-        requests_per_s: of one caller, in this process; 0: no limit.
-        public_url: what a `report_url` begins with; empty: as each request was addressed.
+        event_clients: most clients of /v1/events at a time.
+        public_url: start of every `report_url`; empty: scheme and host of each request.
+        requests_per_s: request rate of one caller in this process; 0: no limit.
     """
     app = web.Application(middlewares=[handle_request], client_max_size=BODY_BYTES_MAX)
     served = routes(metrics_public=metrics_public)

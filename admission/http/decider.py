@@ -11,11 +11,11 @@ from admission.errors import AdmissionError
 class Zone(Protocol):
     """One configured zone (`admission.service.zone.Zone`).
 
-    Every method may raise the exceptions of `admission.errors`; each becomes one problem. Calls for
-    one zone take effect in the order in which they were made, even when they run concurrently: a
-    batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
-    cancelled because the client hung up, no other call is; a cancelled call may have been granted,
-    so the caller then calls `withdraw`.
+    Every method may raise the exceptions of `admission.errors`; each becomes one problem. Calls
+    for one zone take effect in the order in which they were made, even when they run concurrently:
+    a batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
+    cancelled because the client disconnected, no other call is; a cancelled call may have been
+    granted, so the caller then calls `withdraw`.
 
     Reservation ids are public ones (`Zone~abc`). Answers are dicts with the fields of the API, in
     its order, each with `now` (zone time in ms).
@@ -38,9 +38,9 @@ class Zone(Protocol):
             wait_ms: how long the answer may wait for room.
 
         Raises:
-            NotFound: an unknown campaign.
+            NotFound: unknown campaign.
             Conflict: same request_id, other body.
-            Invalid: an unknown channel, pool, application or MPP, with its field.
+            Invalid: unknown channel, pool, application or MPP, with its field.
         """
         ...
 
@@ -51,7 +51,7 @@ class Zone(Protocol):
         ...
 
     def withdraw(self, operation: dict[str, Any]) -> None:
-        """Take back what that `admit` was granted: its client hung up before the response."""
+        """Take back what that `admit` was granted: its client disconnected before the response."""
         ...
 
     async def report(self, operation: dict[str, Any]) -> Answer:

@@ -36,11 +36,25 @@ def _service_routes(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
     plain = "text/plain"
     closed = () if metrics_roles is EVERYBODY else (401, 403)
     return (
-        get("/healthz", health.alive, EVERYBODY, "The process is running", responses.Health, ()),
-        get("/readyz", health.ready, EVERYBODY, "The service can decide", responses.Health, (503,)),
-        get("/metrics", health.metrics, metrics_roles, "Prometheus metrics", plain, closed),
-        get("/openapi.json", health.openapi, VIEWER, "This description", "application/json"),
-        get("/docs", health.docs, VIEWER, "This description as a page", "text/html"),
+        get(
+            "/healthz",
+            health.get_liveness,
+            EVERYBODY,
+            "The process is running",
+            responses.Health,
+            (),
+        ),
+        get(
+            "/readyz",
+            health.get_readiness,
+            EVERYBODY,
+            "The service can decide",
+            responses.Health,
+            (503,),
+        ),
+        get("/metrics", health.get_metrics, metrics_roles, "Prometheus metrics", plain, closed),
+        get("/openapi.json", health.get_openapi, VIEWER, "This description", "application/json"),
+        get("/docs", health.get_docs, VIEWER, "This description as a page", "text/html"),
         Route(
             method="GET",
             path="/",

@@ -1,4 +1,4 @@
-"""What a request is about: its zone and reservation, checked against the caller's lists."""
+"""The zone of a request, checked against the caller's scope."""
 
 import re
 from typing import Final
@@ -16,27 +16,29 @@ _RESERVATION_ID: Final = re.compile(RESERVATION_ID)
 def find_zone(request: web.Request, name: str) -> Zone:
     """The zone of that name; raises `Forbidden` or `NotFound`.
 
-    The caller's list is checked first, so that the answer does not reveal the zones of others.
+    The caller's scope is checked first, so that the answer does not reveal the zones of others.
     """
     request[CALLER].require_zone(name)
     return request.app[APP_CONTEXT].decider.zone(name)
 
 
-def asked_zone(request: web.Request, name: str | None) -> Zone:
-    """The zone that was named, else the default; raises like `find_zone`, or `Invalid`."""
+def find_zone_or_default(request: web.Request, name: str | None) -> Zone:
+    """The named zone, or the default if none is named; raises like `find_zone`, or `Invalid`."""
     name = name or request.app[APP_CONTEXT].default_zone
     if name is None:
-        raise Invalid(FieldError(field="zone", message="No default zone is configured: name one"))
+        raise Invalid(
+            FieldError(field="zone", message="No default zone is configured: name a zone")
+        )
     return find_zone(request, name)
 
 
-def zone_in_path(request: web.Request) -> Zone:
+def find_zone_in_path(request: web.Request) -> Zone:
     """The `{zone}` of the path."""
     return find_zone(request, request.match_info["zone"])
 
 
-def zone_of_id(request: web.Request, reservation_id: str) -> Zone:
-    """The zone that a reservation id carries before its `~`; a malformed id is an unknown one."""
+def find_zone_of_id(request: web.Request, reservation_id: str) -> Zone:
+    """The zone of a reservation id, before its `~`; a malformed id is an unknown one."""
     if not _RESERVATION_ID.fullmatch(reservation_id):
         raise NotFound("There is no such reservation.")
     return find_zone(request, reservation_id.partition("~")[0])

@@ -1,13 +1,11 @@
-"""`report_url`: a link that reports on one reservation, for whoever holds it, without credentials.
+"""`report_url`: a signed link that accepts reports on one reservation without credentials.
 
     /r/{mac}.{id}~{campaign}/end        mac = HMAC-SHA256(the zone's secret, "{id}~{campaign}")
 
-A page on the platform (CCXML, VoiceXML) gets it as a parameter and posts to it. It can do what the
-dialer of that campaign could do to that one reservation, and nothing else. Why the key lives in
-Redis, and what a loss of it costs: docs/decisions/report-url.md.
+A page on the platform (CCXML, VoiceXML) receives the link as a parameter and posts to it. Its
+holder has the rights of a dialer of that campaign, for that reservation alone.
+docs/decisions/report-url.md says why the key is stored in Redis, and what its loss costs.
 """
-
-from __future__ import annotations
 
 import base64
 import hmac
@@ -26,15 +24,11 @@ from admission.http.auth.tokens import Caller, Role
 from admission.http.decider import Decider
 
 PATH: Final = "/r/{token}"
-
-MAC_BYTES: Final = 16  # 128 bits: nobody guesses that over HTTP
-
+MAC_BYTES: Final = 16  # 128 bits, as RFC 2104, 5 allows: half of the output of SHA-256
 REFRESH_S: Final = 1.0
-
 _TOKEN: Final = re.compile(
     rf"(?P<mac>[A-Za-z0-9_-]{{22}})\.(?P<id>{RESERVATION_ID[1:-1]})~(?P<campaign>{NAME[1:-1]})"
 )
-
 _HOST: Final = re.compile(
     r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?"
 )
@@ -42,36 +36,25 @@ _HOST: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedReport:
-    """What a token that is genuine stands for: a reservation, and who its holder counts as."""
+    """The meaning of a genuine token: a reservation, and the caller whose rights its holder has."""
 
     reservation_id: str
     caller: Caller
 
 
-def token_for(secret: bytes, reservation_id: str, campaign: str) -> str:
-    """The token of a reservation: all of it may stand in a path as it is."""
-    named = f"{reservation_id}~{campaign}"
-    return f"{_mac(secret, named)}.{named}"
-
-
-def add_links(base: str, secret: bytes, answer: Answer) -> None:
-    """Give each reservation of a grant its `report_url`."""
-    for one in answer["reservations"]:
-        one["report_url"] = base + token_for(secret, one["id"], answer["campaign"])
-
-
-def _mac(secret: bytes, named: str) -> str:
-    digest = hmac.digest(secret, named.encode(), "sha256")[:MAC_BYTES]
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+def make_token(secret: bytes, reservation_id: str, campaign: str) -> str:
+    """The token of a reservation, which needs no escaping in a path."""
+    subject = f"{reservation_id}~{campaign}"
+    return f"{_sign(secret, subject)}.{subject}"
 
 
 class ReportLinks:
-    """Makes the links of an answer, and opens them.
+    """Adds links to answers, and verifies their tokens.
 
     Args:
-        decider: knows the zones' secrets.
-        public_url: what a link begins with; empty: as the asking request was addressed.
-        clock: seconds, monotonic.
+        decider: has the secret of each zone.
+        public_url: start of every link; empty: scheme and host of the request.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -82,59 +65,67 @@ class ReportLinks:
         self._clock = clock
         self._refreshed_at: dict[str, float] = {}
 
-    def base_of(self, request: web.Request) -> str:
-        """What the links of its answer begin with."""
-        return f"{self._public_url or _own_url(request)}/r/"
+    def add_links(self, request: web.Request, secret: bytes, *answers: Answer) -> None:
+        """Add a `report_url` to every reservation of these answers to the request."""
+        base = f"{self._public_url or _request_url(request)}/r/"
+        for answer in answers:
+            for one in answer["reservations"]:
+                one["report_url"] = base + make_token(secret, one["id"], answer["campaign"])
 
     async def verify(self, token: str) -> VerifiedReport:
-        """What the token stands for; raises `NotFound` for one that is not genuine."""
-        found = _TOKEN.fullmatch(token)
-        if (
-            found is None
-            or (zone := found["id"].partition("~")[0]) not in self._decider.list_zones()
-        ):
-            raise _unknown()
-        named = f"{found['id']}~{found['campaign']}"
-        if not await self._is_genuine(zone, found["mac"], named):
-            raise _unknown()
+        """The meaning of the token; raises `NotFound` if it is not genuine."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise _not_found()
+        zone = match["id"].partition("~")[0]
+        if zone not in self._decider.list_zones():
+            raise _not_found()
+        subject = f"{match['id']}~{match['campaign']}"
+        if not await self._is_genuine(zone, match["mac"], subject):
+            raise _not_found()
         caller = Caller(
             name="report_url",
             role=Role.DIALER,
-            campaigns=frozenset({found["campaign"]}),
+            campaigns=frozenset({match["campaign"]}),
             zones=frozenset({zone}),
         )
-        return VerifiedReport(reservation_id=found["id"], caller=caller)
+        return VerifiedReport(reservation_id=match["id"], caller=caller)
 
-    async def _is_genuine(self, zone: str, mac: str, named: str) -> bool:
+    async def _is_genuine(self, zone: str, mac: str, subject: str) -> bool:
         secret = await self._decider.zone(zone).get_secret()
-        if hmac.compare_digest(mac, _mac(secret, named)):
+        if hmac.compare_digest(mac, _sign(secret, subject)):
             return True
-        # Another replica may sign with a newer secret, after Redis lost both. Whoever tries tokens
-        # at random must not make us ask for it each time.
+        # Another replica may sign with a newer secret, after Redis lost both. The interval keeps
+        # random tokens from causing a read each.
         if self._clock() - self._refreshed_at.get(zone, -REFRESH_S) < REFRESH_S:
             return False
         self._refreshed_at[zone] = self._clock()
         secret = await self._decider.zone(zone).get_secret(refresh=True)
-        return hmac.compare_digest(mac, _mac(secret, named))
+        return hmac.compare_digest(mac, _sign(secret, subject))
 
 
-def _own_url(request: web.Request) -> str:
-    """This service as the caller of the request reached it."""
+def _sign(secret: bytes, subject: str) -> str:
+    digest = hmac.digest(secret, subject.encode(), "sha256")[:MAC_BYTES]
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _request_url(request: web.Request) -> str:
+    """Scheme and host by which the client reached this service."""
     host = request.headers.get(hdrs.HOST, "")
     return f"{request.scheme}://{host if _is_host(host) else _socket_host(request)}"
 
 
-@lru_cache(maxsize=64)  # callers reach it by few names
+@lru_cache(maxsize=64)  # clients use few host names
 def _is_host(host: str) -> bool:
     return _HOST.fullmatch(host) is not None
 
 
 def _socket_host(request: web.Request) -> str:
-    # HTTP/1.0 needs no Host; then the address that it came to is as good.
+    # HTTP/1.0 has no mandatory Host header: use the local address of the connection.
     name = request.get_extra_info("sockname") or ("127.0.0.1", 80)
     host, port = name[0], name[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _unknown() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("There is no such reservation.")

@@ -1,7 +1,8 @@
-"""*May I launch?*, alone and in batches.
+"""*May I launch?*: single admission requests and batches.
 
-A batch is answered when all of its asks are decided: one that waits for room makes all others wait,
-while the time to launch what they were granted runs. Such asks belong into requests of their own.
+A batch is answered when all of its requests are decided: a request that waits for room delays the
+answers to the others, while their launch times run. Requests that wait belong in HTTP requests of
+their own.
 """
 
 import asyncio
@@ -17,65 +18,91 @@ from pydantic import ValidationError
 
 from admission.domain.types import Answer
 from admission.errors import AdmissionError, Invalid
-from admission.http.auth.report_links import add_links
 from admission.http.auth.tokens import Caller
 from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.decider import Zone
-from admission.http.handlers.batch import answer_each, answers_of
+from admission.http.handlers.batch import respond, respond_to_each
 from admission.http.parsing import load, parse, read_body, validate
 from admission.http.responses import json_response
-from admission.http.route import (
-    BODY_FAULTS,
-    CALLER_FAULTS,
-    DIALER,
-    Route,
-)
+from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, Route
 from admission.http.schemas import responses
-from admission.http.schemas.requests import (
-    AdmissionBatch,
-    AdmissionRequest,
-    RawAdmissionBatch,
-)
-from admission.http.scope import asked_zone
+from admission.http.schemas.requests import AdmissionBatch, AdmissionRequest, RawAdmissionBatch
+from admission.http.scope import find_zone_or_default
 from admission.http.server.connection import CancelOnDisconnect, has_disconnected
 from admission.telemetry.logs import log_decision
 
-_OPTIONAL = ("channel", "application", "mpp", "pools", "dry_run", "explain")
+Operation: TypeAlias = dict[str, Any]
+Parsed: TypeAlias = AdmissionRequest | Invalid
 
-Op: TypeAlias = dict[str, Any]
+_OPTIONAL: Final = ("channel", "application", "mpp", "pools", "dry_run", "explain")
 
 
 async def request_admission(request: web.Request) -> web.Response:
     """`POST /v1/admissions`."""
-    ask = parse(AdmissionRequest, await read_body(request))
-    with _WithdrawOnHangup(request) as pending:
-        return json_response(await _decide(request, ask, pending))
+    admission = parse(AdmissionRequest, await read_body(request))
+    with _WithdrawOnDisconnect(request) as pending:
+        return json_response(await _decide(request, admission, pending))
 
 
 async def request_admissions(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
-    asks = _asks(await read_body(request))
-    with _WithdrawOnHangup(request) as pending:
-        if any(isinstance(ask, AdmissionRequest) and ask.wait_ms for ask in asks):
-            return await answer_each(request, (_answer(request, ask, pending) for ask in asks))
-        return answers_of(request, await _decide_all(request, asks, pending))
+    batch = _parse_batch(await read_body(request))
+    with _WithdrawOnDisconnect(request) as pending:
+        if any(isinstance(one, AdmissionRequest) and one.wait_ms for one in batch):
+            decisions = (_decide_parsed(request, one, pending) for one in batch)
+            return await respond_to_each(request, decisions)
+        return respond(request, await _decide_batch(request, batch, pending))
 
 
-def _asks(body: bytes) -> Sequence[AdmissionRequest | Invalid]:
-    """The asks of a batch; a bad one fails alone."""
-    try:
-        return AdmissionBatch.model_validate_json(
-            body
-        ).requests  # at once: half of the time for each
-    except ValidationError:
-        return [_ask(raw) for raw in validate(RawAdmissionBatch, load(body)).requests]
+def admission_operation(
+    admission: AdmissionRequest, caller: Caller, new_id: Callable[[], str]
+) -> Operation:
+    """Build the ledger's `admit` (lua/README.md); fields without a value are left out.
+
+    Args:
+        admission: the request; its zone is not part of the operation.
+        caller: the default of `owner`.
+        new_id: generates 11 unguessable URL-safe characters.
+    """
+    operation_id = new_id()
+    operation: Operation = {
+        "op": "admit",
+        "id": operation_id,
+        "request_id": admission.request_id or f"r-{operation_id}",
+        "campaign": admission.campaign,
+        "count": admission.count,
+        "min_count": admission.min_count,
+        "owner": admission.owner or caller.name,
+        "body": digest_of(admission),
+    }
+    for name in _OPTIONAL:
+        if value := getattr(admission, name):
+            operation[name] = value
+    return operation
 
 
-def _ask(raw: dict[str, Any]) -> AdmissionRequest | Invalid:
-    try:
-        return validate(AdmissionRequest, raw)
-    except Invalid as fault:
-        return fault
+def digest_of(admission: AdmissionRequest) -> str:
+    """A digest of the fields that decide: a repeat has that of the first request.
+
+    A repeat may differ in `wait_ms`, `owner` and `explain`.
+    """
+    pools = tuple(sorted(admission.pools)) if admission.pools else ()
+    return _hash_fields(
+        (
+            admission.channel,
+            admission.count,
+            admission.min_count,
+            admission.application,
+            admission.mpp,
+            pools,
+        )
+    )
+
+
+@lru_cache(maxsize=1024)  # most requests of a dialer have equal fields
+def _hash_fields(fields: tuple[object, ...]) -> str:
+    digest = blake2b(repr(fields).encode(), digest_size=8).digest()
+    return urlsafe_b64encode(digest)[:-1].decode()
 
 
 class _Pending:
@@ -84,14 +111,14 @@ class _Pending:
     __slots__ = ("_operations",)
 
     def __init__(self) -> None:
-        self._operations: dict[str, tuple[Zone, Op]] = {}
+        self._operations: dict[str, tuple[Zone, Operation]] = {}
 
-    def add(self, zone: Zone, operation: Op) -> None:
+    def add(self, zone: Zone, operation: Operation) -> None:
         """Register an operation before it is sent. A dry run grants nothing."""
         if "dry_run" not in operation:
             self._operations[operation["id"]] = (zone, operation)
 
-    def settle(self, operation: Op, answer: Answer) -> None:
+    def settle(self, operation: Operation, answer: Answer) -> None:
         """Forget an operation that was denied."""
         if not answer["granted"]:
             self._operations.pop(operation["id"], None)
@@ -102,8 +129,8 @@ class _Pending:
             zone.withdraw(operation)
 
 
-class _WithdrawOnHangup:
-    """Takes grants back if the client hangs up before the first byte of the response."""
+class _WithdrawOnDisconnect:
+    """Takes grants back if the client disconnects before the first byte of the response."""
 
     __slots__ = ("_cancelled", "_pending", "_request")
 
@@ -124,137 +151,104 @@ class _WithdrawOnHangup:
     def _is_lost(self, kind: type[BaseException] | None) -> bool:
         if kind is None:
             return has_disconnected(self._request)
-        return not issubclass(kind, Exception)  # else a problem is answered: nothing was granted
+        # An Exception becomes a problem response: nothing was granted.
+        return not issubclass(kind, Exception)
 
 
-async def _answer(
-    request: web.Request, ask: AdmissionRequest | Invalid, pending: _Pending
-) -> Answer:
-    if isinstance(ask, Invalid):
-        raise ask
-    return await _decide(request, ask, pending)
+def _parse_batch(body: bytes) -> Sequence[Parsed]:
+    """Parse a batch; an invalid request fails alone."""
+    try:
+        # One pass for the whole batch takes half of the time of parsing each request.
+        return AdmissionBatch.model_validate_json(body).requests
+    except ValidationError:
+        return [_parse_one(raw) for raw in validate(RawAdmissionBatch, load(body)).requests]
 
 
-async def _decide_all(
-    request: web.Request, asks: Sequence[AdmissionRequest | Invalid], pending: _Pending
+def _parse_one(raw: dict[str, Any]) -> Parsed:
+    try:
+        return validate(AdmissionRequest, raw)
+    except Invalid as fault:
+        return fault
+
+
+async def _decide_parsed(request: web.Request, admission: Parsed, pending: _Pending) -> Answer:
+    if isinstance(admission, Invalid):
+        raise admission
+    return await _decide(request, admission, pending)
+
+
+async def _decide(request: web.Request, admission: AdmissionRequest, pending: _Pending) -> Answer:
+    zone = _find_zone(request, admission.zone, admission.campaign)
+    context = request.app[APP_CONTEXT]
+    secret = await zone.get_secret()  # before anything is granted
+    started = perf_counter()
+    operation = admission_operation(admission, request[CALLER], context.ids.new)
+    pending.add(zone, operation)
+    answer = await zone.admit(operation, admission.wait_ms)
+    # The duration of a request that may wait for room is not a decision time.
+    seconds = None if admission.wait_ms else perf_counter() - started
+    context.telemetry.count_decisions(zone.name, (answer,), seconds)
+    pending.settle(operation, answer)
+    log_decision(answer)
+    context.report_links.add_links(request, secret, answer)
+    return answer
+
+
+async def _decide_batch(
+    request: web.Request, batch: Sequence[Parsed], pending: _Pending
 ) -> list[Answer | BaseException]:
-    """Decide all, those of a zone together: what one ask costs alone is paid once for all."""
-    found: list[Answer | BaseException] = [Invalid()] * len(asks)
-    zones: dict[Zone, list[tuple[int, AdmissionRequest, Op]]] = {}
-    zone_of = cache(partial(_zone_of, request))
+    """Decide the requests of each zone in one call, which shares the cost of a call."""
+    results: list[Answer | BaseException] = [Invalid()] * len(batch)
+    zones: dict[Zone, list[tuple[int, Operation]]] = {}
+    find_zone = cache(partial(_find_zone, request))
     caller, new_id = request[CALLER], request.app[APP_CONTEXT].ids.new
-    for place, ask in enumerate(asks):
-        if isinstance(ask, Invalid):
-            found[place] = ask
+    for position, admission in enumerate(batch):
+        if isinstance(admission, Invalid):
+            results[position] = admission
             continue
         try:
-            zone = zone_of(ask.zone, ask.campaign)
+            zone = find_zone(admission.zone, admission.campaign)
         except AdmissionError as fault:
-            found[place] = fault
+            results[position] = fault
         else:
-            zones.setdefault(zone, []).append(
-                (place, ask, admission_operation(ask, caller, new_id))
-            )
-    works = (_decide_zone(request, zone, some, pending) for zone, some in zones.items())
-    for some, answers in zip(zones.values(), await asyncio.gather(*works), strict=True):
-        for (place, _, _), answer in zip(some, answers, strict=True):
-            found[place] = answer
-    return found
+            operation = admission_operation(admission, caller, new_id)
+            zones.setdefault(zone, []).append((position, operation))
+    calls = (
+        _decide_in_zone(request, zone, [operation for _, operation in placed], pending)
+        for zone, placed in zones.items()
+    )
+    for placed, answers in zip(zones.values(), await asyncio.gather(*calls), strict=True):
+        for (position, _), answer in zip(placed, answers, strict=True):
+            results[position] = answer
+    return results
 
 
-async def _decide_zone(
-    request: web.Request,
-    zone: Zone,
-    asks: list[tuple[int, AdmissionRequest, Op]],
-    pending: _Pending,
+async def _decide_in_zone(
+    request: web.Request, zone: Zone, operations: Sequence[Operation], pending: _Pending
 ) -> Sequence[Answer | BaseException]:
     started = perf_counter()
     try:
         secret = await zone.get_secret()  # before anything is granted
-        for _, _, op in asks:
-            pending.add(zone, op)
-        answers = await zone.admit_batch([op for _, _, op in asks])
+        for operation in operations:
+            pending.add(zone, operation)
+        answers = await zone.admit_batch(operations)
     except Exception as fault:
-        return [fault] * len(asks)
-    seconds = perf_counter() - started
-    decided = [one for one in answers if not isinstance(one, AdmissionError)]
-    request.app[APP_CONTEXT].telemetry.count_decisions(zone.name, decided, seconds)
-    base = request.app[APP_CONTEXT].report_links.base_of(request)
-    return [
-        answer if isinstance(answer, AdmissionError) else _shown(base, op, answer, secret, pending)
-        for (_, _, op), answer in zip(asks, answers, strict=True)
-    ]
+        return [fault] * len(operations)
+    context = request.app[APP_CONTEXT]
+    decisions = [one for one in answers if not isinstance(one, AdmissionError)]
+    context.telemetry.count_decisions(zone.name, decisions, perf_counter() - started)
+    for operation, answer in zip(operations, answers, strict=True):
+        if not isinstance(answer, AdmissionError):
+            pending.settle(operation, answer)
+            log_decision(answer)
+    context.report_links.add_links(request, secret, *decisions)
+    return answers
 
 
-def _zone_of(request: web.Request, zone: str | None, campaign: str) -> Zone:
-    found = asked_zone(request, zone)
+def _find_zone(request: web.Request, name: str | None, campaign: str) -> Zone:
+    zone = find_zone_or_default(request, name)
     request[CALLER].require_campaign(campaign)
-    return found
-
-
-def _shown(base: str, op: Op, answer: Answer, secret: bytes, pending: _Pending) -> Answer:
-    """The decision as the client receives it."""
-    pending.settle(op, answer)
-    log_decision(answer)
-    add_links(base, secret, answer)
-    return answer
-
-
-async def _decide(request: web.Request, ask: AdmissionRequest, pending: _Pending) -> Answer:
-    zone = _zone_of(request, ask.zone, ask.campaign)
-    app = request.app
-    secret = await zone.get_secret()  # before anything is granted
-    started = perf_counter()
-    op = admission_operation(ask, request[CALLER], app[APP_CONTEXT].ids.new)
-    pending.add(zone, op)
-    answer = await zone.admit(op, ask.wait_ms)
-    # A wait for room says nothing of how fast decisions are.
-    seconds = None if ask.wait_ms else perf_counter() - started
-    app[APP_CONTEXT].telemetry.count_decisions(zone.name, (answer,), seconds)
-    base = app[APP_CONTEXT].report_links.base_of(request)
-    return _shown(base, op, answer, secret, pending)
-
-
-def admission_operation(
-    ask: AdmissionRequest, caller: Caller, new_id: Callable[[], str]
-) -> dict[str, Any]:
-    """The ledger's `admit` for an ask (lua/README.md). What was not asked is left out.
-
-    Args:
-        ask: what was asked; its zone is not part of the operation.
-        caller: whose name stands in for an `owner` that was not given.
-        new_id: makes 11 URL-safe characters that nobody guesses.
-    """
-    made = new_id()
-    op: dict[str, Any] = {
-        "op": "admit",
-        "id": made,
-        "request_id": ask.request_id or f"r-{made}",
-        "campaign": ask.campaign,
-        "count": ask.count,
-        "min_count": ask.min_count,
-        "owner": ask.owner or caller.name,
-        "body": digest_of(ask),
-    }
-    for name in _OPTIONAL:
-        if value := getattr(ask, name):
-            op[name] = value
-    return op
-
-
-def digest_of(ask: AdmissionRequest) -> str:
-    """What tells a repeat from another ask under the same request_id: the fields that decide.
-
-    How long to wait, who owns it and whether to explain may differ between an ask and its repeat.
-    """
-    pools = tuple(sorted(ask.pools)) if ask.pools else ()
-    return _digest((ask.channel, ask.count, ask.min_count, ask.application, ask.mpp, pools))
-
-
-@lru_cache(maxsize=1024)  # nearly all asks of a dialer are alike
-def _digest(deciding: tuple[object, ...]) -> str:
-    digest = blake2b(repr(deciding).encode(), digest_size=8).digest()
-    return urlsafe_b64encode(digest)[:-1].decode()
+    return zone
 
 
 ADMISSION_ROUTES: Final = (
@@ -275,7 +269,7 @@ ADMISSION_ROUTES: Final = (
         handler=request_admissions,
         roles=DIALER,
         tag="Admissions",
-        summary="Up to 1000 asks, each decided by itself, in order",
+        summary="Up to 1000 admission requests, each decided by itself, in order",
         answer=responses.DecisionResults,
         body=AdmissionBatch,
         faults=(*CALLER_FAULTS, *BODY_FAULTS),

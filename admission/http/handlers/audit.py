@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
 from admission.http.schemas.responses import Response, ZoneTime
-from admission.http.scope import zone_in_path
+from admission.http.scope import find_zone_in_path
 
 PAGE_MAX: Final = 1000
 
@@ -44,8 +44,8 @@ class AuditPage(Response):
     entries: list[AuditEntry]
 
 
-async def page(request: web.Request) -> web.Response:
+async def list_entries(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/audit`."""
-    zone = zone_in_path(request)
+    zone = find_zone_in_path(request)
     query = validate(AuditQuery, once_each(request))
     return json_response(await zone.list_audit_entries(query.limit, query.before))

@@ -1,4 +1,4 @@
-"""Many in one body: each is answered by itself, in the place where it stood."""
+"""Responses to batches: one result for each item, in the order of the request."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -12,20 +12,20 @@ from admission.http.problems import problem_of
 from admission.http.responses import json_response
 
 
-async def answer_each(
-    request: web.Request, works: Iterable[Coroutine[Any, Any, Answer]]
+async def respond_to_each(
+    request: web.Request, calls: Iterable[Coroutine[Any, Any, Answer]]
 ) -> web.Response:
-    """Run all concurrently; they reach the decider in order, as tasks start in order."""
-    return answers_of(request, await asyncio.gather(*works, return_exceptions=True))
+    """Run all calls concurrently; they reach the decider in order, because tasks start in order."""
+    return respond(request, await asyncio.gather(*calls, return_exceptions=True))
 
 
-def answers_of(request: web.Request, found: Iterable[Answer | BaseException]) -> web.Response:
-    """Answers and faults, each in its place."""
-    return json_response({"results": [_result(one, request[REQUEST_ID]) for one in found]})
+def respond(request: web.Request, results: Iterable[Answer | BaseException]) -> web.Response:
+    """The response with these answers and errors."""
+    return json_response({"results": [_build_result(one, request[REQUEST_ID]) for one in results]})
 
 
-def _result(one: Answer | BaseException, request_id: str) -> Answer:
-    if isinstance(one, BaseException):
-        problem = problem_of(one, request_id)
+def _build_result(result: Answer | BaseException, request_id: str) -> Answer:
+    if isinstance(result, BaseException):
+        problem = problem_of(result, request_id)
         return {"status": problem["status"], **problem}
-    return {"status": 200, **one}
+    return {"status": 200, **result}

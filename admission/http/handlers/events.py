@@ -1,14 +1,14 @@
 """`GET /v1/events`: server-sent events.
 
 event      data
-hello      first of all: who watches (`name`, `role`), the `zones` that follow, the `version`
-zone       a zone's status as `GET /v1/zones/{zone}` gives it, when it changed, and `decisions`:
-           grants, and denies by reason, of the last `over_ms`
-problem    a zone that cannot be read now, and why
-history    before the first, once the zone is known: its ports over the last quarter of an hour
+hello      the first event: the caller (`name`, `role`), the `zones` that follow, the `version`
+zone       a zone's status as in `GET /v1/zones/{zone}`, when it changed, and `decisions`: grants,
+           and denials by reason, of the last `over_ms`
+problem    a zone that cannot be read now, and the reason
+history    before the first status of a known zone: its ports over the last quarter of an hour
 
-A comment comes when there was nothing else for a few seconds. Credentials are looked at again then:
-whose token was taken away does not go on watching.
+After a few seconds without events a comment is sent, and the credentials are checked again: a
+revoked token ends the stream.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from admission.http.server.connection import CancelOnDisconnect
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 5.0
-SLOW_S: Final = 10.0  # a client that takes nothing for so long is dropped
+SLOW_S: Final = 10.0  # a client that reads nothing for so long is disconnected
 MEDIA_TYPE: Final = "text/event-stream"
 _HEARTBEAT: Final = b": alive\n\n"
 _HEADERS: Final = {
     hdrs.CONTENT_TYPE: MEDIA_TYPE,
     hdrs.CACHE_CONTROL: "no-store",
-    "X-Accel-Buffering": "no",  # nginx would wait until it has a bufferful
+    "X-Accel-Buffering": "no",  # otherwise nginx buffers the stream
     hdrs.SERVER: SERVER_NAME,
 }
 
@@ -53,45 +53,49 @@ class EventQuery(BaseModel):
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """`GET /v1/events`."""
     query = validate(EventQuery, dict(request.query))
-    zones = _visible(request) if query.zone is None else [find_zone(request, query.zone).name]
+    zones = (
+        _list_visible_zones(request)
+        if query.zone is None
+        else [find_zone(request, query.zone).name]
+    )
     with request.app[APP_CONTEXT].feed.follow(zones) as stream, CancelOnDisconnect(request):
         response = web.StreamResponse(headers=_HEADERS)
         response.headers[X_REQUEST_ID] = request[REQUEST_ID]
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:
-            await _send(request, response, stream, _hello(request, zones))
+            await _send_events(request, response, stream, _build_hello(request, zones))
     return response
 
 
-def _visible(request: web.Request) -> list[str]:
+def _list_visible_zones(request: web.Request) -> list[str]:
     names = request.app[APP_CONTEXT].decider.list_zones()
     return [name for name in names if request[CALLER].may_see_zone(name)]
 
 
-def _hello(request: web.Request, zones: list[str]) -> bytes:
+def _build_hello(request: web.Request, zones: list[str]) -> bytes:
     caller = request[CALLER]
-    told = {"name": caller.name, "role": caller.role, "zones": zones, "version": __version__}
-    return format_event("hello", told)
+    data = {"name": caller.name, "role": caller.role, "zones": zones, "version": __version__}
+    return format_event("hello", data)
 
 
-async def _send(
-    request: web.Request, response: web.StreamResponse, stream: Stream, found: bytes
+async def _send_events(
+    request: web.Request, response: web.StreamResponse, stream: Stream, data: bytes
 ) -> None:
     try:
         while not stream.closed:
             async with asyncio.timeout(SLOW_S):
-                await response.write(found)
-            found = await stream.next(HEARTBEAT_S)
-            if not found:
+                await response.write(data)
+            data = await stream.next(HEARTBEAT_S)
+            if not data:
                 request.app[APP_CONTEXT].credentials.authenticate(
                     request.headers.get(hdrs.AUTHORIZATION)
                 )
-                found = _HEARTBEAT
+                data = _HEARTBEAT
     except TimeoutError:
-        log.info("events: %s is too slow and was dropped", request[CALLER].name)
+        log.info("events: disconnected %s, which reads too slowly", request[CALLER].name)
         if request.transport is not None:
             request.transport.abort()
     except Unauthorized:
-        log.info("events: the token of %s is no longer good", request[CALLER].name)
+        log.info("events: the token of %s is no longer valid", request[CALLER].name)
     except ConnectionError:
-        pass  # it is gone
+        pass  # the client disconnected

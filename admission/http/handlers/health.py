@@ -1,4 +1,4 @@
-"""Whether the service lives and can decide, its metrics, and what it says of itself."""
+"""Liveness, readiness, metrics and the API description."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from admission.http.responses import json_response
 from admission.telemetry.metrics import CONTENT_TYPE
 
 
-async def alive(request: web.Request) -> web.Response:
+async def get_liveness(request: web.Request) -> web.Response:
     """`GET /healthz`."""
     return json_response({"status": "alive"})
 
 
-async def ready(request: web.Request) -> web.Response:
+async def get_readiness(request: web.Request) -> web.Response:
     """`GET /readyz`."""
     if request.app[APP_CONTEXT].is_stopping:
         raise Unavailable("Shutting down.")
@@ -25,27 +25,27 @@ async def ready(request: web.Request) -> web.Response:
     return json_response({"status": "ready"})
 
 
-async def metrics(request: web.Request) -> web.Response:
-    """`GET /metrics`. Counters cannot be cut to a caller's zones: whoever is limited gets none."""
+async def get_metrics(request: web.Request) -> web.Response:
+    """`GET /metrics`; refused to callers with limited zones, as counters cover all zones."""
     if CALLER in request and request[CALLER].zones is not None:
-        raise Forbidden("Metrics are of all zones; these credentials are of some.")
-    text = request.app[APP_CONTEXT].telemetry.scrape(await _statuses(request))
+        raise Forbidden("Metrics cover all zones; these credentials are limited to some.")
+    text = request.app[APP_CONTEXT].telemetry.scrape(await _read_statuses(request))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
-async def _statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]:
+async def _read_statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]:
     decider = request.app[APP_CONTEXT].decider
     names = decider.list_zones()
     reads = (decider.zone(name).get_status() for name in names)
     found = await asyncio.gather(*reads, return_exceptions=True)
-    # Without the store the counters are still worth having.
+    # The counters of the process are exported even while the store is unreachable.
     return {
         zone: None if isinstance(one, BaseException) else one
         for zone, one in zip(names, found, strict=True)
     }
 
 
-async def openapi(request: web.Request) -> web.Response:
+async def get_openapi(request: web.Request) -> web.Response:
     """`GET /openapi.json`."""
     return web.Response(
         body=request.app[APP_CONTEXT].description.json,
@@ -53,8 +53,8 @@ async def openapi(request: web.Request) -> web.Response:
     )
 
 
-async def docs(request: web.Request) -> web.Response:
-    """`GET /docs`: the description as one page, complete in itself."""
+async def get_docs(request: web.Request) -> web.Response:
+    """`GET /docs`: the description as one self-contained page."""
     return web.Response(
         text=request.app[APP_CONTEXT].description.html,
         content_type="text/html",

@@ -1,4 +1,4 @@
-"""What operators do to a running zone: pause, resume, limit, and change its policy."""
+"""Changes by operators: pause, resume, limits, policy; and the audit log of them."""
 
 import re
 from typing import Final
@@ -18,81 +18,81 @@ from admission.http.responses import json_response
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.http.schemas import responses
 from admission.http.schemas.requests import SetLimit
-from admission.http.scope import zone_in_path
+from admission.http.scope import find_zone_in_path
 
 MERGE_PATCH: Final = "application/merge-patch+json"
-
 PATCH_TYPES: Final = (MERGE_PATCH, JSON)
-
+_ZONE: Final = "/v1/zones/{zone}"
+_POOL: Final = f"{_ZONE}/pools/{{pool}}"
 _ANY_POOL: Final = re.compile(ANY_POOL)
-
 _ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
-
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
 
 
-def pause_zone(on: bool) -> Handler:
+def set_zone_paused(paused: bool) -> Handler:
     """The handler of `POST /v1/zones/{zone}/pause`, or `/resume`."""
 
     async def handler(request: web.Request) -> web.Response:
-        zone = zone_in_path(request)
-        return json_response(await zone.set_paused(None, on, _by(request)))
+        zone = find_zone_in_path(request)
+        return json_response(await zone.set_paused(None, paused, _actor(request)))
 
     return handler
 
 
-def pause_pool(on: bool) -> Handler:
+def set_pool_paused(paused: bool) -> Handler:
     """The handler of `POST /v1/zones/{zone}/pools/{pool}/pause`, or `/resume`."""
 
     async def handler(request: web.Request) -> web.Response:
-        zone, pool = zone_in_path(request), _pool_in_path(request)
-        return json_response(await zone.set_paused(pool, on, _by(request)))
+        zone, pool = find_zone_in_path(request), _read_pool(request)
+        return json_response(await zone.set_paused(pool, paused, _actor(request)))
 
     return handler
 
 
-async def limit(request: web.Request) -> web.Response:
+async def set_limit(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/pools/{pool}/limit`: a dialer only for its own campaigns."""
-    zone, pool = zone_in_path(request), _pool_in_path(request)
-    scope = _limitable(request[CALLER], pool)
-    asked = parse(SetLimit, await read_body(request))
-    return json_response(await zone.set_limit(pool, asked.limit, asked.ttl_ms, scope, _by(request)))
+    zone, pool = find_zone_in_path(request), _read_pool(request)
+    scope = _limit_scope(request[CALLER], pool)
+    body = parse(SetLimit, await read_body(request))
+    return json_response(
+        await zone.set_limit(pool, body.limit, body.ttl_ms, scope, _actor(request))
+    )
 
 
 async def get_policy(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/policy`."""
-    return _policy_response(await zone_in_path(request).get_policy())
+    return _build_policy_response(await find_zone_in_path(request).get_policy())
 
 
 async def put_policy(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/policy`."""
-    zone, versions = zone_in_path(request), _if_match(request)
+    zone, versions = find_zone_in_path(request), _read_if_match(request)
     document = load(await read_body(request))
-    return _policy_response(await zone.put_policy(document, versions, _by(request)))
+    return _build_policy_response(await zone.put_policy(document, versions, _actor(request)))
 
 
 async def patch_policy(request: web.Request) -> web.Response:
     """`PATCH /v1/zones/{zone}/policy`."""
-    zone, versions = zone_in_path(request), _if_match(request)
+    zone, versions = find_zone_in_path(request), _read_if_match(request)
     patch = load(await read_body(request, PATCH_TYPES))
-    return _policy_response(await zone.patch_policy(patch, versions, _by(request)))
+    return _build_policy_response(await zone.patch_policy(patch, versions, _actor(request)))
 
 
-def _by(request: web.Request) -> str | None:
+def _actor(request: web.Request) -> str | None:
     return request[CALLER].audit_name
 
 
-def _pool_in_path(request: web.Request) -> str:
+def _read_pool(request: web.Request) -> str:
     pool = request.match_info["pool"]
     if not _ANY_POOL.fullmatch(pool):
         raise NotFound("There is no such pool.")
     return pool
 
 
-def _limitable(caller: Caller, pool: str) -> list[str] | None:
+def _limit_scope(caller: Caller, pool: str) -> list[str] | None:
     """The campaigns whose pools the caller may limit, None: any pool.
 
-    A dialer's token must list the campaign: who may dial for all is still no operator.
+    A dialer's token must list the campaign: a dialer for all campaigns is no operator.
     """
     if caller.role is not Role.DIALER:
         return None
@@ -102,31 +102,26 @@ def _limitable(caller: Caller, pool: str) -> list[str] | None:
     return caller.scope
 
 
-def _policy_response(answer: Answer) -> web.Response:
+def _build_policy_response(answer: Answer) -> web.Response:
     response = json_response(answer)
     response.headers[hdrs.ETAG] = f'"{answer["version"]}"'
     return response
 
 
-def _if_match(request: web.Request) -> frozenset[int] | None:
+def _read_if_match(request: web.Request) -> frozenset[int] | None:
     """The versions of If-Match, None for any; a weak or foreign tag fits no version."""
     given = ",".join(request.headers.getall(hdrs.IF_MATCH, ["*"]))
     tags = [tag.strip() for tag in given.split(",")]
     if tags == ["*"]:
         return None
-    found = [_ETAG.fullmatch(tag) for tag in tags]
-    if not all(found):
+    matches = [_ETAG.fullmatch(tag) for tag in tags]
+    if not all(matches):
         raise BadRequest('If-Match must be an ETag in quotes, such as "7", or *.')
-    versions = [one[2] for one in found if one is not None and one[1] is None]
+    versions = [one[2] for one in matches if one is not None and one[1] is None]
     return frozenset(int(text) for text in versions if _VERSION.fullmatch(text))
 
 
-_ZONE: Final = "/v1/zones/{zone}"
-
-_POOL: Final = f"{_ZONE}/pools/{{pool}}"
-
-
-def _pause(path: str, handler: Handler, summary: str) -> Route:
+def _pause_route(path: str, handler: Handler, summary: str) -> Route:
     return Route(
         method="POST",
         path=path,
@@ -139,7 +134,7 @@ def _pause(path: str, handler: Handler, summary: str) -> Route:
     )
 
 
-def _policy(
+def _policy_route(
     method: str,
     handler: Handler,
     summary: str,
@@ -163,17 +158,21 @@ def _policy(
 
 
 OPERATION_ROUTES: Final = (
-    _pause(f"{_ZONE}/pause", pause_zone(True), "Stop grants in a zone"),
-    _pause(f"{_ZONE}/resume", pause_zone(False), "Grant again in a zone"),
-    _pause(f"{_POOL}/pause", pause_pool(True), "Stop grants of an MPP, campaign, trunk"),
-    _pause(f"{_POOL}/resume", pause_pool(False), "Grant again there"),
+    _pause_route(f"{_ZONE}/pause", set_zone_paused(True), "Stop grants in a zone"),
+    _pause_route(f"{_ZONE}/resume", set_zone_paused(False), "Resume grants in a zone"),
+    _pause_route(
+        f"{_POOL}/pause", set_pool_paused(True), "Stop grants of an MPP, campaign or other pool"
+    ),
+    _pause_route(
+        f"{_POOL}/resume", set_pool_paused(False), "Resume grants of an MPP, campaign or other pool"
+    ),
     Route(
         method="PUT",
         path=f"{_POOL}/limit",
-        handler=limit,
+        handler=set_limit,
         roles=DIALER,
         tag="Operations",
-        summary="Limit a pool for a while; a dialer its own campaign, never above policy",
+        summary="Set a temporary limit of a pool; for a dialer, of its own campaigns",
         answer=responses.LimitAnswer,
         body=SetLimit,
         faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
@@ -181,17 +180,17 @@ OPERATION_ROUTES: Final = (
     Route(
         method="GET",
         path=f"{_ZONE}/audit",
-        handler=audit.page,
+        handler=audit.list_entries,
         roles=OPERATOR,
         tag="Operations",
-        summary="What was done by hand, and by whom; the newest first",
+        summary="Changes by operators, the newest first",
         answer=audit.AuditPage,
         query=audit.AuditQuery,
         faults=(*CALLER_FAULTS, 404, 422),
     ),
-    _policy("GET", get_policy, "The live policy", None),
-    _policy("PUT", put_policy, "Replace the live policy", ZonePolicy),
-    _policy(
+    _policy_route("GET", get_policy, "The live policy", None),
+    _policy_route("PUT", put_policy, "Replace the live policy", ZonePolicy),
+    _policy_route(
         "PATCH",
         patch_policy,
         "Change the live policy by a JSON merge patch",

@@ -1,4 +1,4 @@
-"""What became of a call: launched, renewed, ended; alone and in batches."""
+"""Reports on calls (launched, renew, end): single, by signed link, and in batches."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from admission.errors import FieldError, Invalid, NotFound
 from admission.http.auth import report_links
 from admission.http.auth.tokens import ANONYMOUS
 from admission.http.context import APP_CONTEXT, CALLER
-from admission.http.handlers.batch import answer_each
+from admission.http.handlers.batch import respond_to_each
 from admission.http.parsing import JSON, load, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -31,7 +31,7 @@ from admission.http.schemas.requests import (
     ReportBatch,
     ReportVerb,
 )
-from admission.http.scope import zone_of_id
+from admission.http.scope import find_zone_of_id
 
 Report = Launched | Renew | End
 
@@ -43,7 +43,7 @@ _MODELS: Final[dict[str, type[Launched] | type[Renew] | type[End]]] = {
 
 
 def report_one(verb: ReportVerb) -> Handler:
-    """The handler of `POST /v1/reservations/{id}/<verb>`. No body is an empty object."""
+    """The handler of `POST /v1/reservations/{id}/<verb>`. An absent body is an empty object."""
     model = _MODELS[verb]
 
     async def handler(request: web.Request) -> web.Response:
@@ -53,8 +53,8 @@ def report_one(verb: ReportVerb) -> Handler:
     return handler
 
 
-def report_by_url(verb: ReportVerb) -> Handler:
-    """The handler of `POST /r/{token}/<verb>`: the path says which reservation, and is secret."""
+def report_link_route(verb: ReportVerb) -> Handler:
+    """The handler of `POST /r/{token}/<verb>`: the secret path names the reservation."""
     model = _MODELS[verb]
 
     async def handler(request: web.Request) -> web.Response:
@@ -72,10 +72,10 @@ def report_by_url(verb: ReportVerb) -> Handler:
 async def report_many(request: web.Request) -> web.Response:
     """`POST /v1/reservations/batch`."""
     batch = validate(ReportBatch, load(await read_body(request)))
-    return await answer_each(request, (_apply_raw(request, raw) for raw in batch.reports))
+    return await respond_to_each(request, (_parse_and_apply(request, raw) for raw in batch.reports))
 
 
-async def _apply_raw(request: web.Request, raw: dict[str, Any]) -> Answer:
+async def _parse_and_apply(request: web.Request, raw: dict[str, Any]) -> Answer:
     verb, reservation_id = raw.get("op"), raw.get("id")
     if not isinstance(verb, str) or verb not in _MODELS:
         raise Invalid(FieldError(field="op", message="Must be launched, renew or end"))
@@ -88,23 +88,24 @@ async def _apply_raw(request: web.Request, raw: dict[str, Any]) -> Answer:
 
 async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
     app = request.app
-    zone = zone_of_id(request, reservation_id)
-    op = {"op": verb, "id": reservation_id, **_fields(request, zone.name, report)}
+    zone = find_zone_of_id(request, reservation_id)
+    operation = {"op": verb, "id": reservation_id, **_operation_fields(request, zone.name, report)}
     try:
-        answer = await zone.report(op)
+        answer = await zone.report(operation)
     except NotFound:
         app[APP_CONTEXT].telemetry.count_report(zone.name, verb, "unknown_reservation")
         raise
-    app[APP_CONTEXT].telemetry.count_report(zone.name, verb, _counted_as(answer, report))
+    app[APP_CONTEXT].telemetry.count_report(zone.name, verb, _metric_outcome(answer, report))
     return answer
 
 
-def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
-    """The operation's own fields (lua/README.md); None: not reported."""
+def _operation_fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
+    """The fields of the operation (lua/README.md); None: not reported."""
     caller = request[CALLER]
     fields: dict[str, Any] = {"scope": caller.scope}
     if isinstance(report, End):
-        # A dialer's end is its work, an operator's is by force. Without tokens nobody can tell.
+        # An end by an operator is audited, an end by a dialer is not. Anonymous callers may be
+        # either.
         fields["by"] = None if caller is ANONYMOUS else caller.audit_name
         fields |= {"outcome": report.decided_outcome().value, "ended_at": report.ended_at}
     else:
@@ -114,23 +115,23 @@ def _fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:
                 "session": report.session_id,
                 "mpp": report.mpp,
             }
-        fields["adopt"] = _adopt(request, zone, report.reservation)
+        fields["adopt"] = _adoption(request, zone, report.reservation)
     return fields
 
 
-def _adopt(
-    request: web.Request, zone: str, restated: KnownReservation | None
+def _adoption(
+    request: web.Request, zone: str, known: KnownReservation | None
 ) -> dict[str, Any] | None:
-    if restated is None:
+    if known is None:
         return None
-    if restated.zone != zone:
+    if known.zone != zone:
         message = "Must be the zone in the reservation's id"
         raise Invalid(FieldError(field="reservation.zone", message=message))
-    request[CALLER].require_campaign(restated.campaign)
-    return restated.model_dump(exclude={"zone"})
+    request[CALLER].require_campaign(known.campaign)
+    return known.model_dump(exclude={"zone"})
 
 
-def _counted_as(answer: Answer, report: Report) -> str:
+def _metric_outcome(answer: Answer, report: Report) -> str:
     if answer.get("repeated"):
         return "repeated"
     if isinstance(report, End):
@@ -138,7 +139,7 @@ def _counted_as(answer: Answer, report: Report) -> str:
     return "adopted" if answer.get("adopted") else "ok"
 
 
-def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+def _report_route(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
     return Route(
         method="POST",
         path=f"/v1/reservations/{{id}}/{verb}",
@@ -153,11 +154,11 @@ def _report(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
     )
 
 
-def _by_url(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
+def _link_route(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
     return Route(
         method="POST",
         path=f"{report_links.PATH}/{verb}",
-        handler=report_by_url(verb),
+        handler=report_link_route(verb),
         roles=EVERYBODY,
         tag="Reports",
         summary=summary,
@@ -170,9 +171,9 @@ def _by_url(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
 
 
 REPORT_ROUTES: Final = (
-    _report("launched", Launched, "The call was launched, or has its port"),
-    _report("renew", Renew, "The call is still up"),
-    _report("end", End, "The call ended, or was never launched"),
+    _report_route("launched", Launched, "The call was launched, or has its port"),
+    _report_route("renew", Renew, "The call is still up"),
+    _report_route("end", End, "The call ended, or was never launched"),
     Route(
         method="POST",
         path="/v1/reservations/batch",
@@ -184,7 +185,7 @@ REPORT_ROUTES: Final = (
         body=responses.ReportList,
         faults=(*CALLER_FAULTS, *BODY_FAULTS),
     ),
-    _by_url("launched", Launched, "By report_url: launched, or has its port"),
-    _by_url("renew", Renew, "By report_url: still up"),
-    _by_url("end", End, "By report_url: ended, or never launched"),
+    _link_route("launched", Launched, "By report_url: launched, or has its port"),
+    _link_route("renew", Renew, "By report_url: still up"),
+    _link_route("end", End, "By report_url: ended, or never launched"),
 )

@@ -1,4 +1,4 @@
-"""Looking at reservations: one, and pages of them."""
+"""Queries of reservations: one, and pages of them."""
 
 from typing import Annotated, Final, Literal
 
@@ -16,7 +16,7 @@ from admission.http.route import (
     Route,
 )
 from admission.http.schemas import responses
-from admission.http.scope import asked_zone, zone_of_id
+from admission.http.scope import find_zone_of_id, find_zone_or_default
 
 PAGE_MAX: Final = 1000
 
@@ -24,28 +24,30 @@ PAGE_MAX: Final = 1000
 class ReservationQuery(BaseModel):
     """The query of `GET /v1/reservations`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     zone: Name | None = None
+    """Absent: the configured default zone."""
     campaign: Name | None = None
     owner: Text | None = None
     state: Literal["live", "ended", "expired"] | None = None
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 100
     cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")] = "0"
+    """`cursor` of the previous page; 0: the first page."""
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_reservation(request: web.Request) -> web.Response:
     """`GET /v1/reservations/{id}`."""
     reservation_id = request.match_info["id"]
-    zone = zone_of_id(request, reservation_id)
+    zone = find_zone_of_id(request, reservation_id)
     scope = request[CALLER].scope
     return json_response(await zone.get_reservation(reservation_id, scope))
 
 
-async def page(request: web.Request) -> web.Response:
-    """`GET /v1/reservations`: a page may hold less than `limit`, even none, and not be the last."""
+async def list_reservations(request: web.Request) -> web.Response:
+    """`GET /v1/reservations`: a page may be short, or even empty, without being the last."""
     query = validate(ReservationQuery, once_each(request))
-    zone = asked_zone(request, query.zone)
+    zone = find_zone_or_default(request, query.zone)
     if query.campaign is not None:
         request[CALLER].require_campaign(query.campaign)
     filters = query.model_dump(exclude={"zone"}, exclude_none=True)
@@ -58,20 +60,20 @@ RESERVATION_ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/reservations/{id}",
-        handler=one,
+        handler=get_reservation,
         roles=DIALER,
         tag="Reservations",
-        summary="One reservation: its times, pools, state, and why it ended",
+        summary="One reservation: its times, pools, state and outcome",
         answer=responses.Reservation,
         faults=(*CALLER_FAULTS, 404),
     ),
     Route(
         method="GET",
         path="/v1/reservations",
-        handler=page,
+        handler=list_reservations,
         roles=DIALER_OR_VIEWER,
         tag="Reservations",
-        summary="Pages of reservations; a dialer sees its own scope",
+        summary="Pages of reservations; a dialer sees those of its campaigns",
         answer=responses.ReservationPage,
         query=ReservationQuery,
         faults=(*CALLER_FAULTS, 404, 422),

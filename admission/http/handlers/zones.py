@@ -1,4 +1,4 @@
-"""Zones: their status, their time, and snapshots that are pushed into them."""
+"""Zones: status, time, pushed snapshots and agent sessions."""
 
 import asyncio
 import re
@@ -27,11 +27,13 @@ from admission.http.schemas.requests import (
     GuidHandover,
     PushedSnapshot,
 )
-from admission.http.scope import zone_in_path
+from admission.http.scope import find_zone_in_path
+
+_AGENT: Final = re.compile(AGENT_ID)
 
 
-async def every(request: web.Request) -> web.Response:
-    """`GET /v1/zones`: those the caller may see."""
+async def list_zones(request: web.Request) -> web.Response:
+    """`GET /v1/zones`: the zones that the caller may see."""
     decider = request.app[APP_CONTEXT].decider
     names = [name for name in decider.list_zones() if request[CALLER].may_see_zone(name)]
     reads = (decider.zone(name).get_status() for name in names)
@@ -39,61 +41,58 @@ async def every(request: web.Request) -> web.Response:
     failed = [one for one in found if isinstance(one, Unavailable)]
     if failed and len(failed) == len(names):
         raise failed[0]
-    shown = [_shown(request, *pair) for pair in zip(names, found, strict=True)]
-    return json_response({"zones": shown})
+    zones = [_build_entry(request, *pair) for pair in zip(names, found, strict=True)]
+    return json_response({"zones": zones})
 
 
-async def one(request: web.Request) -> web.Response:
+async def get_zone(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}`."""
-    zone = zone_in_path(request)
+    zone = find_zone_in_path(request)
     return json_response(await zone.get_status())
 
 
-async def time(request: web.Request) -> web.Response:
+async def get_time(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/time`."""
-    return json_response({"now": await zone_in_path(request).get_time()})
+    return json_response({"now": await find_zone_in_path(request).get_time()})
 
 
-async def push(request: web.Request) -> web.Response:
+async def push_snapshot(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/snapshot`."""
-    zone = zone_in_path(request)
-    pushed = parse(PushedSnapshot, await read_body(request))
-    answer = await zone.push_snapshot(pushed.taken_at, pushed.groups())
+    zone = find_zone_in_path(request)
+    snapshot = parse(PushedSnapshot, await read_body(request))
+    answer = await zone.push_snapshot(snapshot.taken_at, snapshot.groups())
     request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer)
-    return json_response(_taken_or_refused(answer))
+    return json_response(_build_push_answer(answer))
 
 
-def _shown(request: web.Request, zone: str, found: Answer | BaseException) -> dict[str, Any]:
-    # One zone whose store is away must not hide the others.
+def _build_entry(request: web.Request, zone: str, found: Answer | BaseException) -> dict[str, Any]:
+    # One zone with an unreachable store must not hide the others.
     if isinstance(found, BaseException):
         return {"zone": zone, "problem": problem_of(found, request[REQUEST_ID])}
     return found
 
 
-def _taken_or_refused(answer: IngestAnswer) -> dict[str, Any]:
-    shown = {"accepted": answer.accepted, "now": answer.now}
+def _build_push_answer(answer: IngestAnswer) -> dict[str, Any]:
+    head = {"accepted": answer.accepted, "now": answer.now}
     if answer.accepted:
-        return shown
-    return shown | {"reason": answer.reason, "pool": answer.pool, "refused": answer.refused}
+        return head
+    return head | {"reason": answer.reason, "pool": answer.pool, "refused": answer.refused}
 
 
-_AGENT: Final = re.compile(AGENT_ID)
-
-
-async def hand_over(request: web.Request) -> web.Response:
-    """`PUT /v1/zones/{zone}/agents/{agent}/guid`: the Guid is in no answer and in no log."""
-    zone, agent = zone_in_path(request), request.match_info["agent"]
+async def take_agent_session(request: web.Request) -> web.Response:
+    """`PUT /v1/zones/{zone}/agents/{agent}/guid`: the Guid appears in no response and no log."""
+    zone, agent = find_zone_in_path(request), request.match_info["agent"]
     if not _AGENT.fullmatch(agent):
         raise NotFound("There is no such agent.")
-    handed = parse(GuidHandover, await read_body(request))
-    return json_response(await zone.take_agent_session(int(agent), handed.ticket))
+    handover = parse(GuidHandover, await read_body(request))
+    return json_response(await zone.take_agent_session(int(agent), handover.ticket))
 
 
 ZONE_ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/zones",
-        handler=every,
+        handler=list_zones,
         roles=VIEWER,
         tag="Zones",
         summary="The status of every zone",
@@ -102,7 +101,7 @@ ZONE_ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/zones/{zone}",
-        handler=one,
+        handler=get_zone,
         roles=VIEWER,
         tag="Zones",
         summary="The status of a zone",
@@ -112,7 +111,7 @@ ZONE_ROUTES: Final = (
     Route(
         method="GET",
         path="/v1/zones/{zone}/time",
-        handler=time,
+        handler=get_time,
         roles=EVERY_ROLE,
         tag="Zones",
         summary="The zone's time",
@@ -122,7 +121,7 @@ ZONE_ROUTES: Final = (
     Route(
         method="PUT",
         path="/v1/zones/{zone}/snapshot",
-        handler=push,
+        handler=push_snapshot,
         roles=SOURCE,
         tag="Zones",
         summary="Push a snapshot",
@@ -133,7 +132,7 @@ ZONE_ROUTES: Final = (
     Route(
         method="PUT",
         path="/v1/zones/{zone}/agents/{agent}/guid",
-        handler=hand_over,
+        handler=take_agent_session,
         roles=SOURCE,
         tag="Zones",
         summary="Hand over a signed-in agent's session, to count its calls with",

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from admission.config.settings import RedisSettings, Settings
 from admission.domain.policy.document import parse_policy
 from admission.http.app import create_app
-from admission.http.auth.report_links import token_for
+from admission.http.auth.report_links import make_token
 from admission.http.auth.tokens import Credentials, Role, Token
 from admission.http.routes import routes
 from admission.service.bootstrap import open_service
@@ -141,7 +141,7 @@ async def house(redis_url: str) -> AsyncIterator[House]:
 
 def url_of(house: House, path: str, target: Target) -> str:
     query = f"?zone={target.zone}" if path == "/v1/reservations" else ""
-    genuine = token_for(house.secret, house.ids["East", "collections"], "collections")
+    genuine = make_token(house.secret, house.ids["East", "collections"], "collections")
     return (query and path + query) or path.format(
         zone=target.zone,
         pool=f"campaign:{target.campaign}",

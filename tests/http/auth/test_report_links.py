@@ -8,12 +8,12 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from admission.http.auth.report_links import ReportLinks, token_for
+from admission.http.auth.report_links import ReportLinks, make_token
 from admission.http.context import APP_CONTEXT
 from tests.support.http_house import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"
-PATH = f"/r/{token_for(SECRET, ID, 'collections')}"
+PATH = f"/r/{make_token(SECRET, ID, 'collections')}"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -122,12 +122,12 @@ async def test_other_media_types_are_refused(http: ClientSession, decider: FakeD
 @pytest.mark.parametrize(
     "token",
     [
-        token_for(b"another secret", ID, "collections"),
-        token_for(SECRET, ID, "collections").replace("collections", "sales"),
-        token_for(SECRET, ID, "collections").replace("x7Yk2mPq0aZ", "x7Yk2mPq0aZ.2"),
-        token_for(SECRET, "West~x7Yk2mPq0aZ", "collections"),
-        token_for(b"secret of Nowhere", "Nowhere~x7Yk2mPq0aZ", "collections"),
-        token_for(SECRET, ID, "collections")[1:],
+        make_token(b"another secret", ID, "collections"),
+        make_token(SECRET, ID, "collections").replace("collections", "sales"),
+        make_token(SECRET, ID, "collections").replace("x7Yk2mPq0aZ", "x7Yk2mPq0aZ.2"),
+        make_token(SECRET, "West~x7Yk2mPq0aZ", "collections"),
+        make_token(b"secret of Nowhere", "Nowhere~x7Yk2mPq0aZ", "collections"),
+        make_token(SECRET, ID, "collections")[1:],
         ID,
         "%00",
         "x" * 5000,
@@ -153,7 +153,7 @@ async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
     app = create_app(decider)
     app[APP_CONTEXT].report_links = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
     async with serving(app) as server:
-        path = f"/r/{token_for(b'new', ID, 'collections')}/end"
+        path = f"/r/{make_token(b'new', ID, 'collections')}/end"
         async with server.http.post(path) as answer:
             assert answer.status == 200
         # Whoever guesses makes us ask Redis once a second at most.

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from admission.errors import ConfigError, Forbidden
 from admission.http.app import create_app
-from admission.http.auth.report_links import token_for
+from admission.http.auth.report_links import make_token
 from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Role, Token
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
@@ -64,7 +64,7 @@ BODIES: Final[dict[str, Any]] = {
 }
 
 
-TOKEN: Final = token_for(b"secret of East", ID, "collections")
+TOKEN: Final = make_token(b"secret of East", ID, "collections")
 LIMIT: Final = BODIES["/v1/zones/{zone}/pools/{pool}/limit"]
 
 

@@ -142,7 +142,7 @@ async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: FakeSour
     async with house_of(settings_of(SOURCE + zone, redis_url)) as house:
         send = Described(house, spec).send
         await source.until("W1", ("sip",))
-        while not (await house.service.status("West"))["sources"][0].get("polls"):
+        while not (await house.service.zone("West").get_status())["sources"][0].get("polls"):
             pass
         polled = await send("GET", "/v1/zones/{zone}", zone="West")
         assert polled["sources"][0]["source"] == "epm"
