@@ -1,4 +1,4 @@
-"""The keys of a zone, built here and nowhere else. What they hold: lua/prelude.lua."""
+"""The keys of a zone, built here and nowhere else. lua/prelude.lua lists their contents."""
 
 from functools import lru_cache
 from typing import Final
@@ -13,7 +13,7 @@ _NAMES: Final = (
 def zone_keys(prefix: str, zone: str) -> tuple[str, ...]:
     """The keys of one zone in the order of the script's KEYS.
 
-    All share the hash tag `{zone}`, so that in a Redis Cluster they live in one slot.
+    All share the hash tag `{zone}`, so that in a Redis Cluster they are in one slot.
 
     Args:
         prefix: `redis.key_prefix` of the configuration.
@@ -23,10 +23,10 @@ def zone_keys(prefix: str, zone: str) -> tuple[str, ...]:
 
 
 def guids(prefix: str, zone: str) -> str:
-    """The key of the agents' sessions that were handed over in a zone (agent_sessions.py)."""
+    """The key of the agents' sessions that were handed over for a zone (agent_sessions.py)."""
     return f"{prefix}:{{{zone}}}:guids"
 
 
 def notification_channel(prefix: str) -> str:
-    """The channel on which the script rings for a replica (`poll East`)."""
+    """The Pub/Sub channel on which the script notifies replicas, such as `poll East`."""
     return f"{prefix}:bell"

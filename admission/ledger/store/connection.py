@@ -18,11 +18,12 @@ from redis.asyncio.client import PubSub
 
 from admission.config.settings import RedisSettings
 from admission.errors import AdmissionError, ConfigError, Unavailable
+from admission.ledger.keys import notification_channel
 from admission.ledger.store.cluster import ClusterClient
 from admission.ledger.store.embedded.server import EmbeddedRedis
 from admission.ledger.store.errors import is_deposed, translate
 from admission.ledger.store.sentinel import client_of_sentinels
-from admission.ledger.store.server_checks import check_server, is_refusal
+from admission.ledger.store.server_checks import check_channel, check_server, is_refusal
 from admission.ledger.store.single import client_of_socket, client_of_url
 
 __all__ = ["Client", "RedisConnection", "connect", "open_connection", "translate"]
@@ -129,12 +130,15 @@ class RedisConnection:
 
         Raises: ConfigError: it must not be used. Unavailable: it did not answer.
         """
+        channel = notification_channel(self.settings.key_prefix)
         try:
             if isinstance(self.client, ClusterClient):
                 for primary in await self.client.primaries():
                     await check_server(primary, in_cluster=True)
+                    await check_channel(primary, channel)
             elif isinstance(self.client, Redis):
                 await check_server(self.client)
+                await check_channel(self.client, channel)
         except AdmissionError:
             raise
         except Exception as exc:

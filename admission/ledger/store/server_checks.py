@@ -1,8 +1,8 @@
-"""What a Redis must be before the ledger trusts it: new enough, a primary, never evicting."""
+"""Checks of a Redis at start: version, role, eviction policy, the rights of its user."""
 
 import logging
 import re
-from typing import Any
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -13,6 +13,10 @@ from admission.ledger.store.errors import root
 
 _REFUSALS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
 
+# What the check publishes: listeners pass over a verb that they do not know.
+PROBE_TEXT: Final = "check channel"
+REPLY_S: Final = 5.0
+
 log = logging.getLogger(__name__)
 
 
@@ -20,12 +24,13 @@ async def check_server(client: Redis, *, in_cluster: bool = False) -> None:
     """Refuse a server that the ledger cannot rely on; warn of one that may lose writes.
 
     Args:
-        in_cluster: it is meant to be a node of a cluster.
+        in_cluster: the URL names a cluster.
 
     Raises:
-        ConfigError: older than 6.2, a replica, not `in_cluster` as meant, an evicting
+        ConfigError: older than 6.2, a replica, not `in_cluster` as configured, an evicting
             `maxmemory-policy`.
-        redis.exceptions.RedisError: it did not answer, or refuses who asks; see `is_refusal`.
+        redis.exceptions.RedisError: it did not answer, or refuses the credentials; see
+            `is_refusal`.
     """
     info: dict[str, Any] = await client.info()
     policy = await _maxmemory_policy(client, info)
@@ -35,8 +40,30 @@ async def check_server(client: Redis, *, in_cluster: bool = False) -> None:
     _warn_of_split_brain(info)
 
 
+async def check_channel(client: Redis, channel: str) -> None:
+    """Publish and subscribe once: 6.2 has no ACL DRYRUN, and few users may run ACL.
+
+    Args:
+        channel: on which replicas notify each other.
+
+    Raises:
+        ConfigError: the user lacks the right.
+    """
+    try:
+        await client.publish(channel, PROBE_TEXT)
+        async with client.pubsub() as pubsub:
+            await pubsub.subscribe(channel)
+            await pubsub.get_message(timeout=REPLY_S)
+    except exceptions.NoPermissionError as exc:
+        missing = f"&{channel}" if "channel" in str(exc) else "+publish +subscribe +unsubscribe"
+        raise ConfigError(
+            f"redis: the user may not use the channel {channel}, on which replicas notify each "
+            f"other. Grant it: ACL SETUSER <user> {missing} ({exc})"
+        ) from exc
+
+
 def is_refusal(exc: BaseException) -> bool:
-    """Whether the server refuses these credentials, or its user may not ask this."""
+    """Whether the server refuses these credentials, or its user lacks a permission."""
     return isinstance(root(exc), _REFUSALS)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -113,7 +114,7 @@ async def test_a_restarted_server_is_not_noticed(own_redis: RedisServer) -> None
 async def test_a_server_that_evicts_is_refused(own_redis: RedisServer, may_config: str) -> None:
     with own_redis.client() as admin:
         admin.config_set("maxmemory-policy", "allkeys-lru")
-        admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", may_config)
+        admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "&*", "+@all", may_config)
     with pytest.raises(ConfigError, match="allkeys-lru"):
         await connect(RedisSettings(url=own_redis.url, username="joe", password="pw"))
 
@@ -125,9 +126,31 @@ async def test_wrong_credentials_are_a_configuration_error(own_redis: RedisServe
 
 async def test_a_user_without_info_is_a_configuration_error(own_redis: RedisServer) -> None:
     with own_redis.client() as admin:
-        admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "+@all", "-info")
+        admin.execute_command("ACL", "SETUSER", "joe", "on", ">pw", "~*", "&*", "+@all", "-info")
     with pytest.raises(ConfigError, match="info"):
         await connect(RedisSettings(url=own_redis.url, username="joe", password="pw"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "grant"),
+    [
+        ("-publish", "+publish +subscribe +unsubscribe"),
+        ("-subscribe", "+publish +subscribe +unsubscribe"),
+        ("resetchannels", "&adm:bell"),
+    ],
+)
+async def test_a_user_without_the_right_to_the_channel_is_told_what_to_grant(
+    own_redis: RedisServer, missing: str, grant: str
+) -> None:
+    with own_redis.client() as admin:
+        rights = ("on", ">pw", "~*", "&*", "+@all", missing)
+        admin.execute_command("ACL", "SETUSER", "joe", *rights)
+    settings = RedisSettings(url=own_redis.url, username="joe", password="pw")
+    with pytest.raises(ConfigError, match=re.escape(f"ACL SETUSER <user> {grant} (")):
+        await connect(settings)
+    with own_redis.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "joe", *grant.split())
+    await (await connect(settings)).close()
 
 
 async def test_a_replica_is_refused(own_redis: RedisServer) -> None:
