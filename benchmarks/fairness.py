@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.report import Report, machine, machine_line, table
 from tests.support.redis_server import RedisServer
-from tests.support.replicas import Replica, replicas
+from tests.support.service import ServiceHarness, replicas
 
 MEASURED_S = 60.0
 MEASURED_QUICK_S = 8.0
@@ -30,7 +30,7 @@ MANY = 50
 class Scene:
     """One zone, and what each campaign holds of it."""
 
-    both: list[Replica]
+    both: list[ServiceHarness]
     call_s: float
     rng: Random
     has: dict[str, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Scene:
         """One ask; what is granted is a call, which ends by itself."""
         self.asked[campaign] = self.asked.get(campaign, 0) + 1
         replica = self.rng.choice(self.both)
-        answer = await replica.ask(f"r{next(self.names)}", campaign=campaign, **more)
+        answer = await replica.admit(f"r{next(self.names)}", campaign=campaign, **more)
         # A starved machine may answer 503: that is no decision.
         for one in answer.get("reservations", []):
             self._start(self._call(campaign, one))

@@ -19,7 +19,7 @@ import redis.asyncio
 
 from benchmarks.report import Report, machine, machine_line
 from tests.support.redis_server import RedisServer
-from tests.support.replicas import Replica, calls, replicas, waiting
+from tests.support.service import ServiceHarness, commands_run, replicas, wait_for_waiters
 
 ROUNDS = 400
 ROUNDS_QUICK = 40
@@ -30,13 +30,15 @@ IDLE_QUICK_S = 1.0
 WAIT_MS = 30_000
 
 
-async def wakes(url: str, on: Replica, ending: Replica, name: str, rounds: int) -> list[float]:
+async def wakes(
+    url: str, on: ServiceHarness, ending: ServiceHarness, name: str, rounds: int
+) -> list[float]:
     """Seconds from an `end` on one replica to the grant of who waits on another, each round."""
     seconds = []
-    held = await ending.ask(f"{name}-first")
+    held = await ending.admit(f"{name}-first")
     for n in range(ROUNDS_WARM_UP + rounds):
-        waiter = asyncio.create_task(on.ask(f"{name}-{n}", WAIT_MS))
-        await waiting(url, 1)
+        waiter = asyncio.create_task(on.admit(f"{name}-{n}", WAIT_MS))
+        await wait_for_waiters(url, 1)
         started = time.perf_counter()
         ended = asyncio.create_task(ending.end(held))
         granted = await waiter
@@ -48,16 +50,18 @@ async def wakes(url: str, on: Replica, ending: Replica, name: str, rounds: int) 
     return seconds[ROUNDS_WARM_UP:]
 
 
-async def idle(url: str, both: list[Replica], campaigns: int, idle_s: float) -> dict[str, float]:
+async def idle(
+    url: str, both: list[ServiceHarness], campaigns: int, idle_s: float
+) -> dict[str, float]:
     """Commands a second while 500 wait in so many groups, on two replicas, and nothing happens."""
-    held = await both[0].ask(f"idle-{campaigns}")
+    held = await both[0].admit(f"idle-{campaigns}")
     waiters = [
         asyncio.create_task(
-            both[n % 2].ask(f"i{campaigns}-{n}", WAIT_MS, campaign=f"c{n % campaigns}")
+            both[n % 2].admit(f"i{campaigns}-{n}", WAIT_MS, campaign=f"c{n % campaigns}")
         )
         for n in range(IDLE_WAITERS)
     ]
-    await waiting(url, IDLE_WAITERS)
+    await wait_for_waiters(url, IDLE_WAITERS)
     async with redis.asyncio.Redis.from_url(url) as client:
         await client.config_resetstat()
         started = time.perf_counter()
@@ -65,19 +69,19 @@ async def idle(url: str, both: list[Replica], campaigns: int, idle_s: float) -> 
         took = time.perf_counter() - started
         stats = await client.info("commandstats")
         scripts = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
-        commands = await calls(client)
+        commands = await commands_run(client)
         cpu_us = sum(one["usec"] for one in stats.values())
     for one in waiters:
         one.cancel()
     await asyncio.gather(*waiters, return_exceptions=True)
-    await waiting(url, 0)
+    await wait_for_waiters(url, 0)
     await both[0].end(held)
     found = {"scripts_per_s": scripts / took, "commands_per_s": commands / took}
     return found | {"redis_cpu_percent": 100 * cpu_us / 1e6 / took}
 
 
 @asynccontextmanager
-async def _house() -> AsyncIterator[tuple[str, list[Replica]]]:
+async def _house() -> AsyncIterator[tuple[str, list[ServiceHarness]]]:
     with RedisServer() as server:
         async with replicas(server.url, capacity={"sip": 1}) as both:
             yield server.url, both

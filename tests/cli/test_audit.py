@@ -2,14 +2,16 @@
 
 import json
 
+from tests.support.service import ServiceHarness
 from tests.support.service_fixtures import Run
-from tests.support.service_house import House
 
 
-async def test_what_was_done_by_hand_is_listed_the_newest_first(house: House, run: Run) -> None:
-    await run("pause", "East", "campaign:collections", "--url", house.url)
-    await run("resume", "East", "campaign:collections", "--url", house.url)
-    code, out, _ = await run("audit", "East", "--url", house.url)
+async def test_what_was_done_by_hand_is_listed_the_newest_first(
+    harness: ServiceHarness, run: Run
+) -> None:
+    await run("pause", "East", "campaign:collections", "--url", harness.url)
+    await run("resume", "East", "campaign:collections", "--url", harness.url)
+    code, out, _ = await run("audit", "East", "--url", harness.url)
     lines = [line.split("  ") for line in out.splitlines()]
     assert (code, len(lines)) == (0, 4)
     words = [[word.strip() for word in line if word.strip()] for line in lines]
@@ -19,13 +21,13 @@ async def test_what_was_done_by_hand_is_listed_the_newest_first(house: House, ru
     assert words[3][1:4] == ["the file", "begin", "the zone"]
 
 
-async def test_it_is_json_where_that_is_wanted(house: House, run: Run) -> None:
-    await run("pause", "East", "--url", house.url)
-    code, out, _ = await run("audit", "East", "--limit", "1", "--json", "--url", house.url)
+async def test_it_is_json_where_that_is_wanted(harness: ServiceHarness, run: Run) -> None:
+    await run("pause", "East", "--url", harness.url)
+    code, out, _ = await run("audit", "East", "--limit", "1", "--json", "--url", harness.url)
     [entry] = json.loads(out)["entries"]
     assert (code, entry["action"], entry["target"]) == (0, "pause", None)
 
 
-async def test_a_zone_that_is_not_there_is_said(house: House, run: Run) -> None:
-    code, _, err = await run("audit", "Nowhere", "--url", house.url)
+async def test_a_zone_that_is_not_there_is_said(harness: ServiceHarness, run: Run) -> None:
+    code, _, err = await run("audit", "Nowhere", "--url", harness.url)
     assert (code, "no such zone" in err) == (1, True)

@@ -10,9 +10,9 @@ import pytest
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role
 from tests.http.auth.test_tokens import token
-from tests.support.http_house import FakeDecider, serving
+from tests.support.http_server import FakeDecider, serving
+from tests.support.service import EAST, ServiceHarness
 from tests.support.service_fixtures import Run
-from tests.support.service_house import EAST, House
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def extend(path: Path, text: str) -> None:
     path.write_text(text + path.read_text())
 
 
-async def live(house: House) -> dict[str, Any]:
-    return dict((await house.get("/v1/zones/East/policy"))["policy"])
+async def live(harness: ServiceHarness) -> dict[str, Any]:
+    return dict((await harness.get("/v1/zones/East/policy"))["policy"])
 
 
 async def test_apply_shows_what_differs_and_makes_it_live(
-    house: House, run: Run, file: Path
+    harness: ServiceHarness, run: Run, file: Path
 ) -> None:
-    code, out, _ = await run("apply", str(file), "--yes", "--url", house.url)
+    code, out, _ = await run("apply", str(file), "--yes", "--url", harness.url)
     assert code == 0
     assert out.splitlines() == [
         "East: the file differs from the live version 1",
@@ -46,61 +46,63 @@ async def test_apply_shows_what_differs_and_makes_it_live(
         '  - pools."agent:*".limit = 1',
         "East: version 2 is live",
     ]
-    assert (await live(house))["campaigns"]["collections"]["limit"] == 5
-    code, out, _ = await run("apply", str(file), "--yes", "--url", house.url)
+    assert (await live(harness))["campaigns"]["collections"]["limit"] == 5
+    code, out, _ = await run("apply", str(file), "--yes", "--url", harness.url)
     assert (code, out) == (0, "East: the file is live (version 2)\n")
 
 
-async def test_apply_writes_nothing_when_only_looked(house: House, run: Run, file: Path) -> None:
-    code, out, _ = await run("apply", str(file), "--dry-run", "--json", "--url", house.url)
+async def test_apply_writes_nothing_when_only_looked(
+    harness: ServiceHarness, run: Run, file: Path
+) -> None:
+    code, out, _ = await run("apply", str(file), "--dry-run", "--json", "--url", harness.url)
     [east] = json.loads(out)["zones"]
     assert code == 0
     assert (east["differs"], east["written"], len(east["differences"])) == (True, False, 3)
     assert east["differences"][1] == {"path": "capacity.h323", "live": 4, "file": 3}
-    assert (await live(house))["capacity"]["h323"] == 4
+    assert (await live(harness))["capacity"]["h323"] == 4
 
 
 async def test_apply_asks_and_without_anybody_to_ask_is_a_usage_error(
-    house: House, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, _, err = await run("apply", str(file), "--url", house.url)
+    code, _, err = await run("apply", str(file), "--url", harness.url)
     assert (code, "add --yes" in err) == (2, True)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "n")
-    assert (await run("apply", str(file), "--url", house.url))[0] == 0
-    assert (await live(house))["capacity"]["h323"] == 4
+    assert (await run("apply", str(file), "--url", harness.url))[0] == 0
+    assert (await live(harness))["capacity"]["h323"] == 4
     monkeypatch.setattr("builtins.input", lambda _: "y")
-    assert (await run("apply", str(file), "--url", house.url))[0] == 0
-    assert (await live(house))["capacity"]["h323"] == 3
+    assert (await run("apply", str(file), "--url", harness.url))[0] == 0
+    assert (await live(harness))["capacity"]["h323"] == 3
 
 
 async def test_apply_goes_on_past_a_zone_that_the_service_does_not_have(
-    house: House, run: Run, file: Path
+    harness: ServiceHarness, run: Run, file: Path
 ) -> None:
     zone = '[zones.Nowhere]\nsource = "push"\nchannels = ["sip"]\n'
     extend(file, zone)
-    code, out, _ = await run("apply", str(file), "--yes", "--url", house.url)
+    code, out, _ = await run("apply", str(file), "--yes", "--url", harness.url)
     assert code == 1
     assert "Nowhere: not written: There is no such zone." in out
     assert "East: version 2 is live" in out
 
 
 async def test_apply_does_not_overwrite_what_was_changed_meanwhile(
-    house: House, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
 
     def changed(_: str) -> str:
-        patch = house.service.zone("East").patch_policy({"shadow": True}, None)
+        patch = harness.service.zone("East").patch_policy({"shadow": True}, None)
         asyncio.run_coroutine_threadsafe(patch, loop).result(10)
         return "y"
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", changed)
-    code, out, _ = await run("apply", str(file), "--url", house.url)
+    code, out, _ = await run("apply", str(file), "--url", harness.url)
     assert code == 1
     assert "East: not written: it was changed meanwhile" in out
-    assert (await live(house))["shadow"] is True
+    assert (await live(harness))["shadow"] is True
 
 
 async def test_a_broken_file_is_explained_and_nothing_is_asked(run: Run, file: Path) -> None:
@@ -110,34 +112,34 @@ async def test_a_broken_file_is_explained_and_nothing_is_asked(run: Run, file: P
     assert "line 4: zones.West.shadwo: unknown key; did you mean shadow?" in err
 
 
-async def test_set_changes_what_it_names(house: House, run: Run) -> None:
+async def test_set_changes_what_it_names(harness: ServiceHarness, run: Run) -> None:
     code, out, _ = await run(
         "set", "East", "campaigns.collections.limit=50", "headroom=5%", "placement=controller",
-        "pools.trunk:carrier-a.limit=", 'campaigns."*".weight=2.5', "--url", house.url,
+        "pools.trunk:carrier-a.limit=", 'campaigns."*".weight=2.5', "--url", harness.url,
     )  # fmt: skip
     assert (code, out) == (0, "East: version 2 is live\n")
-    found = await live(house)
+    found = await live(harness)
     assert found["campaigns"] == {"collections": {"limit": 50}, "*": {"weight": 2.5}}
     assert (found["headroom"], found["placement"]) == ("5%", "controller")
     assert found["pools"]["trunk:carrier-a"] == {}
-    code, out, _ = await run("set", "East", "headroom=5%", "--url", house.url)
+    code, out, _ = await run("set", "East", "headroom=5%", "--url", harness.url)
     assert (code, out) == (0, "East: version 2 was live before: nothing changed\n")
 
 
-async def test_a_refusal_names_every_wrong_place(house: House, run: Run) -> None:
+async def test_a_refusal_names_every_wrong_place(harness: ServiceHarness, run: Run) -> None:
     code, out, err = await run(
-        "set", "East", "campaigns.collections.limit=5O", "shadwo=true", "--url", house.url
+        "set", "East", "campaigns.collections.limit=5O", "shadwo=true", "--url", harness.url
     )
     assert (code, out) == (1, "")
     assert "  campaigns.collections.limit: must be a whole number" in err
     assert "  shadwo: unknown key; did you mean shadow?" in err
 
 
-async def test_pause_and_resume(house: House, run: Run) -> None:
-    url = ("--url", house.url)
+async def test_pause_and_resume(harness: ServiceHarness, run: Run) -> None:
+    url = ("--url", harness.url)
     assert await run("pause", "East", *url) == (0, "East: paused\n", "")
     assert await run("pause", "East", *url) == (0, "East: paused, as before\n", "")
-    assert (await house.ask())["reason"] == "zone_paused"
+    assert (await harness.ask())["reason"] == "zone_paused"
     assert await run("resume", "East", *url) == (0, "East: not paused\n", "")
     assert await run("pause", "East", "mpp:mpp1", *url) == (0, "East mpp:mpp1: paused\n", "")
     code, out, _ = await run("resume", "East", "mpp:mpp1", "--json", *url)
@@ -146,10 +148,10 @@ async def test_pause_and_resume(house: House, run: Run) -> None:
     assert (code, err) == (1, "admission: zone East knows no pool mpp:mpp9\n")
 
 
-async def test_status_is_small_and_readable(house: House, run: Run) -> None:
-    await house.ask(pools=["trunk:carrier-a"])
-    await run("pause", "East", "mpp:mpp1", "--url", house.url)
-    code, out, _ = await run("status", "--url", house.url)
+async def test_status_is_small_and_readable(harness: ServiceHarness, run: Run) -> None:
+    await harness.ask(pools=["trunk:carrier-a"])
+    await run("pause", "East", "mpp:mpp1", "--url", harness.url)
+    code, out, _ = await run("status", "--url", harness.url)
     assert code == 0
     assert out.splitlines() == [
         "East: policy version 2, mpp:mpp1 paused",
@@ -157,10 +159,10 @@ async def test_status_is_small_and_readable(house: House, run: Run) -> None:
         "  channel:h323        0        4        4",
         "  channel:sip         1       10        9",
     ]
-    code, out, _ = await run("status", "East", "--url", house.url)
+    code, out, _ = await run("status", "East", "--url", harness.url)
     assert "  trunk:carrier-a             1        6        5" in out.splitlines()
     assert "  source static" in out
-    code, out, _ = await run("status", "East", "--json", "--url", house.url)
+    code, out, _ = await run("status", "East", "--json", "--url", harness.url)
     assert json.loads(out)["zone"] == "East"
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from admission.cli.main import main
 from admission.config.settings import AuthSettings
+from tests.support.service import ServiceHarness
 from tests.support.service_fixtures import Run
-from tests.support.service_house import House
 
 COMMANDS = (
     "serve", "demo", "check", "simulate", "token", "ask", "reservations", "end", "top", "apply",
@@ -17,9 +17,11 @@ COMMANDS = (
 )  # fmt: skip
 
 
-async def test_ask_says_what_was_granted_and_what_to_do_with_it(house: House, run: Run) -> None:
+async def test_ask_says_what_was_granted_and_what_to_do_with_it(
+    harness: ServiceHarness, run: Run
+) -> None:
     code, out, _ = await run(
-        "ask", "collections", "--channel", "sip", "--count", "2", "--url", house.url
+        "ask", "collections", "--channel", "sip", "--count", "2", "--url", harness.url
     )
     lines = out.splitlines()
     assert code == 0
@@ -29,8 +31,17 @@ async def test_ask_says_what_was_granted_and_what_to_do_with_it(house: House, ru
     assert "report within 2 min 30 s" in lines[2]
 
 
-async def test_ask_says_why_not_and_exits_with_1(house: House, run: Run) -> None:
-    arguments = ("ask", "collections", "--pool", "agent:1", "--channel", "sip", "--url", house.url)
+async def test_ask_says_why_not_and_exits_with_1(harness: ServiceHarness, run: Run) -> None:
+    arguments = (
+        "ask",
+        "collections",
+        "--pool",
+        "agent:1",
+        "--channel",
+        "sip",
+        "--url",
+        harness.url,
+    )
     assert (await run(*arguments))[0] == 0
     code, out, _ = await run(*arguments)
     assert code == 1
@@ -40,15 +51,19 @@ async def test_ask_says_why_not_and_exits_with_1(house: House, run: Run) -> None
     assert (code, denied["decision"], denied["pool"]) == (1, "deny", "agent:1")
 
 
-async def test_ask_names_what_made_it_less(house: House, run: Run) -> None:
-    code, out, _ = await run("ask", "collections", "--count", "9", "--url", house.url)
+async def test_ask_names_what_made_it_less(harness: ServiceHarness, run: Run) -> None:
+    code, out, _ = await run("ask", "collections", "--count", "9", "--url", harness.url)
     assert code == 0
     assert "granted: 8 launches" in out
     assert "no more than that: campaign_limit at campaign:collections, 8 of 8 in use" in out
 
 
-async def test_explain_takes_nothing_and_shows_every_pool(house: House, run: Run) -> None:
-    code, out, _ = await run("ask", "collections", "--mpp", "mpp1", "--explain", "--url", house.url)
+async def test_explain_takes_nothing_and_shows_every_pool(
+    harness: ServiceHarness, run: Run
+) -> None:
+    code, out, _ = await run(
+        "ask", "collections", "--mpp", "mpp1", "--explain", "--url", harness.url
+    )
     lines = [line.split() for line in out.splitlines()]
     assert code == 0
     assert lines[0] == [
@@ -64,12 +79,12 @@ async def test_explain_takes_nothing_and_shows_every_pool(house: House, run: Run
         "run)",
     ]
     assert ["mpp:mpp1:sip", "5", "0", "0", "5", "ok"] in lines
-    _, out, _ = await run("reservations", "East", "--url", house.url)
+    _, out, _ = await run("reservations", "East", "--url", harness.url)
     assert out == "no reservations\n"
 
 
-async def test_a_reservation_is_listed_and_ended_by_hand(house: House, run: Run) -> None:
-    url = ("--url", house.url)
+async def test_a_reservation_is_listed_and_ended_by_hand(harness: ServiceHarness, run: Run) -> None:
+    url = ("--url", harness.url)
     await run("ask", "collections", "--owner", "me", "--count", "3", *url)
     await run("ask", "other", "--owner", "you", *url)
     code, out, _ = await run("reservations", "East", "--owner", "me", *url)

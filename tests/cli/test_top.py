@@ -8,8 +8,8 @@ from rich.console import Console
 
 from admission.cli.output import render_lines
 from admission.cli.top_table import Sample, compute_rates, render_top
+from tests.support.service import ServiceHarness
 from tests.support.service_fixtures import Run
-from tests.support.service_house import House
 
 
 def pool(name: str, in_use: int, limit: int | None, **more: Any) -> dict[str, Any]:
@@ -111,12 +111,14 @@ def test_an_old_sample_is_marked_as_old() -> None:
     assert lines_of(old)[0] == "5 s OLD: http://x cannot be reached"
 
 
-async def test_without_a_terminal_it_prints_blocks_and_ends(house: House, run: Run) -> None:
-    await house.ask(channel="sip")
-    code, out, _ = await run("top", "--iterations", "2", "--interval", "0", "--url", house.url)
+async def test_without_a_terminal_it_prints_blocks_and_ends(
+    harness: ServiceHarness, run: Run
+) -> None:
+    await harness.ask(channel="sip")
+    code, out, _ = await run("top", "--iterations", "2", "--interval", "0", "--url", harness.url)
     assert code == 0
     assert out.count("East  may launch: h323 4, sip 9") == 2
-    code, out, _ = await run("top", "East", "--json", "--iterations", "1", "--url", house.url)
+    code, out, _ = await run("top", "East", "--json", "--iterations", "1", "--url", harness.url)
     assert (code, json.loads(out)["zones"][0]["zone"]) == (0, "East")
 
 
@@ -125,6 +127,6 @@ async def test_a_service_that_is_not_there(run: Run) -> None:
     assert (code, "cannot be reached" in err) == (3, True)
 
 
-async def test_a_zone_that_is_not_there(house: House, run: Run) -> None:
-    code, _, err = await run("top", "Nowhere", "--iterations", "1", "--url", house.url)
+async def test_a_zone_that_is_not_there(harness: ServiceHarness, run: Run) -> None:
+    code, _, err = await run("top", "Nowhere", "--iterations", "1", "--url", harness.url)
     assert (code, "no such zone" in err) == (1, True)

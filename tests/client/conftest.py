@@ -1,30 +1,46 @@
-"""What the tests of the client stand on: a served zone of ten ports, and a client of it."""
+"""Fixtures of the client's tests: a served zone of ten ports, and a client of it."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from admission.client import AdmissionClient
-from tests.support.client_house import ZONE, take_your_time
-from tests.support.service_house import House, house_of, settings_of
+from tests.support.service import ServiceHarness, serve_service, service_settings
+
+# A new zone recovers for launch_within + claim_within: short, until the first grant.
+ZONE = """
+[zones.East]
+source = "static"
+channels = ["sip", "h323"]
+capacity = { sip = 10, h323 = 4 }
+launch_within_ms = 1
+claim_within_ms = 0
+[zones.East.mpps]
+mpp1 = { sip = 10, h323 = 4 }
+[zones.East.campaigns.collections]
+limit = 8
+[zones.East.campaigns."*"]
+[zones.East.pools."trunk:carrier-a"]
+limit = 6
+"""
 
 
 @pytest.fixture(autouse=True)
-def all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever leaves a block waits for its reports, however busy this machine is."""
-    for room in ("grant", "blocking"):
-        monkeypatch.setattr(f"admission.client.{room}.SETTLE_S", 60.0)
+def patient_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that ends waits for its reports, however busy this machine is."""
+    for module in ("grant", "blocking"):
+        monkeypatch.setattr(f"admission.client.{module}.SETTLE_S", 60.0)
 
 
 @pytest.fixture
-async def house(redis_url: str) -> AsyncIterator[House]:
-    async with house_of(settings_of(ZONE, redis_url)) as opened:
+async def harness(redis_url: str) -> AsyncIterator[ServiceHarness]:
+    async with serve_service(service_settings(ZONE, redis_url)) as opened:
         await opened.can_grant()
-        await take_your_time(opened)
+        await opened.accept_late_launches()
         yield opened
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[AdmissionClient]:
-    async with AdmissionClient(house.url, owner="dialer-1") as opened:
+async def client(harness: ServiceHarness) -> AsyncIterator[AdmissionClient]:
+    async with AdmissionClient(harness.url, owner="dialer-1") as opened:
         yield opened

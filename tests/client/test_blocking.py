@@ -6,13 +6,12 @@ import threading
 import pytest
 
 from admission.client import BlockingClient, Granted, NotAdmitted, Unavailable
-from tests.support.client_house import found, in_use
-from tests.support.service_house import House
+from tests.support.service import ServiceHarness
 
 
-async def test_a_call_in_a_with_block(house: House):
+async def test_a_call_in_a_with_block(harness: ServiceHarness):
     def dial() -> tuple[str, str | None]:
-        with BlockingClient(house.url) as client, client.admission("collections") as grant:
+        with BlockingClient(harness.url) as client, client.admission("collections") as grant:
             assert grant.launch_within_s() > 0
             grant.launched(port_taken=True, session_id="s-1")
             answered = grant.settled()
@@ -20,37 +19,37 @@ async def test_a_call_in_a_with_block(house: House):
             return grant.id, answered.state if answered else None
 
     id, state = await asyncio.to_thread(dial)
-    over = await found(house, id)
+    over = await harness.reservation(id)
     assert (state, over["state"], over["outcome"]) == ("live", "ended", "no_answer")
     assert over["session_id"] == "s-1"
 
 
-async def test_a_block_that_raises_reports_unknown(house: House):
+async def test_a_block_that_raises_reports_unknown(harness: ServiceHarness):
     ids = []
 
     def dial() -> None:
-        with BlockingClient(house.url) as client, client.admission("collections") as grant:
+        with BlockingClient(harness.url) as client, client.admission("collections") as grant:
             ids.append(grant.id)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await asyncio.to_thread(dial)
-    assert (await found(house, ids[0]))["outcome"] == "unknown"
+    assert (await harness.reservation(ids[0]))["outcome"] == "unknown"
 
 
-async def test_what_is_given_up_stays_unknown_when_its_block_ends(house: House):
+async def test_what_is_given_up_stays_unknown_when_its_block_ends(harness: ServiceHarness):
     def dial() -> str:
-        with BlockingClient(house.url) as client, client.admission("collections") as grant:
+        with BlockingClient(harness.url) as client, client.admission("collections") as grant:
             grant.ended("unknown")
             return grant.id
 
     id = await asyncio.to_thread(dial)
-    assert (await found(house, id))["outcome"] == "unknown"
+    assert (await harness.reservation(id))["outcome"] == "unknown"
 
 
-async def test_many_threads_share_one_client(house: House):
+async def test_many_threads_share_one_client(harness: ServiceHarness):
     def dial() -> int:
-        with BlockingClient(house.url, owner="threads") as client:
+        with BlockingClient(harness.url, owner="threads") as client:
             answer = client.ask("collections", count=8)
             assert isinstance(answer, Granted)
             with pytest.raises(NotAdmitted), client.admission("collections"):
@@ -70,7 +69,7 @@ async def test_many_threads_share_one_client(house: House):
             return len(calls)
 
     assert await asyncio.to_thread(dial) == 8
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
 def test_a_client_that_is_not_open_says_so():

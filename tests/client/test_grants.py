@@ -15,27 +15,32 @@ from admission.client import (
     Unavailable,
 )
 from admission.errors import Conflict, NotFound
-from tests.support.client_house import found, in_use, losing, until_is
-from tests.support.replicas import waiting
-from tests.support.service_house import House
+from tests.support.proxy import FaultyProxy, address_of
+from tests.support.service import ServiceHarness, wait_for_waiters
 
 
-async def test_a_call_is_asked_for_launched_and_ended(house: House, client: AdmissionClient):
+def lossy(harness: ServiceHarness) -> FaultyProxy:
+    return FaultyProxy(address_of(harness.url))
+
+
+async def test_a_call_is_asked_for_launched_and_ended(
+    harness: ServiceHarness, client: AdmissionClient
+):
     async with client.admission("collections", channel="sip") as grant:
         assert grant.launch_within_s() > 0
-        assert await in_use(house) == 1
+        assert await harness.in_use() == 1
         grant.launched(port_taken=True, session_id="s-1", mpp="mpp1")
         assert (await grant.settled()).state == "live"
-        up = await found(house, grant.id)
+        up = await harness.reservation(grant.id)
         assert (up["session_id"], up["mpp"], up["owner"]) == ("s-1", "mpp1", "dialer-1")
-    over = await found(house, grant.id)
+    over = await harness.reservation(grant.id)
     assert (over["state"], over["outcome"]) == ("ended", "completed")
     assert over["granted_at"] <= over["ended_at"] <= over["released_at"]
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
 async def test_a_block_that_raises_leaves_its_call_to_the_next_photograph(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     ids = []
 
@@ -47,11 +52,13 @@ async def test_a_block_that_raises_leaves_its_call_to_the_next_photograph(
 
     with pytest.raises(ZeroDivisionError):
         await call()
-    over = await found(house, ids[0])
+    over = await harness.reservation(ids[0])
     assert (over["state"], over["outcome"], over.get("ended_at")) == ("live", "unknown", None)
 
 
-async def test_a_dialer_that_is_cancelled_reports_too(house: House, client: AdmissionClient):
+async def test_a_dialer_that_is_cancelled_reports_too(
+    harness: ServiceHarness, client: AdmissionClient
+):
     held = asyncio.Event()
     ids = []
 
@@ -66,65 +73,65 @@ async def test_a_dialer_that_is_cancelled_reports_too(house: House, client: Admi
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until_is(house, ids[0], outcome="unknown")
+    await harness.wait_for_reservation(ids[0], outcome="unknown")
 
 
 async def test_what_the_dialer_says_of_the_end_is_what_is_reported_once(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
         grant.ended(Outcome.BUSY)
         grant.ended("failed")
         assert (await grant.settled()).state == "ended"
-    over = await found(house, grant.id)
+    over = await harness.reservation(grant.id)
     assert over["outcome"] == "busy"
     with pytest.raises(ValueError, match="exploded"):
         grant.ended("exploded")
 
 
 async def test_an_unknown_call_whose_end_is_learnt_later_has_ended(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
         grant.launched()
         grant.ended("unknown")
         grant.launched()
         assert grant.over
-    assert (await found(house, grant.id))["outcome"] == "unknown"
+    assert (await harness.reservation(grant.id))["outcome"] == "unknown"
     grant.ended("no_answer")
     await grant.settled()
-    over = await found(house, grant.id)
+    over = await harness.reservation(grant.id)
     assert (over["state"], over["outcome"]) == ("ended", "no_answer")
 
 
 async def test_an_unknown_call_that_is_heard_of_again_is_held_again(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
         grant.ended("unknown")
         grant.launched(port_taken=True, session_id="s-1")
         assert not grant.over
         await grant.settled()
-        up = await found(house, grant.id)
+        up = await harness.reservation(grant.id)
         assert (up["state"], up.get("outcome")) == ("live", None)
-    assert (await found(house, grant.id))["outcome"] == "completed"
+    assert (await harness.reservation(grant.id))["outcome"] == "completed"
 
 
 async def test_the_end_is_said_in_the_zones_time_and_never_too_late(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
-        before = (await house.get("/v1/zones/East/time"))["now"]
+        before = (await harness.get("/v1/zones/East/time"))["now"]
         noted = grant.zone_now()
-        after = (await house.get("/v1/zones/East/time"))["now"]
+        after = (await harness.get("/v1/zones/East/time"))["now"]
         assert noted <= after
         grant.ended(ended_at=noted)
-    assert (await found(house, grant.id))["ended_at"] == noted
+    assert (await harness.reservation(grant.id))["ended_at"] == noted
     assert noted <= before + (after - before)
 
 
 async def test_a_denial_is_a_value_and_raised_only_where_a_grant_is_needed(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     granted = await client.ask("collections", count=10, channel="sip")
     assert isinstance(granted, Granted)
@@ -139,10 +146,12 @@ async def test_a_denial_is_a_value_and_raised_only_where_a_grant_is_needed(
     for grant in granted.grants:
         async with grant:
             grant.ended("not_launched")
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
-async def test_patience_waits_for_room(house: House, client: AdmissionClient, redis_url: str):
+async def test_patience_waits_for_room(
+    harness: ServiceHarness, client: AdmissionClient, redis_url: str
+):
     first = await client.ask("collections", count=8, channel="sip")
 
     async def call() -> str:
@@ -150,29 +159,31 @@ async def test_patience_waits_for_room(house: House, client: AdmissionClient, re
             return grant.id
 
     asking = asyncio.create_task(call())
-    await waiting(redis_url, 1)
+    await wait_for_waiters(redis_url, 1)
     first.grants[0].ended()
     async with asyncio.timeout(30):
         assert await asking
 
 
 async def test_whoever_stops_waiting_holds_nothing(
-    house: House, client: AdmissionClient, redis_url: str
+    harness: ServiceHarness, client: AdmissionClient, redis_url: str
 ):
     first = await client.ask("collections", count=8, channel="sip")
     asking = asyncio.create_task(client.ask("collections", channel="sip", wait_ms=30_000))
-    await waiting(redis_url, 1)
+    await wait_for_waiters(redis_url, 1)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await waiting(redis_url, 0)
+    await wait_for_waiters(redis_url, 0)
     for grant in first.grants:
         async with grant:
             pass
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
-async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(house: House):
+async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(
+    harness: ServiceHarness,
+):
     now, answers = [0.0], []
 
     class Slow(AdmissionClient):
@@ -182,18 +193,20 @@ async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(ho
             return answers[-1]
 
     async with (
-        Slow(house.url, stopwatch=lambda: now[0]) as slow,
+        Slow(harness.url, stopwatch=lambda: now[0]) as slow,
         slow.admission("collections", channel="sip") as grant,
     ):
         assert grant.launch_within_s() == 20.0
         [late], [held] = answers[0].grants, answers[1].grants
         assert held is grant
         await late.settled()
-        assert (await found(house, late.id))["outcome"] == "not_launched"
-        assert await in_use(house) == 1
+        assert (await harness.reservation(late.id))["outcome"] == "not_launched"
+        assert await harness.in_use() == 1
 
 
-async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(house: House):
+async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(
+    harness: ServiceHarness,
+):
     now = [0.0]
 
     class Slow(AdmissionClient):
@@ -202,27 +215,27 @@ async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(ho
             now[0] += 20.0
             return answer
 
-    async with Slow(house.url, stopwatch=lambda: now[0], close_s=60) as slow:
+    async with Slow(harness.url, stopwatch=lambda: now[0], close_s=60) as slow:
         with pytest.raises(Unavailable, match="3 grants came too late"):
             async with slow.admission("collections", channel="sip"):
                 raise AssertionError("it was too late")
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
-async def test_a_lost_answer_is_asked_for_again_and_granted_once(house: House):
-    async with losing(house.url) as transport, AdmissionClient(transport.url) as client:
-        transport.answers_to_lose = 2
+async def test_a_lost_answer_is_asked_for_again_and_granted_once(harness: ServiceHarness):
+    async with lossy(harness) as proxy, AdmissionClient(proxy.url) as client:
+        proxy.lose_replies(2)
         async with client.admission("collections", channel="sip") as grant:
-            assert transport.lost == 2
-            assert await in_use(house) == 1
-            transport.answers_to_lose = 1
+            assert proxy.lost == 2
+            assert await harness.in_use() == 1
+            proxy.lose_replies(1)
             grant.launched(session_id="s-9")
             await grant.settled()
-            assert (await found(house, grant.id))["session_id"] == "s-9"
-            transport.answers_to_lose = 1
-    await until_is(house, grant.id, state="ended")
-    assert await in_use(house) == 0
-    assert transport.lost == 4
+            assert (await harness.reservation(grant.id))["session_id"] == "s-9"
+            proxy.lose_replies(1)
+    await harness.wait_for_reservation(grant.id, state="ended")
+    assert await harness.in_use() == 0
+    assert proxy.lost == 4
 
 
 async def test_an_outage_is_never_a_denial_and_never_a_grant():
@@ -231,17 +244,17 @@ async def test_an_outage_is_never_a_denial_and_never_a_grant():
             await client.ask("collections")
 
 
-async def test_leaving_does_not_wait_for_a_service_that_is_gone(house: House):
+async def test_leaving_does_not_wait_for_a_service_that_is_gone(harness: ServiceHarness):
     """The report stays behind in the background, so the call's own task goes on."""
-    async with losing(house.url) as transport, AdmissionClient(transport.url, close_s=0) as client:
+    async with lossy(harness) as proxy, AdmissionClient(proxy.url, close_s=0) as client:
         answer = await client.ask("collections")
         [grant] = answer.grants
-        transport.answers_to_lose = 10_000
+        proxy.lose_replies(10_000)
         grant.ended()
         assert await grant.settled(0.01) is None
 
 
-async def test_faults_are_typed(house: House, client: AdmissionClient):
+async def test_faults_are_typed(harness: ServiceHarness, client: AdmissionClient):
     with pytest.raises(NotFound, match="no such zone"):
         await client.ask("collections", zone="Nowhere")
     await client.ask("collections", request_id="r-1")
@@ -252,27 +265,31 @@ async def test_faults_are_typed(house: House, client: AdmissionClient):
             raise AssertionError("it takes one")
 
 
-async def test_a_repeat_of_a_request_is_the_same_grant(house: House, client: AdmissionClient):
+async def test_a_repeat_of_a_request_is_the_same_grant(
+    harness: ServiceHarness, client: AdmissionClient
+):
     first = await client.ask("collections", request_id="r-1")
     again = await client.ask("collections", request_id="r-1")
     assert again.repeated
     assert [one.id for one in again.grants] == [one.id for one in first.grants]
 
 
-async def test_a_dry_run_takes_nothing_and_explains(house: House, client: AdmissionClient):
+async def test_a_dry_run_takes_nothing_and_explains(
+    harness: ServiceHarness, client: AdmissionClient
+):
     answer = await client.ask("collections", dry_run=True, explain=True, channel="sip")
     assert (answer.admitted, answer.grants, answer.dry_run) == (True, (), True)
     assert {one.pool: one.verdict for one in answer.verdicts}["channel:sip"] == "ok"
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
 async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     answer = await client.ask("collections", count=2, channel="sip", pools=["trunk:carrier-a"])
     answer.grants[0].launched(port_taken=True, session_id="s-1")
     await answer.grants[0].settled()
-    async with AdmissionClient(house.url, owner="dialer-1") as restarted:
+    async with AdmissionClient(harness.url, owner="dialer-1") as restarted:
         listed = [one async for one in restarted.reservations("East", owner="dialer-1")]
         assert {one.id for one in listed} == {one.id for one in answer.grants}
         for one in listed:
@@ -281,29 +298,31 @@ async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
             assert grant.restated()["pools"] == ["trunk:carrier-a"]
             grant.ended("completed" if one.session_id else "not_launched")
             await grant.settled()
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0
 
 
 async def test_a_dialer_paces_its_campaign_by_its_free_agents(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     assert await client.limit("East", "campaign:collections", 1, ttl_ms=60_000) == 1
     await client.ask("collections")
     assert (await client.ask("collections")).reason is Reason.CAMPAIGN_LIMIT
 
 
-async def test_what_is_handed_over_is_not_ended_here(house: House, client: AdmissionClient):
+async def test_what_is_handed_over_is_not_ended_here(
+    harness: ServiceHarness, client: AdmissionClient
+):
     async with client.admission("collections") as grant:
         grant.launched(session_id="s-1")
         grant.handed_over()
-    assert (await found(house, grant.id))["state"] == "live"
+    assert (await harness.reservation(grant.id))["state"] == "live"
 
 
-async def test_many_calls_share_the_client(house: House, client: AdmissionClient):
+async def test_many_calls_share_the_client(harness: ServiceHarness, client: AdmissionClient):
     async def call(n: int) -> bool:
         async with client.admission(f"c{n % 3}", channel="sip", patience_s=60) as grant:
             grant.launched(port_taken=True)
         return grant.answered is not None
 
     assert all(await asyncio.gather(*(call(n) for n in range(50))))
-    assert await in_use(house) == 0
+    assert await harness.in_use() == 0

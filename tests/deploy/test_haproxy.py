@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.test_serve import Running
+from tests.runtime.test_serve import ServiceProcess
 from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
 from tests.support.tools import tool
@@ -40,7 +40,7 @@ claim_within_ms = 0
 class Balanced:
     """Two replicas, and what one sees of them through the balancer."""
 
-    def __init__(self, replicas: list[Running]) -> None:
+    def __init__(self, replicas: list[ServiceProcess]) -> None:
         self.replicas = replicas
         first, second = (replica.url.removeprefix("http://") for replica in replicas)
         # The socket is bound here and handed over, so that its port is ours for certain.
@@ -120,15 +120,15 @@ def balanced(tmp_path: Path) -> Iterator[Balanced]:
 
 
 @contextmanager
-def running(file: Path) -> Iterator[Running]:
+def running(file: Path) -> Iterator[ServiceProcess]:
     """A replica, which the test may kill."""
-    replica = Running(file.parent, str(file))
+    replica = ServiceProcess(file.parent, str(file))
     yield replica
     if replica.process.poll() is None:
         replica.stop()
 
 
-def decisions(replica: Running) -> int:
+def decisions(replica: ServiceProcess) -> int:
     """How many asks this replica decided."""
     with urllib.request.urlopen(f"{replica.url}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import PAGES, PYTHON, ROOT, SHELL, Block, blocks
-from tests.runtime.test_serve import Running
+from tests.runtime.test_serve import ServiceProcess
 
 EXAMPLE_S = 120
 PRINTED_URL = "http://127.0.0.1:8080"
@@ -22,12 +22,12 @@ PAGES_THAT_RUN = sorted({block.page for block in RUN})
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The demo, as `make run` starts it: for all pages.
 
     On a busy machine an example may take longer to start than a launch may take.
     """
-    running = Running(tmp_path_factory.mktemp("demo"))
+    running = ServiceProcess(tmp_path_factory.mktemp("demo"))
     patch = {"launch_within_ms": 60_000}
     assert running.call("PATCH", "/v1/zones/East/policy", patch)[0] == 200
     yield running

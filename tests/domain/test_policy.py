@@ -221,7 +221,7 @@ def zone(change: dict[str, Any]) -> dict[str, Any]:
     return compile_policy(parse_policy(changed(change)))["zone"]
 
 
-def settings_of(model: type[BaseModel]) -> set[str]:
+def service_settings(model: type[BaseModel]) -> set[str]:
     """What the script calls them, as long as it calls them as they are called."""
     return {name.removesuffix("_ms") for name in model.model_fields}
 
@@ -263,7 +263,7 @@ def test_the_zone_compiles_with_every_default() -> None:
     }
     found = zone({})
     assert {key: found.get(key) for key in told} == told
-    assert set(found) - set(told) <= settings_of(ZonePolicy)
+    assert set(found) - set(told) <= service_settings(ZonePolicy)
 
 
 @pytest.mark.parametrize(
@@ -356,10 +356,10 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
     for name, rules in told.items():
         assert {key: fields[name].get(key) for key in rules} == rules
     renamed = {"allowed_pools", "allowed"}
-    assert set(fields["campaign:a"]) == settings_of(CampaignPolicy) ^ renamed
+    assert set(fields["campaign:a"]) == service_settings(CampaignPolicy) ^ renamed
     absent = {"limit", "answer_within", "max_call", "breaker"}
     assert not set(fields["campaign:*"]) & {*absent, "allowed"}
-    assert set(fields["trunk:x"]) == settings_of(PoolPolicy) - {"answer_within", "max_call"}
+    assert set(fields["trunk:x"]) == service_settings(PoolPolicy) - {"answer_within", "max_call"}
     assert not set(fields["agent:*"]) & (absent - {"max_call"})
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from admission.http.schemas.forms import EndForm, LaunchedForm
-from tests.runtime.test_serve import Running
+from tests.runtime.test_serve import ServiceProcess
 from tests.support.paths import ROOT
 from tests.support.tools import tool
 
@@ -20,9 +20,9 @@ CCXML = "{http://www.w3.org/2002/09/ccxml}"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """On a busy machine a program may take longer to start than a launch may take."""
-    running = Running(tmp_path_factory.mktemp("service"))
+    running = ServiceProcess(tmp_path_factory.mktemp("service"))
     status, _ = running.call("PATCH", "/v1/zones/East/policy", {"launch_within_ms": 60_000})
     assert status == 200
     yield running
@@ -44,18 +44,18 @@ def run(*command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def reservation(service: Running, id: str) -> dict[str, object]:
+def reservation(service: ServiceProcess, id: str) -> dict[str, object]:
     status, found = service.call("GET", f"/v1/reservations/{id}")
     assert status == 200
     return dict(found)
 
 
-def platform_of(service: Running) -> str:
+def platform_of(service: ServiceProcess) -> str:
     line = next(line for line in service.said if line.startswith("source: simulator at "))
     return line.split()[-1]
 
 
-def test_ten_lines_dial_and_the_page_reports(service: Running) -> None:
+def test_ten_lines_dial_and_the_page_reports(service: ServiceProcess) -> None:
     program = str(EXAMPLES / "ten_line_dialer.py")
     numbers = ("+15550100", "+15550101")
     done = run(sys.executable, program, platform_of(service), *numbers, ADMISSION_URL=service.url)
@@ -67,7 +67,7 @@ def test_ten_lines_dial_and_the_page_reports(service: Running) -> None:
     assert all(one["session_id"].startswith("East-") for one in sessions)
 
 
-def test_java_asks_launches_and_reports(service: Running, java: tuple[str, ...]) -> None:
+def test_java_asks_launches_and_reports(service: ServiceProcess, java: tuple[str, ...]) -> None:
     done = run(*java, service.url, "surveys")
     assert done.returncode == 0, done.stderr
     granted = re.fullmatch(r"granted (\S+) on sip\nended: ended\n", done.stdout)
@@ -77,7 +77,9 @@ def test_java_asks_launches_and_reports(service: Running, java: tuple[str, ...])
     assert found["granted_at"] < found["ended_at"] <= found["released_at"]
 
 
-def test_java_is_told_a_denial_from_an_outage(service: Running, java: tuple[str, ...]) -> None:
+def test_java_is_told_a_denial_from_an_outage(
+    service: ServiceProcess, java: tuple[str, ...]
+) -> None:
     assert service.call("POST", "/v1/zones/East/pools/campaign:surveys/pause")[0] == 200
     denied = run(*java, service.url, "surveys")
     assert (denied.returncode, denied.stdout[:7]) == (1, "denied:")
@@ -86,7 +88,7 @@ def test_java_is_told_a_denial_from_an_outage(service: Running, java: tuple[str,
     assert (nobody.returncode, "nobody answers" in nobody.stderr) == (3, True)
 
 
-def test_the_ccxml_page_sends_only_what_the_service_takes(service: Running) -> None:
+def test_the_ccxml_page_sends_only_what_the_service_takes(service: ServiceProcess) -> None:
     """The forms of its fetches, posted as a platform would, with the values the page gives them."""
     page = ElementTree.parse(EXAMPLES / "outcall.ccxml").getroot()
     values = {one.get("name"): one.get("expr") for one in page.iter(f"{CCXML}var")}

@@ -49,7 +49,7 @@ from tests.faults.world import (
     TIMING,
     ZONE,
 )
-from tests.support.http_house import serving
+from tests.support.http_server import serving
 
 DIALERS = 6
 SILENCE_S_MAX = 30.0

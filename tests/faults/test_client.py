@@ -15,10 +15,10 @@ from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.values import CallTiming, Delay
 from tests.faults.table import record
 from tests.sim.experience_portal.conftest import calling_portal
-from tests.support.client_house import Wire, in_use, losing, until
-from tests.support.portal import Caller, system
+from tests.support.experience_portal import Caller, system
+from tests.support.proxy import FaultyProxy, address_of
 from tests.support.redis_server import RedisServer
-from tests.support.service_house import House, house_of, settings_of
+from tests.support.service import ServiceHarness, serve_service, service_settings, wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -47,8 +47,8 @@ max_call_ms = 20000
 class World:
     """Who takes part, and what the dialers were told."""
 
-    house: House
-    wire: Wire
+    harness: ServiceHarness
+    proxy: FaultyProxy
     platform: Caller
     told: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,7 +73,7 @@ async def dial(world: World, client: AdmissionClient, portal: PortalLauncher, n:
 async def lose_answers(world: World) -> None:
     while True:
         await asyncio.sleep(LOSSES_EVERY_S)
-        world.wire.answers_to_lose += 1
+        world.proxy.lose_one_more()
 
 
 async def over_launches(platform: Caller) -> int:
@@ -87,14 +87,14 @@ async def grants_resume(world: World) -> float:
     async def more() -> bool:
         return world.told["grant"] > before
 
-    await until(more)
+    await wait_until(more)
     return asyncio.get_running_loop().time() - started
 
 
 async def run(world: World, redis: RedisServer) -> float:
     """Dial; lose answers all the time, and once all that Redis knew. -> seconds without grants."""
     async with (
-        AdmissionClient(world.wire.url, close_s=60) as client,
+        AdmissionClient(world.proxy.url, close_s=60) as client,
         PortalLauncher(world.platform.url + CURRENT_PATH, outcomes={"1": Outcome.NO_RESOURCE},
                        zones={"East": "East"}) as portal,
         asyncio.TaskGroup() as group,
@@ -125,24 +125,27 @@ async def test_lost_answers_and_lost_state_cost_no_call(own_redis: RedisServer) 
         system=system({"mpp1": {"sip": PORTS}}, calls=calls, lag_ms=200), current_auth="none"
     )
     async with calling_portal(platform) as caller:
-        settings = settings_of(ZONE.format(url=caller.url + CURRENT_PATH), own_redis.url)
-        async with house_of(settings) as house, losing(house.url) as wire:
-            world = World(house=house, wire=wire, platform=caller)
+        settings = service_settings(ZONE.format(url=caller.url + CURRENT_PATH), own_redis.url)
+        async with (
+            serve_service(settings) as harness,
+            FaultyProxy(address_of(harness.url)) as proxy,
+        ):
+            world = World(harness=harness, proxy=proxy, platform=caller)
             resumed_s = await run(world, own_redis)
 
             async def nothing_held() -> bool:
-                return await in_use(house) == 0
+                return await harness.in_use() == 0
 
-            await until(nothing_held)
+            await wait_until(nothing_held)
             over = await over_launches(caller)
             record(
                 "answers lost all the time, Redis emptied once: dialers with the Python client",
                 group="Network",
                 grants=world.told["grant"],
                 over_launches=over,
-                leaked=await in_use(house),
+                leaked=await harness.in_use(),
                 resumed_s=resumed_s,
             )
             assert over == 0, world.told
             assert world.told["grant"] > PORTS, world.told
-            assert wire.lost > 0
+            assert proxy.lost > 0

@@ -9,11 +9,10 @@ import pytest
 from admission.config.settings import RedisSettings
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import open_connection
-from tests.faults.link import Link, Way
 from tests.faults.table import record
 from tests.faults.world import world
 from tests.ledger.test_ledger import ask, in_use, recovered, stored
-from tests.support.proxy import CuttingProxy
+from tests.support.proxy import Direction, FaultyProxy
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
@@ -28,8 +27,8 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def link(redis: RedisServer) -> AsyncIterator[Link]:
-    async with Link(redis.socket, redis.folder / "link") as found:
+async def link(redis: RedisServer) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy(redis.socket, redis.folder / "link") as found:
         yield found
 
 
@@ -44,7 +43,7 @@ async def test_redis_stands_still(redis: RedisServer, monkeypatch: pytest.Monkey
         await alive.judge(f"Redis stopped (SIGSTOP) for {TROUBLE_S:.0f} s")
 
 
-async def test_the_line_is_a_black_hole(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_line_is_a_black_hole(link: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(monkeypatch, RedisSettings(url=link.url)) as alive:
         link.silent = True
         await asyncio.sleep(TROUBLE_S)
@@ -56,7 +55,9 @@ async def test_the_line_is_a_black_hole(link: Link, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("delay_ms", [50, 350, 800])
-async def test_redis_is_slow(link: Link, monkeypatch: pytest.MonkeyPatch, delay_ms: int) -> None:
+async def test_redis_is_slow(
+    link: FaultyProxy, monkeypatch: pytest.MonkeyPatch, delay_ms: int
+) -> None:
     async with world(monkeypatch, RedisSettings(url=link.url)) as alive:
         link.delay_s = delay_ms / 1000
         await asyncio.sleep(TROUBLE_S)
@@ -70,7 +71,7 @@ async def test_replies_are_lost_after_the_script_ran(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        CuttingProxy(redis.socket, redis.folder / "cut") as proxy,
+        FaultyProxy(redis.socket, redis.folder / "cut", lose_after=b"EVAL") as proxy,
         world(monkeypatch, RedisSettings(url=proxy.url)) as alive,
         asyncio.timeout(60),
     ):
@@ -83,7 +84,7 @@ async def test_replies_are_lost_after_the_script_ran(
 
 
 @pytest.mark.parametrize("way", ["request", "reply"])
-async def test_the_connection_is_reset_at_each_byte(link: Link, way: Way) -> None:
+async def test_the_connection_is_reset_at_each_byte(link: FaultyProxy, way: Direction) -> None:
     """One ask for each byte: it counts once, whatever the cut let through."""
     connection = await open_connection(RedisSettings(url=link.url))
     ledger = Ledger(connection)
@@ -103,7 +104,7 @@ async def test_the_connection_is_reset_at_each_byte(link: Link, way: Way) -> Non
     await connection.close()
 
 
-async def _length(ledger: Ledger, link: Link, way: Way) -> int:
+async def _length(ledger: Ledger, link: FaultyProxy, way: Direction) -> int:
     """Bytes of one ask, this way."""
     before = link.passed[way]
     answer = await ledger.admit("East", ask(999, pools=["trunk:a"]))

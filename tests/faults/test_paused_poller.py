@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from admission.config.settings import RedisSettings
-from tests.faults.world import Photographer, world
+from tests.faults.world import PlatformSource, world
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.faults
@@ -35,7 +35,7 @@ async def test_a_poller_wakes_after_its_lease_ended(
         await alive.judge("poller paused until after its lease, then awake", group="Processes")
 
 
-async def _takes_over(second: Photographer) -> None:
+async def _takes_over(second: PlatformSource) -> None:
     """Until the other one has taken so many photographs."""
     enough = second.asked + PHOTOGRAPHS
     while second.asked < enough:  # noqa: ASYNC110  a photograph tells nobody

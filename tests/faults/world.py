@@ -28,7 +28,7 @@ from admission.sim.values import CallTiming, Delay
 from admission.telemetry.metrics import Telemetry
 from tests.faults.dialer import Dialer, Tally
 from tests.faults.table import record
-from tests.support.http_house import serving
+from tests.support.http_server import serving
 
 PORTS = 12
 FOREIGN = 3  # ports that somebody else holds throughout
@@ -63,7 +63,7 @@ ZONE = {
 }
 
 
-class Photographer:
+class PlatformSource:
     """A source that photographs the platform; `hold` keeps a photograph back, as a pause would."""
 
     name = "epm"
@@ -105,7 +105,7 @@ class World:
         tally: Tally,
         services: list[Service],
         urls: list[str],
-        sources: list[Photographer],
+        sources: list[PlatformSource],
     ) -> None:
         self.platform = platform
         self.tally = tally
@@ -180,10 +180,10 @@ async def world(
     platform = RealTimePortal(system, seed=seed, listener=tally.hear)
     platform.start()
     platform.act(_occupied)
-    sources: list[Photographer] = []
+    sources: list[PlatformSource] = []
 
-    def photographer(_name: str, _settings: Any) -> Photographer:
-        sources.append(Photographer(platform))
+    def photographer(_name: str, _settings: Any) -> PlatformSource:
+        sources.append(PlatformSource(platform))
         return sources[-1]
 
     monkeypatch.setattr(admission.service.bootstrap, "build_source", photographer)

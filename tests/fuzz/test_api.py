@@ -23,7 +23,7 @@ from admission.http.auth.tokens import Credentials, Role, Token
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
-from tests.support.http_house import Server, serving
+from tests.support.http_server import Server, serving
 
 pytestmark = pytest.mark.fuzz
 EXAMPLES = int(os.environ.get("ADMISSION_FUZZ_EXAMPLES", "140"))

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from tests.support.http_house import FakeDecider, Server, serving
+from tests.support.http_server import FakeDecider, Server, serving
 
 
 @pytest.fixture

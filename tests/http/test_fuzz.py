@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admission.http.app import create_app
-from tests.support.http_house import ASK, ID, NOW, FakeDecider, serving
+from tests.support.http_server import ASK, ID, NOW, FakeDecider, serving
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

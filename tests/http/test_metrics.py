@@ -9,7 +9,7 @@ from admission.domain.snapshots import IngestAnswer
 from admission.errors import NotFound, Unavailable
 from admission.telemetry.metrics import Telemetry
 from admission.telemetry.zone_metrics import POOL_LABELS_MAX
-from tests.support.http_house import ASK, ID, NOW, FakeDecider
+from tests.support.http_server import ASK, ID, NOW, FakeDecider
 
 
 def lines(telemetry: Telemetry, **statuses: object) -> list[str]:

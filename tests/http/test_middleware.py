@@ -6,7 +6,7 @@ import re
 import pytest
 from aiohttp import ClientSession
 
-from tests.support.http_house import ASK, FakeDecider, Server
+from tests.support.http_server import ASK, FakeDecider, Server
 
 
 @pytest.mark.parametrize("given", ["a", "call-1234:5", "6f1d/x+y=", "a" * 128])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from tests.support.http_house import ASK, ID, NOW, FakeDecider, problem
+from tests.support.http_server import ASK, ID, NOW, FakeDecider, problem
 
 ASKS = "/v1/admissions"
 LAUNCHED, RENEW, END = (f"/v1/reservations/{ID}/{verb}" for verb in ("launched", "renew", "end"))

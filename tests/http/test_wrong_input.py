@@ -10,7 +10,7 @@ from yarl import URL
 
 from admission.http.app import create_app
 from admission.http.parsing import BODY_BYTES_MAX
-from tests.support.http_house import ASK, ID, NOW, FakeDecider, Server, problem, serving
+from tests.support.http_server import ASK, ID, NOW, FakeDecider, Server, problem, serving
 
 ASKS = "/v1/admissions"
 LAUNCHED, RENEW, END = (f"/v1/reservations/{ID}/{verb}" for verb in ("launched", "renew", "end"))

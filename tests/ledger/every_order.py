@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.ledger.tiny import FAR, NEVER, NEW, Ledgers, Scope, Step
+from tests.ledger.small_scope import FAR, NEVER, NEW, Ledgers, Scope, Step
 from tests.oracle import Rules
 
 # Free ports that may have been photographed: (free, whether foreign use grew since).

@@ -1,7 +1,7 @@
 """Random operations on the script and on the oracle at once: every answer must be the same.
 
 The machine knows nothing of the rules. It draws operations that dialers, platforms and clocks could
-produce, and some that they should not, and compares. What is drawn: `tests/ledger/draws.py`.
+produce, and some that they should not, and compares. What is drawn: `tests/ledger/generators.py`.
 """
 
 import json
@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
-from tests.ledger.draws import Draws, policies, time_steps
+from tests.ledger.generators import Draws, policies, time_steps
 from tests.oracle import OracleLedger
-from tests.support.timed import call_at
+from tests.support.script_call import call_at
 
 Op = dict[str, Any]
 Answer = dict[str, Any]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ledger.every_order import Explorer, OverLaunchError
-from tests.ledger.tiny import Scope
+from tests.ledger.small_scope import Scope
 from tests.oracle import Rules
 
 # Photographs anywhere in their windows, claims anywhere in theirs, every report at once, late or

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from tests.ledger.fair_draws import FairDraws, step_us
-from tests.ledger.fair_rules import policy
+from tests.ledger.fairness_generators import FairDraws, step_us
+from tests.ledger.fairness_rules import policy
 from tests.ledger.machine import describe, what_counts
 from tests.oracle import OracleLedger
 from tests.support.virtual_zone import START_US, VirtualZone

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import redis
 
-from tests.ledger.fair_rules import MUTATIONS
+from tests.ledger.fairness_rules import MUTATIONS
 from tests.ledger.test_fairness_against_oracle import KINDS, drawn
 from tests.support import virtual_zone
 from tests.support.lua_mutations import LuaMutation

@@ -16,7 +16,7 @@ from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger, StoredPolicy
 from admission.ledger.store.connection import RedisConnection, open_connection
-from tests.support.proxy import CuttingProxy
+from tests.support.proxy import FaultyProxy
 from tests.support.redis_server import RedisServer
 
 STATIC = {
@@ -186,7 +186,7 @@ async def test_a_lost_reply_counts_once_however_often_the_script_ran(
 ):
     """One loss is hidden by the client's silent retry; two are the caller's to repeat."""
     own: Path = redis_server.folder / f"cut-{lost}"
-    async with CuttingProxy(redis_server.socket, own) as proxy:
+    async with FaultyProxy(redis_server.socket, own, lose_after=b"EVAL") as proxy:
         connection, ledger = await open_ledger(proxy.url)
         proxy.lose_replies(lost)
         answer = await insist(lambda: ledger.admit("East", ask(1, pools=["trunk:a"])))
@@ -214,7 +214,9 @@ async def insist(call: Any) -> Any:
 
 
 async def test_a_snapshot_whose_reply_was_lost_is_taken_once(redis_server, redis_sync):
-    async with CuttingProxy(redis_server.socket, redis_server.folder / "cut-snap") as proxy:
+    async with FaultyProxy(
+        redis_server.socket, redis_server.folder / "cut-snap", lose_after=b"EVAL"
+    ) as proxy:
         connection, ledger = await open_ledger(proxy.url)
         await ledger.store_policy("East", stored(source="push"), "apply")
         t0 = await ledger.get_time("East")

@@ -6,10 +6,10 @@ import pytest
 import redis
 
 from admission.ledger import scripts
-from tests.ledger.fair_rules import MUTATIONS as FAIRNESS
+from tests.ledger.fairness_rules import MUTATIONS as FAIRNESS
 from tests.ledger.test_rules_can_fail import MUTATIONS as RULES
-from tests.simulation.mutations import MUTATIONS as SIMULATED
 from tests.support.lua_mutations import LuaMutation, mutate, tags
+from tests.support.simulation.mutations import MUTATIONS as SIMULATED
 
 MUTATIONS: list[LuaMutation] = [*RULES, *FAIRNESS, *SIMULATED]
 

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from tests.support.hand import Hand, ask, decision, end, wait
 from tests.support.redis_server import RedisServer
-from tests.support.replicas import replicas, waiting
+from tests.support.service import replicas, wait_for_waiters
 
 ANSWER_WITHIN_MS = 150_000
 PORTS = 10
@@ -123,9 +123,9 @@ def test_07_denied_requests_eat_nothing(redis_sync: redis.Redis) -> None:
 async def test_08_a_release_wakes_who_waits(redis_url: str) -> None:
     """prefect 23183, 15618."""
     async with replicas(redis_url, capacity={"sip": 1}) as (a, b):
-        held = await a.ask("holds")
-        asked = asyncio.create_task(b.ask("waits", 30_000))
-        await waiting(redis_url, 1)
+        held = await a.admit("holds")
+        asked = asyncio.create_task(b.admit("waits", 30_000))
+        await wait_for_waiters(redis_url, 1)
         await a.end(held)
         assert (await asked)["decision"] == "grant"
 
@@ -133,7 +133,7 @@ async def test_08_a_release_wakes_who_waits(redis_url: str) -> None:
 async def test_09_a_herd_on_two_replicas_does_not_break_the_cap(redis_url: str) -> None:
     """prefect 9270; concurrency-limits 234."""
     async with replicas(redis_url, capacity={"sip": 7}) as both:
-        asks = (both[n % 2].ask(f"r{n}") for n in range(200))
+        asks = (both[n % 2].admit(f"r{n}") for n in range(200))
         answers = await asyncio.gather(*asks)
         assert [one["decision"] for one in answers].count("grant") == 7
         assert await both[0].in_use() == 7
@@ -142,9 +142,9 @@ async def test_09_a_herd_on_two_replicas_does_not_break_the_cap(redis_url: str) 
 async def test_10_a_renewal_is_not_starved_by_other_work(redis_url: str) -> None:
     """prefect 19068, 18893."""
     async with replicas(redis_url, 1, capacity={"sip": 1}) as (one,):
-        held = await one.ask("holds")
+        held = await one.admit("holds")
         reservation = held["reservations"][0]["id"]
-        herd = [asyncio.create_task(one.ask(f"r{n}")) for n in range(1000)]
+        herd = [asyncio.create_task(one.admit(f"r{n}")) for n in range(1000)]
         await asyncio.wait(herd, return_when=asyncio.FIRST_COMPLETED)  # it is at full work
         async with one.http.post(f"/v1/reservations/{reservation}/renew") as answer:
             renewed = await answer.json()
@@ -160,12 +160,12 @@ async def test_11_a_restarted_store_that_forgot_the_script_breaks_nothing(
     async with replicas(own_redis.url, 1) as (one,):
         with own_redis.client() as client:
             client.script_flush()
-        flushed = await one.ask("flushed")
+        flushed = await one.admit("flushed")
         assert flushed.get("decision") == "grant", flushed
         own_redis.kill()
         own_redis.start()  # empty: without script, policy and reservations
         async with asyncio.timeout(60):
-            while (found := await one.ask("restarted", 5000)).get("decision") != "grant":
+            while (found := await one.admit("restarted", 5000)).get("decision") != "grant":
                 assert found["status"] == 503 or found["reason"] == "recovering", found
 
 

@@ -7,7 +7,7 @@ from admission.domain.outcomes import Reason
 from admission.http.app import create_app
 from admission.http.context import APP_CONTEXT
 from admission.ledger.scripts import MODULES, read_module
-from tests.support.http_house import FakeDecider
+from tests.support.http_server import FakeDecider
 
 REASONS = [reason.value for reason in Reason]
 

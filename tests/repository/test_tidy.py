@@ -1,4 +1,4 @@
-"""The style of the house, as a test: who may know whom, how long things are, headers that are true.
+"""The style of the project as a test: no dead code, bounded lengths, headers that are true.
 
 An exception stands in a list with its reason, and goes as soon as it is needed no more.
 """

@@ -18,7 +18,7 @@ from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
-from tests.support.service_house import EAST, SOURCE
+from tests.support.service import EAST, SOURCE
 
 WEST = '[zones.West]\nsource = "push"\nchannels = ["sip"]\n'
 

@@ -26,7 +26,7 @@ sip = 10
 """
 
 
-class Running:
+class ServiceProcess:
     """`admission serve` in a folder of its own, up to the line that says what to try."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
@@ -68,9 +68,9 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """One service for all tests that leave it as it is; a start takes a recovery, some seconds."""
-    service = Running(tmp_path_factory.mktemp("service"))
+    service = ServiceProcess(tmp_path_factory.mktemp("service"))
     yield service
     code, errors = service.stop(signal.SIGINT)
     assert (code, "Traceback" in errors) == (0, False), errors
@@ -134,7 +134,7 @@ def test_wrong_input_changes_nothing_and_is_explained(running):
 
 def test_a_signal_ends_the_service_and_its_redis_and_a_restart_knows_what_was_granted(tmp_path):
     (tmp_path / "east.toml").write_text(QUICK)
-    service = Running(tmp_path, "east.toml")
+    service = ServiceProcess(tmp_path, "east.toml")
     _, granted = service.call("POST", "/v1/admissions", {"campaign": "collections"})
     pid = service.redis_pid()
     assert is_alive(pid)
@@ -143,7 +143,7 @@ def test_a_signal_ends_the_service_and_its_redis_and_a_restart_knows_what_was_gr
     assert "Traceback" not in errors
     assert not is_alive(pid)
 
-    again = Running(tmp_path, "east.toml")
+    again = ServiceProcess(tmp_path, "east.toml")
     path = f"/v1/reservations/{granted['reservations'][0]['id']}"
     found = again.call("GET", path)
     code, _ = again.stop(signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.test_serve import START_S, Running, is_alive
+from tests.runtime.test_serve import START_S, ServiceProcess, is_alive
 
 ZONE = """
 [server]
@@ -27,12 +27,12 @@ sip = 1000
 """
 
 
-def start(folder: Path, **environ: str) -> Running:
+def start(folder: Path, **environ: str) -> ServiceProcess:
     (folder / "crew.toml").write_text(ZONE)
-    return Running(folder, "crew.toml", **environ)
+    return ServiceProcess(folder, "crew.toml", **environ)
 
 
-def workers(parent: Running) -> list[int]:
+def workers(parent: ServiceProcess) -> list[int]:
     """Process ids of its workers."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -57,14 +57,14 @@ def until(what: str, true: object) -> None:
         time.sleep(0.01)
 
 
-def asks(service: Running, n: int) -> None:
+def asks(service: ServiceProcess, n: int) -> None:
     """So many, each on a connection of its own, so that every worker gets some."""
     for _ in range(n):
         status, answer = service.call("POST", "/v1/admissions", {"campaign": "c"})
         assert (status, answer["decision"]) == (200, "grant")
 
 
-def counted(service: Running) -> int:
+def counted(service: ServiceProcess) -> int:
     """Grants, as a scrape tells them."""
     import urllib.request
 
@@ -75,30 +75,35 @@ def counted(service: Running) -> int:
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    service = start(tmp_path_factory.mktemp("crew"))
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    service = start(tmp_path_factory.mktemp("supervised"))
     yield service
     service.stop(signal.SIGTERM)
 
 
-def test_workers_share_a_port_and_a_redis_and_count_together(crew: Running) -> None:
-    assert len(workers(crew)) == 2
-    before = counted(crew)
-    asks(crew, 30)
-    assert {counted(crew) for _ in range(10)} == {before + 30}
+def test_workers_share_a_port_and_a_redis_and_count_together(supervised: ServiceProcess) -> None:
+    assert len(workers(supervised)) == 2
+    before = counted(supervised)
+    asks(supervised, 30)
+    assert {counted(supervised) for _ in range(10)} == {before + 30}
 
 
-def test_a_worker_that_is_killed_is_replaced_and_its_count_stays(crew: Running) -> None:
-    asks(crew, 10)
-    before, old = counted(crew), workers(crew)
+def test_a_worker_that_is_killed_is_replaced_and_its_count_stays(
+    supervised: ServiceProcess,
+) -> None:
+    asks(supervised, 10)
+    before, old = counted(supervised), workers(supervised)
     os.kill(old[0], signal.SIGKILL)
-    until("another worker", lambda: len(workers(crew)) == 2 and old[0] not in workers(crew))
-    assert old[1] in workers(crew)
-    until("two that answer", lambda: _answers(crew))
-    assert counted(crew) >= before
+    until(
+        "another worker",
+        lambda: len(workers(supervised)) == 2 and old[0] not in workers(supervised),
+    )
+    assert old[1] in workers(supervised)
+    until("two that answer", lambda: _answers(supervised))
+    assert counted(supervised) >= before
 
 
-def _answers(service: Running) -> bool:
+def _answers(service: ServiceProcess) -> bool:
     """Do both serve? A port's connections are spread over all who listen."""
     try:
         return all(service.call("GET", "/healthz")[0] == 200 for _ in range(20))
@@ -146,9 +151,9 @@ def test_a_hangup_reaches_every_worker(tmp_path: Path) -> None:
     service.stop(signal.SIGTERM)
 
 
-def test_a_port_that_is_taken_is_one_clear_line(crew: Running, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_clear_line(supervised: ServiceProcess, tmp_path: Path) -> None:
     (tmp_path / "crew.toml").write_text(ZONE)
-    environ = {**os.environ, "ADMISSION__SERVER__PORT": crew.url.rpartition(":")[2]}
+    environ = {**os.environ, "ADMISSION__SERVER__PORT": supervised.url.rpartition(":")[2]}
     command = [sys.executable, "-m", "admission", "serve", "crew.toml"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=START_S

@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role, Token
 from admission.service.service import Service
-from tests.support.http_house import serving
-from tests.support.replicas import replicas
+from tests.support.http_server import serving
+from tests.support.service import replicas
 
 ZONE = "/v1/zones/East"
 

@@ -7,33 +7,33 @@ from typing import Any
 import pytest
 
 from admission.http.schemas.responses import ZoneStatus
-from tests.support.huawei import center
-from tests.support.huawei_house import (
+from tests.support.huawei_platform import center
+from tests.support.huawei_service import (
     AGENTS,
     POLICY,
     WAIT_S,
-    CallCentre,
-    call_centre,
+    HuaweiHarness,
     pool_of,
+    serve_huawei_service,
     simulated,
     source_of,
     sources,
 )
 from tests.support.secrets import AGENT_PASSWORD, keep_secret
-from tests.support.service_house import house_of, settings_of
+from tests.support.service import serve_service, service_settings
 
 # Longer than a busy machine stands still: a zone that nobody called for as long recovers, and says
 # that, until its source counts again.
 FAST_TO_STALE = POLICY.replace("poll_min_ms = 20", "poll_min_ms = 20\nmax_age_ms = 3000")
 
 
-async def asked(at: CallCentre, until: str | None = None, **fields: Any) -> dict[str, Any]:
+async def asked(at: HuaweiHarness, until: str | None = None, **fields: Any) -> dict[str, Any]:
     """Ask, and ask again until the decision or the reason is that."""
     async with asyncio.timeout(WAIT_S):
-        answer = await at.house.ask(zone="Center", **fields)
+        answer = await at.harness.ask(zone="Center", **fields)
         while until and until not in (answer["decision"], answer.get("reason")):
             await at.status()
-            answer = await at.house.ask(zone="Center", **fields)
+            answer = await at.harness.ask(zone="Center", **fields)
     return dict(answer)
 
 
@@ -41,7 +41,7 @@ async def asked(at: CallCentre, until: str | None = None, **fields: Any) -> dict
 
 
 async def test_both_sources_feed_the_zone_each_its_own_pools(redis_url: str) -> None:
-    async with call_centre(redis_url) as at:
+    async with serve_huawei_service(redis_url) as at:
         await at.at.call(1002)
         await at.can_grant()
         await at.until(lambda s: pool_of(s, "agent:1002")["snapshot"]["unused"] == 0)
@@ -56,7 +56,7 @@ async def test_both_sources_feed_the_zone_each_its_own_pools(redis_url: str) -> 
 
 
 async def test_an_ivr_call_takes_both_licences_and_an_agent_one_call(redis_url: str) -> None:
-    async with call_centre(redis_url) as at:
+    async with serve_huawei_service(redis_url) as at:
         await at.can_grant()
         await asked(at, "grant", channel="ivr")
         first = await asked(at, "grant", channel="voice", pools=["agent:1001"])
@@ -70,7 +70,7 @@ async def test_an_ivr_call_takes_both_licences_and_an_agent_one_call(redis_url: 
 
 
 async def test_an_agent_who_talks_to_somebody_else_is_full(redis_url: str) -> None:
-    async with call_centre(redis_url) as at:
+    async with serve_huawei_service(redis_url) as at:
         await at.at.call(1002)
         await at.can_grant()
         denied = await asked(at, "pool_full", channel="voice", pools=["agent:1002"])
@@ -79,7 +79,7 @@ async def test_an_agent_who_talks_to_somebody_else_is_full(redis_url: str) -> No
 
 
 async def test_agents_that_cannot_be_counted_become_stale_and_nothing_else(redis_url: str) -> None:
-    async with call_centre(redis_url, policy=FAST_TO_STALE) as at:
+    async with serve_huawei_service(redis_url, policy=FAST_TO_STALE) as at:
         await at.can_grant()
         await asked(at, "grant", channel="voice", pools=["agent:1001"])
         await at.at.misbehave("code", "callnums", code="100-003")
@@ -95,7 +95,7 @@ async def test_agents_that_cannot_be_counted_become_stale_and_nothing_else(redis
 
 
 async def test_licences_that_cannot_be_counted_become_stale_and_no_agent(redis_url: str) -> None:
-    async with call_centre(redis_url, policy=FAST_TO_STALE) as at:
+    async with serve_huawei_service(redis_url, policy=FAST_TO_STALE) as at:
         await at.can_grant()
         await asked(at, "grant", channel="voice")
         await at.at.misbehave("code", "licence", code="0100999")
@@ -111,7 +111,7 @@ async def test_a_licence_that_is_not_available_needs_a_capacity(redis_url: str) 
     policy = POLICY.replace('"ivr"]\nlaunch', '"ivr", "web"]\nlaunch')
     policy += "[zones.Center.capacity]\nweb = 2\n"
     only_voice = simulated(licences={"voice": 6}, takes={})
-    async with call_centre(redis_url, only_voice, policy=policy) as at:
+    async with serve_huawei_service(redis_url, only_voice, policy=policy) as at:
         await asked(at, "grant", channel="voice")
         web = [await asked(at, "grant", channel="web") for _ in range(2)]
         full = await asked(at, channel="web")
@@ -123,7 +123,7 @@ async def test_a_licence_that_is_not_available_needs_a_capacity(redis_url: str) 
 
 
 async def test_nonsense_is_refused_and_the_last_good_count_stays(redis_url: str) -> None:
-    async with call_centre(redis_url) as at:
+    async with serve_huawei_service(redis_url) as at:
         await at.can_grant()
         await at.at.misbehave("wrap", "licence")
         status = await at.until(lambda s: "snapshot" not in pool_of(s, "channel:voice") or (
@@ -138,7 +138,7 @@ async def test_nonsense_is_refused_and_the_last_good_count_stays(redis_url: str)
 async def test_a_licence_lowered_below_its_use_leaves_no_room(redis_url: str) -> None:
     # Without a lag: the licence is lowered at once, and a count of calls of before the others came
     # would say that there is room.
-    async with call_centre(redis_url, simulated(lag_ms=0)) as at:
+    async with serve_huawei_service(redis_url, simulated(lag_ms=0)) as at:
         await at.can_grant()
         wave = {"calls": 4, "hold_ms": 600_000}
         await at.at.control("POST", "/occupy", wave)
@@ -152,13 +152,13 @@ async def test_a_licence_lowered_below_its_use_leaves_no_room(redis_url: str) ->
 
 
 async def test_the_platform_s_fail_code_decides_the_outcome(redis_url: str) -> None:
-    async with call_centre(redis_url) as at:
+    async with serve_huawei_service(redis_url) as at:
         await at.can_grant()
         for code in ("34606", "01048", "00602", "00605"):
             one = (await asked(at, "grant", channel="voice"))["reservations"][0]["id"]
             body = {"outcome": "bad_number", "platform_code": code}
-            await at.house.send("POST", f"/v1/reservations/{one}/end", body)
-            shown = await at.house.get(f"/v1/reservations/{one}")
+            await at.harness.send("POST", f"/v1/reservations/{one}/end", body)
+            shown = await at.harness.get(f"/v1/reservations/{one}")
             assert (code, shown["outcome"]) == (code, "no_resource")
 
 
@@ -170,7 +170,7 @@ async def test_a_wrong_secret_is_one_line_of_the_log_and_stands_in_the_status(
 ) -> None:
     wrong = keep_secret("wr0ng-secret-of-tests")
     caplog.set_level(logging.INFO, logger="admission.sources")
-    async with call_centre(redis_url, secret=wrong, password=wrong) as at:
+    async with serve_huawei_service(redis_url, secret=wrong, password=wrong) as at:
         status = await at.until(
             lambda s: all(source_of(s, name).get("failures", 0) >= 3 for name in ("cms", "agents"))
         )
@@ -187,7 +187,7 @@ async def test_a_wrong_secret_is_one_line_of_the_log_and_stands_in_the_status(
 async def test_an_expired_licence_stands_in_the_status_and_is_logged_once(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with call_centre(redis_url, simulated(license_end=20200131)) as at:
+    async with serve_huawei_service(redis_url, simulated(license_end=20200131)) as at:
         status = await at.until(lambda s: source_of(s, "cms").get("polls", 0) >= 5)
 
     told = "the licence expired on 2020-01-31"
@@ -200,7 +200,7 @@ async def test_an_expired_licence_stands_in_the_status_and_is_logged_once(
 async def test_agents_are_signed_out_when_the_service_ends(redis_url: str) -> None:
     async with center(simulated()) as at:
         text, environ = sources(at.url)
-        async with house_of(settings_of(text + POLICY, redis_url, environ)):
+        async with serve_service(service_settings(text + POLICY, redis_url, environ)):
             await at.until(lambda truth: truth["signed_in"] == list(AGENTS))
             await at.call(1003)
         truth = await at.truth()
@@ -216,9 +216,9 @@ async def test_a_session_handed_to_any_replica_is_counted_by_the_one_that_polls(
 ) -> None:
     async with center(simulated(needs_cookies=False)) as at:
         text, environ = sources(at.url, owned=False)
-        settings = settings_of(text + POLICY, redis_url, environ)
-        async with house_of(settings) as house, house_of(settings) as other:
-            centre = CallCentre(house, at, settings)
+        settings = service_settings(text + POLICY, redis_url, environ)
+        async with serve_service(settings) as harness, serve_service(settings) as other:
+            centre = HuaweiHarness(harness, at, settings)
             await centre.until(lambda s: source_of(s, "cms")["state"] == "ok")
             guid = keep_secret(await at.sign_in(1001))
             body = {"guid": guid}
@@ -244,9 +244,9 @@ async def test_a_session_handed_to_any_replica_is_counted_by_the_one_that_polls(
 async def test_a_session_that_nobody_would_count_is_not_taken(
     redis_url: str, policy: str, agent: int, says: str
 ) -> None:
-    async with call_centre(redis_url, policy=policy, owned=False) as at:
+    async with serve_huawei_service(redis_url, policy=policy, owned=False) as at:
         path = f"/v1/zones/Center/agents/{agent}/guid"
-        status, answer = await at.house.send("PUT", path, {"guid": AGENT_PASSWORD})
+        status, answer = await at.harness.send("PUT", path, {"guid": AGENT_PASSWORD})
 
     assert status == 404
     assert says in answer["detail"]

@@ -4,8 +4,14 @@ import asyncio
 from random import Random
 from typing import Any
 
-from tests.support.huawei import center
-from tests.support.huawei_house import AGENTS, POLICY, CallCentre, call_centre, simulated
+from tests.support.huawei_platform import center
+from tests.support.huawei_service import (
+    AGENTS,
+    POLICY,
+    HuaweiHarness,
+    serve_huawei_service,
+    simulated,
+)
 
 LAUNCHES = 50
 DIALERS = 6
@@ -23,7 +29,7 @@ DIALLED = (
 class Dialers:
     """Greedy, honest by their stopwatch; some say that a call rings, all say how it ended."""
 
-    def __init__(self, centre: CallCentre) -> None:
+    def __init__(self, centre: HuaweiHarness) -> None:
         self.centre = centre
         self.launched = 0
         self.outcomes: dict[str, int] = {}
@@ -33,7 +39,7 @@ class Dialers:
         random = Random(seed)
         while self.launched < LAUNCHES:
             asked_at = self._clock()
-            answer = await self.centre.house.ask(zone="Center", wait_ms=500, **_wish(random))
+            answer = await self.centre.harness.ask(zone="Center", wait_ms=500, **_wish(random))
             for one in answer.get("reservations", ()):
                 left_ms = answer["launch_within_ms"] - (self._clock() - asked_at) * 1000
                 if left_ms > 0:
@@ -42,7 +48,7 @@ class Dialers:
                     await self._report(one["id"], "end", outcome="not_launched")
 
     async def _call(self, reservation: str, channel: str, random: Random) -> None:
-        shown = await self.centre.house.get(f"/v1/reservations/{reservation}")
+        shown = await self.centre.harness.get(f"/v1/reservations/{reservation}")
         agents = [pool.partition(":")[2] for pool in shown["pools"] if pool.startswith("agent:")]
         body = {"channel": channel, **({"agent": int(agents[0])} if agents else {})}
         session = (await self.centre.at.control("POST", "/calls", body))["session"]
@@ -60,7 +66,7 @@ class Dialers:
 
     async def _report(self, reservation: str, verb: str, **body: Any) -> None:
         path = f"/v1/reservations/{reservation}/{verb}"
-        status, answer = await self.centre.house.send("POST", path, body)
+        status, answer = await self.centre.harness.send("POST", path, body)
         assert status == 200, answer
 
 
@@ -73,7 +79,7 @@ def _wish(random: Random) -> dict[str, Any]:
 
 
 async def test_no_granted_call_finds_the_call_centre_full(redis_url: str) -> None:
-    async with call_centre(redis_url, policy=DIALLED) as centre:
+    async with serve_huawei_service(redis_url, policy=DIALLED) as centre:
         for other in OTHERS:
             await centre.at.control("POST", "/occupy", {"calls": 1, "hold_ms": HOLD_MS, **other})
         dialers = Dialers(centre)

@@ -11,7 +11,7 @@ import redis
 from admission.domain.policy.document import parse_policy
 from admission.ledger.keys import zone_keys
 from admission.service.policies import PolicyRegistry, stored_policy
-from tests.support.service_house import SOURCE, FakeSource, house_of, settings_of
+from tests.support.service import SOURCE, CountingSource, serve_service, service_settings
 
 POLLED = (
     SOURCE
@@ -32,20 +32,20 @@ PATH = "/v1/zones/East/policy"
 
 
 async def test_another_zone_of_the_platform_is_polled_as_soon_as_policy_says_so(
-    redis_url: str, source: FakeSource
+    redis_url: str, source: CountingSource
 ) -> None:
-    async with house_of(settings_of(POLLED, redis_url)) as house:
+    async with serve_service(service_settings(POLLED, redis_url)) as harness:
         await source.until("E1", ("sip",))
-        await house.send("PATCH", PATH, {"source_zone": "E2", "channels": ["sip", "h323"]})
+        await harness.send("PATCH", PATH, {"source_zone": "E2", "channels": ["sip", "h323"]})
         await source.until("E2", ("sip", "h323"))
 
 
 async def test_a_change_made_at_another_replica_reaches_who_polls(
-    redis_url: str, source: FakeSource
+    redis_url: str, source: CountingSource
 ) -> None:
     rarely = POLLED.replace("poll_interval_ms = 50", "poll_interval_ms = 9999")
-    settings = settings_of(rarely, redis_url)
-    async with house_of(settings), house_of(settings) as other:
+    settings = service_settings(rarely, redis_url)
+    async with serve_service(settings), serve_service(settings) as other:
         await source.until("E1", ("sip",))
         await other.send("PATCH", PATH, {"source_zone": "E2"})
         async with asyncio.timeout(5):
@@ -53,35 +53,38 @@ async def test_a_change_made_at_another_replica_reaches_who_polls(
 
 
 async def test_after_a_restart_the_live_policy_is_polled_and_never_the_file_s(
-    redis_url: str, source: FakeSource
+    redis_url: str, source: CountingSource
 ) -> None:
-    settings = settings_of(POLLED, redis_url)
-    async with house_of(settings) as house:
-        await house.send("PATCH", PATH, {"source_zone": "E2"})
+    settings = service_settings(POLLED, redis_url)
+    async with serve_service(settings) as harness:
+        await harness.send("PATCH", PATH, {"source_zone": "E2"})
         await source.until("E2", ("sip",))
     source.asked.clear()
-    async with house_of(settings):
+    async with serve_service(settings):
         await source.until("E2", ("sip",))
     assert {zone for zone, _ in source.asked} == {"E2"}
 
 
 async def test_a_zone_that_becomes_static_is_polled_no_more(
-    redis_url: str, source: FakeSource
+    redis_url: str, source: CountingSource
 ) -> None:
-    async with house_of(settings_of(POLLED, redis_url)) as house:
+    async with serve_service(service_settings(POLLED, redis_url)) as harness:
         await source.until("E1", ("sip",))
-        await house.send("PATCH", PATH, {"source": "static", "capacity": {"sip": 5}})
+        await harness.send("PATCH", PATH, {"source": "static", "capacity": {"sip": 5}})
         async with asyncio.timeout(10):
-            while house.service.components.poller.health("East"):
-                await house.get(PATH)
-        status = await house.get("/v1/zones/East")
+            while harness.service.components.poller.health("East"):
+                await harness.get(PATH)
+        status = await harness.get("/v1/zones/East")
     assert [one["source"] for one in status["sources"]] == ["static"]
 
 
 async def test_a_policy_of_another_release_is_decided_by_and_polled_as_before(
-    redis_url: str, redis_sync: redis.Redis, source: FakeSource, caplog: pytest.LogCaptureFixture
+    redis_url: str,
+    redis_sync: redis.Redis,
+    source: CountingSource,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with house_of(settings_of(POLLED, redis_url)) as house:
+    async with serve_service(service_settings(POLLED, redis_url)) as harness:
         await source.until("E1", ("sip",))
         key = zone_keys("adm", "East")[5]
         newer = json.dumps(json.loads(redis_sync.hget(key, "source")) | {"from_the_future": 1})
@@ -92,11 +95,11 @@ async def test_a_policy_of_another_release_is_decided_by_and_polled_as_before(
         )
         with caplog.at_level(logging.ERROR):
             for on in (True, False):
-                await house.send("POST", f"/v1/zones/East/{'pause' if on else 'resume'}")
+                await harness.send("POST", f"/v1/zones/East/{'pause' if on else 'resume'}")
         source.asked.clear()
         await source.until("E1", ("sip",))
-        shown = await house.get(PATH)
-        status = await house.get("/v1/zones/East")
+        shown = await harness.get(PATH)
+        status = await harness.get("/v1/zones/East")
     told = [one for one in caplog.records if "not understood" in one.getMessage()]
     assert len(told) == 1
     assert shown["policy"]["from_the_future"] == 1
@@ -105,7 +108,7 @@ async def test_a_policy_of_another_release_is_decided_by_and_polled_as_before(
 
 def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
     policy = parse_policy({"source": "epm", "channels": ["sip"]})
-    policies, sources = PolicyRegistry({"East": policy}), {"epm": FakeSource()}
+    policies, sources = PolicyRegistry({"East": policy}), {"epm": CountingSource()}
     assert policies.polls(sources) == {}
     assert policies.live("East") is policy
 
@@ -129,7 +132,7 @@ def test_a_source_that_this_replica_does_not_have_is_logged_and_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     both: dict[str, Any] = {"sources": ["epm", "other"], "channels": ["sip"]}
-    policies, source = PolicyRegistry({"East": parse_policy(both)}), FakeSource()
+    policies, source = PolicyRegistry({"East": parse_policy(both)}), CountingSource()
     policies.saw("East", stored_policy(parse_policy(both)))
     assert policies.polls({"epm": source})["East"].sources == (source,)
     assert "its source other" in caplog.text

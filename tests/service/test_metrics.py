@@ -1,16 +1,16 @@
 """What the whole service tells Prometheus, after some calls: nothing is lost on the way."""
 
-from tests.support.service_house import House
+from tests.support.service import ServiceHarness
 
 
-async def test_what_happened_in_a_zone_is_scraped(house: House) -> None:
-    granted = await house.ask(channel="sip")
-    await house.ask(channel="sip", campaign="made-up", pools=["trunk:carrier-a"], count=99)
+async def test_what_happened_in_a_zone_is_scraped(harness: ServiceHarness) -> None:
+    granted = await harness.ask(channel="sip")
+    await harness.ask(channel="sip", campaign="made-up", pools=["trunk:carrier-a"], count=99)
     (one,) = granted["reservations"]
-    await house.send("POST", f"/v1/reservations/{one['id']}/end", {"outcome": "no_resource"})
-    await house.send("POST", "/v1/zones/East/pause")
-    await house.ask()
-    async with house.http.get("/metrics") as answer:
+    await harness.send("POST", f"/v1/reservations/{one['id']}/end", {"outcome": "no_resource"})
+    await harness.send("POST", "/v1/zones/East/pause")
+    await harness.ask()
+    async with harness.http.get("/metrics") as answer:
         lines = (await answer.text()).splitlines()
     for line in (
         'admission_zone_up{zone="East"} 1.0',

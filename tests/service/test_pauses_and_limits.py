@@ -3,16 +3,16 @@
 import pytest
 import redis
 
-from tests.support.service_house import EAST, House, house_of, settings_of
+from tests.support.service import EAST, ServiceHarness, serve_service, service_settings
 
 ZONE = "/v1/zones/East"
 
 
-async def test_a_paused_zone_grants_nothing_until_it_is_resumed(house: House) -> None:
-    _, paused = await house.send("POST", f"{ZONE}/pause")
-    denied = await house.ask()
-    _, resumed = await house.send("POST", f"{ZONE}/resume")
-    granted = await house.ask()
+async def test_a_paused_zone_grants_nothing_until_it_is_resumed(harness: ServiceHarness) -> None:
+    _, paused = await harness.send("POST", f"{ZONE}/pause")
+    denied = await harness.ask()
+    _, resumed = await harness.send("POST", f"{ZONE}/resume")
+    granted = await harness.ask()
 
     assert (paused["pool"], paused["paused"], paused["changed"]) == (None, True, True)
     assert (denied["reason"], denied["retry_after_ms"]) == ("zone_paused", None)
@@ -33,14 +33,16 @@ async def test_a_paused_zone_grants_nothing_until_it_is_resumed(house: House) ->
         ("mpp:mpp2", {"mpp": "mpp2"}),
     ],
 )
-async def test_any_pool_can_be_paused_again_and_again(house: House, pool: str, asked: dict) -> None:
+async def test_any_pool_can_be_paused_again_and_again(
+    harness: ServiceHarness, pool: str, asked: dict
+) -> None:
     path = f"{ZONE}/pools/{pool}"
-    _, first = await house.send("POST", f"{path}/pause")
-    _, second = await house.send("POST", f"{path}/pause")
-    denied = await house.ask(**asked)
-    status = await house.get(ZONE)
-    _, resumed = await house.send("POST", f"{path}/resume")
-    granted = await house.ask(**asked)
+    _, first = await harness.send("POST", f"{path}/pause")
+    _, second = await harness.send("POST", f"{path}/pause")
+    denied = await harness.ask(**asked)
+    status = await harness.get(ZONE)
+    _, resumed = await harness.send("POST", f"{path}/resume")
+    granted = await harness.ask(**asked)
 
     assert (first["changed"], second["changed"]) == (True, False)
     assert first["version"] == second["version"] == resumed["version"] - 1
@@ -58,30 +60,32 @@ async def test_any_pool_can_be_paused_again_and_again(house: House, pool: str, a
 )  # fmt: skip
 @pytest.mark.parametrize(("method", "verb"), [("POST", "pause"), ("PUT", "limit")])
 async def test_an_unknown_pool_is_not_found(
-    house: House, pool: str, method: str, verb: str
+    harness: ServiceHarness, pool: str, method: str, verb: str
 ) -> None:
     body = {"limit": 1, "ttl_ms": 1000} if verb == "limit" else None
-    status, problem = await house.send(method, f"{ZONE}/pools/{pool}/{verb}", body)
+    status, problem = await harness.send(method, f"{ZONE}/pools/{pool}/{verb}", body)
     assert (status, problem["status"]) == (404, 404)
-    assert (await house.get(ZONE))["policy"]["version"] == 1
+    assert (await harness.get(ZONE))["policy"]["version"] == 1
 
 
-async def test_a_pool_that_policy_lost_can_still_be_resumed(house: House) -> None:
-    await house.send("POST", f"{ZONE}/pools/trunk:carrier-a/pause")
-    await house.send("PATCH", f"{ZONE}/policy", {"pools": {"trunk:carrier-a": None}})
+async def test_a_pool_that_policy_lost_can_still_be_resumed(harness: ServiceHarness) -> None:
+    await harness.send("POST", f"{ZONE}/pools/trunk:carrier-a/pause")
+    await harness.send("PATCH", f"{ZONE}/policy", {"pools": {"trunk:carrier-a": None}})
 
-    status, resumed = await house.send("POST", f"{ZONE}/pools/trunk:carrier-a/resume")
+    status, resumed = await harness.send("POST", f"{ZONE}/pools/trunk:carrier-a/resume")
 
     assert (status, resumed["changed"]) == (200, True)
-    assert (await house.get(ZONE))["paused"] == {}
+    assert (await harness.get(ZONE))["paused"] == {}
 
 
-async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(house: House) -> None:
+async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(
+    harness: ServiceHarness,
+) -> None:
     path = f"{ZONE}/pools/campaign:collections/limit"
-    _, low = await house.send("PUT", path, {"limit": 1, "ttl_ms": 60_000})
-    first, second = await house.ask(), await house.ask()
-    _, high = await house.send("PUT", path, {"limit": 99, "ttl_ms": 60_000})
-    pools = {one["pool"]: one for one in (await house.get(ZONE))["pools"]}
+    _, low = await harness.send("PUT", path, {"limit": 1, "ttl_ms": 60_000})
+    first, second = await harness.ask(), await harness.ask()
+    _, high = await harness.send("PUT", path, {"limit": 99, "ttl_ms": 60_000})
+    pools = {one["pool"]: one for one in (await harness.get(ZONE))["pools"]}
 
     assert (low["limit"], low["temporary_limit"], low["temporary_limit_until"] - low["now"]) == (
         1,
@@ -94,36 +98,36 @@ async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(house: 
     assert pools["campaign:collections"]["temporary_limit"] == 99
 
 
-async def test_a_limit_that_is_not_refreshed_lapses(house: House) -> None:
+async def test_a_limit_that_is_not_refreshed_lapses(harness: ServiceHarness) -> None:
     path = f"{ZONE}/pools/campaign:collections/limit"
-    _, set_ = await house.send("PUT", path, {"limit": 0, "ttl_ms": 1})
-    while (await house.service.zone("East").get_time()) < set_["temporary_limit_until"]:
+    _, set_ = await harness.send("PUT", path, {"limit": 0, "ttl_ms": 1})
+    while (await harness.service.zone("East").get_time()) < set_["temporary_limit_until"]:
         pass
-    assert (await house.ask())["decision"] == "grant"
+    assert (await harness.ask())["decision"] == "grant"
 
 
-async def test_a_whole_mpp_has_no_limit_but_a_rate(house: House) -> None:
-    status, _ = await house.send("PUT", f"{ZONE}/pools/mpp:mpp1/limit", {"limit": 1, "ttl_ms": 9})
-    answers = [await house.ask(mpp="mpp1") for _ in range(3)]
+async def test_a_whole_mpp_has_no_limit_but_a_rate(harness: ServiceHarness) -> None:
+    status, _ = await harness.send("PUT", f"{ZONE}/pools/mpp:mpp1/limit", {"limit": 1, "ttl_ms": 9})
+    answers = [await harness.ask(mpp="mpp1") for _ in range(3)]
 
     assert status == 404
     assert [one["decision"] for one in answers] == ["grant", "grant", "deny"]
     assert (answers[2]["reason"], answers[2]["pool"]) == ("rate_limited", "mpp:mpp1")
     assert 0 < answers[2]["retry_after_ms"] <= 1250
-    assert (await house.ask(mpp="mpp2"))["decision"] == "grant"
+    assert (await harness.ask(mpp="mpp2"))["decision"] == "grant"
 
 
-async def test_more_at_once_than_the_burst_is_a_wrong_field(house: House) -> None:
-    status, problem = await house.ask(mpp="mpp1", count=3, min_count=3)
+async def test_more_at_once_than_the_burst_is_a_wrong_field(harness: ServiceHarness) -> None:
+    status, problem = await harness.ask(mpp="mpp1", count=3, min_count=3)
     assert status == 422
     [error] = problem["errors"]
     assert error["field"] == "min_count"
     assert "burst of mpp:mpp1" in error["message"]
 
 
-async def test_the_status_lists_pools_and_only_pools(house: House) -> None:
-    await house.ask(campaign="somebody", pools=["agent:7"], mpp="mpp1")
-    pools = {one["pool"]: one for one in (await house.get(ZONE))["pools"]}
+async def test_the_status_lists_pools_and_only_pools(harness: ServiceHarness) -> None:
+    await harness.ask(campaign="somebody", pools=["agent:7"], mpp="mpp1")
+    pools = {one["pool"]: one for one in (await harness.get(ZONE))["pools"]}
 
     assert sorted(pools) == [
         "agent:7", "campaign:collections", "campaign:somebody", "channel:h323", "channel:sip",
@@ -133,39 +137,39 @@ async def test_the_status_lists_pools_and_only_pools(house: House) -> None:
     assert wildcard == ["agent:7", "campaign:somebody"]
 
 
-async def test_what_was_only_asked_for_once_is_not_listed_for_ever(house: House) -> None:
-    granted = await house.ask(campaign="somebody")
+async def test_what_was_only_asked_for_once_is_not_listed_for_ever(harness: ServiceHarness) -> None:
+    granted = await harness.ask(campaign="somebody")
     [one] = granted["reservations"]
-    await house.send("POST", f"/v1/reservations/{one['id']}/end")
+    await harness.send("POST", f"/v1/reservations/{one['id']}/end")
 
-    names = [one["pool"] for one in (await house.get(ZONE))["pools"]]
+    names = [one["pool"] for one in (await harness.get(ZONE))["pools"]]
 
     assert "campaign:somebody" not in names
 
 
 async def test_pauses_survive_a_redis_that_lost_everything(
-    house: House, redis_sync: redis.Redis
+    harness: ServiceHarness, redis_sync: redis.Redis
 ) -> None:
-    _, put = await house.send("PATCH", f"{ZONE}/policy", {"shadow": True})
-    await house.send("POST", f"{ZONE}/pools/mpp:mpp1/pause")
+    _, put = await harness.send("PATCH", f"{ZONE}/policy", {"shadow": True})
+    await harness.send("POST", f"{ZONE}/pools/mpp:mpp1/pause")
     redis_sync.flushall()
 
-    status = await house.get(ZONE)
+    status = await harness.get(ZONE)
 
     assert status["policy"]["version"] == put["version"] + 1
     assert list(status["paused"]) == ["mpp:mpp1"]
     assert status["shadow"] is True
 
 
-async def test_a_pause_reaches_every_replica(house: House, redis_url: str) -> None:
-    async with house_of(settings_of(EAST, redis_url)) as other:
-        await house.send("POST", f"{ZONE}/pause")
+async def test_a_pause_reaches_every_replica(harness: ServiceHarness, redis_url: str) -> None:
+    async with serve_service(service_settings(EAST, redis_url)) as other:
+        await harness.send("POST", f"{ZONE}/pause")
         assert (await other.ask())["reason"] == "zone_paused"
 
 
-async def test_only_so_many_pools_can_be_paused_at_once(house: House) -> None:
+async def test_only_so_many_pools_can_be_paused_at_once(harness: ServiceHarness) -> None:
     for n in range(1000):
-        await house.service.zone("East").set_paused(f"campaign:c{n}", True)
-    status, _ = await house.send("POST", f"{ZONE}/pools/campaign:one-more/pause")
-    again, _ = await house.send("POST", f"{ZONE}/pools/campaign:c7/pause")
+        await harness.service.zone("East").set_paused(f"campaign:c{n}", True)
+    status, _ = await harness.send("POST", f"{ZONE}/pools/campaign:one-more/pause")
+    again, _ = await harness.send("POST", f"{ZONE}/pools/campaign:c7/pause")
     assert (status, again) == (409, 200)

@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from admission.domain.policy.document import digest, parse_policy
-from tests.support.service_house import EAST, SOURCE, House, house_of, settings_of
+from tests.support.service import EAST, SOURCE, ServiceHarness, serve_service, service_settings
 
 PATH = "/v1/zones/East/policy"
 
 
-async def policy(house: House) -> dict[str, Any]:
-    return dict((await house.get(PATH))["policy"])
+async def policy(harness: ServiceHarness) -> dict[str, Any]:
+    return dict((await harness.get(PATH))["policy"])
 
 
-async def test_the_policy_is_shown_as_the_file_said_it(house: House) -> None:
-    found = await house.get(PATH)
+async def test_the_policy_is_shown_as_the_file_said_it(harness: ServiceHarness) -> None:
+    found = await harness.get(PATH)
     assert set(found) == {"now", "zone", "version", "digest", "policy", "paused"}
     assert (found["zone"], found["version"], found["paused"]) == ("East", 1, {})
     assert found["policy"]["capacity"] == {"sip": 10, "h323": 4}
@@ -24,10 +24,12 @@ async def test_the_policy_is_shown_as_the_file_said_it(house: House) -> None:
     assert found["digest"] == digest(parse_policy(found["policy"]))
 
 
-async def test_a_policy_is_replaced_at_once_for_everybody(house: House, redis_url: str) -> None:
-    async with house_of(settings_of(EAST, redis_url)) as other:
-        new = await policy(house) | {"capacity": {"sip": 0, "h323": 4}}
-        status, answer = await house.send("PUT", PATH, new)
+async def test_a_policy_is_replaced_at_once_for_everybody(
+    harness: ServiceHarness, redis_url: str
+) -> None:
+    async with serve_service(service_settings(EAST, redis_url)) as other:
+        new = await policy(harness) | {"capacity": {"sip": 0, "h323": 4}}
+        status, answer = await harness.send("PUT", PATH, new)
 
         assert (status, answer["version"], answer["changed"]) == (200, 2, True)
         assert (answer["policy"], answer["zone"]) == (new, "East")
@@ -35,56 +37,60 @@ async def test_a_policy_is_replaced_at_once_for_everybody(house: House, redis_ur
         assert (await other.get(PATH))["version"] == 2
 
 
-async def test_the_same_content_again_changes_nothing(house: House) -> None:
-    status, answer = await house.send("PUT", PATH, await policy(house))
+async def test_the_same_content_again_changes_nothing(harness: ServiceHarness) -> None:
+    status, answer = await harness.send("PUT", PATH, await policy(harness))
     assert (status, answer["version"], answer["changed"]) == (200, 1, False)
 
 
-async def test_the_order_of_keys_is_no_other_content(house: House) -> None:
-    said = await policy(house)
-    status, answer = await house.send("PUT", PATH, dict(reversed(said.items())))
+async def test_the_order_of_keys_is_no_other_content(harness: ServiceHarness) -> None:
+    said = await policy(harness)
+    status, answer = await harness.send("PUT", PATH, dict(reversed(said.items())))
     assert (status, answer["changed"]) == (200, False)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_a_version_that_is_not_live_any_more_is_not_replaced(
-    house: House, method: str
+    harness: ServiceHarness, method: str
 ) -> None:
-    await house.send("PATCH", PATH, {"shadow": True})
-    body = {"shadow": False} if method == "PATCH" else await policy(house) | {"shadow": False}
+    await harness.send("PATCH", PATH, {"shadow": True})
+    body = {"shadow": False} if method == "PATCH" else await policy(harness) | {"shadow": False}
 
-    status, problem = await house.send(method, PATH, body, '"1"')
+    status, problem = await harness.send(method, PATH, body, '"1"')
 
     assert (status, problem["status"]) == (412, 412)
     assert "version 2" in problem["detail"]
-    assert (await policy(house))["shadow"] is True
+    assert (await policy(harness))["shadow"] is True
 
 
 @pytest.mark.parametrize("if_match", ['"1"', "*", '"9", "1"'])
-async def test_the_live_version_is_replaced(house: House, if_match: str) -> None:
-    status, answer = await house.send("PATCH", PATH, {"shadow": True}, if_match)
+async def test_the_live_version_is_replaced(harness: ServiceHarness, if_match: str) -> None:
+    status, answer = await harness.send("PATCH", PATH, {"shadow": True}, if_match)
     assert (status, answer["version"]) == (200, 2)
 
 
-async def test_a_repeat_whose_answer_got_lost_is_no_failed_precondition(house: House) -> None:
-    first = await house.send("PATCH", PATH, {"shadow": True}, '"1"')
-    again = await house.send("PATCH", PATH, {"shadow": True}, '"1"')
+async def test_a_repeat_whose_answer_got_lost_is_no_failed_precondition(
+    harness: ServiceHarness,
+) -> None:
+    first = await harness.send("PATCH", PATH, {"shadow": True}, '"1"')
+    again = await harness.send("PATCH", PATH, {"shadow": True}, '"1"')
     assert (first[0], again[0]) == (200, 200)
     assert (again[1]["version"], again[1]["changed"]) == (2, False)
 
 
-async def test_a_wrong_patch_against_another_version_is_a_failed_precondition(house: House) -> None:
-    status, _ = await house.send("PATCH", PATH, {"surprise": 1}, '"9"')
+async def test_a_wrong_patch_against_another_version_is_a_failed_precondition(
+    harness: ServiceHarness,
+) -> None:
+    status, _ = await harness.send("PATCH", PATH, {"surprise": 1}, '"9"')
     assert status == 412
 
 
-async def test_a_patch_merges_and_null_removes(house: House) -> None:
+async def test_a_patch_merges_and_null_removes(harness: ServiceHarness) -> None:
     patch = {
         "campaigns": {"collections": {"limit": 5, "weight": 2}, "sales": {}},
         "pools": {"trunk:carrier-a": None},
         "channels": ["sip", "h323"],
     }
-    _, answer = await house.send("PATCH", PATH, patch)
+    _, answer = await harness.send("PATCH", PATH, patch)
     campaigns = answer["policy"]["campaigns"]
     assert campaigns == {"collections": {"limit": 5, "weight": 2}, "*": {}, "sales": {}}
     assert list(answer["policy"]["pools"]) == ["agent:*"]
@@ -106,49 +112,51 @@ BAD: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("patch", "field", "message"), BAD)
 async def test_a_wrong_policy_is_refused_at_its_place_and_changes_nothing(
-    house: House, patch: Any, field: str, message: str
+    harness: ServiceHarness, patch: Any, field: str, message: str
 ) -> None:
-    async with house.http.patch(PATH, json=patch) as answer:
+    async with harness.http.patch(PATH, json=patch) as answer:
         found = await answer.json(content_type="application/problem+json")
     assert answer.status == 422
     assert any(e["field"] == field and message in e["message"] for e in found["errors"]), found
-    assert (await house.get(PATH))["version"] == 1
+    assert (await harness.get(PATH))["version"] == 1
 
 
 @pytest.mark.parametrize("body", [[], "x", 7, True])
-async def test_what_is_no_policy_at_all(house: House, body: Any) -> None:
-    async with house.http.put(PATH, json=body) as answer:
+async def test_what_is_no_policy_at_all(harness: ServiceHarness, body: Any) -> None:
+    async with harness.http.put(PATH, json=body) as answer:
         found = await answer.json(content_type="application/problem+json")
     assert (answer.status, found["errors"][0]["field"]) == (422, "body")
 
 
 async def test_a_configured_source_may_be_named(redis_url: str, source: Any) -> None:
-    async with house_of(settings_of(SOURCE + EAST, redis_url)) as house:
-        status, _ = await house.send("PATCH", PATH, {"source": "epm"})
+    async with serve_service(service_settings(SOURCE + EAST, redis_url)) as harness:
+        status, _ = await harness.send("PATCH", PATH, {"source": "epm"})
         gone = dict.fromkeys(("mpps", "capacity", "applications"))
-        wrong, problem = await house.send("PATCH", PATH, {"channels": ["voice"], **gone})
+        wrong, problem = await harness.send("PATCH", PATH, {"channels": ["voice"], **gone})
     assert (status, wrong) == (200, 422)
     assert "voice would never have a snapshot" in problem["errors"][0]["message"]
 
 
-async def test_no_patch_of_many_at_once_gets_lost(house: House, redis_url: str) -> None:
-    async with house_of(settings_of(EAST, redis_url)) as other:
+async def test_no_patch_of_many_at_once_gets_lost(harness: ServiceHarness, redis_url: str) -> None:
+    async with serve_service(service_settings(EAST, redis_url)) as other:
         changes = [
-            (other if n % 2 else house).send("PATCH", PATH, {"campaigns": {f"c{n}": {"limit": n}}})
+            (other if n % 2 else harness).send(
+                "PATCH", PATH, {"campaigns": {f"c{n}": {"limit": n}}}
+            )
             for n in range(6)
         ]
         statuses = [status for status, _ in await asyncio.gather(*changes)]
-    campaigns = (await policy(house))["campaigns"]
+    campaigns = (await policy(harness))["campaigns"]
     assert statuses == [200] * 6
     assert {f"c{n}": {"limit": n} for n in range(6)}.items() <= campaigns.items()
-    assert (await house.get(PATH))["version"] == 7
+    assert (await harness.get(PATH))["version"] == 7
 
 
 async def test_a_patch_that_never_gets_through_says_so(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody is always faster: bounded tries, then a conflict."""
-    ledger, tries = house.service.components.ledger, []
+    ledger, tries = harness.service.components.ledger, []
     store, read = ledger.store_policy, ledger.get_policy
 
     async def overtaken(zone: str) -> Any:
@@ -158,27 +166,29 @@ async def test_a_patch_that_never_gets_through_says_so(
         return found
 
     monkeypatch.setattr(ledger, "get_policy", overtaken)
-    status, problem = await house.send("PATCH", PATH, {"shadow": True})
+    status, problem = await harness.send("PATCH", PATH, {"shadow": True})
     monkeypatch.undo()
     assert (status, problem["status"]) == (409, 409)
     assert len(tries) >= 8
     assert ledger.store_policy == store
-    assert "shadow" not in await policy(house)
+    assert "shadow" not in await policy(harness)
 
 
-async def test_a_pause_between_is_not_undone_by_a_patch(house: House) -> None:
-    await house.send("POST", "/v1/zones/East/pools/mpp:mpp1/pause")
-    _, answer = await house.send("PATCH", PATH, {"shadow": True})
+async def test_a_pause_between_is_not_undone_by_a_patch(harness: ServiceHarness) -> None:
+    await harness.send("POST", "/v1/zones/East/pools/mpp:mpp1/pause")
+    _, answer = await harness.send("PATCH", PATH, {"shadow": True})
     assert list(answer["paused"]) == ["mpp:mpp1"]
-    assert (await house.ask(mpp="mpp1"))["shadow"] is True
+    assert (await harness.ask(mpp="mpp1"))["shadow"] is True
 
 
-async def test_the_status_tells_version_and_whether_the_file_says_the_same(house: House) -> None:
-    before = (await house.get("/v1/zones/East"))["policy"]
-    await house.send("PATCH", PATH, {"shadow": True})
-    changed = (await house.get("/v1/zones/East"))["policy"]
-    await house.send("PATCH", PATH, {"shadow": None})
-    back = (await house.get("/v1/zones/East"))["policy"]
+async def test_the_status_tells_version_and_whether_the_file_says_the_same(
+    harness: ServiceHarness,
+) -> None:
+    before = (await harness.get("/v1/zones/East"))["policy"]
+    await harness.send("PATCH", PATH, {"shadow": True})
+    changed = (await harness.get("/v1/zones/East"))["policy"]
+    await harness.send("PATCH", PATH, {"shadow": None})
+    back = (await harness.get("/v1/zones/East"))["policy"]
 
     assert (before["version"], before["differs_from_file"]) == (1, False)
     assert (changed["version"], changed["differs_from_file"]) == (2, True)
@@ -187,16 +197,16 @@ async def test_the_status_tells_version_and_whether_the_file_says_the_same(house
 
 
 async def test_a_restart_with_yesterday_s_file_does_not_undo_a_change(
-    house: House, redis_url: str
+    harness: ServiceHarness, redis_url: str
 ) -> None:
-    await house.send("PATCH", PATH, {"shadow": True})
-    async with house_of(settings_of(EAST, redis_url)) as restarted:
+    await harness.send("PATCH", PATH, {"shadow": True})
+    async with serve_service(service_settings(EAST, redis_url)) as restarted:
         assert (await policy(restarted))["shadow"] is True
 
 
 async def test_a_file_with_content_that_was_never_live_is_applied_at_start(
-    house: House, redis_url: str
+    harness: ServiceHarness, redis_url: str
 ) -> None:
     text = EAST.replace("limit = 8", "limit = 7")
-    async with house_of(settings_of(text, redis_url)):
-        assert (await policy(house))["campaigns"]["collections"]["limit"] == 7
+    async with serve_service(service_settings(text, redis_url)):
+        assert (await policy(harness))["campaigns"]["collections"]["limit"] == 7

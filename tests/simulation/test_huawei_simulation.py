@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 import redis
 
-from tests.simulation.mutations import MUTATIONS
-from tests.simulation.run import SimulationFailedError, simulate
-from tests.simulation.scenarios import CENTERS, center_of
+from tests.support.simulation.mutations import MUTATIONS
+from tests.support.simulation.run import SimulationFailedError, simulate
+from tests.support.simulation.scenarios import CENTERS, center_of
 
 FIRST: Final = int(os.environ.get("ADMISSION_SEED_FIRST", "0"))
 COUNT: Final = int(os.environ.get("ADMISSION_SEEDS", "0")) or 20

@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 import redis
 
-from tests.simulation.mutations import MUTATIONS, Mutation
-from tests.simulation.run import SimulationFailedError, simulate
+from tests.support.simulation.mutations import MUTATIONS, Mutation
+from tests.support.simulation.run import SimulationFailedError, simulate
 
 # From the seed that first caught it; a change of the simulation may move it a little.
 SEEDS_TRIED: Final = 12

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 import redis
 
-from tests.simulation.run import simulate
-from tests.simulation.scenarios import COUNTED, PLAIN, SCENARIOS, Scenario, scenario_of
+from tests.support.simulation.run import simulate
+from tests.support.simulation.scenarios import COUNTED, PLAIN, SCENARIOS, Scenario, scenario_of
 
 # They found a fault in the scripts once.
 PINNED: Final = (65, 158)

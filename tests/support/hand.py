@@ -8,7 +8,7 @@ from admission.domain.policy.compile import compile_policy
 from admission.domain.policy.document import digest, parse_policy, policy_json
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
-from tests.support.timed import call_at
+from tests.support.script_call import call_at
 
 Op = dict[str, Any]
 ZONE = "East"

@@ -8,7 +8,7 @@ import redis
 from admission.ledger.keys import zone_keys
 from admission.ledger.store.connection import Script
 from tests.oracle import OracleLedger
-from tests.support.timed import call_at
+from tests.support.script_call import call_at
 
 Answer = dict[str, Any]
 LAUNCH_MS, CLAIM_MS, LAG_MS, NOTICE_MS = 1000, 2000, 500, 200

@@ -7,7 +7,13 @@ import pytest
 
 import admission.service.bootstrap
 from admission.cli.main import main
-from tests.support.service_house import EAST, FakeSource, House, house_of, settings_of
+from tests.support.service import (
+    EAST,
+    CountingSource,
+    ServiceHarness,
+    serve_service,
+    service_settings,
+)
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 
@@ -34,15 +40,15 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 
 
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+def source(monkeypatch: pytest.MonkeyPatch) -> CountingSource:
     """What the service takes for its platform."""
-    fake = FakeSource()
+    fake = CountingSource()
     monkeypatch.setattr(admission.service.bootstrap, "build_source", lambda name, settings: fake)
     return fake
 
 
 @pytest.fixture
-async def house(redis_url: str) -> AsyncIterator[House]:
-    async with house_of(settings_of(EAST, redis_url)) as opened:
+async def harness(redis_url: str) -> AsyncIterator[ServiceHarness]:
+    async with serve_service(service_settings(EAST, redis_url)) as opened:
         await opened.can_grant()
         yield opened

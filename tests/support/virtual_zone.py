@@ -6,7 +6,7 @@ import redis
 
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
-from tests.support.timed import call_at
+from tests.support.script_call import call_at
 
 Op = dict[str, Any]
 Answer = dict[str, Any]

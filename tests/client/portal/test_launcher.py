@@ -9,9 +9,8 @@ from admission.client import AdmissionClient, BlockingClient, Outcome
 from admission.client.portal import LaunchFailed, PortalLauncher
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from tests.sim.experience_portal.conftest import calling_portal
-from tests.support.client_house import found, in_use, until_is
-from tests.support.portal import Caller
-from tests.support.service_house import House
+from tests.support.experience_portal import Caller
+from tests.support.service import ServiceHarness
 
 LOGIN = {"username": "dialer", "password": "dialer"}
 
@@ -39,42 +38,42 @@ async def sessions(platform: Caller) -> int:
 
 
 async def test_a_connected_call_has_its_port_and_its_session(
-    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+    harness: ServiceHarness, client: AdmissionClient, platform: Caller, portal: PortalLauncher
 ):
     async with client.admission("collections", channel="sip") as grant:
         session = await portal.launch_vxml(grant, "tel:+15550100", "outcall")
         await grant.settled()
-        up = await found(house, grant.id)
+        up = await harness.reservation(grant.id)
         assert (up["session_id"], up["port_taken"]) == (session, True)
         there = await platform.control("GET", f"/sim/sessions/{session}")
         # Without the hint it would have taken the H.323 port, which somebody else may be granted.
         assert (there["channel"], there["zone"], there["application"]) == ("sip", "East", "outcall")
-    assert (await found(house, grant.id))["outcome"] == "completed"
+    assert (await harness.reservation(grant.id))["outcome"] == "completed"
 
 
 async def test_a_ccxml_page_that_answered_may_have_no_port_yet(
-    house: House, client: AdmissionClient, portal: PortalLauncher
+    harness: ServiceHarness, client: AdmissionClient, portal: PortalLauncher
 ):
     async with client.admission("collections", channel="h323") as grant:
         session = await portal.launch_ccxml(grant, "tel:+15550100", "outcall")
         await grant.settled()
-        up = await found(house, grant.id)
+        up = await harness.reservation(grant.id)
         assert (up["session_id"], bool(up.get("port_taken"))) == (session, False)
 
 
 async def test_a_fault_is_what_the_operator_says_it_means(
-    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+    harness: ServiceHarness, client: AdmissionClient, platform: Caller, portal: PortalLauncher
 ):
     await platform.control("POST", "/sim/zones/East/wave", {"calls": 3, "hold_ms": 60_000})
     async with client.admission("collections", channel="sip") as grant:
         with pytest.raises(LaunchFailed) as failed:
             await portal.launch_vxml(grant, "tel:1", "outcall")
     assert (failed.value.outcome, failed.value.return_code) == (Outcome.NO_RESOURCE, "1")
-    assert (await found(house, grant.id))["outcome"] == "no_resource"
+    assert (await harness.reservation(grant.id))["outcome"] == "no_resource"
 
 
 async def test_a_fault_that_nobody_explained_is_a_failure(
-    house: House, client: AdmissionClient, platform: Caller
+    harness: ServiceHarness, client: AdmissionClient, platform: Caller
 ):
     async with (
         PortalLauncher(platform.url + CURRENT_PATH, zones={"East": "Nowhere"}, **LOGIN) as portal,
@@ -82,10 +81,12 @@ async def test_a_fault_that_nobody_explained_is_a_failure(
     ):
         with pytest.raises(LaunchFailed, match="no such zone"):
             await portal.launch_ccxml(grant, "tel:1", "outcall")
-    assert (await found(house, grant.id))["outcome"] == "failed"
+    assert (await harness.reservation(grant.id))["outcome"] == "failed"
 
 
-async def test_a_launch_without_an_answer_keeps_its_port(house: House, client: AdmissionClient):
+async def test_a_launch_without_an_answer_keeps_its_port(
+    harness: ServiceHarness, client: AdmissionClient
+):
     """The platform may have taken it: so nobody else is given the port."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,13 +103,13 @@ async def test_a_launch_without_an_answer_keeps_its_port(house: House, client: A
         with pytest.raises(LaunchFailed) as failed:
             await portal.launch_vxml(grant, "tel:1", "outcall")
     assert failed.value.outcome is Outcome.UNKNOWN
-    assert (await found(house, grant.id))["state"] == "live"
-    assert await in_use(house) == 1
+    assert (await harness.reservation(grant.id))["state"] == "live"
+    assert await harness.in_use() == 1
 
 
 @pytest.mark.parametrize("login", [{}, {"username": "dialer", "password": "wrong"}])
 async def test_a_launch_that_was_refused_at_the_door_never_happens(
-    house: House, client: AdmissionClient, platform: Caller, login: dict[str, str]
+    harness: ServiceHarness, client: AdmissionClient, platform: Caller, login: dict[str, str]
 ):
     async with (
         PortalLauncher(platform.url + CURRENT_PATH, **login) as portal,
@@ -116,12 +117,12 @@ async def test_a_launch_that_was_refused_at_the_door_never_happens(
     ):
         with pytest.raises(LaunchFailed, match="401"):
             await portal.launch_vxml(grant, "tel:1", "outcall")
-    assert (await found(house, grant.id))["outcome"] == "not_launched"
+    assert (await harness.reservation(grant.id))["outcome"] == "not_launched"
     assert await sessions(platform) == 0
 
 
 async def test_a_platform_that_is_not_there_gives_the_port_back_at_once(
-    house: House, client: AdmissionClient
+    harness: ServiceHarness, client: AdmissionClient
 ):
     async with (
         PortalLauncher("http://127.0.0.1:1/x") as portal,
@@ -130,14 +131,14 @@ async def test_a_platform_that_is_not_there_gives_the_port_back_at_once(
         with pytest.raises(LaunchFailed) as failed:
             await portal.launch_ccxml(grant, "tel:1", "outcall")
     assert failed.value.outcome is Outcome.NOT_LAUNCHED
-    assert (await found(house, grant.id))["outcome"] == "not_launched"
+    assert (await harness.reservation(grant.id))["outcome"] == "not_launched"
 
 
 async def test_nothing_is_launched_too_late_or_on_another_channel(
-    house: House, platform: Caller, portal: PortalLauncher
+    harness: ServiceHarness, platform: Caller, portal: PortalLauncher
 ):
     now = [0.0]
-    async with AdmissionClient(house.url, stopwatch=lambda: now[0]) as client:
+    async with AdmissionClient(harness.url, stopwatch=lambda: now[0]) as client:
         answer = await client.ask("collections", channel="h323", count=2)
         late, other = answer.grants
         async with other:
@@ -148,27 +149,29 @@ async def test_nothing_is_launched_too_late_or_on_another_channel(
             with pytest.raises(LaunchFailed, match="too late"):
                 await portal.launch_vxml(late, "tel:1", "outcall")
     for grant in (late, other):
-        assert (await found(house, grant.id))["outcome"] == "not_launched"
+        assert (await harness.reservation(grant.id))["outcome"] == "not_launched"
     assert await sessions(platform) == 0
 
 
 async def test_the_page_reports_through_its_own_url_once_the_grant_is_handed_over(
-    house: House, client: AdmissionClient, platform: Caller, portal: PortalLauncher
+    harness: ServiceHarness, client: AdmissionClient, platform: Caller, portal: PortalLauncher
 ):
     async with client.admission("collections", channel="sip") as grant:
         session = await portal.launch_ccxml(grant, "tel:1", "outcall", page_reports=True)
         assert grant.over
-    taken = await until_is(house, grant.id, state="live", port_taken=True)
+    taken = await harness.wait_for_reservation(grant.id, state="live", port_taken=True)
     assert taken["session_id"] == session
     await platform.control("DELETE", f"/sim/sessions/{session}")
-    over = await until_is(house, grant.id, state="ended")
+    over = await harness.wait_for_reservation(grant.id, state="ended")
     assert over["outcome"] in ("completed", "abandoned")
 
 
-async def test_a_thread_launches_on_the_loop_of_its_client(house: House, platform: Caller):
+async def test_a_thread_launches_on_the_loop_of_its_client(
+    harness: ServiceHarness, platform: Caller
+):
     def dial() -> str:
         with (
-            BlockingClient(house.url) as client,
+            BlockingClient(harness.url) as client,
             client.using(PortalLauncher(platform.url + CURRENT_PATH, **LOGIN)) as portal,
             client.admission("collections", channel="sip") as grant,
         ):
@@ -176,5 +179,5 @@ async def test_a_thread_launches_on_the_loop_of_its_client(house: House, platfor
             return grant.id
 
     id = await asyncio.to_thread(dial)
-    over = await found(house, id)
+    over = await harness.reservation(id)
     assert (over["outcome"], over["session_id"][:5]) == ("completed", "East-")

@@ -20,10 +20,13 @@ from admission.http.routes import routes
 from admission.service.bootstrap import open_service
 from admission.telemetry.metrics import Telemetry
 from tests.http.auth.test_tokens import WHO
-from tests.support.http_house import serving
-from tests.support.replicas import ZONE
+from tests.support.http_server import serving
+from tests.support.service import STATIC_ZONE
 
-POLICY: Final = ZONE | {"capacity": {"sip": 1000}, "campaigns": {"collections": {}, "sales": {}}}
+POLICY: Final = STATIC_ZONE | {
+    "capacity": {"sip": 1000},
+    "campaigns": {"collections": {}, "sales": {}},
+}
 NO_ONE: Final = "East~AAAAAAAAAAA"
 # Those who are limited: to the campaign collections, where they have campaigns, and the zone East.
 LIMITED: Final = ("dialer", "source", "viewer")
@@ -55,7 +58,7 @@ class Target:
 
 
 @dataclass
-class House:
+class GuardedService:
     """The service, and a reservation of each campaign and zone."""
 
     http: ClientSession
@@ -126,22 +129,22 @@ async def granted(http: ClientSession, zone: str, campaign: str) -> str:
 
 
 @pytest.fixture
-async def house(redis_url: str) -> AsyncIterator[House]:
+async def guarded(redis_url: str) -> AsyncIterator[GuardedService]:
     zones = {name: parse_policy(POLICY) for name in ("East", "West")}
     settings = Settings(redis=RedisSettings(url=redis_url, timeout_ms=10_000), zones=zones)
     async with open_service(settings, Telemetry()) as service:
         app = create_app(service, credentials=Credentials(TOKENS), default_zone="East")
         async with serving(app) as server:
-            made = House(server.http, await service.zone("East").get_secret())
+            made = GuardedService(server.http, await service.zone("East").get_secret())
             for zone, campaign in (("East", "collections"), ("East", "sales"),
                                    ("West", "collections")):  # fmt: skip
                 made.ids[zone, campaign] = await granted(server.http, zone, campaign)
             yield made
 
 
-def url_of(house: House, path: str, target: Target) -> str:
+def url_of(guarded: GuardedService, path: str, target: Target) -> str:
     query = f"?zone={target.zone}" if path == "/v1/reservations" else ""
-    genuine = make_token(house.secret, house.ids["East", "collections"], "collections")
+    genuine = make_token(guarded.secret, guarded.ids["East", "collections"], "collections")
     return (query and path + query) or path.format(
         zone=target.zone,
         pool=f"campaign:{target.campaign}",
@@ -158,14 +161,14 @@ WITHOUT_AGENTS: Final = {"/v1/zones/{zone}/agents/{agent}/guid"}
 STREAMS: Final = {"/v1/events"}
 
 
-async def test_the_status_is_as_written_everywhere(house: House) -> None:
+async def test_the_status_is_as_written_everywhere(guarded: GuardedService) -> None:
     wrong, tried = [], 0
     for route in routes():
         if route.path in STREAMS:
             continue
-        for what, target in house.targets(route.path).items():
+        for what, target in guarded.targets(route.path).items():
             for who in ("operator", *LIMITED, *STRANGERS):
-                status, problem = await ask(house, route.method, route.path, target, who)
+                status, problem = await ask(guarded, route.method, route.path, target, who)
                 tried += 1
                 wanted = expected(who, route.method, route.path, target)
                 if status != wanted or (status >= 400 and not problem):
@@ -174,12 +177,14 @@ async def test_the_status_is_as_written_everywhere(house: House) -> None:
     assert tried > 500
 
 
-async def ask(house: House, method: str, path: str, target: Target, who: str) -> tuple[int, bool]:
+async def ask(
+    guarded: GuardedService, method: str, path: str, target: Target, who: str
+) -> tuple[int, bool]:
     """The status, and whether it is a problem that says the same."""
     headers = {"Authorization": f"Bearer {who}"} if who else {}
-    body = body_of(path, target, await now(house)) if method != "GET" else None
-    url = url_of(house, path, target)
-    async with house.http.request(method, url, json=body, headers=headers) as answer:
+    body = body_of(path, target, await now(guarded)) if method != "GET" else None
+    url = url_of(guarded, path, target)
+    async with guarded.http.request(method, url, json=body, headers=headers) as answer:
         if answer.status < 400:
             await answer.read()
             return answer.status, False
@@ -187,28 +192,28 @@ async def ask(house: House, method: str, path: str, target: Target, who: str) ->
         return answer.status, problem["status"] == answer.status
 
 
-async def now(house: House) -> int:
+async def now(guarded: GuardedService) -> int:
     headers = {"Authorization": "Bearer operator"}
-    async with house.http.get("/v1/zones/East/time", headers=headers) as answer:
+    async with guarded.http.get("/v1/zones/East/time", headers=headers) as answer:
         return int((await answer.json())["now"])
 
 
-async def test_a_problem_tells_nothing_of_other_tenants(house: House) -> None:
+async def test_a_problem_tells_nothing_of_other_tenants(guarded: GuardedService) -> None:
     headers = {"Authorization": "Bearer dialer"}
-    foreign = house.ids["East", "sales"]
+    foreign = guarded.ids["East", "sales"]
     for method, path in (("GET", f"/v1/reservations/{foreign}"),
                          ("POST", f"/v1/reservations/{foreign}/end"),
                          ("GET", "/v1/zones/West/time"),
                          ("PUT", "/v1/zones/East/pools/campaign:sales/limit")):  # fmt: skip
-        async with house.http.request(method, path, headers=headers) as answer:
+        async with guarded.http.request(method, path, headers=headers) as answer:
             assert answer.status == 403
             text = await answer.text()
         assert "sales" not in text
         assert "West" not in text
 
 
-async def test_a_dialers_list_has_its_own_reservations_alone(house: House) -> None:
+async def test_a_dialers_list_has_its_own_reservations_alone(guarded: GuardedService) -> None:
     headers = {"Authorization": "Bearer dialer"}
-    async with house.http.get("/v1/reservations", headers=headers) as answer:
+    async with guarded.http.get("/v1/reservations", headers=headers) as answer:
         found = (await answer.json())["reservations"]
     assert {one["campaign"] for one in found} == {"collections"}

@@ -10,7 +10,7 @@ from admission.errors import TooFast
 from admission.http.app import create_app
 from admission.http.auth.rate_limit import CALLERS_MAX, RequestRate
 from admission.http.auth.tokens import Credentials, Role, Token
-from tests.support.http_house import ASK, FakeDecider, serving
+from tests.support.http_server import ASK, FakeDecider, serving
 
 
 class Clock:

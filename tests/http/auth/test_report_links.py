@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from admission.http.app import create_app
 from admission.http.auth.report_links import ReportLinks, make_token
 from admission.http.context import APP_CONTEXT
-from tests.support.http_house import ASK, ID, FakeDecider, Server, problem, serving
+from tests.support.http_server import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"
 PATH = f"/r/{make_token(SECRET, ID, 'collections')}"

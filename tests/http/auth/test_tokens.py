@@ -13,7 +13,7 @@ from admission.http.auth.report_links import make_token
 from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Role, Token
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
-from tests.support.http_house import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
+from tests.support.http_server import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
 
 EVERY_ROUTE: Final = [(route.method, route.path) for route in routes()]
 # The "who" column of the API's table; an operator may all.

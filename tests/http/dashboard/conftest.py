@@ -9,15 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
 from admission.http.context import APP_CONTEXT
-from admission.http.events.feed import Feed
-from admission.service.bootstrap import open_service
-from admission.telemetry.metrics import Telemetry
-from tests.support.http_house import serving
 from tests.support.redis_server import RedisServer
-from tests.support.service_house import House, settings_of
+from tests.support.service import ServiceHarness, serve_service, service_settings
 from tests.support.tools import module, tool
 
 PATIENCE_MS = 30_000
@@ -55,14 +50,12 @@ claim_within_ms = 0
 
 
 @dataclass
-class Board(House):
+class DashboardHarness(ServiceHarness):
     """A served service with a dashboard."""
 
-    feed: Feed
-
     def cut(self) -> None:
-        """End every stream, as a server that leaves does."""
-        for stream in self.feed._streams:
+        """End every stream, as a server that shuts down does."""
+        for stream in self.app[APP_CONTEXT].feed._streams:
             stream.close()
 
     async def photograph(self, **unused: int) -> None:
@@ -81,13 +74,13 @@ class Board(House):
 
 
 @asynccontextmanager
-async def board_of(redis_url: str, credentials: Credentials | None = None) -> AsyncIterator[Board]:
-    telemetry = Telemetry()
-    async with open_service(settings_of(ZONES, redis_url), telemetry) as service:
-        app = create_app(service, telemetry=telemetry, credentials=credentials, default_zone="East")
-        async with serving(app) as server:
-            url = f"http://127.0.0.1:{server.port}"
-            yield Board(server.http, url, service, app[APP_CONTEXT].feed)
+async def serve_dashboard(
+    redis_url: str, credentials: Credentials | None = None
+) -> AsyncIterator[DashboardHarness]:
+    """Serve zones East and West, with the dashboard in front of them."""
+    settings = service_settings(ZONES, redis_url)
+    async with serve_service(settings, credentials=credentials, default_zone="East") as served:
+        yield DashboardHarness(**vars(served))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -129,7 +122,7 @@ def emptied(redis_server: RedisServer) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def board(emptied: str) -> AsyncIterator[Board]:
-    async with board_of(emptied) as opened:
+async def dashboard(emptied: str) -> AsyncIterator[DashboardHarness]:
+    async with serve_dashboard(emptied) as opened:
         await opened.photograph(sip=7, h323=2)
         yield opened

@@ -13,7 +13,7 @@ import pytest
 
 from admission.http.auth.tokens import Credentials, Role
 from tests.http.auth.test_tokens import token
-from tests.http.dashboard.conftest import PATIENCE_MS, Board, board_of
+from tests.http.dashboard.conftest import PATIENCE_MS, DashboardHarness, serve_dashboard
 from tests.support.tools import module, tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,8 +26,8 @@ THEMES: tuple[Any, ...] = ("light", "dark")
 SIZES = {"phone": (390, 844), "laptop": (1366, 768), "wall": (2560, 1440)}
 
 
-async def show(page: Any, board: Board) -> None:
-    await page.goto(board.url)
+async def show(page: Any, dashboard: DashboardHarness) -> None:
+    await page.goto(dashboard.url)
     await expect(page.locator("#link-text")).to_have_text("Live")
     await expect(page.locator("#board")).to_be_visible()
 
@@ -46,12 +46,12 @@ async def confirm(page: Any, verb: str) -> None:
     await expect(page.locator("#confirm")).to_be_hidden()
 
 
-async def test_the_numbers_are_those_of_the_api(page: Any, board: Board) -> None:
+async def test_the_numbers_are_those_of_the_api(page: Any, dashboard: DashboardHarness) -> None:
     for mpp in ("mpp1", "mpp1", "mpp2"):
-        assert (await board.ask(mpp=mpp))["granted"] == 1
-    await show(page, board)
+        assert (await dashboard.ask(mpp=mpp))["granted"] == 1
+    await show(page, dashboard)
     for channel, name in (("sip", "SIP"), ("h323", "H.323")):
-        pool = await board.pool(f"channel:{channel}")
+        pool = await dashboard.pool(f"channel:{channel}")
         big = tile(page, name).locator(".big")
         await expect(big.nth(0)).to_have_text(str(pool["room"]))
         await expect(big.nth(1)).to_have_text(str(pool["snapshot"]["unused"]))
@@ -62,7 +62,7 @@ async def test_the_numbers_are_those_of_the_api(page: Any, board: Board) -> None
         ("others", "trunk carrier-a", "trunk:carrier-a"),
         ("mpps", "mpp2", "mpp:mpp2:sip"),
     ):
-        pool = await board.pool(pool_name)
+        pool = await dashboard.pool(pool_name)
         shown = row(page, list_id, name)
         await expect(shown.locator(".numbers")).to_have_text(f"{pool['in_use']} / {pool['limit']}")
         meter = shown.get_by_role("meter")
@@ -71,20 +71,20 @@ async def test_the_numbers_are_those_of_the_api(page: Any, board: Board) -> None
     await expect(page.locator("#legend")).to_contain_text("Total 12")
 
 
-async def test_numbers_follow_what_happens(page: Any, board: Board) -> None:
-    await show(page, board)
+async def test_numbers_follow_what_happens(page: Any, dashboard: DashboardHarness) -> None:
+    await show(page, dashboard)
     room = tile(page, "SIP").locator(".big").first
     await expect(room).to_have_text("7")
-    granted = await board.ask(count=2)
+    granted = await dashboard.ask(count=2)
     await expect(room).to_have_text("5")
     (one, _) = granted["reservations"]
-    await board.send("POST", f"/v1/reservations/{one['id']}/end", {"outcome": "not_launched"})
+    await dashboard.send("POST", f"/v1/reservations/{one['id']}/end", {"outcome": "not_launched"})
     await expect(room).to_have_text("6")
 
 
-async def test_a_deny_is_shown_with_its_why(page: Any, board: Board) -> None:
-    await show(page, board)
-    await board.ask(campaign="surveys", mpp="mpp1", count=9, min_count=9)
+async def test_a_deny_is_shown_with_its_why(page: Any, dashboard: DashboardHarness) -> None:
+    await show(page, dashboard)
+    await dashboard.ask(campaign="surveys", mpp="mpp1", count=9, min_count=9)
     last = page.locator("#last tr")
     await expect(last).to_have_count(1)
     await expect(last).to_contain_text("surveys")
@@ -92,24 +92,28 @@ async def test_a_deny_is_shown_with_its_why(page: Any, board: Board) -> None:
     await expect(page.locator("#reasons")).to_contain_text("No free port")
 
 
-async def test_a_zone_is_paused_and_resumed_after_a_confirmation(page: Any, board: Board) -> None:
-    await show(page, board)
+async def test_a_zone_is_paused_and_resumed_after_a_confirmation(
+    page: Any, dashboard: DashboardHarness
+) -> None:
+    await show(page, dashboard)
     await page.get_by_role("button", name="Pause zone").click()
     await expect(page.get_by_role("dialog")).to_contain_text("Pause zone East?")
-    assert (await board.get("/v1/zones/East"))["paused"] == {}
+    assert (await dashboard.get("/v1/zones/East"))["paused"] == {}
     await confirm(page, "Pause")
     await expect(page.locator("#notes")).to_contain_text("The zone is paused")
     await expect(tile(page, "SIP").locator(".big").first).to_have_text("0")
-    assert list((await board.get("/v1/zones/East"))["paused"]) == ["zone"]
+    assert list((await dashboard.get("/v1/zones/East"))["paused"]) == ["zone"]
     await page.get_by_role("button", name="Resume zone").click()
     await confirm(page, "Resume")
     await expect(page.locator("#notes li")).to_have_count(0)
-    assert (await board.get("/v1/zones/East"))["paused"] == {}
+    assert (await dashboard.get("/v1/zones/East"))["paused"] == {}
 
 
-async def test_an_mpp_is_drained_by_the_keyboard_alone(page: Any, board: Board) -> None:
-    granted = await board.ask(mpp="mpp1")
-    await show(page, board)
+async def test_an_mpp_is_drained_by_the_keyboard_alone(
+    page: Any, dashboard: DashboardHarness
+) -> None:
+    granted = await dashboard.ask(mpp="mpp1")
+    await show(page, dashboard)
     drain = page.get_by_role("button", name="Drain mpp1")
     await drain.focus()
     await page.keyboard.press("Enter")
@@ -121,14 +125,14 @@ async def test_an_mpp_is_drained_by_the_keyboard_alone(page: Any, board: Board) 
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(row(page, "mpps", "mpp1")).to_contain_text("draining: 1 left")
-    assert list((await board.get("/v1/zones/East"))["paused"]) == ["mpp:mpp1"]
+    assert list((await dashboard.get("/v1/zones/East"))["paused"]) == ["mpp:mpp1"]
     (one,) = granted["reservations"]
-    await board.send("POST", f"/v1/reservations/{one['id']}/end")
+    await dashboard.send("POST", f"/v1/reservations/{one['id']}/end")
     await expect(row(page, "mpps", "mpp1")).to_contain_text("drained")
 
 
-async def test_another_zone_is_chosen(page: Any, board: Board) -> None:
-    await show(page, board)
+async def test_another_zone_is_chosen(page: Any, dashboard: DashboardHarness) -> None:
+    await show(page, dashboard)
     await page.get_by_role("button", name="Zone West").click()
     await expect(page.locator("#zone-name")).to_have_text("West")
     await expect(page.locator(".tile.channel")).to_have_count(1)
@@ -137,10 +141,10 @@ async def test_another_zone_is_chosen(page: Any, board: Board) -> None:
 
 async def test_a_token_is_asked_for_and_stays_in_memory(page: Any, emptied: str) -> None:
     credentials = Credentials([token("look", Role.VIEWER), token("dial", Role.DIALER)])
-    async with board_of(emptied, credentials) as board:
+    async with serve_dashboard(emptied, credentials) as dashboard:
         addresses: list[str] = []
         page.on("request", lambda request: addresses.append(request.url))
-        await page.goto(board.url)
+        await page.goto(dashboard.url)
         form = page.locator("#sign-in-form")
         for wrong, says in (("nonsense", "token is unknown"), ("dial", "role dialer may not")):
             await form.get_by_label("Token").fill(wrong)
@@ -159,10 +163,12 @@ async def test_a_token_is_asked_for_and_stays_in_memory(page: Any, emptied: str)
         await expect(page.locator("#board")).to_be_hidden()
 
 
-async def test_a_broken_line_is_said_aloud_and_mends(page: Any, board: Board) -> None:
-    await show(page, board)
+async def test_a_broken_line_is_said_aloud_and_mends(
+    page: Any, dashboard: DashboardHarness
+) -> None:
+    await show(page, dashboard)
     await page.route("**/v1/events", lambda route: route.abort())
-    board.cut()
+    dashboard.cut()
     await expect(page.locator("#link-text")).to_have_text("Not live")
     await expect(page.locator("#stale")).to_contain_text("These numbers are")
     await page.unroute("**/v1/events")
@@ -172,14 +178,14 @@ async def test_a_broken_line_is_said_aloud_and_mends(page: Any, board: Board) ->
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_size_and_theme_fits_and_has_no_serious_fault(
-    page: Any, board: Board, size: str
+    page: Any, dashboard: DashboardHarness, size: str
 ) -> None:
-    await board.ask(count=3, mpp="mpp1")
-    await board.ask(campaign="surveys", count=9, min_count=9)
-    await board.send("POST", "/v1/zones/East/pools/mpp:mpp2/pause")
+    await dashboard.ask(count=3, mpp="mpp1")
+    await dashboard.ask(campaign="surveys", count=9, min_count=9)
+    await dashboard.send("POST", "/v1/zones/East/pools/mpp:mpp2/pause")
     width, height = SIZES[size]
     await page.set_viewport_size({"width": width, "height": height})
-    await show(page, board)
+    await show(page, dashboard)
     await expect(page.locator("#last tr")).to_have_count(1)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     for theme in THEMES:
@@ -190,13 +196,13 @@ async def test_every_size_and_theme_fits_and_has_no_serious_fault(
 
 
 async def test_the_dialog_and_the_form_have_no_serious_fault(
-    page: Any, board: Board, emptied: str
+    page: Any, dashboard: DashboardHarness, emptied: str
 ) -> None:
-    await show(page, board)
+    await show(page, dashboard)
     await page.get_by_role("button", name="Pause collections").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await without_faults_in_both_themes(page)
-    async with board_of(emptied, Credentials([token("look", Role.VIEWER)])) as closed:
+    async with serve_dashboard(emptied, Credentials([token("look", Role.VIEWER)])) as closed:
         await page.goto(closed.url)
         await expect(page.locator("#sign-in")).to_be_visible()
         await without_faults_in_both_themes(page)
@@ -208,12 +214,12 @@ async def without_faults_in_both_themes(page: Any) -> None:
         assert await serious_faults(page) == [], theme
 
 
-async def test_nothing_comes_from_anywhere_else(page: Any, board: Board) -> None:
+async def test_nothing_comes_from_anywhere_else(page: Any, dashboard: DashboardHarness) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    await show(page, board)
+    await show(page, dashboard)
     assert len(asked) > 5
-    assert [url for url in asked if not url.startswith(board.url)] == []
+    assert [url for url in asked if not url.startswith(dashboard.url)] == []
 
 
 async def serious_faults(page: Any) -> list[str]:

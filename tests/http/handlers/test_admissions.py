@@ -14,7 +14,7 @@ from admission.http.handlers.admissions import admission_operation, digest_of
 from admission.http.ids import Ids
 from admission.http.schemas.requests import AdmissionRequest
 from admission.http.schemas.responses import Decision
-from tests.support.http_house import ASK, NOW, FakeDecider, Server
+from tests.support.http_server import ASK, NOW, FakeDecider, Server
 
 
 async def test_a_grant_is_answered_in_the_order_of_the_description(http: ClientSession) -> None:

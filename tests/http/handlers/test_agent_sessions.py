@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from admission.errors import Conflict, NotFound
 from admission.http.schemas.responses import HandOverAnswer
-from tests.support.http_house import FakeDecider
+from tests.support.http_server import FakeDecider
 
 GUID = "4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55.AgentGateway1"
 PATH = "/v1/zones/East/agents/1001/guid"

@@ -9,7 +9,7 @@ from yarl import URL
 
 from admission.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from admission.http.schemas.responses import LimitAnswer, PauseAnswer, PolicyAnswer
-from tests.support.http_house import LIVE, NOW, POLICY, FakeDecider, problem
+from tests.support.http_server import LIVE, NOW, POLICY, FakeDecider, problem
 
 ZONE = "/v1/zones/East"
 LIMIT = f"{ZONE}/pools/campaign:collections/limit"

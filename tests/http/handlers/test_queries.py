@@ -6,7 +6,7 @@ from aiohttp import ClientSession
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
 from admission.errors import Unavailable
 from admission.http.schemas.responses import ReservationPage, ZoneList
-from tests.support.http_house import ID, NOW, FakeDecider
+from tests.support.http_server import ID, NOW, FakeDecider
 
 
 async def test_one_reservation(http: ClientSession, decider: FakeDecider) -> None:

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.errors import NotFound
-from tests.support.http_house import ID, NOW, FakeDecider
+from tests.support.http_server import ID, NOW, FakeDecider
 
 RESTATED = {"zone": "East", "channel": "sip", "campaign": "collections", "pools": ["trunk:a"]}
 ADOPT = {"channel": "sip", "campaign": "collections", "pools": ["trunk:a"]}

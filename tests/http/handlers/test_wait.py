@@ -8,7 +8,8 @@ import pytest
 import redis.asyncio
 
 from admission.errors import Unavailable
-from tests.support.replicas import Replica, calls, replicas, waiting
+from tests.support.proxy import address_of
+from tests.support.service import ServiceHarness, commands_run, replicas, wait_for_waiters
 
 LONG_MS = 20_000
 
@@ -18,40 +19,40 @@ def started(work: Any) -> asyncio.Task[dict[str, Any]]:
 
 
 async def soon(task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         return await task
 
 
-async def until_free(replica: Replica) -> None:
-    async with asyncio.timeout(15):
+async def until_free(replica: ServiceHarness) -> None:
+    async with asyncio.timeout(60):
         while await replica.in_use():
             pass
 
 
 async def test_an_end_on_one_replica_lets_a_waiter_on_the_other_through(redis_url: str) -> None:
     async with replicas(redis_url, launch_within_ms=1000) as (a, b):
-        x, _ = await a.ask("x"), await a.ask("y")
-        waiter = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 1)
+        x, _ = await a.admit("x"), await a.admit("y")
+        waiter = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 1)
         await a.end(x)
         answer = await soon(waiter)
         assert answer["decision"] == "grant"
         assert answer["launch_within_ms"] >= 1000
-        await waiting(redis_url, 0)
+        await wait_for_waiters(redis_url, 0)
 
 
 async def test_first_come_first_served_on_both_and_a_plain_ask_overtakes_nobody(
     redis_url: str,
 ) -> None:
     async with replicas(redis_url) as (a, b):
-        taken = [await a.ask("x"), await a.ask("y")]
+        taken = [await a.admit("x"), await a.admit("y")]
         waiters = []
         for n in range(8):
-            waiters.append(started((a, b)[n % 2].ask(f"w{n}", LONG_MS)))
-            await waiting(redis_url, n + 1)
+            waiters.append(started((a, b)[n % 2].admit(f"w{n}", LONG_MS)))
+            await wait_for_waiters(redis_url, n + 1)
         for n, waiter in enumerate(waiters):
             await a.end(taken.pop(0))
-            plain = await a.ask(f"p{n}")
+            plain = await a.admit(f"p{n}")
             assert plain["decision"] == "deny"
             taken.append(await soon(waiter))
             assert sum(one.done() for one in waiters) == n + 1
@@ -59,9 +60,9 @@ async def test_first_come_first_served_on_both_and_a_plain_ask_overtakes_nobody(
 
 async def test_all_that_is_freed_at_once_is_granted_on_both(redis_url: str) -> None:
     async with replicas(redis_url, capacity={"sip": 20}) as (a, b):
-        taken = await a.ask("x", count=20, min_count=20)
-        waiters = [started((a, b)[n % 2].ask(f"w{n}", LONG_MS)) for n in range(20)]
-        await waiting(redis_url, 20)
+        taken = await a.admit("x", count=20, min_count=20)
+        waiters = [started((a, b)[n % 2].admit(f"w{n}", LONG_MS)) for n in range(20)]
+        await wait_for_waiters(redis_url, 20)
         await a.end(taken)
         answers = await asyncio.gather(*map(soon, waiters))
         assert {one["decision"] for one in answers} == {"grant"}
@@ -69,13 +70,13 @@ async def test_all_that_is_freed_at_once_is_granted_on_both(redis_url: str) -> N
 
 async def test_fifty_at_once_are_granted_among_dialers_that_ask_for_one(redis_url: str) -> None:
     async with replicas(redis_url, capacity={"sip": 60}) as (a, b):
-        taken = [await a.ask(f"x{n}", campaign="small") for n in range(60)]
-        big = started(b.ask("big", LONG_MS, campaign="big", count=50, min_count=50))
-        await waiting(redis_url, 1)
+        taken = [await a.admit(f"x{n}", campaign="small") for n in range(60)]
+        big = started(b.admit("big", LONG_MS, campaign="big", count=50, min_count=50))
+        await wait_for_waiters(redis_url, 1)
         for n, one in enumerate(taken[:50]):  # each end is followed by asks for what it freed
             await a.end(one)
             greedy = [
-                replica.ask(f"g{n}-{i}", campaign="small") for i, replica in enumerate((a, b))
+                replica.admit(f"g{n}-{i}", campaign="small") for i, replica in enumerate((a, b))
             ]
             assert {one["decision"] for one in await asyncio.gather(*greedy)} == {"deny"}
         assert (await soon(big))["granted"] == 50
@@ -83,24 +84,24 @@ async def test_fifty_at_once_are_granted_among_dialers_that_ask_for_one(redis_ur
 
 async def test_when_the_time_is_up_the_deny_is_answered(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
-        await a.ask("x", count=2)
-        answer = await soon(started(a.ask("w", 50)))
+        await a.admit("x", count=2)
+        answer = await soon(started(a.admit("w", 50)))
         assert (answer["decision"], answer["reason"]) == ("deny", "no_capacity")
         assert "waiting" not in answer
-        await waiting(redis_url, 0)
+        await wait_for_waiters(redis_url, 0)
 
 
 async def test_a_wrong_ask_does_not_wait(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
-        answer = await soon(started(a.ask("w", LONG_MS, pools=["trunk:none"])))
+        answer = await soon(started(a.admit("w", LONG_MS, pools=["trunk:none"])))
         assert answer["status"] == 404
 
 
 async def test_a_resume_lets_waiters_through(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
         await a.service.components.ledger.set_paused("East", None, True)
-        waiter = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 1)
+        waiter = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 1)
         await a.service.components.ledger.set_paused("East", None, False)
         assert (await soon(waiter))["decision"] == "grant"
 
@@ -108,17 +109,17 @@ async def test_a_resume_lets_waiters_through(redis_url: str) -> None:
 async def test_a_rate_is_waited_for_exactly(redis_url: str) -> None:
     campaigns = {"c": {"rate_per_s": 20, "burst": 1}, "*": {}}
     async with replicas(redis_url, n=1, campaigns=campaigns, capacity={"sip": 9}) as (a,):
-        answers = [await soon(started(a.ask(f"w{n}", LONG_MS))) for n in range(5)]
+        answers = [await soon(started(a.admit(f"w{n}", LONG_MS))) for n in range(5)]
         assert {one["decision"] for one in answers} == {"grant"}
         assert answers[-1]["now"] - answers[0]["now"] >= 200
 
 
 async def test_a_repeat_joins_its_first_and_another_elsewhere_gets_the_same(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
-        x, _ = await a.ask("x"), await a.ask("y")
-        first, joined = started(a.ask("w", LONG_MS)), started(a.ask("w", LONG_MS))
-        elsewhere = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 1)
+        x, _ = await a.admit("x"), await a.admit("y")
+        first, joined = started(a.admit("w", LONG_MS)), started(a.admit("w", LONG_MS))
+        elsewhere = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 1)
         await a.end(x)
         answers = [await soon(one) for one in (first, joined, elsewhere)]
         ids = {one["reservations"][0]["id"] for one in answers}
@@ -128,13 +129,13 @@ async def test_a_repeat_joins_its_first_and_another_elsewhere_gets_the_same(redi
 
 async def test_a_batch_waits_for_all_of_its_asks(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
-        x = await a.ask("x")
+        x = await a.admit("x")
         asks = [{"campaign": "c", "request_id": f"b{n}", "wait_ms": LONG_MS} for n in range(2)]
         path = "/v1/admissions/batch"
         batch = asyncio.create_task(a.http.post(path, json={"requests": asks}))
-        await waiting(redis_url, 1)
+        await wait_for_waiters(redis_url, 1)
         await a.end(x)
-        async with asyncio.timeout(15), await batch as answer:
+        async with asyncio.timeout(60), await batch as answer:
             results = (await answer.json())["results"]
         assert [one["decision"] for one in results] == ["grant", "grant"]
 
@@ -142,9 +143,9 @@ async def test_a_batch_waits_for_all_of_its_asks(redis_url: str) -> None:
 # -- hung up
 
 
-async def hang_up_after(replica: Replica, body: dict[str, Any], path: str = "") -> Any:
+async def hang_up_after(replica: ServiceHarness, body: dict[str, Any], path: str = "") -> Any:
     """A client that sends this and may be told to hang up: a function that does so."""
-    _, writer = await asyncio.open_connection("127.0.0.1", replica.server.port)
+    _, writer = await asyncio.open_connection(*address_of(replica.url))
     text = json.dumps(body).encode()
     head = f"POST /v1/admissions{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(text), text))
@@ -158,15 +159,15 @@ async def hang_up_after(replica: Replica, body: dict[str, Any], path: str = "") 
 
 async def test_a_client_that_hung_up_holds_no_place(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
-        x, _ = await a.ask("x"), await a.ask("y")
+        x, _ = await a.admit("x"), await a.admit("y")
         hang_up = await hang_up_after(
             a, {"campaign": "c", "request_id": "gone", "wait_ms": LONG_MS}
         )
-        await waiting(redis_url, 1)
-        waiter = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 2)
+        await wait_for_waiters(redis_url, 1)
+        waiter = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 2)
         await hang_up()
-        await waiting(redis_url, 1)
+        await wait_for_waiters(redis_url, 1)
         await a.end(x)
         assert (await soon(waiter))["decision"] == "grant"
 
@@ -189,7 +190,7 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
 
         monkeypatch.setattr(calls, "evaluate", slow)
         hang_up = await hang_up_after(a, {"campaign": "c", "wait_ms": wait_ms})
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await granted.wait()
         cancelled = asyncio.Event()
         monkeypatch.setattr(
@@ -198,7 +199,7 @@ async def test_a_grant_made_while_the_client_hung_up_is_withdrawn(
             _noting(a.service.components.waiting.withdraw, cancelled),
         )
         await hang_up()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await cancelled.wait()
         gate.set()
         await until_free(a)
@@ -217,13 +218,13 @@ async def test_what_a_batch_was_granted_is_withdrawn_when_it_hangs_up_waiting(
     redis_url: str,
 ) -> None:
     async with replicas(redis_url, n=1) as (a,):
-        x = await a.ask("x")
+        x = await a.admit("x")
         asks = [{"campaign": "c"}, {"campaign": "c", "wait_ms": LONG_MS}]
         hang_up = await hang_up_after(a, {"requests": asks}, "/batch")
-        await waiting(redis_url, 1)
+        await wait_for_waiters(redis_url, 1)
         assert await a.in_use() == 2
         await hang_up()
-        await waiting(redis_url, 0)
+        await wait_for_waiters(redis_url, 0)
         await a.end(x)
         await until_free(a)
 
@@ -233,22 +234,22 @@ async def test_what_a_batch_was_granted_is_withdrawn_when_it_hangs_up_waiting(
 
 async def test_more_waiters_than_the_limit_are_answered_at_once(redis_url: str) -> None:
     async with replicas(redis_url, n=1, waiters=2) as (a,):
-        await a.ask("x", count=2)
-        waiters = [started(a.ask(f"w{n}", LONG_MS)) for n in range(2)]
-        await waiting(redis_url, 2)
-        assert (await soon(started(a.ask("more", LONG_MS))))["decision"] == "deny"
+        await a.admit("x", count=2)
+        waiters = [started(a.admit(f"w{n}", LONG_MS)) for n in range(2)]
+        await wait_for_waiters(redis_url, 2)
+        assert (await soon(started(a.admit("more", LONG_MS))))["decision"] == "deny"
         for one in waiters:
             one.cancel()
 
 
 async def test_leaving_answers_waiters_with_their_deny_at_once(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
-        await a.ask("x", count=2)
-        waiter = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 1)
+        await a.admit("x", count=2)
+        waiter = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 1)
         b.server.stop.set()
         assert (await soon(waiter))["decision"] == "deny"
-        await waiting(redis_url, 0)
+        await wait_for_waiters(redis_url, 0)
 
 
 async def test_a_dead_replica_s_waiters_block_nobody_for_long(
@@ -256,16 +257,16 @@ async def test_a_dead_replica_s_waiters_block_nobody_for_long(
 ) -> None:
     """B is there and deaf: it neither beats nor asks."""
     async with replicas(redis_url, n=2) as (a, b):
-        x, _ = await a.ask("x"), await a.ask("y")
-        dead = started(b.ask("w", LONG_MS))
-        await waiting(redis_url, 1)
+        x, _ = await a.admit("x"), await a.admit("y")
+        dead = started(b.admit("w", LONG_MS))
+        await wait_for_waiters(redis_url, 1)
 
         async def nothing(*_: Any) -> Any:
             raise Unavailable("dead")
 
         monkeypatch.setattr(b.service.components.ledger._calls, "evaluate", nothing)
-        waiter = started(a.ask("v", LONG_MS))
-        await waiting(redis_url, 2)
+        waiter = started(a.admit("v", LONG_MS))
+        await wait_for_waiters(redis_url, 2)
         await a.end(x)
         assert (await soon(waiter))["decision"] == "grant"
         dead.cancel()
@@ -274,21 +275,22 @@ async def test_a_dead_replica_s_waiters_block_nobody_for_long(
 
 async def test_five_hundred_that_wait_cost_redis_next_to_nothing(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
-        await a.ask("x", count=2)
+        await a.admit("x", count=2)
         waiters = [
-            started((a, b)[n % 2].ask(f"w{n}", LONG_MS, campaign=f"c{n % 50}")) for n in range(500)
+            started((a, b)[n % 2].admit(f"w{n}", LONG_MS, campaign=f"c{n % 50}"))
+            for n in range(500)
         ]
-        await waiting(redis_url, 500)
+        await wait_for_waiters(redis_url, 500)
         async with redis.asyncio.Redis.from_url(redis_url) as client:
             await client.config_resetstat()
             scripts = 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while scripts < 4:  # two beats of each replica
                     stats = await client.info("commandstats")
                     scripts = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
             # All commands, inside the scripts too, but not this test's own looks at them.
             looks = (await client.info("commandstats"))["cmdstat_info"]["calls"]
-            assert await calls(client) - looks < 3000
+            assert await commands_run(client) - looks < 3000
         for one in waiters:
             one.cancel()
         await asyncio.gather(*waiters, return_exceptions=True)

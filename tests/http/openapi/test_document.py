@@ -12,7 +12,7 @@ from admission.http.app import create_app
 from admission.http.context import APP_CONTEXT
 from admission.http.openapi.examples import EXAMPLES
 from admission.http.routes import routes
-from tests.support.http_house import ASK, ID, FakeDecider
+from tests.support.http_server import ASK, ID, FakeDecider
 
 EXAMPLES_OF_ALL = [
     (model, value) for model, examples in EXAMPLES.items() for value in examples.values()

@@ -9,7 +9,14 @@ from jsonschema import Draft202012Validator
 from admission import __version__
 from admission.http.openapi.document import describe
 from admission.http.routes import routes
-from tests.support.service_house import EAST, SOURCE, FakeSource, House, house_of, settings_of
+from tests.support.service import (
+    EAST,
+    SOURCE,
+    CountingSource,
+    ServiceHarness,
+    serve_service,
+    service_settings,
+)
 
 # Counted by snapshots: its pools, recovery and lease have all of their fields.
 PUSHED = """
@@ -44,12 +51,12 @@ def spec() -> Any:
 class Described:
     """Sends requests, and compares each answer with the schema of its route."""
 
-    def __init__(self, house: House, spec: Any) -> None:
-        self._house = house
+    def __init__(self, harness: ServiceHarness, spec: Any) -> None:
+        self._harness = harness
         self._spec = spec
 
     async def send(self, method: str, template: str, body: Any = None, **path: str) -> Any:
-        status, answer = await self._house.send(method, template.format(**path), body)
+        status, answer = await self._harness.send(method, template.format(**path), body)
         assert status == 200, answer
         operation = self._spec["paths"][template][method.lower()]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
@@ -68,9 +75,9 @@ class Described:
 
 @pytest.fixture
 async def described(redis_url: str, spec: Any) -> AsyncIterator[Described]:
-    async with house_of(settings_of(EAST + PUSHED, redis_url)) as house:
-        await house.can_grant()
-        yield Described(house, spec)
+    async with serve_service(service_settings(EAST + PUSHED, redis_url)) as harness:
+        await harness.can_grant()
+        yield Described(harness, spec)
 
 
 async def test_decisions_and_reports(described: Described) -> None:
@@ -136,14 +143,14 @@ async def test_a_zone_that_is_fed_by_snapshots(described: Described) -> None:
     await send("GET", "/v1/zones")
 
 
-async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: FakeSource) -> None:
+async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: CountingSource) -> None:
     zone = PUSHED.replace(
         '"push"', '"epm"\nsource_zone = "W1"\npoll_interval_ms = 50\npoll_min_ms = 10'
     )
-    async with house_of(settings_of(SOURCE + zone, redis_url)) as house:
-        send = Described(house, spec).send
+    async with serve_service(service_settings(SOURCE + zone, redis_url)) as harness:
+        send = Described(harness, spec).send
         await source.until("W1", ("sip",))
-        while not (await house.service.zone("West").get_status())["sources"][0].get("polls"):
+        while not (await harness.service.zone("West").get_status())["sources"][0].get("polls"):
             pass
         polled = await send("GET", "/v1/zones/{zone}", zone="West")
         assert polled["sources"][0]["source"] == "epm"

@@ -12,7 +12,7 @@ from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role, Token
 from admission.http.server.serve import serve_app
-from tests.support.http_house import ASK, ID, FakeDecider, Server, serving
+from tests.support.http_server import ASK, ID, FakeDecider, Server, serving
 
 
 @pytest.fixture

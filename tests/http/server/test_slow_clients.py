@@ -10,7 +10,7 @@ from aiohttp import web
 from admission.http import parsing
 from admission.http.app import create_app
 from admission.http.server.timeouts import ConnectionTimeouts, raise_file_limit
-from tests.support.http_house import FakeDecider, serving
+from tests.support.http_server import FakeDecider, serving
 
 SOON = ConnectionTimeouts(first_request_s=0.05, stalled_read_s=0.05, check_interval_s=0.01)
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -13,7 +13,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 from admission.errors import ConfigError
 from admission.http.app import create_app
 from admission.http.server.tls import Certificates
-from tests.support.http_house import FakeDecider, serving
+from tests.support.http_server import FakeDecider, serving
 
 HOST = "127.0.0.1"
 

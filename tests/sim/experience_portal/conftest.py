@@ -9,7 +9,7 @@ import pytest
 
 from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
-from tests.support.portal import Caller, quick
+from tests.support.experience_portal import Caller, quick
 
 
 class Calling(Protocol):

@@ -7,7 +7,7 @@ from admission.sim.experience_portal.contract import OPERATIONS, parse_parameter
 from admission.sim.experience_portal.reports import report_of
 from admission.sim.experience_portal.soap import SoapFault, read_request, write_fault
 from admission.sim.values import CallEvent, Progress
-from tests.support.portal import envelope
+from tests.support.experience_portal import envelope
 
 ENTITIES = b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'
 

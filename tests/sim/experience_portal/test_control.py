@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.sim.experience_portal.conftest import Calling
-from tests.support.portal import Caller, exactly, quick, system, timing
+from tests.support.experience_portal import Caller, exactly, quick, system, timing
 
 
 async def misbehave(caller: Caller, kind: str, **more: object) -> None:

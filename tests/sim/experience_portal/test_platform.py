@@ -4,7 +4,15 @@ import pytest
 
 from admission.sim.experience_portal.values import Counts, ForeignUse
 from admission.sim.values import Delay, Progress
-from tests.support.portal import PREPARE_MS, RING_MS, TALK_MS, World, exactly, system, timing
+from tests.support.experience_portal import (
+    PREPARE_MS,
+    RING_MS,
+    TALK_MS,
+    World,
+    exactly,
+    system,
+    timing,
+)
 
 CLAIMED = PREPARE_MS
 ANSWERED = CLAIMED + RING_MS

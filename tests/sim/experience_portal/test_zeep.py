@@ -12,7 +12,7 @@ from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.experience_portal.values import SystemSettings, build_even_zone
-from tests.support.portal import exactly, quick, timing
+from tests.support.experience_portal import exactly, quick, timing
 
 WAYS = {
     "axis1": (LEGACY_PATH, HTTPDigestAuth("dialer", "dialer"), None),

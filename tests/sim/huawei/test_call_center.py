@@ -6,7 +6,7 @@ import pytest
 
 from admission.sim.huawei.call_center import CallCenter
 from admission.sim.huawei.values import CenterEvent, CenterSettings, OtherCalls
-from tests.support.portal import PREPARE_MS, RING_MS, TALK_MS, exactly, timing
+from tests.support.experience_portal import PREPARE_MS, RING_MS, TALK_MS, exactly, timing
 
 
 class World:

@@ -16,8 +16,8 @@ from admission.sources.huawei.signature import (
     build_canonical_request,
     format_timestamp,
 )
-from tests.support.huawei import Center, center, quiet
-from tests.support.huawei_house import simulated
+from tests.support.huawei_platform import Center, center, quiet
+from tests.support.huawei_service import simulated
 from tests.support.secrets import CMS_SECRET
 
 BODY = b'{"ccId":1}'

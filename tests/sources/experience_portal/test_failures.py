@@ -11,7 +11,8 @@ from admission.sources.experience_portal.soap import SoapFault
 from admission.sources.experience_portal.source import ExperiencePortalSource
 from admission.sources.transport import BODY_BYTES_MAX
 from tests.support.envelopes import counts, envelope, fault
-from tests.support.platform import (
+from tests.support.polling import make_policy
+from tests.support.scripted_platform import (
     BOTH,
     Answer,
     fixed,
@@ -20,7 +21,6 @@ from tests.support.platform import (
     refused,
     settings,
 )
-from tests.support.poller_fakes import make_policy
 
 
 @pytest.mark.parametrize(

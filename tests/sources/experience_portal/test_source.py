@@ -10,8 +10,8 @@ from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.errors import SourceError
 from admission.sources.experience_portal.soap_client import SoapClient
 from tests.support.envelopes import counts, envelope
-from tests.support.platform import BOTH, asked, connected, fixed, platform, settings
-from tests.support.poller_fakes import make_policy
+from tests.support.polling import make_policy
+from tests.support.scripted_platform import BOTH, asked, connected, fixed, platform, settings
 
 # -- good answers
 

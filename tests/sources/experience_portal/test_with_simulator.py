@@ -13,7 +13,7 @@ from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
 from admission.sim.experience_portal.values import MppSettings, SystemSettings, ZoneSettings
 from admission.sources.experience_portal.source import ExperiencePortalSource
-from tests.support.poller_fakes import make_policy
+from tests.support.polling import make_policy
 
 QUIET = SystemSettings(
     zones=(

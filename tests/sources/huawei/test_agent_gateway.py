@@ -7,7 +7,7 @@ import pytest
 
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import SourceError
-from tests.support.huawei import (
+from tests.support.huawei_platform import (
     AGENTS,
     POLICY,
     agent_policy,

@@ -3,7 +3,15 @@
 import pytest
 
 from admission.errors import SourceError, Unavailable
-from tests.support.huawei import Guids, agent_policy, center, counted, counting, quiet, rooms
+from tests.support.huawei_platform import (
+    Guids,
+    agent_policy,
+    center,
+    counted,
+    counting,
+    quiet,
+    rooms,
+)
 from tests.support.secrets import keep_secret
 
 FREE, BUSY = (1, 1), (1, 0)

@@ -14,8 +14,8 @@ from admission.errors import SourceError
 from admission.sources.huawei.cms import HuaweiCmsSource
 from admission.sources.huawei.signature import build_authorization, build_canonical_request
 from tests.support.paths import FILES
-from tests.support.platform import Answer, fixed, platform, raw_platform
-from tests.support.poller_fakes import make_policy
+from tests.support.polling import make_policy
+from tests.support.scripted_platform import Answer, fixed, platform, raw_platform
 
 EXAMPLE: dict[str, Any] = json.loads((FILES / "huawei_licence.json").read_text("utf-8"))
 SECRET = "c2-secret-in-tests"

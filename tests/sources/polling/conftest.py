@@ -7,7 +7,7 @@ import pytest
 
 from admission.sources.polling.poller import Poller
 from admission.sources.polling.schedule import ZonePoll
-from tests.support.poller_fakes import FakeLedger, FakeSource, MakePoller, ManualClock
+from tests.support.polling import FakeLedger, FakeSource, MakePoller, ManualClock
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from admission.sources.polling.health import SourceState
-from tests.support.poller_fakes import (
+from tests.support.polling import (
     FakeLedger,
     FakeSource,
     MakePoller,

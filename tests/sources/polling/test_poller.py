@@ -6,7 +6,7 @@ import pytest
 
 from admission.sources.polling.health import PollEvent, SourceState
 from admission.sources.polling.poller import Poller
-from tests.support.poller_fakes import (
+from tests.support.polling import (
     FakeLedger,
     FakeSource,
     MakePoller,

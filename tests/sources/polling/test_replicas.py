@@ -4,7 +4,7 @@ import pytest
 
 from admission.sources.polling.health import SourceState
 from admission.sources.polling.schedule import HAND_OVER_MS
-from tests.support.poller_fakes import (
+from tests.support.polling import (
     FakeLedger,
     FakeSource,
     MakePoller,

@@ -17,7 +17,7 @@ from admission.sources.polling.schedule import (
     lease_ttl_ms,
     standby_ms,
 )
-from tests.support.poller_fakes import FakeSource, ManualClock, make_policy, zone
+from tests.support.polling import FakeSource, ManualClock, make_policy, zone
 
 
 def poll(**changes: int) -> ZonePoll:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from admission.sim.huawei.values import AgentCountsAt, CenterSettings
 from admission.sim.values import CallTiming, Delay
-from tests.simulation.parameters import CLOCK_STEP_MS, SLOW_APPLICATION, Parameters
-from tests.simulation.scenarios import Scenario
+from tests.support.simulation.parameters import CLOCK_STEP_MS, SLOW_APPLICATION, Parameters
+from tests.support.simulation.scenarios import Scenario
 
 RING_MS: Final = 2_500  # Parameters.timing: no call rings longer
 

@@ -5,10 +5,10 @@ from random import Random
 from typing import Final
 
 from admission.sim.experience_portal.virtual_time import Loop
-from tests.simulation.controller import Controller
-from tests.simulation.dialer import Dialer
-from tests.simulation.parameters import CLOCK_STEP_MS, ZONE, Parameters
-from tests.simulation.scenarios import Scenario
+from tests.support.simulation.controller import Controller
+from tests.support.simulation.dialer import Dialer
+from tests.support.simulation.parameters import CLOCK_STEP_MS, ZONE, Parameters
+from tests.support.simulation.scenarios import Scenario
 
 HOUR_MS: Final = 3_600_000
 # Between one trouble of a kind and the next, on average.
@@ -19,7 +19,7 @@ MPP_EVERY_MS: Final = 40_000
 STEPS_BACK: Final = (3, CLOCK_STEP_MS, 400, 5_000, HOUR_MS)
 
 
-class Troubles:
+class Failures:
     """Makes happen what the scenario allows.
 
     Args:

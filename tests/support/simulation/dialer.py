@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 from admission.domain.outcomes import Outcome
 from admission.sim.experience_portal.virtual_time import Loop
 from admission.sim.values import CallEvent, Progress
-from tests.simulation.controller import Controller, Op
-from tests.simulation.dialer_reports import Reports
-from tests.simulation.network import Network
-from tests.simulation.parameters import SLOW_APPLICATION, Parameters
+from tests.support.simulation.controller import Controller, Op
+from tests.support.simulation.dialer_reports import Reports
+from tests.support.simulation.network import Network
+from tests.support.simulation.parameters import SLOW_APPLICATION, Parameters
 
 DRIFT_MAX: Final = 1 / 2000
 TRIES_MAX: Final = 3

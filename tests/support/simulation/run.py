@@ -7,10 +7,10 @@ import redis
 
 from admission.ledger.scripts import load
 from admission.ledger.store.connection import Script
-from tests.simulation.checks import check_empty
-from tests.simulation.huawei_world import CenterWorld
-from tests.simulation.scenarios import Scenario
-from tests.simulation.world import World
+from tests.support.simulation.checks import check_empty
+from tests.support.simulation.huawei_world import CenterWorld
+from tests.support.simulation.scenarios import Scenario
+from tests.support.simulation.world import World
 
 DIARY_SHOWN: Final = 60
 
@@ -64,7 +64,7 @@ def simulate(
 
 def _end(world: World) -> None:
     """Nobody asks any more; every call ends and every deadline passes."""
-    world.closing = world.troubles.over = True
+    world.closing = world.failures.over = True
     policy, drawn = world.parameters.policy, world.parameters
     deadlines = policy["answer_within_ms"] + policy["max_call_ms"] + policy["retention_ms"]
     world.loop.run(world.scenario.run_ms + drawn.talk_max_ms + deadlines + 20_000)

@@ -18,8 +18,8 @@ from admission.ledger import results
 from admission.ledger.keys import zone_keys
 from admission.ledger.store.connection import Script
 from admission.sim.experience_portal.virtual_time import Loop
-from tests.simulation.parameters import ZONE
 from tests.support.lua_mutations import ScriptFailedError
+from tests.support.simulation.parameters import ZONE
 
 Op: TypeAlias = dict[str, Any]
 # result of the operation (None: a fault of ours), and the zone time of the answer

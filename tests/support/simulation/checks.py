@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
-from tests.simulation.controller import Controller, Op
+from tests.support.simulation.controller import Controller, Op
 
 ALL: Final = 1_000_000
 SENTINELS: Final = {"res": 1, "req": 1, "due": 1, "queue": 1, "waiters": 1, "arrived": 1}

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from tests.ledger.fair_rules import CAMPAIGNS, TOTAL, Fields, policy, stated
+from tests.ledger.fairness_rules import CAMPAIGNS, TOTAL, Fields, policy, stated
 
 Op = dict[str, Any]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.scenarios import Scenario
 from tests.support.lua_mutations import LuaMutation
+from tests.support.simulation.scenarios import Scenario
 
 CROWD: Final = Scenario(name="crowd", dedicated=False, rough=True, crowd=True)
 DEDICATED: Final = Scenario(name="dedicated", dedicated=True, rough=True, crowd=True)

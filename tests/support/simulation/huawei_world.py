@@ -10,13 +10,13 @@ from admission.domain.outcomes import Outcome
 from admission.sim.huawei.call_center import CallCenter
 from admission.sim.huawei.values import CenterEvent
 from admission.sim.values import Progress
-from tests.simulation.controller import Op
-from tests.simulation.dialer import Call, Dialer
-from tests.simulation.foreign import GAP_MS, HOLD, Foreign
-from tests.simulation.huawei_parameters import CenterParameters, draw_center
-from tests.simulation.parameters import SLOW_APPLICATION
-from tests.simulation.poller import LIES, Poller
-from tests.simulation.world import OverLaunchError, World
+from tests.support.simulation.controller import Op
+from tests.support.simulation.dialer import Call, Dialer
+from tests.support.simulation.foreign_calls import GAP_MS, HOLD, Foreign
+from tests.support.simulation.huawei_parameters import CenterParameters, draw_center
+from tests.support.simulation.parameters import SLOW_APPLICATION
+from tests.support.simulation.poller import LIES, Poller
+from tests.support.simulation.world import OverLaunchError, World
 
 BOUND_PART: Final = 0.4  # of the calls, those that are bound to an agent
 

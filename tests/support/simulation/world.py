@@ -11,16 +11,16 @@ from admission.ledger.store.connection import Script
 from admission.sim.experience_portal.platform import Portal
 from admission.sim.experience_portal.virtual_time import Loop
 from admission.sim.values import CallEvent, Progress
-from tests.simulation.checks import check_counts
-from tests.simulation.controller import Controller, Op
-from tests.simulation.dialer import Call, Dialer
-from tests.simulation.foreign import Foreign, Growth
-from tests.simulation.network import Network
-from tests.simulation.parameters import SLOW_APPLICATION, ZONE, draw
-from tests.simulation.poller import Poller
-from tests.simulation.scenarios import Scenario
-from tests.simulation.troubles import Troubles
-from tests.simulation.truth import LATE_MS, Grant, Truth
+from tests.support.simulation.checks import check_counts
+from tests.support.simulation.controller import Controller, Op
+from tests.support.simulation.dialer import Call, Dialer
+from tests.support.simulation.failures import Failures
+from tests.support.simulation.foreign_calls import Foreign, Growth
+from tests.support.simulation.network import Network
+from tests.support.simulation.parameters import SLOW_APPLICATION, ZONE, draw
+from tests.support.simulation.poller import Poller
+from tests.support.simulation.scenarios import Scenario
+from tests.support.simulation.truth import LATE_MS, Grant, Truth
 
 DIARY_MAX: Final = 80
 CHECK_EVERY_MS: Final = 10_000
@@ -63,7 +63,7 @@ class World:
         self._calls: dict[str, Call] = {}
         self.dialers = [self._dialer(f"d{n}") for n in range(drawn.dialers)]
         self.growth = Growth()
-        self.troubles = Troubles(
+        self.failures = Failures(
             scenario,
             self.loop,
             self._stream("troubles"),
@@ -77,7 +77,7 @@ class World:
     @property
     def distrusts_before(self) -> int:
         """See the class."""
-        return -1 if self.scenario.clock == "wild" else self.troubles.stepped_at
+        return -1 if self.scenario.clock == "wild" else self.failures.stepped_at
 
     def note(self, *what: object) -> None:
         """Write it into the diary."""
@@ -129,7 +129,7 @@ class World:
             foreign.arrive()
         for dialer in self.dialers:
             dialer.later(self._random.randint(0, 1_000), dialer.ask)
-        self.troubles.begin()
+        self.failures.begin()
         self._check()
 
     def _poll(self) -> None:
@@ -242,7 +242,7 @@ class World:
     def _found_no_port(self, call: Call) -> None:
         if self.portal.zones[ZONE].free[call.channel]:
             self.truth.mpp_misses += 1
-        elif self.truth.grants[call.id].photo_after <= self.troubles.mpp_lost_at:
+        elif self.truth.grants[call.id].photo_after <= self.failures.mpp_lost_at:
             self.truth.excused += 1
         else:
             self.truth.over_launches += 1

@@ -12,7 +12,7 @@ from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.snapshots import Snapshot
 from admission.errors import SourceError
 from admission.sources.experience_portal.source import ExperiencePortalSource
-from tests.support.poller_fakes import make_policy
+from tests.support.polling import make_policy
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BOTH = ("sip", "h323")

@@ -4,10 +4,10 @@ from random import Random
 from typing import Any, Final
 
 from admission.sim.experience_portal.virtual_time import Loop
-from tests.simulation.controller import Controller, Op, ignore
-from tests.simulation.foreign import Growth
-from tests.simulation.network import Network
-from tests.simulation.parameters import ZONE, Parameters
+from tests.support.simulation.controller import Controller, Op, ignore
+from tests.support.simulation.foreign_calls import Growth
+from tests.support.simulation.network import Network
+from tests.support.simulation.parameters import ZONE, Parameters
 
 HOLDERS: Final = ("replica1", "replica2")
 LIES: Final = (-1, 2**32 - 1, 10**6)

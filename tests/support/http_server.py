@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientResponse, ClientSession, TCPConnector, web
 
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
 from admission.domain.types import Answer
@@ -253,7 +253,9 @@ async def serving(
     await asyncio.wait({port, done}, return_when=asyncio.FIRST_COMPLETED)
     if done.done():
         await done
-    async with ClientSession(f"http://127.0.0.1:{port.result()}") as http:
+    # As many connections as a test has requests: the default of 100 would queue them.
+    unlimited = TCPConnector(limit=0)
+    async with ClientSession(f"http://127.0.0.1:{port.result()}", connector=unlimited) as http:
         yield Server(http, port.result(), stop, done)
         stop.set()
     async with asyncio.timeout(5):

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from admission.domain.outcomes import Outcome
-from tests.simulation.controller import Op
+from tests.support.simulation.controller import Op
 
 if TYPE_CHECKING:
-    from tests.simulation.dialer import Call, Dialer
+    from tests.support.simulation.dialer import Call, Dialer
 
 TRIES_MAX: Final = 4
 

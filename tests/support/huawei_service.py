@@ -10,9 +10,9 @@ from admission.config.settings import Settings
 from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.values import CenterSettings
 from admission.sim.values import CallTiming, Delay
-from tests.support.huawei import Center, center
+from tests.support.huawei_platform import Center, center
 from tests.support.secrets import AGENT_PASSWORD, CMS_SECRET
-from tests.support.service_house import House, house_of, settings_of
+from tests.support.service import ServiceHarness, serve_service, service_settings
 
 AGENTS = (1001, 1002, 1003)
 WAIT_S = 60.0
@@ -87,15 +87,15 @@ timeout_ms = 20000
 
 
 @dataclass
-class CallCentre:
+class HuaweiHarness:
     """The service and what it asks."""
 
-    house: House
+    harness: ServiceHarness
     at: Center
     settings: Settings
 
     async def status(self) -> dict[str, Any]:
-        return dict(await self.house.get("/v1/zones/Center"))
+        return dict(await self.harness.get("/v1/zones/Center"))
 
     async def until(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the zone's status is so."""
@@ -132,15 +132,15 @@ def pool_of(status: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def call_centre(
+async def serve_huawei_service(
     redis_url: str,
     platform: HuaweiSettings | None = None,
     *,
     policy: str = POLICY,
     **said: Any,
-) -> AsyncIterator[CallCentre]:
+) -> AsyncIterator[HuaweiHarness]:
     async with center(platform or simulated()) as at:
         text, environ = sources(at.url, **said)
-        settings = settings_of(text + policy, redis_url, environ)
-        async with house_of(settings) as house:
-            yield CallCentre(house, at, settings)
+        settings = service_settings(text + policy, redis_url, environ)
+        async with serve_service(settings) as harness:
+            yield HuaweiHarness(harness, at, settings)

@@ -11,9 +11,9 @@ from typing import Final
 
 from admission.sim.experience_portal.virtual_time import Loop
 from admission.sim.values import Delay
-from tests.simulation.controller import Controller
-from tests.simulation.parameters import ZONE
-from tests.simulation.truth import Truth
+from tests.support.simulation.controller import Controller
+from tests.support.simulation.parameters import ZONE
+from tests.support.simulation.truth import Truth
 
 GAP_MS: Final = 300
 HOLD: Final = Delay(low_ms=100, high_ms=30_000, mean_ms=4_000)

@@ -13,7 +13,7 @@ from admission.sim.experience_portal.values import (
     ZoneSettings,
 )
 from admission.sim.values import CallTiming, Delay
-from tests.simulation.scenarios import Scenario
+from tests.support.simulation.scenarios import Scenario
 
 ZONE: Final = "East"
 CLOCK_STEP_MS: Final = 40  # a step forward that nobody can notice is at most this
