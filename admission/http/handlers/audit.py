@@ -37,7 +37,7 @@ class AuditEntry(Response):
 
 
 class AuditPage(Response):
-    """Manual changes, the newest first; for older ones ask with `before` = the last id."""
+    """Manual changes, the newest first; the next page has `before` = the last id."""
 
     now: ZoneTime
     zone: str

@@ -53,7 +53,8 @@ class AdmissionRequest(StrictModel):
     wait_ms: Annotated[int, Field(ge=0, le=WAIT_MS_MAX)] = 0
     """Longest time to wait for room; 0: answer at once."""
     owner: Text | None = None
-    """Dialer process that asks, to list its reservations later. Absent: the token's name."""
+    """Name of the requesting dialer process, by which its reservations are listed. Absent: the
+    token's name."""
     dry_run: bool = False
     """Decide, and reserve nothing."""
     explain: bool = False
