@@ -82,9 +82,9 @@ def set_settings(
     as_json: AsJson = False,
 ) -> int:
     """Change settings of the live policy of a zone."""
-    from admission.cli.assignments import merge_patch
+    from admission.cli.assignments import parse_assignments
 
-    patch = merge_patch(assignments)
+    patch = parse_assignments(assignments)
     live = Remote(url=url, token_env=token_env).request("PATCH", zone_path(zone, "policy"), patch)
     state = "is live" if live["changed"] else "was live before: nothing changed"
     show(live, lambda: f"{zone}: version {live['version']} {state}", as_json=as_json)

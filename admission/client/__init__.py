@@ -1,7 +1,7 @@
-"""The client of dialers: `async with client.admission(...) as grant:`, or the same without async.
+"""The client for dialers: `async with client.admission(...) as grant:`, or the same without async.
 
-Nothing here knows how a decision is made; it speaks api.md. `admission.client.portal` launches on
-Experience Portal what was granted here.
+The package depends on the HTTP API (api.md) only. `admission.client.portal` launches granted calls
+on Experience Portal.
 """
 
 from admission.client.answers import Denied, Listed, Reported, Reservation, Snapshot, Verdict

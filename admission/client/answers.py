@@ -1,18 +1,15 @@
-"""The service's answers as typed values. Unknown fields are ignored, absent ones have a default.
+"""The answers of the service as typed values. Unknown fields are ignored.
 
-A service may be newer than its clients: whatever is not a grant is read as a deny, and a reason
-that is not known here stays the word it is.
+A service may be newer than its clients: every decision other than `grant` is read as a denial, and
+an unknown reason stays a string.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from admission.domain.outcomes import Reason
 from admission.errors import Unavailable
-
-if TYPE_CHECKING:
-    pass
 
 Body = Mapping[str, Any]
 
@@ -21,7 +18,15 @@ _REASONS: Final = frozenset(Reason)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The platform's newest count of the channel that was asked for, and its age in ms."""
+    """The newest count of the platform for the requested channel.
+
+    Args:
+        age_ms: age of the count.
+        total, unused: ports.
+
+    Example:
+        `Snapshot(age_ms=340, total=240, unused=9)`
+    """
 
     age_ms: int = 0
     total: int | None = None
@@ -30,13 +35,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """One call's claim, as granted.
+    """The reservation of one granted call.
 
     Args:
-        id: opaque; it carries its zone.
-        channel: launch on this one, whatever was asked.
-        renew_within_ms: report by then, or it expires.
-        report_url: where whoever has it may report, without credentials; None: nowhere.
+        id: opaque; it contains the zone.
+        channel: on which to launch, whatever channel was requested.
+        renew_within_ms: without a report within this time the reservation expires.
+        report_url: accepts reports without credentials; None: the service gave none.
+
+    Example:
+        `Reservation(id="East~x7Yk2mPq0aZ", zone="East", channel="sip", campaign="sales")`
     """
 
     id: str
@@ -50,7 +58,15 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one pool says to one more call (`explain`)."""
+    """The answer of one pool to one more call (`explain`).
+
+    Args:
+        verdict: `ok`, or the reason to deny.
+        in_use, limit, headroom, room: calls; None: unlimited.
+
+    Example:
+        `Verdict(pool="channel:sip", verdict="ok", in_use=3, limit=10, room=7)`
+    """
 
     pool: str
     verdict: str
@@ -62,14 +78,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """What a grant and a deny have in common.
+    """The fields that a grant and a denial share.
 
     Args:
-        now: the zone's time in ms.
-        reason: of a deny, or of granting less than was asked: a `Reason`, or a newer word.
+        now: zone time in ms.
+        reason: of a denial, or of a partial grant: a `Reason`, or a newer string.
         pool: the pool that limits.
-        retry_after_ms: ask again then; None: only an operator can help.
-        room: units left in the tightest pool.
+        retry_after_ms: when to ask again; None: only an operator can change the answer.
+        room: units left in the pool with the least room.
     """
 
     now: int
@@ -90,13 +106,17 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied(_Answer):
-    """It may not launch now. `admitted` is False."""
+    """The launch is denied for now. `admitted` is False.
+
+    Example:
+        `Denied(now=1, request_id="r", zone="East", channel="sip", campaign="sales").admitted`
+    """
 
     admitted: bool = field(default=False, init=False)
 
     @property
     def said(self) -> str:
-        """Why, in a line."""
+        """The reason, in a line."""
         where = f" at {self.pool}" if self.pool else ""
         use = f" ({self.in_use} of {self.limit} in use)" if self.limit is not None else ""
         return f"{self.reason or 'denied'}{where}{use}"
@@ -104,12 +124,15 @@ class Denied(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What a reservation is after a report.
+    """The state of a reservation after a report.
 
     Args:
-        state: `live`, `ended` or `expired`; None: the service does not know it (any more).
-        repeated: it changed nothing.
-        adopted: it had been lost and is counted again.
+        state: `live`, `ended` or `expired`; None: the service does not know the reservation.
+        repeated: the report changed nothing.
+        adopted: the reservation had been lost and is counted again.
+
+    Example:
+        `Reported(id="East~x7Yk2mPq0aZ", state="ended")`
     """
 
     id: str
@@ -121,7 +144,11 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A reservation as the service lists it; times are the zone's, in ms."""
+    """A reservation as the service lists it. Times are zone times in ms.
+
+    Example:
+        `Listed(id="East~x7", zone="East", state="live", campaign="sales", channel="sip")`
+    """
 
     id: str
     zone: str
@@ -142,61 +169,61 @@ class Listed:
 
 
 def is_grant(body: Body) -> bool:
-    """Whether it may launch: nothing but the very word says so."""
+    """Return whether the decision is a grant. Every other value is a denial."""
     return body.get("decision") == "grant"
 
 
-def common_of(body: Body) -> dict[str, Any]:
-    """The fields that `Granted` and `Denied` share."""
-    verdicts = tuple(_verdict(one) for one in body.get("pools") or ())
-    return _known(_Answer, body) | {
-        "reason": _reason(body.get("reason")),
-        "snapshot": _snapshot(body.get("snapshot")),
+def read_shared_fields(body: Body) -> dict[str, Any]:
+    """Return the fields that `Granted` and `Denied` share."""
+    verdicts = tuple(_read_verdict(one) for one in body.get("pools") or ())
+    return _select_fields(_Answer, body) | {
+        "reason": _read_reason(body.get("reason")),
+        "snapshot": _read_snapshot(body.get("snapshot")),
         "verdicts": verdicts,
     }
 
 
-def denied_of(body: Body) -> Denied:
-    """A deny."""
-    return Denied(**common_of(body))
+def read_denial(body: Body) -> Denied:
+    """Return a denial."""
+    return Denied(**read_shared_fields(body))
 
 
-def reservations_of(body: Body) -> list[Reservation]:
-    """What was granted and is live still: a repeat may list some that are not."""
-    place = {"zone": body["zone"], "campaign": body["campaign"]}
+def read_reservations(body: Body) -> list[Reservation]:
+    """Return the live reservations of a grant: a repeated answer may list ended ones."""
+    shared = {"zone": body["zone"], "campaign": body["campaign"]}
     return [
-        Reservation(**_known(Reservation, place | dict(one)))
+        Reservation(**_select_fields(Reservation, shared | dict(one)))
         for one in body.get("reservations") or ()
         if one.get("state", "live") == "live"
     ]
 
 
-def reported_of(body: Body) -> Reported:
-    """The answer to a report; raises `Unavailable` for one that cannot be read."""
+def read_report(body: Body) -> Reported:
+    """Return the answer to a report. Raises `Unavailable` if it cannot be read."""
     try:
-        return Reported(**_known(Reported, body))
+        return Reported(**_select_fields(Reported, body))
     except TypeError:
         raise Unavailable("the answer to a report cannot be read") from None
 
 
-def listed_of(zone: str, body: Body) -> Listed:
-    """One entry of a page, or a single reservation."""
-    fields = _known(Listed, {"zone": zone, **body})
+def read_listed(zone: str, body: Body) -> Listed:
+    """Return one entry of a page, or a single reservation."""
+    fields = _select_fields(Listed, {"zone": zone, **body})
     return Listed(**fields | {"pools": tuple(body.get("pools") or ())})
 
 
-def _known(kind: type, body: Body) -> dict[str, Any]:
+def _select_fields(kind: type, body: Body) -> dict[str, Any]:
     names: Mapping[str, Any] = kind.__dataclass_fields__  # type: ignore[attr-defined]
     return {name: body[name] for name in names if body.get(name) is not None}
 
 
-def _reason(word: Any) -> str | None:
+def _read_reason(word: Any) -> str | None:
     return Reason(word) if word in _REASONS else word
 
 
-def _snapshot(body: Any) -> Snapshot | None:
-    return Snapshot(**_known(Snapshot, body)) if isinstance(body, dict) else None
+def _read_snapshot(body: Any) -> Snapshot | None:
+    return Snapshot(**_select_fields(Snapshot, body)) if isinstance(body, dict) else None
 
 
-def _verdict(body: Body) -> Verdict:
-    return Verdict(**_known(Verdict, body))
+def _read_verdict(body: Body) -> Verdict:
+    return Verdict(**_select_fields(Verdict, body))

@@ -1,4 +1,4 @@
-"""The client without async: the same one, on an event loop in a thread of its own."""
+"""The client without async: an `AdmissionClient` on an event loop in its own thread."""
 
 import asyncio
 import sys
@@ -18,10 +18,13 @@ T = TypeVar("T")
 
 
 class BlockingGrant:
-    """A `Grant` for the use of threads. Made by `BlockingClient`.
+    """A `Grant` for threads. `BlockingClient` creates blocking grants.
 
     Attributes:
-        grant: the one that it stands for; its fields may be read from any thread.
+        grant: the async grant; its fields may be read from any thread.
+
+    Example:
+        `with grant: grant.launched(port_taken=True)`
     """
 
     def __init__(self, grant: Grant, client: "BlockingClient") -> None:
@@ -30,28 +33,28 @@ class BlockingGrant:
 
     @property
     def id(self) -> str:
-        """Of the reservation."""
+        """The id of the reservation."""
         return self.grant.id
 
     @property
     def channel(self) -> str:
-        """On which channel it may be launched."""
+        """The channel to launch on."""
         return self.grant.channel
 
     @property
     def report_url(self) -> str | None:
-        """Where the application's page may report for this call."""
+        """The URL where the page of the application may report."""
         return self.grant.report_url
 
     def launch_within_s(self) -> float:
-        """Seconds in which it may be launched still; 0 or less: it must not be launched."""
+        """Return the seconds left to launch; 0 or less: the call must not be launched."""
         return self.grant.launch_within_s()
 
     def launched(
         self, *, port_taken: bool = False, session_id: str | None = None, mpp: str | None = None
     ) -> None:
-        """The call was launched (`Grant.launched`)."""
-        self._client.soon(
+        """Report that the call was launched (`Grant.launched`)."""
+        self._client.call_soon(
             lambda: self.grant.launched(port_taken=port_taken, session_id=session_id, mpp=mpp)
         )
 
@@ -62,17 +65,17 @@ class BlockingGrant:
         platform_code: str | None = None,
         ended_at: int | None = None,
     ) -> None:
-        """The call is over, now (`Grant.ended`)."""
-        said = Outcome(outcome)
-        # The moment is this one, and not when the loop comes to it.
+        """Report that the call has ended (`Grant.ended`)."""
+        reported = Outcome(outcome)
+        # The call ends now, not when the event loop runs the report.
         moment = self.grant.zone_now() if ended_at is None else ended_at
-        self._client.soon(
-            lambda: self.grant.ended(said, platform_code=platform_code, ended_at=moment)
+        self._client.call_soon(
+            lambda: self.grant.ended(reported, platform_code=platform_code, ended_at=moment)
         )
 
     def handed_over(self) -> None:
-        """From now on somebody else reports (`Grant.handed_over`)."""
-        self._client.soon(self.grant.handed_over)
+        """Stop reporting: the page of the application reports (`Grant.handed_over`)."""
+        self._client.call_soon(self.grant.handed_over)
 
     def settled(self, timeout_s: float | None = None) -> Reported | None:
         """Wait until all reports so far are answered (`Grant.settled`)."""
@@ -94,14 +97,20 @@ class BlockingGrant:
             if not self.grant.over:
                 self.grant.ended(outcome, ended_at=moment)
 
-        self._client.soon(leave)
+        self._client.call_soon(leave)
         self.settled(SETTLE_S)
 
 
 class BlockingClient:
-    """`AdmissionClient` for threads: `with BlockingClient(url) as client:`.
+    """`AdmissionClient` for threads.
 
     Args: as of `AdmissionClient`.
+
+    Example:
+        ```python
+        with BlockingClient(url) as client, client.admission("collections") as grant:
+            ...
+        ```
     """
 
     def __init__(self, url: str, **settings: Any) -> None:
@@ -123,7 +132,7 @@ class BlockingClient:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        loop = self._running()
+        loop = self._get_loop()
         try:
             self.run(self._client.__aexit__(kind, exc, trace))
         finally:
@@ -136,65 +145,65 @@ class BlockingClient:
     def admission(
         self, campaign: str, *, patience_s: float = 0.0, **options: Unpack[AskOptions]
     ) -> Iterator[BlockingGrant]:
-        """One launch (`AdmissionClient.admission`)."""
-        grant = self.run(self._client.granted(campaign, patience_s, options))
+        """Request one launch (`AdmissionClient.admission`)."""
+        grant = self.run(self._client.request_grant(campaign, patience_s, options))
         with BlockingGrant(grant, self) as held:
             yield held
 
     def ask(self, campaign: str, **options: Unpack[AskOptions]) -> Granted | Denied:
-        """May I launch? (`AdmissionClient.ask`)"""
+        """Request launches (`AdmissionClient.ask`)."""
         return self.run(self._client.ask(campaign, **options))
 
     def hold(self, answer: Granted) -> list[BlockingGrant]:
-        """The grants of an answer, each to be used in a `with` of its own, by any thread."""
+        """Return the grants of an answer; each may be used by another thread."""
         return [BlockingGrant(one, self) for one in answer.grants]
 
     def reservations(
         self, zone: str, *, campaign: str = "", owner: str = "", state: str = "live"
     ) -> list[Listed]:
-        """What the service holds (`AdmissionClient.reservations`), all of it."""
+        """Return all pages of `AdmissionClient.reservations`."""
         pages = self._client.reservations(zone, campaign=campaign, owner=owner, state=state)
 
-        async def everything() -> list[Listed]:
+        async def collect() -> list[Listed]:
             return [one async for one in pages]
 
-        return self.run(everything())
+        return self.run(collect())
 
     @contextmanager
     def using(self, resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
-        """Hold something of the loop's, such as a `PortalLauncher`, in a `with`."""
-        opened = self.run(_entered(resource))
+        """Open an async resource, such as a `PortalLauncher`, for the time of the block."""
+        opened = self.run(_enter(resource))
         try:
             yield opened
         finally:
-            self.run(_left(resource, *sys.exc_info()))
+            self.run(_exit(resource, *sys.exc_info()))
 
-    def run(self, what: Coroutine[Any, Any, T]) -> T:
-        """Run something on the loop and wait for it."""
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the event loop, and return its result."""
         try:
-            task = asyncio.run_coroutine_threadsafe(what, self._running())
+            task = asyncio.run_coroutine_threadsafe(coroutine, self._get_loop())
         except Unavailable:
-            what.close()
+            coroutine.close()
             raise
         try:
             return task.result()
         except BaseException:
-            task.cancel()  # whoever waited was interrupted: so is what it waited for
+            task.cancel()  # the waiting thread was interrupted: so is the coroutine
             raise
 
-    def soon(self, what: Callable[[], None]) -> None:
-        """Run something on the loop without waiting."""
-        self._running().call_soon_threadsafe(what)
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the event loop without waiting for it."""
+        self._get_loop().call_soon_threadsafe(callback)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise Unavailable("this client is not open: use it in a `with`")
+            raise Unavailable("this client is not open: use it in a `with` block")
         return self._loop
 
 
-async def _entered(resource: AbstractAsyncContextManager[T]) -> T:
+async def _enter(resource: AbstractAsyncContextManager[T]) -> T:
     return await resource.__aenter__()
 
 
-async def _left(resource: AbstractAsyncContextManager[Any], *why: Any) -> None:
+async def _exit(resource: AbstractAsyncContextManager[Any], *why: Any) -> None:
     await resource.__aexit__(*why)

@@ -1,4 +1,4 @@
-"""The client of a dialer: ask, hold, report. One for a process, for all of its calls."""
+"""The client of a dialer. One client serves all calls of a process."""
 
 import asyncio
 import secrets
@@ -20,17 +20,20 @@ from admission.domain.outcomes import Outcome
 from admission.domain.types import WAIT_MS_MAX
 from admission.errors import Unavailable
 
-ASKS_AT_ONCE_MAX: Final = 1000  # one that waits for room keeps its connection
-REPORTS_AT_ONCE_MAX: Final = 50
-LATE_MAX: Final = 3  # grants of one admission that may come too late, however little its patience
-NO_OPERATOR_S: Final = 5.0  # where the service cannot say when it is worth asking again
-PAGE: Final = 500
+CONCURRENT_REQUESTS_MAX: Final = 1000  # a request that waits for room occupies its connection
+CONCURRENT_REPORTS_MAX: Final = 50
+LATE_GRANTS_MAX: Final = 3  # of one admission, even without patience: the network may be slow
+OPERATOR_PAUSE_S: Final = 5.0  # if the answer says that only an operator can help
+PAGE_SIZE: Final = 500
 
 
 class AskOptions(TypedDict, total=False):
-    """What may be said beside the campaign: the fields of api.md, by their names.
+    """The optional fields of an admission request, as api.md names them.
 
-    Absent: the service's defaults. Durations are ms.
+    Absent fields have the defaults of the service. Durations are in ms.
+
+    Example:
+        `options: AskOptions = {"zone": "East", "channel": "sip", "wait_ms": 5000}`
     """
 
     zone: str
@@ -48,22 +51,29 @@ class AskOptions(TypedDict, total=False):
 
 
 class AdmissionClient:
-    """Asks one service, and keeps what it grants.
+    """Requests launches from one service, and renews what it grants.
 
-    Use it as `async with AdmissionClient(url) as client:`. It may be used by many tasks at once.
+    Many tasks may use a client concurrently.
 
     Args:
         url: of the service, such as `http://127.0.0.1:8080`.
-        token: of a dialer; empty: none is needed.
-        owner: which dialer process this is, to list its reservations after a restart.
-        timeout_s: of one try, beside the time that an ask waits for room.
-        patience_s: for an answer, whatever it is: so long a request is repeated.
-        close_s: how long closing waits for reports that are on their way.
-        tls: for https; None: the system's authorities.
+        token: bearer token of a dialer; empty: no credentials are sent.
+        owner: identifies this dialer process, to find its reservations after a restart.
+        timeout_s: of one attempt, beside the time that a request waits for room.
+        patience_s: a request without an answer is repeated for this time.
+        close_s: closing waits so long for reports on their way.
+        tls: for https; None: the certificate authorities of the system.
         stopwatch: monotonic seconds.
 
     Raises:
-        ConfigError: the URL is none.
+        ConfigError: the URL is not an http or https URL.
+
+    Example:
+        ```python
+        async with AdmissionClient("http://127.0.0.1:8080") as client:
+            async with client.admission("collections", zone="East") as grant:
+                ...
+        ```
     """
 
     def __init__(
@@ -78,7 +88,7 @@ class AdmissionClient:
         tls: ssl.SSLContext | None = None,
         stopwatch: Stopwatch = time.monotonic,
     ) -> None:
-        def transport(connections_max: int) -> Transport:
+        def open_transport(connections_max: int) -> Transport:
             return Transport(
                 url, token=token, tls=tls, stopwatch=stopwatch, connections_max=connections_max
             )
@@ -88,13 +98,14 @@ class AdmissionClient:
         self._patience_s = patience_s
         self._close_s = close_s
         self._stopwatch = stopwatch
-        # Connections of their own: asks that wait for room must not hold up a report.
-        self._asks, self._reports = transport(ASKS_AT_ONCE_MAX), transport(REPORTS_AT_ONCE_MAX)
+        # Separate connections: requests that wait for room must not delay a report.
+        self._requests = open_transport(CONCURRENT_REQUESTS_MAX)
+        self._reports = open_transport(CONCURRENT_REPORTS_MAX)
         self._registry = GrantRegistry(self._reports, stopwatch)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._asks)
+        await self._stack.enter_async_context(self._requests)
         await self._stack.enter_async_context(self._reports)
         self._registry.open()
         self._stack.push_async_callback(self._registry.close, self._close_s)
@@ -112,28 +123,29 @@ class AdmissionClient:
     async def admission(
         self, campaign: str, *, patience_s: float = 0.0, **options: Unpack[AskOptions]
     ) -> AsyncIterator[Grant]:
-        """One launch: asks, and in the block there is a grant, which ends when the block does.
+        """Request one launch; the grant ends with the block.
 
         Args:
-            campaign: who asks.
-            patience_s: keep asking for so long, waiting in the service's queue; 0: ask once.
-            options: as of `ask`, but for `count`, which is one, and `dry_run`.
+            campaign: that dials.
+            patience_s: ask again, or wait in the queue of the service, for this time; 0: ask once.
+            options: as of `ask`, without `count`, `min_count` and `dry_run`.
 
         Raises:
-            NotAdmitted: it was denied to the end.
+            NotAdmitted: the launch was denied until the patience was over.
             Unavailable, CallerError: as `ask`.
         """
-        async with await self.granted(campaign, patience_s, options) as grant:
+        async with await self.request_grant(campaign, patience_s, options) as grant:
             yield grant
 
     async def ask(self, campaign: str, **options: Unpack[AskOptions]) -> Granted | Denied:
-        """May I launch? Repeated until it is answered: the same request is decided once.
+        """Request launches. A repeated request is decided once.
 
-        Each of the grants is its caller's to end: `async with grant:` does.
+        The caller must end each grant: `async with grant:` does.
 
         Raises:
-            Unavailable: nobody answered for some seconds; do not launch.
-            CallerError: it is refused: unknown campaign, wrong field, no such right, too fast.
+            Unavailable: no answer within `patience_s`; do not launch.
+            CallerError: the request is refused: unknown campaign, invalid field, missing right,
+                rate limit.
         """
         body: dict[str, Any] = {"campaign": campaign, "request_id": f"c-{secrets.token_hex(12)}"}
         body |= {"owner": self._owner} if self._owner else {}
@@ -146,44 +158,44 @@ class AdmissionClient:
             patience_s=self._patience_s,
             body=body | ({"pools": pools} if pools else {}),
         )
-        return self._registry.decision(await self._asks.call(call), pools)
+        return self._registry.read_decision(await self._requests.call(call), pools)
 
     async def reservations(
         self, zone: str, *, campaign: str = "", owner: str = "", state: str = "live"
     ) -> AsyncIterator[Listed]:
-        """What the service holds, page by page; empty words: whatever.
+        """List reservations, page by page. Empty filters match all reservations.
 
         Args:
-            owner: as it was said when asking; a dialer that restarted finds its calls by it.
+            owner: of the requests; a dialer that restarted finds its calls by it.
             state: live, ended or expired.
 
         Raises:
             Unavailable, CallerError.
         """
-        params = {"zone": zone, "limit": str(PAGE)}
+        params = {"zone": zone, "limit": str(PAGE_SIZE)}
         params |= {"campaign": campaign} if campaign else {}
         params |= {"owner": owner} if owner else {}
         params |= {"state": state} if state else {}
         while True:
             page = (await self._get("/v1/reservations", params)).body
             for one in page["reservations"]:
-                yield answers.listed_of(zone, one)
+                yield answers.read_listed(zone, one)
             if page.get("cursor") is None:
                 return
             params["cursor"] = page["cursor"]
 
     def take_up(self, listed: Listed) -> Grant:
-        """Hold a reservation that an earlier process was granted; too late to launch it."""
+        """Renew and report a reservation of an earlier process. It is too late to launch it."""
         return self._registry.take_up(listed)
 
     async def limit(self, zone: str, pool: str, limit: int, *, ttl_ms: int) -> int:
-        """Limit a campaign for a while, never above its policy: pacing by free agents.
+        """Set a temporary limit of a campaign, never above its policy: pacing by free agents.
 
         Args:
             pool: such as `campaign:collections`.
-            ttl_ms: it holds so long unless it is said again.
+            ttl_ms: time to live of the limit, in ms.
 
-        Returns: the limit that counts now.
+        Returns: the limit in force.
 
         Raises:
             Unavailable, CallerError.
@@ -195,7 +207,7 @@ class AdmissionClient:
             patience_s=min(self._patience_s, ttl_ms / 1000),
             body={"limit": limit, "ttl_ms": ttl_ms},
         )
-        return int((await self._asks.call(call)).body["limit"])
+        return int((await self._requests.call(call)).body["limit"])
 
     async def _get(self, path: str, params: dict[str, str]) -> Reply:
         call = Call(
@@ -205,35 +217,35 @@ class AdmissionClient:
             patience_s=self._patience_s,
             params=params,
         )
-        return await self._asks.call(call)
+        return await self._requests.call(call)
 
-    async def granted(self, campaign: str, patience_s: float, options: AskOptions) -> Grant:
-        """What `admission` holds in its block, for whoever has no block: it is theirs to end."""
+    async def request_grant(self, campaign: str, patience_s: float, options: AskOptions) -> Grant:
+        """Request one grant, as `admission` does. The caller must end it."""
         if wrong := {"count", "min_count", "dry_run"} & set(options):
             raise ValueError(f"one launch is one grant: use ask() for {', '.join(sorted(wrong))}")
         until, late = self._stopwatch() + patience_s, 0
-        while late < LATE_MAX or self._stopwatch() < until:
+        while late < LATE_GRANTS_MAX or self._stopwatch() < until:
             left_s = max(0.0, until - self._stopwatch())
             wait_ms = options.get("wait_ms", min(WAIT_MS_MAX, int(left_s * 1000)))
             answer = await self.ask(campaign, **options | {"wait_ms": wait_ms})
             if isinstance(answer, Granted):
-                if grant := _in_time(answer):
+                if grant := _take_grant(answer):
                     return grant
                 late += 1
             elif self._stopwatch() >= until:
                 raise NotAdmitted(answer)
             else:
                 await asyncio.sleep(self._pause_s(answer, until))
-        raise Unavailable(f"{late} grants came too late to be launched")
+        raise Unavailable(f"{late} grants arrived too late to be launched")
 
     def _pause_s(self, answer: Denied, until: float) -> float:
         again_ms = answer.retry_after_ms
-        told_s = NO_OPERATOR_S if again_ms is None else again_ms / 1000
-        return max(0.0, min(told_s, until - self._stopwatch()))
+        pause_s = OPERATOR_PAUSE_S if again_ms is None else again_ms / 1000
+        return max(0.0, min(pause_s, until - self._stopwatch()))
 
 
-def _in_time(answer: Granted) -> Grant | None:
-    """Its grant; None: it came too late, and the port is free for whoever asks next."""
+def _take_grant(answer: Granted) -> Grant | None:
+    """Return the grant; None: it arrived too late to launch, and is given back."""
     if answer.grants and not answer.grants[0].late:
         return answer.grants[0]
     for grant in answer.grants:

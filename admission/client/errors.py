@@ -1,9 +1,9 @@
-"""What the client raises: the exceptions of `admission.errors`, read from the service's answers.
+"""The exceptions of the client, read from the answers of the service (see `admission.errors`).
 
 AdmissionError
-├── NotAdmitted                  denied, where a grant was needed to go on
-├── CallerError                  ours to mend: 400 401 403 404 409 412 413 415 422 429
-└── Unavailable                  nobody answers there, or it cannot decide now: never a grant
+├── NotAdmitted                  denied, where the caller needs a grant to continue
+├── CallerError                  the request is wrong: 400 401 403 404 409 412 413 415 422 429
+└── Unavailable                  no answer, or the service cannot decide now: never a grant
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _KINDS: Final[dict[int, type[CallerError]]] = {
 
 
 class NotAdmitted(AdmissionError):
-    """The launch was denied for as long as its dialer had patience.
+    """The launch was denied until the patience of the dialer was over.
 
     Args: answer: the last denial.
     """
@@ -48,35 +48,37 @@ class NotAdmitted(AdmissionError):
 
 
 def read_fault(status: int, body: Mapping[str, Any], retry_after: str | None) -> AdmissionError:
-    """The exception for an answer that is no 200.
+    """Return the exception for a response with another status than 200.
 
     Args:
-        status: of the answer; 5xx, and what is no answer of this service, is `Unavailable`.
-        body: its problem (RFC 9457), as far as it is one.
-        retry_after: the header, in seconds.
+        status: of the response; 3xx and 5xx are `Unavailable`.
+        body: the problem (RFC 9457); empty if the body is no JSON object.
+        retry_after: the header Retry-After, in seconds.
     """
     detail = str(body.get("detail") or body.get("title") or f"status {status}")
     if status == 422:
-        errors = [_field(one) for one in body.get("errors") or () if isinstance(one, dict)]
-        said = "; ".join(f"{one.field}: {one.message}" for one in errors)
-        return Invalid(*errors, detail=said or detail)
+        errors = [
+            _read_field_error(one) for one in body.get("errors") or () if isinstance(one, dict)
+        ]
+        fields = "; ".join(f"{one.field}: {one.message}" for one in errors)
+        return Invalid(*errors, detail=fields or detail)
     if status == 429:
-        return TooFast(detail, retry_after_s=_seconds(body, retry_after))
+        return TooFast(detail, retry_after_s=_read_retry_after_s(body, retry_after))
     if 400 <= status < 500:
         fault = _KINDS.get(status, CallerError)(detail)
         fault.status = status
         return fault
-    unavailable = Unavailable(detail, retry_after_s=_seconds(body, retry_after))
+    unavailable = Unavailable(detail, retry_after_s=_read_retry_after_s(body, retry_after))
     if body:  # a problem of the service itself, no page of a proxy
         unavailable.status = status
     return unavailable
 
 
-def _field(one: Mapping[str, Any]) -> FieldError:
+def _read_field_error(one: Mapping[str, Any]) -> FieldError:
     return FieldError(field=str(one.get("field", "body")), message=str(one.get("message", "")))
 
 
-def _seconds(body: Mapping[str, Any], retry_after: str | None) -> float:
+def _read_retry_after_s(body: Mapping[str, Any], retry_after: str | None) -> float:
     exact = body.get("retry_after_ms")
     if isinstance(exact, int):
         return max(0.0, exact / 1000)

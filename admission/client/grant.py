@@ -1,6 +1,6 @@
-"""A granted call: launch it in time, say how it goes, and it ends whatever happens.
+"""A granted call: launch it in time, report its progress; the end is reported in every case.
 
-Reports are handed over, not awaited: a call never waits for the controller. `settled` waits.
+Reports are sent in the background: a call never waits for the controller. `settled` waits.
 """
 
 import math
@@ -12,39 +12,43 @@ from typing import Any, Final, Protocol, Self
 from admission.client.answers import Reported, Reservation, _Answer
 from admission.domain.outcomes import Outcome
 
-# Leaving the block waits so long for the reports; then they go on by themselves.
+# The end of the block waits so long for the reports; then they continue in the background.
 SETTLE_S: Final = 2.0
 
 
 class Registry(Protocol):
-    """What a grant needs of its client."""
+    """The services of the client that a grant uses."""
 
     def zone_now(self, zone: str) -> int | None:
-        """The zone's time in ms is at least this."""
+        """Return a lower bound of the zone time in ms."""
 
     def stopwatch(self) -> float:
-        """Monotonic seconds."""
+        """Return monotonic seconds."""
 
     def report(self, grant: "Grant", verb: str, body: dict[str, Any]) -> None:
         """Send a report in the background."""
 
     def keep(self, grant: "Grant") -> None:
-        """Renew it from now on."""
+        """Renew the grant from now on."""
 
     def forget(self, grant: "Grant") -> None:
-        """Renew it no longer."""
+        """Renew the grant no longer."""
 
     async def settled(self, grant: "Grant", timeout_s: float | None) -> bool:
-        """Wait until its reports are answered."""
+        """Wait until the reports of the grant are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What one ask said of all of its grants.
+    """The terms that all grants of one admission request share.
 
     Args:
         launch_by: of the stopwatch, in seconds.
-        pools: the named pools that were asked for.
+        pools: the named pools of the request.
+        shadow: the zone is in shadow mode, and would have denied the launch.
+
+    Example:
+        `Terms(request_id="r", launch_by=1.3)`
     """
 
     request_id: str
@@ -54,20 +58,23 @@ class Terms:
 
 
 class Grant:
-    """One call that may be launched. Made by `AdmissionClient`, never by its user.
+    """One call that may be launched. `AdmissionClient` creates grants.
 
-    Use it as `async with grant:`. However the block is left, the call is reported as ended:
+    Use a grant as `async with grant:`. The call is reported as ended however the block is left:
 
-    * with what `ended` was told, if it was told;
-    * else as `completed`, when the block ends by itself;
-    * else, by an exception, as `unknown`: perhaps the call is up still, so its port stays counted
-      until a photograph of the platform has shown what is true.
+    * with the outcome passed to `ended`, if `ended` was called;
+    * else as `completed`, if the block ends without an exception;
+    * else as `unknown`: the call may still be up, so its port stays counted until a snapshot of the
+      platform has shown whether it is free.
 
     Attributes:
         reservation: what was granted.
-        terms: how.
+        terms: shared with the other grants of the request.
         port_taken, session_id, mpp: as reported so far.
-        answered: what the service said to the last report; None: nothing yet.
+        answered: the answer to the last report; None: no answer yet.
+
+    Example:
+        `async with grant: grant.launched(port_taken=True)`
     """
 
     def __init__(self, reservation: Reservation, terms: Terms, registry: Registry) -> None:
@@ -86,51 +93,52 @@ class Grant:
 
     @property
     def id(self) -> str:
-        """Of the reservation."""
+        """The id of the reservation."""
         return self.reservation.id
 
     @property
     def zone(self) -> str:
-        """Where it may be launched."""
+        """The zone of the reservation."""
         return self.reservation.zone
 
     @property
     def channel(self) -> str:
-        """On which channel: on another it would take a port that somebody else was granted."""
+        """The channel to launch on: another channel has ports of other grants."""
         return self.reservation.channel
 
     @property
     def report_url(self) -> str | None:
-        """Where the application's page may report for this call, without credentials."""
+        """The URL where the page of the application may report without credentials."""
         return self.reservation.report_url
 
     @property
     def over(self) -> bool:
-        """It was reported as ended, if only as `unknown`, or handed over."""
+        """Whether the call was reported as ended, also as `unknown`, or was handed over."""
         return self._over or self._unsure
 
     def launch_within_s(self) -> float:
-        """Seconds in which it may be launched still; 0 or less: it must not be launched."""
+        """Return the seconds left to launch; 0 or less: the call must not be launched."""
         return self.terms.launch_by - self._registry.stopwatch()
 
     @property
     def late(self) -> bool:
-        """The time to launch is over: end it with `not_launched` and ask again."""
+        """Whether the time to launch is over: end the grant with `not_launched` and ask again."""
         return self.launch_within_s() <= 0
 
     def zone_now(self) -> int | None:
-        """The zone's time in ms is at least this: noted when a call ends, it can be said later."""
+        """Return a lower bound of the zone time in ms, to be passed to `ended` later."""
         return self._registry.zone_now(self.zone)
 
     def launched(
         self, *, port_taken: bool = False, session_id: str | None = None, mpp: str | None = None
     ) -> None:
-        """The call was launched.
+        """Report that the call was launched.
 
         Args:
-            port_taken: it rings or is connected, for sure; after an `unknown` it is heard of again.
-            session_id: the platform's name for it.
-            mpp: the MPP that placed it.
+            port_taken: the call certainly rings or is connected. After an end with `unknown` the
+                call counts as up again.
+            session_id: of the call on the platform.
+            mpp: the MPP that placed the call.
         """
         if self._over or (self._unsure and not port_taken):
             return
@@ -140,7 +148,7 @@ class Grant:
         self.port_taken = self.port_taken or port_taken
         self.session_id = session_id or self.session_id
         self.mpp = mpp or self.mpp
-        self._registry.report(self, "launched", self.restated_report())
+        self._registry.report(self, "launched", self.restate_launch())
 
     def ended(
         self,
@@ -149,32 +157,32 @@ class Grant:
         platform_code: str | None = None,
         ended_at: int | None = None,
     ) -> None:
-        """The call is over, now. Said once; only after `unknown` something may be said again.
+        """Report that the call has ended. Only `unknown` may be followed by another report.
 
         Args:
-            outcome: one of `Outcome`. `unknown`: it may be up still, or come to be.
-            platform_code: the platform's own code; if the service knows it, it decides.
-            ended_at: zone time in ms (`zone_now`), if it ended before now.
+            outcome: one of `Outcome`. After `unknown` the call may be up, or be connected later.
+            platform_code: of the platform; a code that the service knows replaces the outcome.
+            ended_at: zone time in ms (`zone_now`), if the call ended before now.
 
         Raises:
-            ValueError: no such outcome.
+            ValueError: there is no such outcome.
         """
-        said = Outcome(outcome)
+        reported = Outcome(outcome)
         if self._over:
             return
         moment = self.zone_now() if ended_at is None else ended_at
-        body: dict[str, Any] = {"outcome": said.value}
-        if said is not Outcome.UNKNOWN and moment is not None:
+        body: dict[str, Any] = {"outcome": reported.value}
+        if reported is not Outcome.UNKNOWN and moment is not None:
             body["ended_at"] = math.floor(moment)
         if platform_code:
             body["platform_code"] = platform_code
-        self._unsure = said is Outcome.UNKNOWN
+        self._unsure = reported is Outcome.UNKNOWN
         self._over = not self._unsure
         self._registry.forget(self)
         self._registry.report(self, "end", body)
 
     def handed_over(self) -> None:
-        """From now on somebody else reports: the application's page, through `report_url`."""
+        """Stop reporting: the page of the application reports from now on, by `report_url`."""
         self._over = True
         self._registry.forget(self)
 
@@ -182,24 +190,24 @@ class Grant:
         """Wait until all reports so far are answered.
 
         Args:
-            timeout_s: None: as long as it takes.
+            timeout_s: in seconds; None: no limit.
 
-        Returns: what the service said to the last one; None: nothing yet.
+        Returns: the answer to the last report; None: no answer yet.
         """
         await self._registry.settled(self, timeout_s)
         return self.answered
 
-    def restated(self) -> dict[str, Any]:
-        """What a service that lost its state needs to count this call again."""
+    def restate(self) -> dict[str, Any]:
+        """Return the facts that a service that lost its state needs to count the call again."""
         one = self.reservation
-        told: dict[str, Any] = {"zone": one.zone, "channel": one.channel, "campaign": one.campaign}
+        facts: dict[str, Any] = {"zone": one.zone, "channel": one.channel, "campaign": one.campaign}
         if self.mpp:
-            told["mpp"] = self.mpp
-        return told | {"pools": list(self.terms.pools)}
+            facts["mpp"] = self.mpp
+        return facts | {"pools": list(self.terms.pools)}
 
-    def restated_report(self) -> dict[str, Any]:
-        """A `launched` that says all there is to say."""
-        body: dict[str, Any] = {"port_taken": self.port_taken, "reservation": self.restated()}
+    def restate_launch(self) -> dict[str, Any]:
+        """Return a `launched` report with all reported facts."""
+        body: dict[str, Any] = {"port_taken": self.port_taken, "reservation": self.restate()}
         if self.session_id:
             body["session_id"] = self.session_id
         if self.mpp:
@@ -222,14 +230,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted(_Answer):
-    """It may launch. `admitted` is True.
+    """The launches are granted. `admitted` is True.
 
     Args:
-        granted: launches; fewer than were asked for where `reason` says why.
-        launch_within_ms: counted from when the request was sent.
+        granted: number of launches; fewer than requested if there is a `reason`.
+        launch_within_ms: counted from the time when the request was sent.
         grants: one for each launch; none after a dry run.
-        repeated: the answer to an earlier, equal request.
-        shadow: it would have been denied, but the zone only watches.
+        repeated: this is the answer to an earlier, equal request.
+        shadow: the zone is in shadow mode, and would have denied the launches.
+
+    Example:
+        `if isinstance(answer, Granted): await asyncio.gather(*map(dial, answer.grants))`
     """
 
     granted: int

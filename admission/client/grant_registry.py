@@ -25,52 +25,55 @@ log = logging.getLogger(__name__)
 
 
 class GrantRegistry:
-    """Keeps the grants of one client (`admission.client.grant.Registry`).
+    """The grants of one client (implements `admission.client.grant.Registry`).
 
     Args:
         transport: for reports and renewals.
         stopwatch: monotonic seconds.
+
+    Example:
+        `registry = GrantRegistry(transport, time.monotonic); registry.open()`
     """
 
     def __init__(self, transport: Transport, stopwatch: Stopwatch) -> None:
         self._clock = ZoneClock(stopwatch)
-        self._outbox = Outbox(transport, stopwatch, self._heard_of)
-        self._renewals = Renewals(transport, stopwatch, self._heard_of)
+        self._outbox = Outbox(transport, stopwatch, self._observe_report)
+        self._renewals = Renewals(transport, stopwatch, self._observe_report)
         self._recovering: set[str] = set()
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewal_task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Begin to renew. Call it inside the event loop."""
-        self._renewing = asyncio.create_task(self._renewals.run(), name="renewals")
+        """Start the renewals. Must be called inside the event loop."""
+        self._renewal_task = asyncio.create_task(self._renewals.run(), name="renewals")
 
     async def close(self, timeout_s: float) -> None:
-        """Renew no longer, and wait so long for the reports that are on their way."""
-        if self._renewals.kept:
-            log.warning("%d calls are left to themselves: the client closes", self._renewals.kept)
-        if self._renewing is not None:
-            self._renewing.cancel()
+        """Stop the renewals, and wait up to `timeout_s` for reports on their way."""
+        if self._renewals.count:
+            log.warning("the client closes: %d calls are not renewed", self._renewals.count)
+        if self._renewal_task is not None:
+            self._renewal_task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._renewing
+                await self._renewal_task
         await self._outbox.close(timeout_s)
 
-    def decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
-        """The answer to an ask; what it grants is kept from now on.
+    def read_decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
+        """Return the answer to an admission request, and renew its grants from now on.
 
-        Args: pools: the named ones that were asked for.
+        Args: pools: the named pools of the request.
 
         Raises:
-            Unavailable: it is none.
+            Unavailable: the answer cannot be read.
         """
         try:
-            return self._decision(reply, pools)
+            return self._read_decision(reply, pools)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unavailable("the service's answer cannot be read") from None
 
     def take_up(self, listed: Listed) -> Grant:
-        """Keep a reservation that an earlier process was granted."""
-        asked = [one for one in listed.pools if one.partition(":")[0] not in BUILT_IN_POOLS]
+        """Renew a reservation that was granted to an earlier process."""
+        named = [one for one in listed.pools if one.partition(":")[0] not in BUILT_IN_POOLS]
         terms = Terms(
-            request_id=listed.request_id or "", launch_by=self.stopwatch(), pools=tuple(asked)
+            request_id=listed.request_id or "", launch_by=self.stopwatch(), pools=tuple(named)
         )
         reservation = Reservation(
             id=listed.id,
@@ -85,7 +88,7 @@ class GrantRegistry:
         return grant
 
     def zone_now(self, zone: str) -> int | None:
-        """The zone's time in ms is at least this; None: nothing was heard of it yet."""
+        """Return a lower bound of the zone time in ms; None: no answer of the zone yet."""
         return self._clock.now(zone)
 
     def stopwatch(self) -> float:
@@ -95,31 +98,31 @@ class GrantRegistry:
     def report(self, grant: Grant, verb: str, body: dict[str, Any]) -> None:
         """Send a report in the background."""
 
-        def told(answer: Reported) -> None:
+        def on_answer(answer: Reported) -> None:
             grant.answered = answer
 
-        # Whoever is renewed is up: a renewal that comes after an `unknown` would undo it.
-        after = self._renewals.under_way(grant.id) if verb == "end" else None
-        self._outbox.put(grant.id, verb, body, told, after)
+        # A renewal states that the call is up: after an end with `unknown` it would undo the end.
+        after = self._renewals.find_pending(grant.id) if verb == "end" else None
+        self._outbox.put(grant.id, verb, body, on_answer, after)
 
     def keep(self, grant: Grant) -> None:
-        """Renew it from now on."""
+        """Renew the grant from now on."""
         self._renewals.keep(grant)
 
     def forget(self, grant: Grant) -> None:
-        """Renew it no longer."""
+        """Renew the grant no longer."""
         self._renewals.forget(grant)
 
     async def settled(self, grant: Grant, timeout_s: float | None) -> bool:
-        """Wait until its reports are answered. False: the time was up first."""
+        """Wait until the reports are answered. Returns False after a time-out."""
         return await self._outbox.settled(grant.id, timeout_s)
 
-    def _decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
+    def _read_decision(self, reply: Reply, pools: Sequence[str]) -> Granted | Denied:
         body = reply.body
-        self._heard(body["zone"], reply)
+        self._observe(body["zone"], reply)
         if not answers.is_grant(body):
-            denied = answers.denied_of(body)
-            self._notice(denied)
+            denied = answers.read_denial(body)
+            self._restate_if_recovering(denied)
             return denied
         self._recovering.discard(body["zone"])
         within_ms = int(body.get("launch_within_ms") or 0)
@@ -129,11 +132,11 @@ class GrantRegistry:
             pools=pools,
             shadow=bool(body.get("shadow")),
         )
-        grants = [Grant(one, terms, self) for one in answers.reservations_of(body)]
+        grants = [Grant(one, terms, self) for one in answers.read_reservations(body)]
         for one in grants:
             self._renewals.keep(one)
         return Granted(
-            **answers.common_of(body),
+            **answers.read_shared_fields(body),
             granted=int(body["granted"]),
             launch_within_ms=within_ms,
             grants=tuple(grants),
@@ -141,18 +144,18 @@ class GrantRegistry:
             shadow=terms.shadow,
         )
 
-    def _notice(self, denied: Denied) -> None:
-        """A zone that recovers has lost what it knew: tell it, once."""
+    def _restate_if_recovering(self, denied: Denied) -> None:
+        """Restate all calls, once, to a zone that recovers: it has lost its state."""
         if denied.reason != Reason.RECOVERING:
             self._recovering.discard(denied.zone)
         elif denied.zone not in self._recovering:
             self._recovering.add(denied.zone)
             self._renewals.restate(denied.zone)
 
-    def _heard_of(self, reservation_id: str, reply: Reply) -> None:
-        """An answer to a report: ids carry their zone."""
-        self._heard(reservation_id.partition("~")[0], reply)
+    def _observe_report(self, reservation_id: str, reply: Reply) -> None:
+        """Update the zone clock from the answer to a report; the id contains the zone."""
+        self._observe(reservation_id.partition("~")[0], reply)
 
-    def _heard(self, zone: str, reply: Reply) -> None:
+    def _observe(self, zone: str, reply: Reply) -> None:
         now = int(reply.body.get("now") or 0)
-        self._clock.heard(zone, now, sent_at=reply.sent_at, arrived_at=reply.arrived_at)
+        self._clock.observe(zone, now, sent_at=reply.sent_at, arrived_at=reply.arrived_at)

@@ -1,7 +1,7 @@
-"""Reports on their way: those of one reservation in order, and nobody waits who does not want to.
+"""Reports on their way: those of one reservation in order, in the background.
 
-A service that cannot be reached must never hold up a call, so a report is only handed over here.
-It is repeated until it is answered or its time is up; then the ledger heals by itself.
+A service that cannot be reached must not delay a call, so the caller only hands a report over. The
+outbox repeats it until the service answers or the time is up; then the reservation expires.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from admission.client.answers import Reported, reported_of
+from admission.client.answers import Reported, read_report
 from admission.client.transport import Call, Reply, Transport
 from admission.client.zone_clock import Stopwatch
 from admission.errors import AdmissionError, NotFound
@@ -19,7 +19,7 @@ from admission.errors import AdmissionError, NotFound
 log = logging.getLogger(__name__)
 
 REPORTS_MAX: Final = 10_000
-# Ended reservations answer repeats for `retention_ms`, by default 120 s: later a report is moot.
+# Ended reservations answer repeats for `retention_ms`, 120 s by default. Later ones are futile.
 PATIENCE_S: Final = 120.0
 TIMEOUT_S: Final = 5.0
 
@@ -30,16 +30,19 @@ class Report:
 
     Args:
         id: of the reservation.
-        verb: launched or end.
-        told: hears what the service said to it.
-        until: of the stopwatch; then its time is up.
-        after: it is not sent before this is set.
+        verb: `launched` or `end`.
+        on_answer: called with the answer of the service.
+        until: of the stopwatch, in seconds; then the report is dropped.
+        after: the report is sent when this event is set; None: at once.
+
+    Example:
+        `Report(id=id, verb="end", body={}, on_answer=print, until=120.0, after=None)`
     """
 
     id: str
     verb: str
     body: dict[str, Any]
-    told: Callable[[Reported], None]
+    on_answer: Callable[[Reported], None]
     until: float
     after: asyncio.Event | None
 
@@ -50,7 +53,10 @@ class Outbox:
     Args:
         transport: to the service.
         stopwatch: monotonic seconds.
-        on_reply: told every answer, and of which reservation it is.
+        on_reply: called with the id of the reservation and the answer.
+
+    Example:
+        `outbox.put("East~x7Yk2mPq0aZ", "end", {"outcome": "completed"}, print)`
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class Outbox:
         self._transport = transport
         self._stopwatch = stopwatch
         self._on_reply = on_reply
-        self._lanes: dict[str, deque[Report]] = {}
+        self._queues: dict[str, deque[Report]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._waiting = 0
 
@@ -68,22 +74,22 @@ class Outbox:
         id: str,
         verb: str,
         body: dict[str, Any],
-        told: Callable[[Reported], None],
+        on_answer: Callable[[Reported], None],
         after: asyncio.Event | None = None,
     ) -> None:
-        """Send it as soon as those before it of its reservation are through, and `after` is set."""
+        """Send a report after the earlier reports of the reservation, when `after` is set."""
         if self._waiting >= REPORTS_MAX:
-            log.warning("%s of %s is given up: %d reports wait", verb, id, self._waiting)
+            log.warning("%s of %s is dropped: %d reports are waiting", verb, id, self._waiting)
             return
         self._waiting += 1
         until = self._stopwatch() + PATIENCE_S
-        report = Report(id=id, verb=verb, body=body, told=told, until=until, after=after)
-        self._lanes.setdefault(id, deque()).append(report)
+        report = Report(id=id, verb=verb, body=body, on_answer=on_answer, until=until, after=after)
+        self._queues.setdefault(id, deque()).append(report)
         if id not in self._workers:
-            self._workers[id] = asyncio.create_task(self._work(id), name=f"reports of {id}")
+            self._workers[id] = asyncio.create_task(self._send_all(id), name=f"reports of {id}")
 
     async def settled(self, id: str, timeout_s: float | None) -> bool:
-        """Wait until all reports of a reservation are through. False: the time was up first."""
+        """Wait until all reports of a reservation are answered. Returns False after a time-out."""
         worker = self._workers.get(id)
         if worker is None:
             return True
@@ -91,24 +97,24 @@ class Outbox:
         return worker.done()
 
     async def close(self, timeout_s: float) -> None:
-        """Wait so long for what is under way; then give it up."""
+        """Wait up to `timeout_s` for reports on their way; then drop them."""
         if self._workers:
             await asyncio.wait(set(self._workers.values()), timeout=timeout_s)
         for id, worker in list(self._workers.items()):
-            log.warning("the reports of %s are given up: the client closes", id)
+            log.warning("the client closes: the reports of %s are dropped", id)
             worker.cancel()
         await asyncio.gather(*self._workers.values(), return_exceptions=True)
 
-    async def _work(self, id: str) -> None:
-        lane = self._lanes[id]
+    async def _send_all(self, id: str) -> None:
+        queue = self._queues[id]
         try:
-            while lane:
-                await self._send(lane[0])
-                lane.popleft()
+            while queue:
+                await self._send(queue[0])
+                queue.popleft()
                 self._waiting -= 1
         finally:
-            self._waiting -= len(lane)
-            del self._lanes[id], self._workers[id]
+            self._waiting -= len(queue)
+            del self._queues[id], self._workers[id]
 
     async def _send(self, report: Report) -> None:
         if report.after:
@@ -122,12 +128,12 @@ class Outbox:
         )
         try:
             reply = await self._transport.call(call)
-            answer = reported_of(reply.body)
+            answer = read_report(reply.body)
         except NotFound:
-            # For an end that means: done, forget it. For a launched: it was never of that service.
-            report.told(Reported(id=report.id, state=None))
+            # The reservation has ended long ago, or the service never had it: nothing to do.
+            report.on_answer(Reported(id=report.id, state=None))
         except AdmissionError as fault:
-            log.warning("%s of %s is lost: %s", report.verb, report.id, fault)
+            log.warning("%s of %s is not delivered: %s", report.verb, report.id, fault)
         else:
             self._on_reply(report.id, reply)
-            report.told(answer)
+            report.on_answer(answer)

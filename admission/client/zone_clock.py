@@ -1,8 +1,8 @@
-"""The zones' time by our own stopwatch: a lower bound that no network delay can spoil.
+"""Zone times by the stopwatch of this process: a lower bound, however long the network takes.
 
-Every answer about a zone carries the zone's time as `now`. It was that time when the answer was
-written, so it is at least `now` plus what our stopwatch has counted since the answer *arrived*.
-The wall clock of this machine is never looked at.
+Every answer about a zone contains the zone time as `now`. The zone had that time when the service
+wrote the answer, so the zone time is at least `now` plus the time since the answer *arrived*. The
+wall clock of this machine is not used.
 """
 
 import math
@@ -15,38 +15,41 @@ Stopwatch: TypeAlias = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Observation:
     now: int
     arrived_at: float
 
 
 class ZoneClock:
-    """What each zone's time is at least.
+    """A lower bound of the time of each zone.
 
-    Args: stopwatch: monotonic seconds, from whenever.
+    Args: stopwatch: monotonic seconds.
+
+    Example:
+        `clock.observe("East", 1000, sent_at=0.0, arrived_at=0.1); clock.now("East")`
     """
 
     def __init__(self, stopwatch: Stopwatch = time.monotonic) -> None:
         self.stopwatch = stopwatch
-        self._heard: dict[str, _Heard] = {}
+        self._newest: dict[str, _Observation] = {}
 
-    def heard(self, zone: str, now: int, *, sent_at: float, arrived_at: float) -> None:
-        """An answer of this zone came.
+    def observe(self, zone: str, now: int, *, sent_at: float, arrived_at: float) -> None:
+        """Take the zone time from an answer, if the answer is newer than the last one.
 
-        The newest counts. One whose request was sent after the last answer had arrived is newer
-        for sure; of two that were on their way at once, the one with the later `now` is.
+        An answer is newer if its request was sent after the last answer had arrived. Of two
+        concurrent requests the answer with the later `now` is newer.
 
         Args:
             now: of the answer, in ms.
-            sent_at, arrived_at: of the stopwatch.
+            sent_at, arrived_at: of the stopwatch, in seconds.
         """
-        last = self._heard.get(zone)
+        last = self._newest.get(zone)
         if last is None or sent_at >= last.arrived_at or now > last.now:
-            self._heard[zone] = _Heard(now, arrived_at)
+            self._newest[zone] = _Observation(now, arrived_at)
 
     def now(self, zone: str) -> int | None:
-        """The zone's time in ms is at least this; None: nothing was heard of the zone yet."""
-        last = self._heard.get(zone)
+        """Return a lower bound of the zone time in ms; None: no answer of the zone yet."""
+        last = self._newest.get(zone)
         if last is None:
             return None
         return last.now + math.floor((self.stopwatch() - last.arrived_at) * 1000)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admission.cli.assignments import merge_patch
+from admission.cli.assignments import parse_assignments
 from admission.errors import ConfigError
 
 
@@ -47,16 +47,16 @@ from admission.errors import ConfigError
 def test_an_assignment(text: str, patch: Any) -> None:
     if patch is None:
         with pytest.raises(ConfigError):
-            merge_patch([text])
+            parse_assignments([text])
     else:
-        assert merge_patch([text]) == patch
+        assert parse_assignments([text]) == patch
 
 
 def test_several_make_one_patch() -> None:
-    assert merge_patch(["a.b=1", "a.c=2", "d=3"]) == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert parse_assignments(["a.b=1", "a.c=2", "d=3"]) == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
 @pytest.mark.parametrize("texts", [["a=1", "a=2"], ["a=1", "a.b=2"], ["a.b=1", "a=2"]])
 def test_contradictions_are_refused(texts: list[str]) -> None:
-    with pytest.raises(ConfigError, match="contradicts"):
-        merge_patch(texts)
+    with pytest.raises(ConfigError, match="conflicts"):
+        parse_assignments(texts)

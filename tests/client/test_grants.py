@@ -216,7 +216,7 @@ async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(
             return answer
 
     async with Slow(harness.url, stopwatch=lambda: now[0], close_s=60) as slow:
-        with pytest.raises(Unavailable, match="3 grants came too late"):
+        with pytest.raises(Unavailable, match="3 grants arrived too late"):
             async with slow.admission("collections", channel="sip"):
                 raise AssertionError("it was too late")
     assert await harness.in_use() == 0
@@ -295,7 +295,7 @@ async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
         for one in listed:
             grant = restarted.take_up(one)
             assert grant.late
-            assert grant.restated()["pools"] == ["trunk:carrier-a"]
+            assert grant.restate()["pools"] == ["trunk:carrier-a"]
             grant.ended("completed" if one.session_id else "not_launched")
             await grant.settled()
     assert await harness.in_use() == 0

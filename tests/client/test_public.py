@@ -2,7 +2,7 @@
 
 import admission.client as client
 from admission.client import Reason
-from admission.client.answers import denied_of, is_grant, reported_of, reservations_of
+from admission.client.answers import is_grant, read_denial, read_report, read_reservations
 from admission.client.errors import read_fault
 from admission.errors import Conflict, Invalid, NotFound, TooFast, Unavailable
 
@@ -48,14 +48,14 @@ def test_the_public_names_are_these():
 
 
 def test_a_denial_says_why_in_a_line():
-    denied = denied_of(DENY)
+    denied = read_denial(DENY)
     assert denied.reason is Reason.MPP_FULL
     assert denied.said == "mpp_full at mpp:mpp1:sip (50 of 50 in use)"
     assert not denied.admitted
 
 
 def test_an_unknown_reason_is_a_denial_all_the_same():
-    denied = denied_of(DENY | {"reason": "full_moon", "retry_after_ms": None})
+    denied = read_denial(DENY | {"reason": "full_moon", "retry_after_ms": None})
     assert (denied.reason, denied.retry_after_ms) == ("full_moon", None)
 
 
@@ -67,15 +67,15 @@ def test_an_unknown_decision_is_no_grant():
 
 def test_unknown_fields_are_ignored_everywhere():
     odd = {"colour": "red"}
-    assert denied_of(DENY | odd | {"snapshot": {"age_ms": 3} | odd}).snapshot.age_ms == 3
-    [one] = reservations_of(DENY | {"reservations": [{"id": "i", "channel": "sip"} | odd]})
+    assert read_denial(DENY | odd | {"snapshot": {"age_ms": 3} | odd}).snapshot.age_ms == 3
+    [one] = read_reservations(DENY | {"reservations": [{"id": "i", "channel": "sip"} | odd]})
     assert (one.id, one.zone, one.campaign, one.report_url) == ("i", "East", "c", None)
-    assert reported_of({"id": "i", "state": "live"} | odd).state == "live"
+    assert read_report({"id": "i", "state": "live"} | odd).state == "live"
 
 
 def test_a_repeat_gives_only_what_is_live_still():
     told = [{"id": "a", "channel": "sip", "state": "ended"}, {"id": "b", "channel": "sip"}]
-    assert [one.id for one in reservations_of(DENY | {"reservations": told})] == ["b"]
+    assert [one.id for one in read_reservations(DENY | {"reservations": told})] == ["b"]
 
 
 def test_faults_are_the_exceptions_of_the_house():

@@ -162,8 +162,8 @@ async def test_what_is_not_renewed_is_tried_again_the_later_the_less_it_helps(
     async with kept(calls, [{"status": status}]) as (renewals, told):
         await renewals._renew(calls)
     low, high = again_s
-    assert low <= renewals._due["East~0"] - NOW_S <= high
-    assert (renewals.kept, told, calls[0].answered) == (1, [], None)
+    assert low <= renewals._deadlines["East~0"] - NOW_S <= high
+    assert (renewals.count, told, calls[0].answered) == (1, [], None)
 
 
 @pytest.mark.parametrize("results", [[LIVE], [{"status": 200}] * 2, ["live", "live"], {}])
@@ -171,8 +171,8 @@ async def test_an_answer_that_cannot_be_read_is_a_failure_for_all(results: Any):
     calls = grants(2)
     async with kept(calls, results) as (renewals, _):
         await renewals._renew(calls)
-    assert renewals.kept == 2
-    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in renewals._due.values())
+    assert renewals.count == 2
+    assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in renewals._deadlines.values())
 
 
 async def test_a_call_that_the_service_does_not_know_is_let_go():
@@ -182,7 +182,7 @@ async def test_a_call_that_the_service_does_not_know_is_let_go():
         await renewals._renew(calls)
     assert calls[0].answered is not None
     assert (calls[0].answered.id, calls[0].answered.state) == ("East~0", None)
-    assert (renewals.kept, renewals._due, renewals._lost) == (0, {}, set())
+    assert (renewals.count, renewals._deadlines, renewals._lost) == (0, {}, set())
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_it_is_renewed_at_half_its_time_and_at_least_every_minute(
     renew_within_ms: int | None, in_s: float
 ):
     async with kept(grants(1, renew_within_ms), []) as (renewals, _):
-        assert renewals._due == {"East~0": NOW_S + in_s}
+        assert renewals._deadlines == {"East~0": NOW_S + in_s}
 
 
 async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_once():
@@ -202,10 +202,10 @@ async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_o
     async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, told):
         await renewals._renew(calls)
         assert renewals._lost == {"East~0", "East~1"}
-        assert set(renewals._due.values()) == {NOW_S}
+        assert set(renewals._deadlines.values()) == {NOW_S}
         await renewals._renew(calls)
     assert renewals._lost == set()
-    assert set(renewals._due.values()) == {NOW_S + 30}
+    assert set(renewals._deadlines.values()) == {NOW_S + 30}
     assert told == ["East~0"]  # only what carries its zone's time is told
 
 
@@ -214,7 +214,7 @@ async def test_what_is_due_is_renewed_without_being_asked_for():
     async with kept(calls, [{"status": 404}]) as (renewals, _):
         running = asyncio.create_task(renewals.run())
         async with asyncio.timeout(60):
-            while renewals.kept:  # noqa: ASYNC110  it tells nobody
+            while renewals.count:  # noqa: ASYNC110  it tells nobody
                 await asyncio.sleep(0.001)
         running.cancel()
 

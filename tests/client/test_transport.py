@@ -92,6 +92,13 @@ async def test_what_does_not_talk_like_the_service_decides_nothing(text: str):
             await transport.call(call(patience_s=0))
 
 
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+async def test_a_refusal_of_another_server_is_no_answer_of_the_service(status: int):
+    async with connected([(status, "<html>not found</html>", {})]) as (transport, _):
+        with pytest.raises(Unavailable, match="does not talk like this service"):
+            await transport.call(call(patience_s=0))
+
+
 async def test_a_token_goes_nowhere_else():
     elsewhere = (307, "", {"Location": "http://127.0.0.1:1/"})
     async with connected([elsewhere], token="secret") as (transport, asked):

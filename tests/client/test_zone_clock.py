@@ -24,7 +24,7 @@ def test_time_goes_on_from_the_moment_the_answer_arrived():
     watch = Stopwatch()
     clock = ZoneClock(watch)
     watch.ms = 500
-    clock.heard("East", 9_000, sent_at=0.1, arrived_at=0.5)
+    clock.observe("East", 9_000, sent_at=0.1, arrived_at=0.5)
     watch.ms = 1_750
     assert clock.now("East") == 10_250
     assert clock.now("West") is None
@@ -32,16 +32,16 @@ def test_time_goes_on_from_the_moment_the_answer_arrived():
 
 def test_an_answer_that_was_overtaken_does_not_turn_time_back():
     clock = ZoneClock(watch := Stopwatch())
-    clock.heard("East", 9_400, sent_at=0.1, arrived_at=0.5)
-    clock.heard("East", 9_100, sent_at=0.1, arrived_at=0.9)
+    clock.observe("East", 9_400, sent_at=0.1, arrived_at=0.5)
+    clock.observe("East", 9_100, sent_at=0.1, arrived_at=0.9)
     watch.ms = 900
     assert clock.now("East") == 9_800
 
 
 def test_a_zone_whose_time_was_lost_is_believed_as_soon_as_it_is_asked_again():
     clock = ZoneClock(watch := Stopwatch())
-    clock.heard("East", 9_400, sent_at=0.1, arrived_at=0.5)
-    clock.heard("East", 7_000, sent_at=0.6, arrived_at=0.7)
+    clock.observe("East", 9_400, sent_at=0.1, arrived_at=0.5)
+    clock.observe("East", 7_000, sent_at=0.6, arrived_at=0.7)
     watch.ms = 700
     assert clock.now("East") == 7_000
 
@@ -57,7 +57,7 @@ def test_it_is_a_lower_bound_for_all_delays_and_orders(exchanges, later):
         arrivals.append((sent + there + back, sent, sent + there + offset))
     for arrived, sent_at, now in sorted(arrivals):
         watch.ms = arrived
-        clock.heard("East", now, sent_at=sent_at / 1000, arrived_at=arrived / 1000)
+        clock.observe("East", now, sent_at=sent_at / 1000, arrived_at=arrived / 1000)
         assert clock.now("East") <= watch.ms + offset
     watch.ms += later
     assert clock.now("East") <= watch.ms + offset

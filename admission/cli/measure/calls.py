@@ -15,8 +15,8 @@ from admission.client.portal.launch_fields import (
     LaunchOptions,
     Operation,
     Place,
+    choose_timeout_s,
     launch_fields,
-    timeout_s_of,
 )
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.policy.zone import ZonePolicy
@@ -149,7 +149,7 @@ class CallRunner:
             raise
 
     async def _launch(self) -> str:
-        wait_s = timeout_s_of(self._plan.operation, self._plan.options) + MARGIN_S
+        wait_s = choose_timeout_s(self._plan.operation, self._plan.options) + MARGIN_S
         answer = await self._soap.call(self._plan.operation, self._fields, timeout_ms=1000 * wait_s)
         self._answered_at = time.monotonic()
         return answer.get("sessionID_returned", "")

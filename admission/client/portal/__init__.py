@@ -1,4 +1,4 @@
-"""Launches on Avaya Experience Portal, each asked for first.
+"""Launches granted calls on Avaya Experience Portal.
 
 ```python
 async with AdmissionClient("http://127.0.0.1:8080") as client, PortalLauncher(...) as portal:

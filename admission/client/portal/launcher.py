@@ -1,7 +1,7 @@
-"""Launches on Experience Portal what was granted, and reports what becomes known of it.
+"""Launches granted calls on Experience Portal, and reports their outcome.
 
-The platform's own words decide what is reported. A launch is sent once and never again: sent twice
-it is two calls. Source: the platform page of Experience Portal; what it leaves open is an argument.
+The answers of the platform decide what is reported. A launch is never repeated: the platform would
+place two calls. Source: the platform page of Experience Portal; undocumented facts are arguments.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from admission.client.portal.launch_fields import (
     Operation,
     Place,
     SipHint,
+    choose_timeout_s,
     launch_fields,
-    timeout_s_of,
 )
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain.outcomes import Outcome
@@ -25,17 +25,17 @@ from admission.sources.experience_portal.soap_client import SoapClient
 from admission.sources.transport import RequestNotDelivered
 
 LAUNCHES_MAX: Final = 500
-# So much longer than the platform we wait for its answer: giving up leaves the outcome unknown.
+# Beyond the time-out of the platform: after a time-out of this client the outcome is unknown.
 MARGIN_S: Final = 10
 _SESSION: Final = "sessionID_returned"
 
 
 class LaunchFailed(AdmissionError):
-    """There is no call, or nobody knows. The grant has been reported as ended already.
+    """The launch failed, or its outcome is unknown. The grant was reported as ended.
 
     Args:
-        outcome: as it was reported.
-        return_code: of the platform's fault; empty: there was none.
+        outcome: as reported.
+        return_code: of the fault of the platform; empty: no fault.
     """
 
     title = "Launch failed"
@@ -49,21 +49,25 @@ class LaunchFailed(AdmissionError):
 class PortalLauncher:
     """Launches calls through the Application Interface web service.
 
-    Use it as `async with PortalLauncher(url, username=..., password=...) as portal:`.
-
     Args:
         url: such as `https://epm.example.com/axis2/services/VPAppIntfService`.
-        zones: our zone -> the platform's ZoneId. A zone that is not named is the platform's
-            default one, whose applications are launched by their name alone.
-        outcomes: returnCode of a fault -> what it means. The numbers are not public; a fault
-            that is not named here is `failed`.
-        sip_hint: where `suggest_sip=true` goes when a `tel:` call was granted a SIP port. That
-            it exists is documented, where it stands is not: assumed to be a parameter.
-        launches_max: at the same time; more wait for their turn, inside their time-out.
-        settings: further ones of the `[sources.X]` table: username, password, flavor, ca_file ...
+        zones: zone -> ZoneId of the platform. Zones without an entry are the default zone of the
+            platform, whose applications are launched by their name alone.
+        outcomes: returnCode of a fault -> outcome. The codes are not public; a fault without an
+            entry is `failed`.
+        sip_hint: the field that carries `suggest_sip=true` for a `tel:` call on a SIP port. The
+            hint is documented, its place is not: a parameter is assumed.
+        launches_max: concurrent launches; further ones wait, within their time-out.
+        settings: of the `[sources.X]` table: username, password, flavor, ca_file ...
 
     Raises:
-        ValueError, ConfigError: these settings cannot be used.
+        ValueError, ConfigError: the settings are invalid.
+
+    Example:
+        ```python
+        async with PortalLauncher(url, username="dialer", password=secret) as portal:
+            await portal.launch_vxml(grant, "tel:+15550100", "collections-ivr")
+        ```
     """
 
     def __init__(
@@ -98,36 +102,37 @@ class PortalLauncher:
     async def launch_vxml(
         self, grant: Grant, to: str, application: str, **options: Unpack[LaunchOptions]
     ) -> str:
-        """LaunchVXML: returns when the call is connected, so it blocks while it rings.
+        """Launch by LaunchVXML, which answers when the call is connected.
 
         Args:
-            grant: what allows it.
-            to: `tel:`, `sip:` or `sips:` URI; a SIP one needs a grant for the channel `sip`.
-            application: its name, without the zone.
+            grant: of the launch.
+            to: `tel:`, `sip:` or `sips:` URI; a SIP URI needs a grant for the channel `sip`.
+            application: the name without the zone.
 
         Returns: the session id.
 
         Raises:
-            LaunchFailed: reported already. After a time-out its outcome is `unknown`: the call may
-                still come, and its port stays reserved until the platform's counts show the truth.
-            ValueError: the grant does not allow this; it was given back.
+            LaunchFailed: the grant was reported as ended, after a time-out with `unknown`: the call
+                may still be connected, and its port stays reserved until the counts of the platform
+                show it free.
+            ValueError: the grant does not allow this launch; it was given back.
         """
         session = await self._launch("LaunchVXML", grant, to, application, options)
         grant.launched(port_taken=True, session_id=session)
-        return _handed_over(grant, session, options)
+        return _hand_over(grant, session, options)
 
     async def launch_ccxml(
         self, grant: Grant, to: str, application: str, **options: Unpack[LaunchOptions]
     ) -> str:
-        """LaunchCCXML: returns when its page says so, which may be before any port is taken.
+        """Launch by LaunchCCXML, which answers when the page does, perhaps before a port is taken.
 
-        Args: as of `launch_vxml`; `to` is a hint for the page, and may be empty.
+        Args: as of `launch_vxml`; `to` is passed to the page, and may be empty.
 
         Returns, raises: as `launch_vxml`.
         """
         session = await self._launch("LaunchCCXML", grant, to, application, options)
         grant.launched(session_id=session)
-        return _handed_over(grant, session, options)
+        return _hand_over(grant, session, options)
 
     async def _launch(
         self, operation: Operation, grant: Grant, to: str, application: str, options: LaunchOptions
@@ -138,8 +143,8 @@ class PortalLauncher:
             grant.ended(Outcome.NOT_LAUNCHED)
             raise
         if grant.late:
-            raise _failed(grant, Outcome.NOT_LAUNCHED, "it is too late to launch this grant")
-        wait_s = timeout_s_of(operation, options) + MARGIN_S
+            raise _end_failed(grant, Outcome.NOT_LAUNCHED, "it is too late to launch this grant")
+        wait_s = choose_timeout_s(operation, options) + MARGIN_S
         return await self._call(operation, grant, fields, wait_s)
 
     async def _call(
@@ -148,12 +153,12 @@ class PortalLauncher:
         try:
             answer = await self._soap.call(operation, fields, timeout_ms=1000 * wait_s)
         except RequestNotDelivered as fault:
-            raise _failed(grant, Outcome.NOT_LAUNCHED, fault.detail) from None
+            raise _end_failed(grant, Outcome.NOT_LAUNCHED, fault.detail) from None
         except SoapFault as fault:
             outcome = self._outcomes.get(fault.return_code, Outcome.FAILED)
-            raise _failed(grant, outcome, fault.detail, fault.return_code) from None
+            raise _end_failed(grant, outcome, fault.detail, fault.return_code) from None
         except SourceError as fault:
-            raise _failed(grant, Outcome.UNKNOWN, fault.detail) from None
+            raise _end_failed(grant, Outcome.UNKNOWN, fault.detail) from None
         return answer.get(_SESSION, "")
 
     def _place(self, grant: Grant) -> Place:
@@ -165,13 +170,13 @@ class PortalLauncher:
         )
 
 
-def _failed(grant: Grant, outcome: Outcome, detail: str, code: str = "") -> LaunchFailed:
-    # The code is not reported: the service would read it as a SIP status or a Huawei code.
+def _end_failed(grant: Grant, outcome: Outcome, detail: str, code: str = "") -> LaunchFailed:
+    # The code is not reported: the service would take it for a SIP status or a Huawei code.
     grant.ended(outcome)
     return LaunchFailed(outcome, detail, code)
 
 
-def _handed_over(grant: Grant, session: str, options: LaunchOptions) -> str:
+def _hand_over(grant: Grant, session: str, options: LaunchOptions) -> str:
     if options.get("page_reports"):
         grant.handed_over()
     return session
