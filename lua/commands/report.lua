@@ -49,19 +49,9 @@ local function move_to(r, mpp)
   r.pools, r.mpp = names, mpp
 end
 
--- Every snapshot from that moment on shows the port. moment: zone time in ms
-local function limit_visible_by(r, moment)
-  if moment >= r.visible_by then return end
-  r.visible_by = moment
-  flush_writes()
-  for _, p in ipairs(occupancy.pools(r)) do
-    if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
-  end
-end
-
 local function take_port(r)
   r.taken, r.outcome = true, false
-  limit_visible_by(r, now)
+  occupancy.limit_visible_by(r, now)
   r.deadline = now + r.max_call
 end
 
@@ -78,7 +68,7 @@ local function record_launch(r, op)
     changed = changed or not r.taken or r.outcome == 'unknown'
     take_port(r)
   elseif r.claim_within then -- launched by now, so the platform claims the port no later than this
-    limit_visible_by(r, now + r.claim_within) -- mutation: claim-after-launch
+    occupancy.limit_visible_by(r, now + r.claim_within) -- mutation: claim-after-launch
   end
   r.reported_at = now
   reservation.write(r, r.outcome ~= 'unknown' and r.deadline or nil) -- unknown: effects/expiry.lua examines it sooner

@@ -60,6 +60,16 @@ function occupancy.join(list, r)
   end
 end
 
+-- Every snapshot from that moment on shows the port. moment: zone time in ms
+function occupancy.limit_visible_by(r, moment)
+  if moment >= r.visible_by then return end
+  r.visible_by = moment
+  flush_writes()
+  for _, p in ipairs(occupancy.pools(r)) do
+    if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
+  end
+end
+
 local function lower(p, field, snapshot_at, credit)
   if p[field] and not (credit and credit(snapshot_at)) then
     p[field] = max(0, p[field] - 1) -- mutation: ceiling-falls

@@ -108,7 +108,7 @@ MUTATIONS = (
     LuaMutation(
         name="a launch report is a taken port",
         tag="claim-after-launch",
-        becomes="limit_visible_by(r, now)",
+        becomes="occupancy.limit_visible_by(r, now)",
     ),
     LuaMutation(
         name="an end lowers no kept ceiling",
