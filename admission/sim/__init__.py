@@ -1,1 +1,1 @@
-"""Simulated platforms and dialers, for tests, for the demo and for trying a dialer at home."""
+"""Simulated platforms: for tests, for the demo and for the development of dialers."""

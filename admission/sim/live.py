@@ -8,24 +8,29 @@ Result = TypeVar("Result")
 
 
 class Driven(Protocol):
-    """A platform in a time that its caller moves."""
+    """A platform whose time its caller advances."""
 
     @property
     def next_at(self) -> int | None:
-        """When the next thing happens (simulated ms), None if nothing will."""
+        """Time of the next event (simulated ms), None without any."""
 
     def advance(self, now: int) -> None:
-        """Let everything happen that is due until `now` (simulated ms)."""
+        """Process all events up to `now` (simulated ms)."""
 
 
 Platform = TypeVar("Platform", bound=Driven)
 
 
 class RealTimeDriver(Generic[Platform]):
-    """A platform whose time is the event loop's.
+    """Runs a simulated platform in the time of the event loop, with one timer.
 
     Args:
-        platform: touched by nobody else. Its listener must not raise.
+        platform: used through this driver only. Its listener must not raise.
+
+    Example:
+        driver = RealTimeDriver(Portal(settings))
+        driver.start()
+        counts = driver.act(lambda portal: portal.query("East"))
     """
 
     def __init__(self, platform: Platform) -> None:
@@ -35,36 +40,36 @@ class RealTimeDriver(Generic[Platform]):
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Let time run. Call it inside the event loop."""
+        """Start the time, inside the event loop."""
         self._loop = asyncio.get_running_loop()
         self._zero_s = self._loop.time()
-        self._arm()
+        self._set_timer()
 
     def stop(self) -> None:
-        """Let time stand still."""
+        """Stop the time."""
         self._loop = None
         if self._timer:
             self._timer.cancel()
 
-    def act(self, deed: Callable[[Platform], Result]) -> Result:
-        """Bring the platform up to this moment, do something with it, and set the timer anew."""
+    def act(self, action: Callable[[Platform], Result]) -> Result:
+        """Advance the platform to the present, apply an action, and set the timer again."""
         self._catch_up()
-        result = deed(self._platform)
-        self._arm()
+        result = action(self._platform)
+        self._set_timer()
         return result
 
     def _catch_up(self) -> None:
         if self._loop:
             self._platform.advance(int((self._loop.time() - self._zero_s) * 1000))
 
-    def _arm(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
-        due = self._platform.next_at
-        if self._loop and due is not None:
-            # One ms late rather than early: an early timer finds nothing to do and spins.
-            self._timer = self._loop.call_at(self._zero_s + (due + 1) / 1000, self._tick)
+        next_at = self._platform.next_at
+        if self._loop and next_at is not None:
+            # One ms later: a timer that fires early finds no event and is set again at once.
+            self._timer = self._loop.call_at(self._zero_s + (next_at + 1) / 1000, self._tick)
 
     def _tick(self) -> None:
         self._catch_up()
-        self._arm()
+        self._set_timer()

@@ -1,4 +1,4 @@
-"""A simulator's application inside a running event loop."""
+"""Serves a simulator's application inside a running event loop."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +8,15 @@ from aiohttp import web
 
 @asynccontextmanager
 async def serve_app(app: web.Application, *, host: str, port: int) -> AsyncIterator[str]:
-    """Serve it.
+    """Serve an application.
 
     Args:
-        port: 0: any free one.
+        app: the simulator.
+        host: address to listen on.
+        port: 0: any free port.
 
-    Returns: the base URL.
+    Yields:
+        The base URL.
     """
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

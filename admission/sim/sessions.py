@@ -1,4 +1,4 @@
-"""What became of each session, and who waits to hear it: the memory of the simulated pages."""
+"""The states of simulated sessions, their event feed, and requests that wait for news of them."""
 
 import asyncio
 from collections import deque
@@ -15,16 +15,16 @@ WAITERS_MAX: Final = 5_000
 FEED: Final = ""
 
 
-class Crowded(Exception):
+class TooManyWaiters(Exception):
     """More requests wait than the simulator allows."""
 
 
 class SessionLog:
     """The newest state of the last sessions, and the feed of the last events.
 
-    A session's state: `session, seq, state (launched | port_taken | answered | ended), zone,
-    campaign, application, outcome, mpp, channel, at`, plus what `opened` was given. `seq` counts
-    events over all sessions; whoever has seen it asks for what is newer.
+    The state of a session: `session, seq, state (launched | port_taken | answered | ended), zone,
+    campaign, application, outcome, mpp, channel, at`, and the facts of `record_launch`. `seq`
+    counts events over all sessions; a reader passes the last one that it has.
     """
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class SessionLog:
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._waiting = 0
 
-    def opened(self, session: str, facts: Mapping[str, Any]) -> None:
-        """A session was launched."""
+    def record_launch(self, session: str, facts: Mapping[str, Any]) -> None:
+        """Add a session that was launched."""
         self._seq += 1
         self._states[session] = {
             "session": session,
@@ -48,23 +48,23 @@ class SessionLog:
         if len(self._states) > SESSIONS_MAX:
             del self._states[next(iter(self._states))]
 
-    def heard(self, event: CallEvent) -> None:
-        """A session went one step on. Wakes whoever waits for it."""
+    def record(self, event: CallEvent) -> None:
+        """Add an event of a session and wake the requests that wait for it."""
         self._seq += 1
-        told = {**asdict(event), "seq": self._seq}
-        told["state"] = told.pop("step")
-        self._events.append(told)
+        entry = {**asdict(event), "seq": self._seq}
+        entry["state"] = entry.pop("step")
+        self._events.append(entry)
         if event.session in self._states:
-            self._states[event.session].update(told)
+            self._states[event.session].update(entry)
         self._wake(event.session)
         self._wake(FEED)
 
     def state(self, session: str) -> dict[str, Any] | None:
-        """What is known of a session, None if it is unknown or forgotten."""
+        """Return the state of a session, None if it is unknown or was removed."""
         return self._states.get(session)
 
     def since(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """Up to `limit` events newer than `seq`, oldest first."""
+        """Return up to `limit` events newer than `seq`, oldest first."""
         newer = []
         for event in reversed(self._events):
             if event["seq"] <= seq:
@@ -72,8 +72,8 @@ class SessionLog:
             newer.append(event)
         return newer[::-1][:limit]
 
-    async def settled(self, session: str) -> dict[str, Any] | None:
-        """Wait until a session is answered or ended. None: the simulator closes."""
+    async def wait_until_decided(self, session: str) -> dict[str, Any] | None:
+        """Return the state of a session once answered or ended; None: the simulator closes."""
         while not self.closed:
             state = self._states.get(session)
             if state is None or state["state"] in (Progress.ANSWERED, Progress.ENDED):
@@ -82,14 +82,16 @@ class SessionLog:
         return None
 
     async def wait(self, key: str, timeout_s: float | None) -> None:
-        """Wait for news of a session, or of any (`FEED`), so long at most (None: for ever).
+        """Wait for an event of a session, or of any (`FEED`), for `timeout_s` (None: without
+        limit).
 
-        Errors: Crowded.
+        Raises:
+            TooManyWaiters: `WAITERS_MAX` requests wait already.
         """
         if self.closed:
             return
         if self._waiting >= WAITERS_MAX:
-            raise Crowded
+            raise TooManyWaiters
         news = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(key, set()).add(news)
         self._waiting += 1
@@ -102,7 +104,7 @@ class SessionLog:
             self._forget(key, news)
 
     def close(self) -> None:
-        """Let everybody go."""
+        """Wake every waiting request, and let no other wait."""
         self.closed = True
         for key in list(self._waiters):
             self._wake(key)

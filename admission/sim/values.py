@@ -10,12 +10,15 @@ from admission.domain.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """How long something takes.
+    """A random duration.
 
     Args:
-        low_ms: never shorter.
-        high_ms: never longer.
-        mean_ms: 0 draws evenly between both; else `low_ms` plus an exponential with this mean.
+        low_ms: minimum.
+        high_ms: maximum.
+        mean_ms: 0: uniform between both; else `low_ms` plus an exponential with this mean.
+
+    Example:
+        Delay(low_ms=100, high_ms=1_000).draw(Random(1))
     """
 
     low_ms: int
@@ -27,36 +30,36 @@ class Delay:
             raise ValueError(f"not a delay: {self}")
 
     def draw(self, random: Random) -> int:
-        """One duration in ms."""
+        """Draw one duration in ms."""
         if self.mean_ms:
             return min(self.high_ms, self.low_ms + round(random.expovariate(1 / self.mean_ms)))
         return self.low_ms + int(random.random() * (self.high_ms - self.low_ms + 1))
 
 
-NOTHING: Final = Delay(low_ms=0, high_ms=0)
+NO_DELAY: Final = Delay(low_ms=0, high_ms=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTiming:
-    """How outbound calls go. Assumed: the platform documents none of these numbers.
+    """Durations and probabilities of outbound calls. Assumed: the platforms document none of them.
 
     Args:
-        prepare: from the launch to the claim of a port (the first page is prepared).
-        answer_after: ringing, when it is answered.
-        busy_after: ringing, when the line is busy.
+        prepare: from the launch to the claim of a port, while the first page is fetched.
+        answer_after: ringing time of an answered call.
+        busy_after: ringing time until the line is reported busy.
         talk: from the answer to the end.
         release: from the end of a call until its port is free.
         answered: probability that a call is answered.
-        busy: probability that the line is busy; the rest is not answered.
+        busy: probability that the line is busy; other calls are not answered.
         page_fails: probability that the first page cannot be prepared: no call is placed.
-        ring_at_most_ms: a call that nobody answers rings so long (or until the connect timeout).
+        ring_at_most_ms: ringing time of a call without an answer, at most the connect timeout.
     """
 
     prepare: Delay = Delay(low_ms=100, high_ms=1000)
     answer_after: Delay = Delay(low_ms=4_000, high_ms=20_000)
     busy_after: Delay = Delay(low_ms=500, high_ms=2_000)
     talk: Delay = Delay(low_ms=5_000, high_ms=300_000, mean_ms=40_000)
-    release: Delay = NOTHING
+    release: Delay = NO_DELAY
     answered: float = 0.4
     busy: float = 0.05
     page_fails: float = 0.0
@@ -78,7 +81,7 @@ class CallEvent:
     Args:
         at: simulated ms.
         session: what `launch` returned.
-        step: a call that found no port has ENDED with `no_resource` and nothing before.
+        step: the only step of a call that found no port is ENDED, with `no_resource`.
         outcome: of an ended call, else None.
         mpp: the MPP whose port it has or had, None without one.
         channel: `sip` or `h323`, None without a port.

@@ -1,7 +1,7 @@
-"""The simulated Experience Portal as an aiohttp application, and how to run it.
+"""The simulated Experience Portal as an aiohttp application.
 
-async with serve_portal(PortalSettings()) as url: ...     inside a program or a test
-run_portal(PortalSettings(), port=9080)              alone, until a signal
+async with serve_portal(PortalSettings()) as url: ...   inside a program or a test
+run_portal(PortalSettings(), port=9080)                 standalone, until a signal
 """
 
 from collections.abc import AsyncIterator
@@ -13,11 +13,11 @@ from aiohttp import web
 
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
-from admission.sim.experience_portal.control import Control
+from admission.sim.experience_portal.control import PortalControl
 from admission.sim.experience_portal.endpoint import Endpoint
 from admission.sim.experience_portal.faults import Fault
 from admission.sim.experience_portal.live import RealTimePortal
-from admission.sim.experience_portal.operations import Operations, report_url
+from admission.sim.experience_portal.operations import Operations, find_report_url
 from admission.sim.experience_portal.reports import Reporter
 from admission.sim.faults import ActiveFaults
 from admission.sim.serving import serve_app
@@ -29,12 +29,12 @@ DEFAULT_PORT: Final = 9080
 
 
 class _Simulator:
-    """The parts that live as long as the application."""
+    """The parts of one application."""
 
     def __init__(self, settings: PortalSettings) -> None:
         self.log = SessionLog()
         self.reporter = Reporter(timeout_s=settings.report_timeout_s, hosts=settings.report_hosts)
-        self.live = RealTimePortal(settings.system, seed=settings.seed, listener=self._heard)
+        self.live = RealTimePortal(settings.system, seed=settings.seed, listener=self._record)
         self.run = Operations(settings, self.live, self.log)
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
@@ -45,18 +45,18 @@ class _Simulator:
         self.live.stop()
         await self.reporter.stop()
 
-    async def let_go(self, _app: web.Application) -> None:
-        """Answer whoever still waits, so that shutting down does not wait for them."""
+    async def release_waiters(self, _app: web.Application) -> None:
+        """Answer waiting requests, so that the shutdown need not wait for them."""
         self.log.close()
         self.run.close()
 
-    def _heard(self, event: CallEvent) -> None:
-        self.log.heard(event)
-        self.reporter.heard(event, report_url(self.log, event))
+    def _record(self, event: CallEvent) -> None:
+        self.log.record(event)
+        self.reporter.record(event, find_report_url(self.log, event))
 
 
 def portal_app(settings: PortalSettings) -> web.Application:
-    """The application: SOAP on both paths, and the control interface below `/sim`."""
+    """Build the application: SOAP on both paths, and the control interface below `/sim`."""
     simulator = _Simulator(settings)
     faults: ActiveFaults[Fault] = ActiveFaults(Random(f"{settings.seed} faults"))
     app = web.Application(client_max_size=BODY_BYTES_MAX)
@@ -68,11 +68,11 @@ def portal_app(settings: PortalSettings) -> web.Application:
             web.post(LEGACY_PATH, legacy.post),
             web.get(CURRENT_PATH, current.get),
             web.post(CURRENT_PATH, current.post),
-            *Control(simulator.live, simulator.log, faults).routes(),
+            *PortalControl(simulator.live, simulator.log, faults).routes(),
         ]
     )
     app.cleanup_ctx.append(simulator.lifetime)
-    app.on_shutdown.append(simulator.let_go)
+    app.on_shutdown.append(simulator.release_waiters)
     return app
 
 
@@ -83,9 +83,12 @@ async def serve_portal(
     """Serve inside a running event loop.
 
     Args:
-        port: 0: any free one.
+        settings: of the simulator.
+        host: address to listen on.
+        port: 0: any free port.
 
-    Returns: the base URL.
+    Yields:
+        The base URL.
     """
     async with serve_app(portal_app(settings), host=host, port=port) as url:
         yield url

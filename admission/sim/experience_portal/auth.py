@@ -1,4 +1,4 @@
-"""HTTP Basic and Digest as the simulated platform asks for them."""
+"""HTTP Basic and Digest authentication of the simulated platform (RFC 7617, RFC 7616)."""
 
 import base64
 import binascii
@@ -21,13 +21,13 @@ _PAIR: Final = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticator:
-    """Who may come in.
+    """Checks credentials.
 
     Args:
-        mode: what is asked for.
-        user, password: the one user there is.
-        realm: told in the challenge.
-        algorithm: of Digest; RFC 7616 has both.
+        mode: the scheme that is required.
+        user, password: of the only user.
+        realm: part of the challenge.
+        algorithm: of Digest; RFC 7616 defines both.
     """
 
     mode: AuthMode
@@ -37,7 +37,7 @@ class Authenticator:
     algorithm: DigestAlgorithm = "MD5"
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
-    def admits(self, request: web.Request) -> bool:
+    def accepts(self, request: web.Request) -> bool:
         """Whether the request carries the right credentials."""
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
         if self.mode == "none":
@@ -47,7 +47,7 @@ class Authenticator:
         return self._basic(rest) if self.mode == "basic" else self._digest(request, rest)
 
     def challenge(self) -> web.Response:
-        """A 401 that says what to bring."""
+        """A 401 with the challenge of the required scheme."""
         offer = f'Basic realm="{self.realm}"'
         if self.mode == "digest":
             offer = (
@@ -64,27 +64,27 @@ class Authenticator:
         return hmac.compare_digest(given, f"{self.user}:{self.password}".encode())
 
     def _digest(self, request: web.Request, text: str) -> bool:
-        said = {name: quoted or plain for name, quoted, plain in _PAIR.findall(text)}
-        wanted = ("username", "nonce", "uri", "response", "nc", "cnonce", "qop")
-        if any(name not in said for name in wanted) or said["qop"] != "auth":
+        parameters = {name: quoted or plain for name, quoted, plain in _PAIR.findall(text)}
+        required = ("username", "nonce", "uri", "response", "nc", "cnonce", "qop")
+        if any(name not in parameters for name in required) or parameters["qop"] != "auth":
             return False
-        if said["uri"] != request.raw_path or said["username"] != self.user:
+        if parameters["uri"] != request.raw_path or parameters["username"] != self.user:
             return False
-        if not self._is_fresh(said["nonce"]):
+        if not self._is_fresh(parameters["nonce"]):
             return False
         first = self._hash(f"{self.user}:{self.realm}:{self.password}")
-        second = self._hash(f"{request.method}:{said['uri']}")
-        middle = ":".join((said["nonce"], said["nc"], said["cnonce"], "auth"))
-        right = self._hash(f"{first}:{middle}:{second}")
-        return hmac.compare_digest(right.encode(), said["response"].encode())
+        second = self._hash(f"{request.method}:{parameters['uri']}")
+        middle = ":".join((parameters["nonce"], parameters["nc"], parameters["cnonce"], "auth"))
+        expected = self._hash(f"{first}:{middle}:{second}")
+        return hmac.compare_digest(expected.encode(), parameters["response"].encode())
 
     def _hash(self, text: str) -> str:
-        if self.algorithm == "MD5":  # what Axis speaks; the simulator guards nothing
+        if self.algorithm == "MD5":  # what Axis uses; the simulator protects nothing
             return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _nonce(self, second: int) -> str:
-        """A nonce that needs no memory: its own time, signed."""
+        """A nonce without stored state: its time, signed."""
         mark = hmac.new(self._secret, str(second).encode(), "sha256").hexdigest()
         return f"{second}.{mark}"
 

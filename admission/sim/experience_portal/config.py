@@ -1,4 +1,4 @@
-"""The settings of the simulated Experience Portal on the wire. What nobody documents is here."""
+"""Settings of the simulated Experience Portal's interfaces; undocumented details are settings."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,7 +27,7 @@ class ReturnCodes:
 
 
 def build_two_zones() -> SystemSettings:
-    """The default system: East and West, four MPPs each, some inbound in waves of ten minutes."""
+    """Build the default system: East and West, each with four MPPs and waves of inbound calls."""
     inbound = ForeignUse(rate_per_s=0.5, wave_period_ms=600_000, wave_depth=0.8)
     zones = (
         build_even_zone("East", mpps=4, sip=50, h323=10, foreign=(inbound,)),
@@ -38,26 +38,26 @@ def build_two_zones() -> SystemSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalSettings:
-    """Everything about a simulated Experience Portal.
+    """All settings of a simulated Experience Portal.
 
     Args:
         system: zones, ports and calls.
-        seed: of all draws.
-        user, password: the one user with the Web Services role.
-        legacy_auth, current_auth: what each path asks for. Digest was seen, Basic is documented.
-        digest_algorithm: of Digest.
-        wsdl_auth: whether `?wsdl` needs credentials too. Assumed: no.
-        zone_field: name of the zone in QueryResources on the current path. Assumed: `zone`.
-        legacy_action, current_action: the SOAPAction in the WSDL; the first was seen, the second is
-            assumed. A request without a SOAPAction header is refused on the legacy path, as Axis 1
-            does; its value is not looked at.
+        seed: of all random numbers.
+        user, password: of the only user with the Web Services role.
+        legacy_auth, current_auth: authentication of each path. Digest was observed, Basic is
+        documented. digest_algorithm: of Digest. wsdl_auth: whether `?wsdl` needs credentials too.
+        Assumed: no. zone_field: name of the zone in QueryResources on the current path. Assumed:
+        `zone`. legacy_action, current_action: the SOAPAction in the WSDL; the first was observed,
+        the second
+            is assumed. The legacy path refuses a request without a SOAPAction header, as Axis 1
+            does; it ignores the value.
         current_versions: SOAP versions of the current path; the legacy one speaks 1.1.
         suggest_sip_falls_back: whether a call with the hint takes H.323 when no SIP port is free.
             Assumed: no.
-        ccxml_answers: from a LaunchCCXML until its page reports its status. Assumed.
-        hangup_event: the simulated CCXML page ends its call on this event; others it ignores.
-        codes: numbers of the faults.
-        version: what GetStatus says of the software.
+        ccxml_answers: time from a LaunchCCXML until its page reports its status. Assumed.
+        hangup_event: the event on which the simulated CCXML page ends its call; it ignores others.
+        codes: `returnCode` of the faults.
+        version: the software version in GetStatus.
         report_timeout_s, report_hosts: of the pages' reports to `report_url`.
     """
 
@@ -82,17 +82,17 @@ class PortalSettings:
     report_hosts: frozenset[str] = LOOPBACK
 
     def auth(self, dialect: Dialect) -> AuthMode:
-        """What a path asks for."""
+        """The authentication of a path."""
         return self.legacy_auth if dialect == "axis1" else self.current_auth
 
     def versions(self, dialect: Dialect) -> tuple[SoapVersion, ...]:
-        """The SOAP versions a path speaks."""
+        """The SOAP versions of a path."""
         return ("1.1",) if dialect == "axis1" else self.current_versions
 
     def action(self, dialect: Dialect) -> str:
-        """The SOAPAction a path's WSDL names."""
+        """The SOAPAction in a path's WSDL."""
         return self.legacy_action if dialect == "axis1" else self.current_action
 
     def query_zone_field(self, dialect: Dialect) -> str:
-        """The name of the zone in QueryResources, empty on the legacy path, which has none."""
+        """The name of the zone's field in QueryResources; empty: the legacy path has none."""
         return "" if dialect == "axis1" else self.zone_field

@@ -1,6 +1,6 @@
-"""The Application Interface's operations and fields, as both the WSDL and the parser need them.
+"""The operations and fields of the Application Interface, for the WSDL and for the parser.
 
-Source: the platform page of Experience Portal; names are from classes generated from a real WSDL.
+Source: docs/platforms/experience-portal.md; the names are from classes generated from a real WSDL.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 NAMESPACE: Final = "http://services.vp.avaya.com"
 LEGACY_PATH: Final = "/axis/services/AppIntfWS"
 CURRENT_PATH: Final = "/axis2/services/VPAppIntfService"
-CONNECT_TIMEOUT_S: Final = 120  # what 0 or an absent connectTimeoutSecs means
+CONNECT_TIMEOUT_S: Final = 120  # the meaning of 0 and of an absent connectTimeoutSecs
 
 XsdType: TypeAlias = Literal["int", "string", "dateTime"]
 Fields: TypeAlias = Mapping[str, XsdType]
@@ -83,7 +83,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 
 
 def operations(zone_field: str) -> Mapping[str, Operation]:
-    """The operations of one path; `zone_field` names QueryResources' zone, empty: it has none."""
+    """Return the operations of one path; `zone_field` names the zone in QueryResources, if any."""
     if not zone_field:
         return OPERATIONS
     query = OPERATIONS["QueryResources"]
@@ -92,9 +92,10 @@ def operations(zone_field: str) -> Mapping[str, Operation]:
 
 
 def parse_parameters(text: str) -> dict[str, list[str]]:
-    r"""Read `name=value;name=value,value`; a literal `;` is written `\\;`.
+    r"""Parse `name=value;name=value,value`; a literal `;` is written `\\;`.
 
-    Returns: name -> values. A part without `=` is a name with one empty value.
+    Returns:
+        Name -> values. A part without `=` is a name with one empty value.
     """
     found: dict[str, list[str]] = {}
     for part in _split(text):
@@ -105,7 +106,7 @@ def parse_parameters(text: str) -> dict[str, list[str]]:
 
 
 def _split(text: str) -> list[str]:
-    r"""Cut at every `;` that has no `\` before it, and take those `\` away."""
+    r"""Split at every `;` without a `\` before it, and remove those `\`."""
     parts = [""]
     for piece in text.split(";"):
         if parts[-1].endswith("\\"):

@@ -1,4 +1,4 @@
-"""The SOAP endpoint of one path: credentials, misbehaviour, envelope in, operation, answer."""
+"""The SOAP endpoint of one path: credentials, injected faults, envelope, operation, answer."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +15,7 @@ from admission.sim.experience_portal.soap import (
     SoapFault,
     SoapRequest,
     SoapVersion,
-    envelope_version,
+    detect_version,
     read_request,
     write_fault,
     write_response,
@@ -23,7 +23,7 @@ from admission.sim.experience_portal.soap import (
 from admission.sim.experience_portal.wsdl import wsdl
 from admission.sim.faults import ActiveFaults
 
-# A hung request is let go after this, longer than any client waits (120 s connect timeout).
+# A hanging request ends after this, later than any client's time-out (120 s connect timeout).
 HANG_MS_MAX: Final = 300_000
 HUGE_BYTES: Final = 8 * 2**20
 SERVICES: Final[Mapping[Dialect, str]] = {"axis1": "AppIntfWS", "axis2": "VPAppIntfService"}
@@ -35,9 +35,9 @@ class Endpoint:
 
     Args:
         dialect: `axis1` or `axis2`.
-        settings: what it asks for.
+        settings: authentication and SOAP versions.
         run: the operations.
-        faults: the misbehaviours switched on.
+        faults: the active faults.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Endpoint:
         self._run = run
         self._faults = faults
         self._contract = operations(settings.query_zone_field(dialect))
-        self._gate = Authenticator(
+        self._authenticator = Authenticator(
             mode=settings.auth(dialect),
             user=settings.user,
             password=settings.password,
@@ -60,11 +60,11 @@ class Endpoint:
         )
 
     async def get(self, request: web.Request) -> web.Response:
-        """`?wsdl`."""
+        """Answer `?wsdl`."""
         if "wsdl" not in {name.lower() for name in request.query}:
             return web.Response(status=405, headers={"Allow": "POST"})
-        if self._settings.wsdl_auth and not self._gate.admits(request):
-            return self._gate.challenge()
+        if self._settings.wsdl_auth and not self._authenticator.accepts(request):
+            return self._authenticator.challenge()
         text = wsdl(
             service=SERVICES[self._dialect],
             url=str(request.url.with_query(None)),
@@ -75,14 +75,14 @@ class Endpoint:
         return web.Response(text=text, content_type="text/xml")
 
     async def post(self, request: web.Request) -> web.Response:
-        """One operation."""
+        """Perform one operation."""
         body = await request.read()
-        if not self._gate.admits(request):
-            return self._gate.challenge()
+        if not self._authenticator.accepts(request):
+            return self._authenticator.challenge()
         try:
             call = self._read(request, body)
         except SoapFault as error:
-            return _fault_response(envelope_version(body), error)
+            return _fault_response(detect_version(body), error)
         fault = self._faults.pick(call.operation)
         if fault and (answer := await self._instead(request, call, fault)):
             return answer
@@ -93,13 +93,13 @@ class Endpoint:
             raise SoapFault("no SOAPAction header", sender=True)
         call = read_request(body, self._contract)
         if call.version not in self._settings.versions(self._dialect):
-            raise SoapFault(f"SOAP {call.version} is not spoken here", sender=True)
+            raise SoapFault(f"SOAP {call.version} is not supported here", sender=True)
         return call
 
     async def _answer(
         self, request: web.Request, call: SoapRequest, fault: Fault | None
     ) -> web.Response:
-        """Do it, and answer well or as badly as the misbehaviour says."""
+        """Perform the operation, and distort the answer as the fault demands."""
         try:
             values = await self._run.run(call)
         except SoapFault as error:
@@ -117,16 +117,16 @@ class Endpoint:
     async def _instead(
         self, request: web.Request, call: SoapRequest, fault: Fault
     ) -> web.Response | None:
-        """The misbehaviours in which the operation is not done at all; None: it is not one."""
+        """The answer of a fault that replaces the operation; None for other faults."""
         if fault.kind == "hang":
             await self._run.pause(HANG_MS_MAX)
         if fault.kind in ("hang", "drop"):
             return _drop(request)
         if fault.kind == "unauthorized":
-            return self._gate.challenge()
+            return self._authenticator.challenge()
         if fault.kind == "fault":
             error = SoapFault(
-                "told to fail",
+                "injected fault",
                 operation=call.operation,
                 return_code=self._settings.codes.bad_request,
             )
@@ -156,7 +156,7 @@ def _fault_response(version: SoapVersion, fault: SoapFault) -> web.Response:
 
 
 def _drop(request: web.Request) -> web.Response:
-    """Cut the connection; the response is for the framework alone, nobody gets it."""
+    """Abort the connection; aiohttp requires a response, but it is not sent."""
     if request.transport:
         request.transport.abort()
     return web.Response()

@@ -1,4 +1,4 @@
-"""How the simulated platform misbehaves when told to: the ways that were seen or are feared."""
+"""Faults of the simulated platform: those that were observed, and those that are conceivable."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -10,9 +10,9 @@ from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, InjectedFault
 
 FaultKind: TypeAlias = Literal[
     "slow",  # answers after delay_ms; its counts are from before
-    "hang",  # reads the request and never answers
-    "drop",  # closes the connection; nothing was done
-    "drop_reply",  # does it, then closes the connection: outcome unknown
+    "hang",  # reads the request and does not answer
+    "drop",  # closes the connection without performing the operation
+    "drop_reply",  # performs it, then closes the connection: outcome unknown
     "unauthorized",  # 401
     "html",  # an HTML error page with status 200
     "not_xml",
@@ -21,25 +21,29 @@ FaultKind: TypeAlias = Literal[
     "fault",  # a SOAP fault
     "huge",  # an answer of 8 MiB
     "negative",  # a count below zero
-    "above_total",  # more unused than there are
+    "above_total",  # more unused ports than there are
     "wrap",  # 4294967295
 ]
 
 
 class Fault(InjectedFault):
-    """One misbehaviour. Args: kind: what happens."""
+    """One fault.
+
+    Args:
+        kind: its effect.
+    """
 
     kind: FaultKind
 
 
 class Faults(StrictModel):
-    """The body of `PUT /sim/faults`: replaces all there were."""
+    """The body of `PUT /sim/faults`; it replaces all active faults."""
 
     faults: Annotated[list[Fault], Field(max_length=FAULTS_MAX)]
 
 
 def distort(kind: FaultKind | None, values: Values) -> Values:
-    """The nonsense that some misbehaviours make of counts; any other answer stays as it is."""
+    """Replace counts by the wrong ones of some faults; other answers stay unchanged."""
     if kind is None or "unusedSIP_returned" not in values:
         return values
     total = int(values["totalRes_returned"])

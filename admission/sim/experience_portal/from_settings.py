@@ -1,4 +1,4 @@
-"""The simulated platform of the demo: as many ports as the policy says, and inbound callers."""
+"""The demo's simulated platform: the ports of the policy, and inbound calls."""
 
 from typing import Final
 
@@ -12,16 +12,16 @@ from admission.sim.experience_portal.values import (
 )
 from admission.sim.values import Delay
 
-# Inbound calls take about this part of the ports, more in some minutes and less in others.
+# Mean part of the ports that inbound calls take; the part swings with a period of a minute.
 INBOUND_PART: Final = 0.25
 INBOUND_HOLD_MS: Final = 20_000
 
 
 def platform_for(settings: Settings) -> PortalSettings:
-    """An Experience Portal with the zones, MPPs and ports of the policy; no credentials.
+    """Derive an Experience Portal from the zones, MPPs and ports of the policies; no credentials.
 
     Args:
-        settings: whose zones name their MPPs and ports.
+        settings: its zones name their MPPs and ports.
     """
     zones = tuple(
         ZoneSettings(

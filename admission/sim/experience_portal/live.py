@@ -1,4 +1,4 @@
-"""A simulated platform in real time: one timer of the event loop moves it, however many calls."""
+"""The simulated Experience Portal in real time."""
 
 from admission.sim.experience_portal.platform import Listener, Portal
 from admission.sim.experience_portal.values import SystemSettings
@@ -6,11 +6,11 @@ from admission.sim.live import RealTimeDriver
 
 
 class RealTimePortal(RealTimeDriver[Portal]):
-    """A live Experience Portal.
+    """An Experience Portal driven by the event loop.
 
     Args:
         settings, seed: of the `Portal`.
-        listener: told each step of each outbound call; must not raise.
+        listener: called at each step of each outbound call; must not raise.
     """
 
     def __init__(self, settings: SystemSettings, *, seed: int, listener: Listener) -> None:

@@ -1,4 +1,4 @@
-"""What each SOAP operation does to the simulated platform, and what it answers."""
+"""The SOAP operations of the simulated platform: effect and answer."""
 
 import asyncio
 from collections import Counter
@@ -14,17 +14,23 @@ from admission.sim.experience_portal.contract import CONNECT_TIMEOUT_S, parse_pa
 from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.soap import SoapFault, SoapRequest, Values
 from admission.sim.experience_portal.values import CHANNELS, H323, SIP
-from admission.sim.sessions import Crowded, SessionLog
+from admission.sim.sessions import SessionLog, TooManyWaiters
 from admission.sim.values import CallEvent
 
 NAME_MAX: Final = 128
 TEXT_MAX: Final = 1000
-# A system has at most 10,000 ports (Avaya's documentation); so many more may be on their way.
+# A system has at most 10,000 ports (Avaya's documentation); as many calls may be launching.
 LIVE_CALLS_MAX: Final = 20_000
 
 
 class Operations:
-    """The five operations. Args: settings; live: the platform; log: of its sessions."""
+    """The five operations.
+
+    Args:
+        settings: of the simulator.
+        live: the platform.
+        log: of its sessions.
+    """
 
     def __init__(self, settings: PortalSettings, live: RealTimePortal, log: SessionLog) -> None:
         self._settings = settings
@@ -43,18 +49,22 @@ class Operations:
         }
 
     async def run(self, request: SoapRequest) -> Values:
-        """Do it. Errors: SoapFault."""
+        """Perform the operation of a request.
+
+        Raises:
+            SoapFault: the operation failed.
+        """
         try:
             return await self._handlers[request.operation](request)
         finally:
             self._last_at = datetime.now(UTC)
 
     def close(self) -> None:
-        """End every pause."""
+        """End all pauses."""
         self._closing.set()
 
     async def pause(self, delay_ms: int) -> None:
-        """Wait so long, or until the simulator closes."""
+        """Wait `delay_ms`, or until the simulator closes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(delay_ms / 1000):
                 await self._closing.wait()
@@ -65,17 +75,18 @@ class Operations:
     async def _launch_vxml(self, request: SoapRequest) -> Values:
         session, zone = self._launch(request, request.number("connectTimeoutSecs"))
         try:
-            state = await self._log.settled(session)
-        except Crowded as error:
+            state = await self._log.wait_until_decided(session)
+        except TooManyWaiters as error:
             code = self._settings.codes.shutting_down
-            raise _fault(request, code, "too many launches wait for an answer") from error
+            raise _make_fault(request, code, "too many launches wait for an answer") from error
         self._raise_unless_connected(request, state)
         return {"sessionID_returned": session, **self._resources(request, zone)}
 
     async def _launch_ccxml(self, request: SoapRequest) -> Values:
-        """Answers when its page says so, which may be before any call: success means little.
+        """Answer when the page reports its status, possibly before any call: success implies
+        little.
 
-        How long it rings is up to the page: launchTimeout is for the page's answer alone.
+        The page decides how long the call rings; launchTimeout applies to the page's answer only.
         """
         session, zone = self._launch(request, CONNECT_TIMEOUT_S)
         await self.pause(self._settings.ccxml_answers.draw(self._random))
@@ -85,7 +96,7 @@ class Operations:
         session, name = request.text("sessionID"), request.text("eventName")
         state = self._log.state(session)
         if state is None or state["outcome"]:
-            raise _fault(request, self._settings.codes.unknown_session, "no such session")
+            raise _make_fault(request, self._settings.codes.unknown_session, "no such session")
         self._counts["events"] += 1
         if name == self._settings.hangup_event:
             self._live.act(lambda portal: portal.hang_up(session))
@@ -102,8 +113,8 @@ class Operations:
             "maxMPPHops_returned": most,
             "minMPPHops_returned": fewest,
             "avgMPPHops_returned": round(tried / max(1, calls)),
-            "serviceStartedDateTime_returned": _xsd(self._started_at),
-            "lastRequestDateTime_returned": _xsd(self._last_at),
+            "serviceStartedDateTime_returned": _format_datetime(self._started_at),
+            "lastRequestDateTime_returned": _format_datetime(self._last_at),
             "vpmsSoftwareVersion_returned": self._settings.version,
         }
 
@@ -111,7 +122,7 @@ class Operations:
         try:
             counts = self._live.act(lambda portal: portal.query(zone))
         except KeyError as error:
-            raise _fault(request, self._settings.codes.unknown_zone, "no such zone") from error
+            raise _make_fault(request, self._settings.codes.unknown_zone, "no such zone") from error
         return {
             "totalRes_returned": counts.total,
             "unusedSIP_returned": counts.unused_sip,
@@ -119,46 +130,53 @@ class Operations:
         }
 
     def _launch(self, request: SoapRequest, timeout_s: int) -> tuple[str, str]:
-        """Start the call. Returns: its session and the zone it was launched in."""
+        """Start the call. Returns its session and its zone."""
         if self._live.act(lambda portal: portal.live_calls) >= LIVE_CALLS_MAX:
-            raise _fault(request, self._settings.codes.no_resource, "too many calls")
-        zone, application = self._application(request)
-        uri, said = request.text("toURI"), parse_parameters(request.text("parameters"))
-        campaign = _first(said, "campaign")[:NAME_MAX]
+            raise _make_fault(request, self._settings.codes.no_resource, "too many calls")
+        zone, application = self._read_application(request)
+        uri, parameters = request.text("toURI"), parse_parameters(request.text("parameters"))
+        campaign = _first_value(parameters, "campaign")[:NAME_MAX]
         session = self._live.act(
             lambda portal: portal.launch(
                 zone,
                 campaign=campaign,
                 application=application,
-                channels=self._channels(request, uri, _first(said, "suggest_sip")),
+                channels=self._choose_channels(
+                    request, uri, _first_value(parameters, "suggest_sip")
+                ),
                 connect_timeout_ms=1000 * (timeout_s if timeout_s > 0 else CONNECT_TIMEOUT_S),
             )
         )
-        facts = {"to_uri": uri[:NAME_MAX], "report_url": _first(said, "report_url")[:TEXT_MAX]}
-        self._log.opened(session, {**facts, "application": application, "campaign": campaign})
+        facts = {
+            "to_uri": uri[:NAME_MAX],
+            "report_url": _first_value(parameters, "report_url")[:TEXT_MAX],
+        }
+        self._log.record_launch(
+            session, {**facts, "application": application, "campaign": campaign}
+        )
         self._counts[request.operation] += 1
         self._counts["sip" if uri.startswith(("sip:", "sips:")) else "tel"] += 1
         return session, zone
 
-    def _application(self, request: SoapRequest) -> tuple[str, str]:
+    def _read_application(self, request: SoapRequest) -> tuple[str, str]:
         """`ZoneId:applicationName`, or the name alone in the default zone. Checks both."""
         before, colon, after = request.text("applicationName").partition(":")
         zone, name = (before, after) if colon else ("", before)
         if not name or len(name) > NAME_MAX:
-            raise _fault(request, self._settings.codes.bad_request, "no applicationName")
+            raise _make_fault(request, self._settings.codes.bad_request, "no applicationName")
         self._resources(request, zone)
         return zone, name
 
-    def _channels(self, request: SoapRequest, uri: str, suggest_sip: str) -> tuple[str, ...]:
-        """H.323 first, then SIP; with the hint or a SIP address: SIP."""
+    def _choose_channels(self, request: SoapRequest, uri: str, suggest_sip: str) -> tuple[str, ...]:
+        """H.323 first, then SIP; with the hint `suggest_sip` or a SIP address: SIP."""
         if uri.startswith(("sip:", "sips:")):
             return (SIP,)
         if uri and not uri.startswith("tel:"):
-            raise _fault(
+            raise _make_fault(
                 request, self._settings.codes.bad_request, "toURI is no tel:, sip: or sips:"
             )
         if not uri and request.operation == "LaunchVXML":
-            raise _fault(request, self._settings.codes.bad_request, "no toURI")
+            raise _make_fault(request, self._settings.codes.bad_request, "no toURI")
         if suggest_sip.lower() != "true" and "suggest_sip=true" not in uri:
             return CHANNELS
         return (SIP, H323) if self._settings.suggest_sip_falls_back else (SIP,)
@@ -166,29 +184,29 @@ class Operations:
     def _raise_unless_connected(self, request: SoapRequest, state: dict[str, Any] | None) -> None:
         codes = self._settings.codes
         if state is None:
-            raise _fault(request, codes.shutting_down, "the service is shutting down")
+            raise _make_fault(request, codes.shutting_down, "the service is shutting down")
         if state["outcome"] is None or state["outcome"] is Outcome.COMPLETED:
             return
         code = {
             Outcome.NO_RESOURCE: codes.no_resource,
             Outcome.FAILED: codes.page_failed,
         }.get(state["outcome"], codes.not_connected)
-        raise _fault(request, code, f"the call was not connected: {state['outcome'].value}")
+        raise _make_fault(request, code, f"the call was not connected: {state['outcome'].value}")
 
 
-def report_url(log: SessionLog, event: CallEvent) -> str:
-    """Where the page of an event's session reports to, empty if nowhere."""
+def find_report_url(log: SessionLog, event: CallEvent) -> str:
+    """Return the address to which the session's page reports, empty without one."""
     state = log.state(event.session)
     return str(state.get("report_url", "")) if state else ""
 
 
-def _first(said: dict[str, list[str]], name: str) -> str:
-    return said.get(name, [""])[0].strip()
+def _first_value(parameters: dict[str, list[str]], name: str) -> str:
+    return parameters.get(name, [""])[0].strip()
 
 
-def _fault(request: SoapRequest, code: int, description: str) -> SoapFault:
+def _make_fault(request: SoapRequest, code: int, description: str) -> SoapFault:
     return SoapFault(description, operation=request.operation, return_code=code)
 
 
-def _xsd(moment: datetime) -> str:
+def _format_datetime(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,13 +1,13 @@
-"""A simulated Experience Portal: ports, media servers and calls in a time that its caller moves.
+"""A simulated Experience Portal: ports, media servers and calls in simulated time.
 
-A discrete-event model without threads, sockets or clocks. Whoever drives it calls `advance(now)`;
-everything due until then happens in order of time, and `next_at` says when there is something to
-do again. The same seed and the same calls give the same run. An outbound call goes
+A discrete-event model without threads, sockets or clocks. Its caller calls `advance(now)`: all
+events up to then happen in order of time, and `next_at` is the time of the next one. The same seed
+and the same calls give the same run. The states of an outbound call:
 
     launch -> first page is prepared -> port claimed -> rings -> answered -> talks -> ended
                  | page fails              | none free      | busy, not answered    | port is free
 
-A claim that finds no free port is an over-launch: the truth keeps who and when.
+A claim that finds no free port is an over-launch; `truth` records it.
 """
 
 from collections.abc import Callable
@@ -27,22 +27,27 @@ Step: TypeAlias = Callable[[Any], None]
 
 
 def _ignore(_event: CallEvent) -> None:
-    """For simulations whose dialers do not listen."""
+    """Do nothing: for simulations without a listener."""
 
 
 class Portal:
     """The platform.
 
     Args:
-        settings: zones, ports and habits.
-        seed: of every random draw.
-        listener: told each step of each outbound call, inside `advance`, in order of time; it may
-            launch, hang up and query. `now` is then the time of the step.
+        settings: zones, ports and call timing.
+        seed: of all random numbers.
+        listener: called at each step of each outbound call, inside `advance`, in order of time; it
+            may launch, hang up and query. `now` is the time of the step.
 
     Attributes:
-        now: simulated ms, from 0; moved by `advance` alone.
+        now: simulated ms, from 0; only `advance` changes it.
         zones: name -> Zone, the true state.
-        truth: what really happened.
+        truth: counters of true events.
+
+    Example:
+        portal = Portal(build_two_zones(), seed=1)
+        session = portal.launch("East")
+        portal.advance(60_000)
     """
 
     def __init__(
@@ -57,8 +62,8 @@ class Portal:
             for one in settings.zones
         }
         self.default_zone = settings.default_zone or settings.zones[0].name
-        self.hops: list[int] = [0, 0, 0, 0]  # calls placed, MPPs tried in all, most, fewest
-        # One stream each: asking for counts more often does not change how the calls go.
+        self.hops: list[int] = [0, 0, 0, 0]  # calls placed, MPPs tried in total, most, fewest
+        # One random stream each: more queries do not change the course of the calls.
         self._calls_random = Random(f"{seed} calls")
         self._lag_random = Random(f"{seed} lag")
         self._heap: list[tuple[int, int, Step, Any]] = []
@@ -79,11 +84,11 @@ class Portal:
 
     @property
     def next_at(self) -> int | None:
-        """When the next thing happens (simulated ms), None if nothing will."""
+        """Time of the next event (simulated ms), None without any."""
         return self._heap[0][0] if self._heap else None
 
     def advance(self, now: int) -> None:
-        """Let everything happen that is due until `now` (simulated ms)."""
+        """Process all events up to `now` (simulated ms)."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             self.now, _, step, subject = heappop(heap)
@@ -96,15 +101,16 @@ class Portal:
 
     @property
     def live_calls(self) -> int:
-        """Outbound calls that are launched and not over."""
+        """Number of outbound calls that were launched and have not ended."""
         return len(self._live)
 
-    # -- what a dialer does
+    # -- operations of a dialer
 
     def query(self, zone: str = "") -> Counts:
-        """QueryResources: the counts of a zone as they were up to `lag_ms` ago.
+        """Return the counts of a zone as they were up to `lag_ms` ago (QueryResources).
 
-        Errors: KeyError for an unknown zone.
+        Raises:
+            KeyError: the zone is unknown.
         """
         return self.zones[zone or self.default_zone].counts(self.now, self._lag_random)
 
@@ -119,82 +125,87 @@ class Portal:
         timing: CallTiming | None = None,
         connect_timeout_ms: int = 120_000,
     ) -> str:
-        """Start a call; the listener learns the rest.
+        """Start a call; the listener is notified of its steps.
 
         Args:
-            mpp: the MPP the application runs on, if it runs on one; else the settings say.
+            mpp: the only MPP that it may use; None: as `application_mpps` of the settings.
             channels: the channels it may take, in the order in which it tries them.
-            timing: how this call goes, if not as the settings say.
-            connect_timeout_ms: ringing is given up after this.
+            timing: of this call; None: that of the settings.
+            connect_timeout_ms: ringing ends after this time.
 
-        Returns: the session id.
-        Errors: KeyError for an unknown zone or MPP.
+        Returns:
+            The session id.
+
+        Raises:
+            KeyError: the zone or the MPP is unknown.
         """
-        where = self.zones[zone or self.default_zone]
+        zone_state = self.zones[zone or self.default_zone]
         tied = mpp or self.settings.application_mpps.get(application)
         self._sessions += 1
         call = Call(
-            session=f"{where.name}-{self._sessions:06d}",
-            zone=where,
+            session=f"{zone_state.name}-{self._sessions:06d}",
+            zone=zone_state,
             channels=channels,
             timing=timing or self.settings.timing,
-            bound=where.mpps[tied] if tied else None,
+            bound=zone_state.mpps[tied] if tied else None,
             campaign=campaign,
             application=application,
             connect_timeout_ms=connect_timeout_ms,
         )
         if call.bound is None and self.settings.hunt_at == "launch":
-            call.bound = next(iter(where.hunt()), None)
+            call.bound = next(iter(zone_state.hunt()), None)
         self._live[call.session] = call
-        where.preparing += 1
-        self.truth.launched(call)
+        zone_state.preparing += 1
+        self.truth.count_launch(call)
         self._after(call.timing.prepare.draw(self._calls_random), self._claim, call)
         return call.session
 
     def hang_up(self, session: str) -> bool:
-        """End a call now: `completed` if it was answered, else `abandoned`. False: it is over."""
+        """End a call: `completed` if it was answered, else `abandoned`. False: it had ended."""
         call = self._live.get(session)
         if call is None:
             return False
         self._end(call, Outcome.COMPLETED if call.answered else Outcome.ABANDONED)
         return True
 
-    # -- what the world does
+    # -- changes by the test
 
     def set_foreign(self, zone: str, use: ForeignUse) -> None:
-        """Start a stream of other people's calls in a zone, or change the one of that name.
+        """Start a stream of foreign calls in a zone, or replace the one of that name.
 
-        Errors: KeyError for an unknown zone, ValueError for too many streams.
+        Raises:
+            KeyError: the zone is unknown.
+            ValueError: there are too many streams.
         """
         self._foreign.set(self.zones[zone], use)
 
     def foreign(self, zone: str, name: str = "inbound") -> ForeignUse:
-        """The stream of that name as it is now; a silent one if there is none."""
+        """Return the stream of that name; one without calls if there is none."""
         return self._foreign.get(self.zones[zone], name)
 
     def occupy(self, zone: str, calls: int, *, hold: Delay, name: str = "inbound") -> int:
-        """A wave: so many calls of others at once. Returns: how many of them found a port."""
+        """Begin foreign calls at once. Returns the number of those that found a port."""
         return self._foreign.occupy(self.zones[zone], calls, hold=hold, name=name)
 
     def fail_mpp(self, zone: str, mpp: str) -> int:
-        """An MPP dies with its ports and calls. Returns: the number of outbound calls that died."""
-        where = self.zones[zone]
-        victims = where.lose(where.mpps[mpp], self.now)
-        ours = [call for call in victims if not call.foreign and not call.over]
-        for call in ours:
+        """Fail an MPP with its ports and calls. Returns the number of its outbound calls."""
+        zone_state = self.zones[zone]
+        victims = zone_state.fail(zone_state.mpps[mpp], self.now)
+        outbound = [call for call in victims if not call.foreign and not call.over]
+        for call in outbound:
             self._end(call, Outcome.FAILED)
-        return len(ours)
+        return len(outbound)
 
     def restore_mpp(self, zone: str, mpp: str) -> None:
-        """A lost MPP is back with all of its ports free."""
-        where = self.zones[zone]
-        where.restore(where.mpps[mpp], self.now)
+        """Restore a failed MPP with all its ports free."""
+        zone_state = self.zones[zone]
+        zone_state.restore(zone_state.mpps[mpp], self.now)
 
     def truth_json(self) -> dict[str, Any]:
-        """Everything a checker wants to know, ready for JSON."""
+        """The whole true state as JSON values."""
         return truth_json(self.truth, self.zones, self.now)
 
-    # -- the life of an outbound call
+    # -- steps of an outbound call
 
     def _claim(self, call: Call) -> None:
         call.zone.preparing -= 1
@@ -207,33 +218,33 @@ class Portal:
             self._count_hops(hops)
             self._ring(call)
         else:
-            self.truth.over_launched(call, self.now)
+            self.truth.count_over_launch(call, self.now)
             self._end(call, Outcome.NO_RESOURCE)
 
     def _servers(self, call: Call) -> list[Mpp]:
         return [call.bound] if call.bound else call.zone.hunt()
 
     def _ring(self, call: Call) -> None:
-        self._tell(call, Progress.PORT_TAKEN)
+        self._notify(call, Progress.PORT_TAKEN)
         if call.over:  # the listener hung up
             return
         timing, random = call.timing, self._calls_random
-        fate = random.random()
-        patience_ms = min(timing.ring_at_most_ms, call.connect_timeout_ms)
-        rings_ms, step = patience_ms, self._not_answered
-        if fate < timing.answered:
+        draw = random.random()
+        ring_limit_ms = min(timing.ring_at_most_ms, call.connect_timeout_ms)
+        rings_ms, step = ring_limit_ms, self._not_answered
+        if draw < timing.answered:
             rings_ms, step = timing.answer_after.draw(random), self._answer
-        elif fate < timing.answered + timing.busy:
+        elif draw < timing.answered + timing.busy:
             rings_ms, step = timing.busy_after.draw(random), self._busy
-        if rings_ms > patience_ms:
-            rings_ms, step = patience_ms, self._not_answered
+        if rings_ms > ring_limit_ms:
+            rings_ms, step = ring_limit_ms, self._not_answered
         self._after(rings_ms, step, call)
 
     def _answer(self, call: Call) -> None:
         if call.over:
             return
         call.answered = True
-        self._tell(call, Progress.ANSWERED)
+        self._notify(call, Progress.ANSWERED)
         self._after(call.timing.talk.draw(self._calls_random), self._complete, call)
 
     def _complete(self, call: Call) -> None:
@@ -250,9 +261,9 @@ class Portal:
             return
         call.over = True
         del self._live[call.session]
-        self.truth.ended(call, outcome)
+        self.truth.count_end(call, outcome)
         self._free_later(call)
-        self._tell(call, Progress.ENDED, outcome)
+        self._notify(call, Progress.ENDED, outcome)
 
     def _free_later(self, call: Call) -> None:
         delay_ms = call.timing.release.draw(self._calls_random)
@@ -264,7 +275,7 @@ class Portal:
     def _release(self, call: Call) -> None:
         call.zone.release(call, self.now)
 
-    def _tell(self, call: Call, step: Progress, outcome: Outcome | None = None) -> None:
+    def _notify(self, call: Call, step: Progress, outcome: Outcome | None = None) -> None:
         self.listener(
             CallEvent(
                 at=self.now,

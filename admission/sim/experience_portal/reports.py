@@ -1,7 +1,7 @@
 """The reports that a simulated application page sends to the `report_url` of its launch.
 
-A CCXML page can fetch a URL with form fields; that is all it needs to tell an admission
-controller what became of its call. Reports of one call go out in order.
+A CCXML page can fetch a URL with form fields, which suffices to report on its call. Reports of one
+call are sent in order.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from yarl import URL
 
 from admission.sim.values import CallEvent, Progress
 
-LANES: Final = 16
+QUEUES: Final = 16
 QUEUE_MAX: Final = 200
 URL_MAX: Final = 500
 log = logging.getLogger(__name__)
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A form to post. Args: url, form."""
+    """A form to post."""
 
     url: URL
     form: dict[str, str]
 
 
-def report_of(event: CallEvent, report_url: str) -> Report | None:
-    """What a page reports on a step of its call, None if it says nothing or the URL is no URL."""
+def build_report(event: CallEvent, report_url: str) -> Report | None:
+    """Build a page's report on a step of its call; None: nothing to report, or no valid URL."""
     try:
         base = URL(report_url)
     except ValueError:
@@ -47,16 +47,16 @@ def report_of(event: CallEvent, report_url: str) -> Report | None:
 
 
 def _below(base: URL, verb: str) -> URL:
-    """One path segment more; the query, where a token may be, stays."""
+    """Append a path segment; the query, which may contain a token, stays."""
     return (base / verb).with_query(base.query)
 
 
 class Reporter:
-    """Posts reports over a bounded number of lanes; one call's go through one lane.
+    """Posts reports through a fixed number of queues; those of one call use one queue.
 
     Args:
-        timeout_s: of one report. A report that fails is lost, as a page's would be.
-        hosts: the hosts it may post to, so that a launch cannot aim it elsewhere.
+        timeout_s: of one report. A report that fails is lost, as that of a real page.
+        hosts: the permitted hosts, so that a launch cannot direct reports elsewhere.
     """
 
     def __init__(self, *, timeout_s: float, hosts: frozenset[str]) -> None:
@@ -64,41 +64,41 @@ class Reporter:
         self.lost = 0
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._hosts = hosts
-        self._lanes: list[asyncio.Queue[Report]] = []
+        self._queues: list[asyncio.Queue[Report]] = []
         self._stack = AsyncExitStack()
         self._workers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the lanes."""
+        """Start the workers."""
         session = await self._stack.enter_async_context(
             aiohttp.ClientSession(timeout=self._timeout)
         )
-        self._lanes = [asyncio.Queue(QUEUE_MAX) for _ in range(LANES)]
-        self._workers = [asyncio.create_task(self._work(session, lane)) for lane in self._lanes]
+        self._queues = [asyncio.Queue(QUEUE_MAX) for _ in range(QUEUES)]
+        self._workers = [asyncio.create_task(self._work(session, queue)) for queue in self._queues]
 
     async def stop(self) -> None:
-        """Close the lanes; what waits in them is lost."""
+        """Stop the workers; queued reports are lost."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         await self._stack.aclose()
 
-    def heard(self, event: CallEvent, report_url: str) -> None:
-        """A call went one step on: report it if there is something to say."""
-        report = report_of(event, report_url)
+    def record(self, event: CallEvent, report_url: str) -> None:
+        """Queue the report on a step of a call, if there is one."""
+        report = build_report(event, report_url)
         if report is None:
             return
-        if report.url.host not in self._hosts or not self._lanes:
+        if report.url.host not in self._hosts or not self._queues:
             self.lost += 1
             return
         try:
-            self._lanes[crc32(event.session.encode()) % LANES].put_nowait(report)
+            self._queues[crc32(event.session.encode()) % QUEUES].put_nowait(report)
         except asyncio.QueueFull:
             self.lost += 1
 
-    async def _work(self, session: aiohttp.ClientSession, lane: asyncio.Queue[Report]) -> None:
+    async def _work(self, session: aiohttp.ClientSession, queue: asyncio.Queue[Report]) -> None:
         while True:
-            report = await lane.get()
+            report = await queue.get()
             try:
                 async with session.post(
                     report.url, data=report.form, allow_redirects=False

@@ -1,4 +1,4 @@
-"""SOAP 1.1 and 1.2 envelopes of the simulated platform: read strictly, written with care."""
+"""SOAP 1.1 and 1.2 envelopes of the simulated platform."""
 
 import re
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ _INT: Final = re.compile(r"[+-]?[0-9]{1,10}")
 
 
 class SoapFault(Exception):
-    """An answer that is a fault.
+    """A SOAP fault as answer.
 
     Args:
         description: for people.
-        operation: whose `<Operation>Fault` detail it carries; empty: it carries none.
-        return_code: the platform's number. Its numbers are not public.
-        sender: the caller's fault (SOAP's Client or Sender), else the platform's.
+        operation: of the `<Operation>Fault` detail; empty: no detail.
+        return_code: the platform's number. Avaya does not publish the numbers.
+        sender: whether the caller caused it (SOAP's Client or Sender), else the platform.
     """
 
     def __init__(
@@ -49,33 +49,37 @@ class SoapFault(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoapRequest:
-    """An operation by name and the fields that came, by local name; ints are checked."""
+    """An operation and its fields by local name; integers are validated."""
 
     version: SoapVersion
     operation: str
     fields: Values
 
     def text(self, name: str) -> str:
-        """A string field, empty if absent."""
+        """Return a string field, empty if absent."""
         return str(self.fields.get(name, ""))
 
     def number(self, name: str) -> int:
-        """An int field, 0 if absent."""
+        """Return an integer field, 0 if absent."""
         return int(self.fields.get(name, 0))
 
 
-def envelope_version(body: bytes) -> SoapVersion:
-    """Which SOAP to answer in, even for what cannot be read: 1.1 unless 1.2's name is there."""
+def detect_version(body: bytes) -> SoapVersion:
+    """Detect the version for the answer, also of invalid envelopes: 1.1 unless 1.2 is named."""
     return "1.2" if ENVELOPES["1.2"].encode() in body[:1000] else "1.1"
 
 
 def read_request(body: bytes, operations: Mapping[str, Operation]) -> SoapRequest:
-    """Read an envelope. Errors: SoapFault, the sender's."""
+    """Read an envelope.
+
+    Raises:
+        SoapFault: the envelope is invalid; `sender` is true.
+    """
     try:
         root = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        raise SoapFault("the request is not XML that is read here", sender=True) from error
-    version = envelope_version(body)
+        raise SoapFault("the request is not XML, or has a document type", sender=True) from error
+    version = detect_version(body)
     payload = root.find(f"{{{ENVELOPES[version]}}}Body/*")
     namespace, _, name = str(payload.tag if payload is not None else "").rpartition("}")
     operation = name.removesuffix("Request")
@@ -89,7 +93,7 @@ def read_request(body: bytes, operations: Mapping[str, Operation]) -> SoapReques
 
 
 def _read_fields(payload: Any, expected: Fields) -> Values:
-    """The children that the contract names; Axis wants them qualified, so others do not count."""
+    """The fields of the contract; Axis requires qualified names, so others are ignored."""
     found: Values = {}
     for name, kind in expected.items():
         child = payload.find(f"{{{NAMESPACE}}}{name}")
@@ -106,21 +110,21 @@ def _read_int(name: str, text: str) -> int:
 
 
 def write_response(version: SoapVersion, operation: str, values: Values) -> bytes:
-    """An envelope with `<Operation>Response`."""
-    fields = "".join(f"<ns1:{name}>{_text(value)}</ns1:{name}>" for name, value in values.items())
+    """Write an envelope with `<Operation>Response`."""
+    fields = "".join(f"<ns1:{name}>{_escape(value)}</ns1:{name}>" for name, value in values.items())
     name = f"{operation}Response"
     return _envelope(version, f'<ns1:{name} xmlns:ns1="{NAMESPACE}">{fields}</ns1:{name}>')
 
 
 def write_fault(version: SoapVersion, fault: SoapFault) -> bytes:
-    """An envelope with a fault; its detail element is in the empty namespace, its children not."""
+    """Write an envelope with a fault; only the children of its detail element have a namespace."""
     detail = ""
     if fault.operation:
         name = f"{fault.operation}Fault"
         detail = (
             f'<{name} xmlns="" xmlns:ns1="{NAMESPACE}">'
             f"<ns1:returnCode>{fault.return_code}</ns1:returnCode>"
-            f"<ns1:description>{_text(fault.description)}</ns1:description></{name}>"
+            f"<ns1:description>{_escape(fault.description)}</ns1:description></{name}>"
         )
     write = _fault_11 if version == "1.1" else _fault_12
     return _envelope(version, write(fault, detail))
@@ -130,7 +134,7 @@ def _fault_11(fault: SoapFault, detail: str) -> str:
     code = "Client" if fault.sender else "Server"
     return (
         f"<soapenv:Fault><faultcode>soapenv:{code}</faultcode>"
-        f"<faultstring>{_text(fault.description)}</faultstring>"
+        f"<faultstring>{_escape(fault.description)}</faultstring>"
         f"<detail>{detail}</detail></soapenv:Fault>"
     )
 
@@ -140,7 +144,7 @@ def _fault_12(fault: SoapFault, detail: str) -> str:
     return (
         f"<soapenv:Fault><soapenv:Code><soapenv:Value>soapenv:{code}</soapenv:Value>"
         '</soapenv:Code><soapenv:Reason><soapenv:Text xml:lang="en">'
-        f"{_text(fault.description)}</soapenv:Text></soapenv:Reason>"
+        f"{_escape(fault.description)}</soapenv:Text></soapenv:Reason>"
         f"<soapenv:Detail>{detail}</soapenv:Detail></soapenv:Fault>"
     )
 
@@ -153,6 +157,6 @@ def _envelope(version: SoapVersion, body: str) -> bytes:
     ).encode()
 
 
-def _text(value: str | int) -> str:
-    """Escaped, and without the control characters that XML 1.0 cannot carry."""
+def _escape(value: str | int) -> str:
+    """Escape, and drop the control characters that XML 1.0 does not allow."""
     return escape("".join(c for c in str(value) if c >= " " or c in "\t\n\r"))

@@ -1,4 +1,4 @@
-"""What really happened on the simulated platform, for checkers: nobody on the wire sees it."""
+"""True events on the simulated platform, for checks of tests; no platform interface shows them."""
 
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -7,14 +7,14 @@ from typing import Any, Final
 from admission.domain.outcomes import Outcome
 from admission.sim.experience_portal.zone import Call, Zone
 
-# So many over-launches are told one by one; all are counted.
-OVER_LAUNCHES_TOLD_MAX: Final = 1000
+# Over-launches that are listed; all are counted.
+OVER_LAUNCHES_LISTED_MAX: Final = 1000
 NAMES_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverLaunch:
-    """A launch that found no free port: when it tried (simulated ms), and whose it was."""
+    """A launch that found no free port at `at` (simulated ms)."""
 
     at: int
     session: str
@@ -30,7 +30,7 @@ class Truth:
 
     `launches`, `over_launches`: outbound; `by_campaign`, `by_application`: name -> counter with
     `launches`, `over_launches` and each outcome; `foreign`: stream -> counter with `arrived` and
-    `blocked` (found no port).
+    `blocked` (found no port); `last_over_launches`: the newest, one by one.
     """
 
     def __init__(self) -> None:
@@ -39,18 +39,18 @@ class Truth:
         self.by_campaign: dict[str, Counter[str]] = {}
         self.by_application: dict[str, Counter[str]] = {}
         self.foreign: dict[str, Counter[str]] = {}
-        self.told: deque[OverLaunch] = deque(maxlen=OVER_LAUNCHES_TOLD_MAX)
+        self.last_over_launches: deque[OverLaunch] = deque(maxlen=OVER_LAUNCHES_LISTED_MAX)
 
-    def launched(self, call: Call) -> None:
-        """An outbound call was launched."""
+    def count_launch(self, call: Call) -> None:
+        """Count a launched outbound call."""
         self.launches += 1
         self._count(call, "launches")
 
-    def over_launched(self, call: Call, now: int) -> None:
-        """An outbound call found no free port."""
+    def count_over_launch(self, call: Call, now: int) -> None:
+        """Count an outbound call that found no free port."""
         self.over_launches += 1
         self._count(call, "over_launches")
-        self.told.append(
+        self.last_over_launches.append(
             OverLaunch(
                 at=now,
                 session=call.session,
@@ -62,12 +62,12 @@ class Truth:
             )
         )
 
-    def ended(self, call: Call, outcome: Outcome) -> None:
-        """An outbound call is over."""
+    def count_end(self, call: Call, outcome: Outcome) -> None:
+        """Count an outbound call that ended."""
         self._count(call, outcome.value)
 
-    def arrived(self, stream: str, found_port: bool) -> None:
-        """A call of somebody else came."""
+    def count_arrival(self, stream: str, found_port: bool) -> None:
+        """Count a foreign call."""
         counts = self.foreign.setdefault(stream, Counter())
         counts["arrived"] += 1
         counts["blocked"] += not found_port
@@ -78,17 +78,17 @@ class Truth:
 
 
 def _counter(table: dict[str, Counter[str]], name: str) -> Counter[str]:
-    """The counter of a name; names come from outside, so beyond `NAMES_MAX` they share one."""
+    """Return the counter of a name; beyond `NAMES_MAX`, names from requests share one."""
     if name not in table and len(table) >= NAMES_MAX:
         name = "(others)"
     return table.setdefault(name, Counter())
 
 
-def zone_truth(zone: Zone, now: int) -> dict[str, Any]:
-    """The true state of one zone, ready for JSON.
+def zone_to_json(zone: Zone, now: int) -> dict[str, Any]:
+    """Convert the true state of one zone to JSON values.
 
-    `utilisation`: ports used by anyone ÷ ports there were, over time; `outbound_utilisation`:
-    ports used by outbound calls ÷ ports that others left, what a dialer could have had.
+    `utilisation`: ports in use ÷ all ports, over time; `outbound_utilisation`: ports used by
+    outbound calls ÷ ports without foreign calls.
     """
     zone.account(now)
     used, foreign, available = (zone.port_ms[key] for key in ("outbound", "foreign", "available"))
@@ -107,7 +107,7 @@ def zone_truth(zone: Zone, now: int) -> dict[str, Any]:
 
 
 def truth_json(truth: Truth, zones: dict[str, Zone], now: int) -> dict[str, Any]:
-    """All of it, ready for JSON; `now` in simulated ms."""
+    """Convert the truth and the zones to JSON values; `now` in simulated ms."""
     return {
         "now": now,
         "launches": truth.launches,
@@ -115,6 +115,6 @@ def truth_json(truth: Truth, zones: dict[str, Zone], now: int) -> dict[str, Any]
         "by_campaign": truth.by_campaign,
         "by_application": truth.by_application,
         "foreign": truth.foreign,
-        "last_over_launches": [asdict(one) for one in truth.told],
-        "zones": {name: zone_truth(zone, now) for name, zone in zones.items()},
+        "last_over_launches": [asdict(one) for one in truth.last_over_launches],
+        "zones": {name: zone_to_json(zone, now) for name, zone in zones.items()},
     }

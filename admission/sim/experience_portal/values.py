@@ -1,7 +1,7 @@
-"""What a simulated Experience Portal is made of and what it tells: plain frozen values.
+"""Values of a simulated Experience Portal: settings and counts.
 
-Every number that the platform's documentation leaves open is a field here; its docstring says what
-is assumed. Times are simulated ms.
+Each number that Avaya's documentation leaves open is a field; its docstring states the assumption.
+Times are simulated ms.
 """
 
 import math
@@ -12,28 +12,25 @@ from typing import Final, Literal, TypeAlias
 from admission.sim.values import CallTiming, Delay
 
 H323: Final = "h323"
-
 SIP: Final = "sip"
-
 # With both protocols configured a call tries an H.323 port first (Avaya's documentation).
 CHANNELS: Final = (H323, SIP)
 
 Hunting: TypeAlias = Literal["round_robin", "most_free", "first"]
-
 HuntAt: TypeAlias = Literal["claim", "launch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignUse:
-    """Calls that nobody asks us about (inbound, other dialers): a Poisson stream in one zone.
+    """Calls without an admission (inbound, other dialers): a Poisson stream in one zone.
 
     Args:
-        name: what the stream is called in the truth and when it is changed.
+        name: of the stream, in the truth and in the control interface.
         rate_per_s: mean arrivals per second.
-        hold: how long each keeps its port.
+        hold: duration of each call.
         channels: the ports it takes, in the order in which it tries them.
-        wave_period_ms: 0, or the length of a wave in which the rate swings around its mean.
-        wave_depth: 0 to 1: how far it swings (1: from nothing to twice the mean).
+        wave_period_ms: period with which the rate swings around its mean; 0: constant.
+        wave_depth: amplitude, 0 to 1 (1: from zero to twice the mean).
     """
 
     name: str = "inbound"
@@ -46,7 +43,7 @@ class ForeignUse:
     wave_depth: float = 0.0
 
     def peak_per_s(self) -> float:
-        """The highest rate of a wave."""
+        """The highest rate."""
         return self.rate_per_s * (1 + self.wave_depth) if self.wave_period_ms else self.rate_per_s
 
     def rate_at(self, now: int) -> float:
@@ -67,7 +64,7 @@ class MppSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSettings:
-    """A zone: its media servers and who else uses their ports."""
+    """A zone: its media servers and their foreign calls."""
 
     name: str
     mpps: tuple[MppSettings, ...]
@@ -95,12 +92,12 @@ class SystemSettings:
     Args:
         zones: at least one.
         default_zone: the zone of requests that name none; empty: the first.
-        timing: how calls go, unless a launch brings its own.
-        lag_ms: a count is that of a random moment at most this long ago.
-        hunting: in which order MPPs are tried. Not documented, so a choice.
+        timing: of calls whose launch has none of its own.
+        lag_ms: greatest age of a count; its age is random up to this.
+        hunting: order in which MPPs are tried. Not documented.
         hunt_at: `claim`: an unbound call takes any MPP with a free port when it is placed;
-            `launch`: it is tied to one MPP when it is launched. Not documented, so a choice.
-        application_mpps: applications bound to one MPP, which have only that MPP's ports.
+            `launch`: it is bound to one MPP when it is launched. Not documented.
+        application_mpps: application -> the only MPP that runs it.
     """
 
     zones: tuple[ZoneSettings, ...]
@@ -114,7 +111,7 @@ class SystemSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What QueryResources answers: ports used and unused over all protocols, and the unused."""
+    """The counts of QueryResources: all ports over all protocols, and the unused ones of each."""
 
     total: int
     unused_sip: int

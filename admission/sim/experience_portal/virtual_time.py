@@ -1,4 +1,4 @@
-"""Virtual time: one heap of events in ms, and the platform's own events between them."""
+"""An event loop in virtual time: a heap of events in ms, interleaved with the platform's events."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -9,10 +9,10 @@ from admission.sim.experience_portal.platform import Portal
 
 
 class Loop:
-    """Runs what is due in the order of time; in one ms in a random order.
+    """Runs events in order of time; within one ms in random order.
 
     Args:
-        portal: the platform, whose events are due too.
+        portal: the platform, whose events are interleaved.
         random: for the order within a ms.
     """
 
@@ -24,22 +24,24 @@ class Loop:
         self._order = 0
 
     def after(self, delay_ms: int, what: Callable[..., None], *args: Any) -> None:
-        """Do something so many ms from now."""
+        """Schedule a call `delay_ms` from now."""
         self._order += 1
         entry = (self.now + delay_ms, self._random(), self._order, what, args)
         heappush(self._heap, entry)
 
     def run(self, until: int) -> None:
-        """Let everything happen that is due until then."""
-        self._heap_is_never_empty(until)
+        """Process all events up to `until`."""
+        self._add_sentinel(until)
         heap, portal = self._heap, self._portal
         while True:
-            when, due = heap[0][0], portal.next_at
-            if due is not None and (due < when or (due == when and self._random() < 0.5)):
-                if due > until:
+            when, platform_at = heap[0][0], portal.next_at
+            if platform_at is not None and (
+                platform_at < when or (platform_at == when and self._random() < 0.5)
+            ):
+                if platform_at > until:
                     break
-                self.now = due
-                portal.advance(due)
+                self.now = platform_at
+                portal.advance(platform_at)
                 continue
             if when > until:
                 break
@@ -49,9 +51,9 @@ class Loop:
         self.now = until
 
     def platform(self) -> Portal:
-        """The platform at this very moment."""
+        """Return the platform, advanced to the present."""
         self._portal.advance(self.now)
         return self._portal
 
-    def _heap_is_never_empty(self, until: int) -> None:
+    def _add_sentinel(self, until: int) -> None:
         heappush(self._heap, (until + 1, 0.0, 0, lambda: None, ()))

@@ -1,4 +1,4 @@
-"""The WSDL of each path, written from the contract so that it cannot differ from what is served."""
+"""The WSDL of each path, generated from the contract that the endpoint serves."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -22,11 +22,11 @@ def wsdl(
     action: str,
     versions: tuple[SoapVersion, ...],
 ) -> str:
-    """A WSDL 1.1 document, document/literal.
+    """Write a WSDL 1.1 document, document/literal.
 
     Args:
         service: name of the service; its ports are named after it and the SOAP version.
-        url: where the service answers.
+        url: address of the service.
         operations: the contract.
         action: the SOAPAction of every operation.
         versions: the SOAP versions to bind.
@@ -47,7 +47,7 @@ def wsdl(
 
 
 def _schemas(operations: Mapping[str, Operation]) -> str:
-    """Two schemas: the fault elements live in no namespace, all else in the service's."""
+    """Two schemas: fault elements have no namespace, all others that of the service."""
     elements = "".join(
         _element(f"{name}Request", one.request, optional=True)
         + _element(f"{name}Response", one.response, optional=False)
@@ -111,14 +111,14 @@ def _binding(
         for name in operations
     )
     return (
-        f'<wsdl:binding name="{_bound(service, version)}" type="tns:{service}Type" '
+        f'<wsdl:binding name="{_port_name(service, version)}" type="tns:{service}Type" '
         f'xmlns:soap="{SOAP_BINDINGS[version]}">\n'
         f'<soap:binding style="document" transport="{HTTP_TRANSPORT}"/>\n{inner}</wsdl:binding>\n'
     )
 
 
 def _port(service: str, version: SoapVersion, url: str) -> str:
-    bound = _bound(service, version)
+    bound = _port_name(service, version)
     return (
         f'<wsdl:port name="{bound}" binding="tns:{bound}">'
         f'<soap:address xmlns:soap="{SOAP_BINDINGS[version]}" location="{escape(url)}"/>'
@@ -126,5 +126,5 @@ def _port(service: str, version: SoapVersion, url: str) -> str:
     )
 
 
-def _bound(service: str, version: SoapVersion) -> str:
+def _port_name(service: str, version: SoapVersion) -> str:
     return f"{service}Soap{version.replace('.', '')}"

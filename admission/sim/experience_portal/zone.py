@@ -1,4 +1,4 @@
-"""Zones, media servers and ports of the simulated platform: who holds what, now and lately."""
+"""Zones, media servers and ports of the simulated platform, with a short history of counts."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -19,13 +19,14 @@ from admission.sim.values import CallTiming
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Call:
-    """A call of anyone: `foreign` names the stream of those that are not ours.
+    """An outbound or foreign call.
 
     Args:
         channels: the channels it may take, in order.
-        bound: the only MPP it may use, if any.
-        mpp: the MPP whose port it holds, with `channel`.
-        over: it has ended; its port may be held still, until it is released.
+        bound: the only MPP that it may use; None: any.
+        foreign: name of the stream of a foreign call; empty: outbound.
+        mpp, channel: the port that it holds; None: none.
+        over: whether it has ended; its port is held until it is released.
     """
 
     session: str
@@ -44,7 +45,7 @@ class Call:
 
 
 class Mpp:
-    """A media server: so many ports of each channel, and the calls that hold them."""
+    """A media server: the ports of each channel, and the calls that hold them."""
 
     __slots__ = ("calls", "free", "name", "ports", "running")
 
@@ -58,7 +59,7 @@ class Mpp:
 
 
 class Zone:
-    """The MPPs of one zone, with what was free lately and how much was used so far.
+    """The MPPs of one zone, the history of their counts, and the port time used so far.
 
     Args:
         settings: its MPPs.
@@ -82,17 +83,19 @@ class Zone:
         self._history: deque[tuple[int, int, int, int]] = deque()
         for mpp in self._servers:
             self._shift_total(mpp, 1)
-        self._remember(0)
+        self._record_counts(0)
 
     def counts(self, now: int, random: Random) -> Counts:
-        """The counts as they were at a random moment of the last `lag_ms`."""
+        """Return the counts at a random moment of the last `lag_ms`."""
         then = now - int(random.random() * (self._lag_ms + 1))
-        lately = reversed(self._history)
-        _, total, sip, h323 = next((one for one in lately if one[0] <= then), self._history[0])
+        newest_first = reversed(self._history)
+        _, total, sip, h323 = next(
+            (one for one in newest_first if one[0] <= then), self._history[0]
+        )
         return Counts(total=total, unused_sip=sip, unused_h323=h323)
 
     def hunt(self) -> list[Mpp]:
-        """The running MPPs in the order in which the next call tries them."""
+        """Return the running MPPs in the order in which the next call tries them."""
         servers = self._servers
         if self._hunting == "round_robin":
             self._turn = (self._turn + 1) % len(servers)
@@ -102,9 +105,11 @@ class Zone:
         return [mpp for mpp in servers if mpp.running]
 
     def claim(self, call: Call, servers: Iterable[Mpp], now: int) -> int:
-        """Take a port for a call: the first channel that any of these running MPPs has free.
+        """Take a port for a call: the first of its channels that any of these running MPPs has
+        free.
 
-        Returns: the number of MPPs looked at, 0 when none had a port.
+        Returns:
+            The number of MPPs tried, 0 when none had a port.
         """
         for channel in call.channels:
             for hops, mpp in enumerate(servers, start=1):
@@ -116,14 +121,14 @@ class Zone:
         return 0
 
     def release(self, call: Call, now: int) -> None:
-        """Give the port of a call back, if it still holds one."""
+        """Release the port of a call, if it holds one."""
         mpp, channel = call.mpp, call.channel
         if mpp is not None and channel is not None and call in mpp.calls:
             del mpp.calls[call]
             self._shift_port(call, mpp, channel, 1, now)
 
-    def lose(self, mpp: Mpp, now: int) -> list[Call]:
-        """An MPP is gone with its ports. Returns: the calls that held one."""
+    def fail(self, mpp: Mpp, now: int) -> list[Call]:
+        """Fail an MPP with its ports. Returns the calls that held one."""
         if not mpp.running:
             return []
         victims = list(mpp.calls)
@@ -132,19 +137,19 @@ class Zone:
         self.account(now)
         mpp.running = False
         self._shift_total(mpp, -1)
-        self._remember(now)
+        self._record_counts(now)
         return victims
 
     def restore(self, mpp: Mpp, now: int) -> None:
-        """A lost MPP is back, all of its ports free."""
+        """Restore a failed MPP with all its ports free."""
         if not mpp.running:
             self.account(now)
             mpp.running = True
             self._shift_total(mpp, 1)
-            self._remember(now)
+            self._record_counts(now)
 
     def account(self, now: int) -> None:
-        """Bring the port-ms up to a moment."""
+        """Add the port time since the last change."""
         passed = now - self._since
         if passed > 0:
             self.port_ms["outbound"] += passed * self.in_use["outbound"]
@@ -158,15 +163,15 @@ class Zone:
         self.free[channel] += by
         self.in_use["foreign" if call.foreign else "outbound"] -= by
         assert 0 <= mpp.free[channel] <= mpp.ports[channel]
-        self._remember(now)
+        self._record_counts(now)
 
     def _shift_total(self, mpp: Mpp, sign: int) -> None:
         for channel, ports in mpp.ports.items():
             self.total += sign * ports
             self.free[channel] += sign * ports
 
-    def _remember(self, now: int) -> None:
-        """Keep the counts of the last `lag_ms`, and the newest that are older than that."""
+    def _record_counts(self, now: int) -> None:
+        """Keep the counts of the last `lag_ms`, and the newest older ones."""
         history = self._history
         if history and history[-1][0] == now:
             history.pop()

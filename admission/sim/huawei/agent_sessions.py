@@ -1,8 +1,7 @@
-"""Agents' sessions at the simulated CC-Gateway: who is signed in, with which Guids, until when.
+"""Agents' sessions at the simulated CC-Gateway: their Guids and their expiry.
 
-signed out --sign in--> signed in: a Guid
-a Guid changes after `guid_changes_s`, told by the next event poll; the old one stays valid for a
-while; nobody asks for `silence_s`: signed out
+A sign-in creates a Guid. After `guid_changes_s` the next event poll returns a new one; the old one
+stays valid until `guid_valid_s`. After `silence_s` without a request the agent is signed out.
 """
 
 import asyncio
@@ -23,7 +22,11 @@ NOT_SIGNED_IN: Final = "100-006"
 
 
 class Refusal(Exception):
-    """The gateway says no. Args: retcode."""
+    """The gateway refuses a request.
+
+    Args:
+        retcode: of the answer.
+    """
 
     def __init__(self, retcode: str) -> None:
         super().__init__(retcode)
@@ -35,10 +38,10 @@ class Session:
     """One agent who is signed in.
 
     Args:
-        guids: those that are valid or were, with the second of their issue, newest last.
-        cookie: what must be brought back.
-        seen_at: when it last asked for anything.
-        news: set when an event poll has something to tell.
+        cookie: that every request must send.
+        guids: the newest ones with the second of their issue, newest last.
+        seen_at: second of the last request.
+        news: set when an event poll must be answered.
     """
 
     cookie: str
@@ -48,14 +51,14 @@ class Session:
 
 
 class AgentSessions:
-    """All agents.
+    """The sessions of all agents.
 
     Args:
         settings: ids, password, times.
-        clock: seconds since whenever.
+        clock: returns seconds since some moment.
 
     Attributes:
-        sign_ins: agent -> how often it signed in, also by force.
+        sign_ins: agent -> number of sign-ins, including forced ones.
     """
 
     def __init__(self, settings: HuaweiSettings, clock: Callable[[], float]) -> None:
@@ -67,16 +70,20 @@ class AgentSessions:
         self.sign_ins: dict[int, int] = {}
 
     def signed_in(self) -> list[int]:
-        """The agents who are."""
-        return [agent for agent in list(self._sessions) if self._live(agent)]
+        """Return the agents who are signed in."""
+        return [agent for agent in list(self._sessions) if self._find_live(agent)]
 
     def sign_in(self, agent: int, password: str, *, force: bool) -> Session:
-        """A new session. Errors: Refusal."""
-        known = agent in self._settings.center.agents
-        right = hmac.compare_digest(password.encode(), self._settings.agent_password.encode())
-        if not known or not right:
+        """Begin a session.
+
+        Raises:
+            Refusal: wrong credentials, or signed in already.
+        """
+        exists = agent in self._settings.center.agents
+        correct = hmac.compare_digest(password.encode(), self._settings.agent_password.encode())
+        if not exists or not correct:
             raise Refusal(BAD_CREDENTIALS)
-        if self._live(agent) and not force:
+        if self._find_live(agent) and not force:
             raise Refusal(SIGNED_IN_ALREADY)
         self.forget(agent)
         session = Session(uuid4().hex, [self._new_guid()], self._clock())
@@ -85,8 +92,12 @@ class AgentSessions:
         return session
 
     def check(self, agent: int, guid: str, cookie: str) -> Session:
-        """The session that a request belongs to. Errors: Refusal."""
-        session = self._live(agent)
+        """Return the session of a request.
+
+        Raises:
+            Refusal: the agent is not signed in, or Guid or cookie are not valid.
+        """
+        session = self._find_live(agent)
         if session is None:
             raise Refusal(NOT_SIGNED_IN)
         oldest = self._clock() - self._settings.guid_valid_s
@@ -97,64 +108,68 @@ class AgentSessions:
         return session
 
     async def event(self, agent: int, session: Session) -> str | None:
-        """What an event poll learns: a new Guid, or nothing after a while. Errors: Refusal."""
-        if not self._due(session) and not session.news.is_set():
+        """Answer an event poll: a new Guid, or None after `event_wait_s`.
+
+        Raises:
+            Refusal: the session ended.
+        """
+        if not self._needs_new_guid(session) and not session.news.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience_s(session)):
+                async with asyncio.timeout(self._wait_s(session)):
                     await session.news.wait()
         if self._sessions.get(agent) is not session:
             raise Refusal(NOT_SIGNED_IN)
         session.seen_at = self._clock()
-        if self.closed or not (session.news.is_set() or self._due(session)):
+        if self.closed or not (session.news.is_set() or self._needs_new_guid(session)):
             return None
         session.news.clear()
         session.guids = [*session.guids[-2:], self._new_guid()]
         return session.guids[-1][0]
 
     def rotate(self, agent: int) -> None:
-        """The Guid changes now. Errors: KeyError: the agent is not signed in."""
+        """Change the Guid now. Raises KeyError if the agent is not signed in."""
         self._sessions[agent].news.set()
 
     def retire(self, agent: int) -> None:
-        """Only the newest Guid is valid from now on. Errors: KeyError: it is not signed in."""
+        """Invalidate all Guids but the newest. Raises KeyError if the agent is not signed in."""
         session = self._sessions[agent]
         session.guids = session.guids[-1:]
 
     def expire(self, agent: int) -> None:
-        """No Guid of the agent is valid any more. Errors: KeyError: it is not signed in."""
+        """Invalidate all Guids. Raises KeyError if the agent is not signed in."""
         self._sessions[agent].guids = [self._new_guid()]
 
     def switch_over(self) -> None:
-        """Another gateway takes over: it issues Guids of its own and knows the sessions."""
+        """Switch to another gateway, which issues Guids of its own and has the same sessions."""
         self.gateway += 1
 
     def forget(self, agent: int) -> None:
-        """The agent is signed out."""
+        """Sign the agent out."""
         if session := self._sessions.pop(agent, None):
             session.news.set()
 
     def close(self) -> None:
-        """Answer whoever still waits."""
+        """Answer all waiting event polls."""
         self.closed = True
         for session in self._sessions.values():
             session.news.set()
 
-    def _live(self, agent: int) -> Session | None:
+    def _find_live(self, agent: int) -> Session | None:
         session = self._sessions.get(agent)
         if session and self._clock() - session.seen_at > self._settings.silence_s:
             self.forget(agent)
             return None
         return session
 
-    def _due(self, session: Session) -> bool:
+    def _needs_new_guid(self, session: Session) -> bool:
         age_s = self._clock() - session.guids[-1][1]
         return self._settings.rotates and age_s >= self._settings.guid_changes_s
 
-    def _patience_s(self, session: Session) -> float:
+    def _wait_s(self, session: Session) -> float:
         if not self._settings.rotates:
             return self._settings.event_wait_s
-        due_s = session.guids[-1][1] + self._settings.guid_changes_s - self._clock()
-        return max(0.0, min(self._settings.event_wait_s, due_s))
+        change_s = session.guids[-1][1] + self._settings.guid_changes_s - self._clock()
+        return max(0.0, min(self._settings.event_wait_s, change_s))
 
     def _new_guid(self) -> tuple[str, float]:
         return f"{uuid4()}.AgentGateway{self.gateway}", self._clock()

@@ -1,7 +1,7 @@
 """The simulated CC-CMS and CC-Gateway of one call centre as an aiohttp application.
 
-async with serve_huawei(HuaweiSettings()) as url: ...     inside a program or a test
-run_huawei(HuaweiSettings(), port=9081)              alone, until a signal
+async with serve_huawei(HuaweiSettings()) as url: ...   inside a program or a test
+run_huawei(HuaweiSettings(), port=9081)                 standalone, until a signal
 """
 
 import asyncio
@@ -30,18 +30,20 @@ DEFAULT_PORT: Final = 9081
 
 
 class _Simulator:
-    """The parts that live as long as the application."""
+    """The parts of one application."""
 
     def __init__(self, settings: HuaweiSettings) -> None:
         self.stop = asyncio.Event()
         self.log = SessionLog()
         self.agent_sessions = AgentSessions(settings, time.monotonic)
-        center = CallCenter(settings.center, seed=settings.seed, listener=self.log.heard)
+        center = CallCenter(settings.center, seed=settings.seed, listener=self.log.record)
         self.live = RealTimeDriver(center)
         faults: ActiveFaults[HuaweiFault] = ActiveFaults(Random(f"{settings.seed} faults"))
         self.cms = CmsEndpoint(settings, self.live, self.agent_sessions, faults, self.stop)
         self.gateway = GatewayEndpoint(settings, self.live, self.agent_sessions, faults, self.stop)
-        self.control = HuaweiControl(self.live, self.agent_sessions, self.log, faults, self._asked)
+        self.control = HuaweiControl(
+            self.live, self.agent_sessions, self.log, faults, self._request_counts
+        )
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         """Start and stop (a `cleanup_ctx`)."""
@@ -49,13 +51,13 @@ class _Simulator:
         yield
         self.live.stop()
 
-    async def let_go(self, _app: web.Application) -> None:
-        """Answer whoever still waits, so that shutting down does not wait for them."""
+    async def release_waiters(self, _app: web.Application) -> None:
+        """Answer waiting requests, so that the shutdown need not wait for them."""
         self.stop.set()
         self.log.close()
         self.agent_sessions.close()
 
-    def _asked(self) -> dict[str, object]:
+    def _request_counts(self) -> dict[str, object]:
         return {
             "requests": {"licence": self.cms.queries} | self.gateway.requests,
             "most_at_once": self.gateway.most_at_once,
@@ -64,14 +66,14 @@ class _Simulator:
 
 
 def huawei_app(settings: HuaweiSettings) -> web.Application:
-    """The application: both platforms' interfaces, and the control interface below `/sim`."""
+    """Build the application: both platforms' interfaces, and the control interface below `/sim`."""
     simulator = _Simulator(settings)
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.add_routes(simulator.cms.routes())
     app.add_routes(simulator.gateway.routes())
     app.add_routes(simulator.control.routes())
     app.cleanup_ctx.append(simulator.lifetime)
-    app.on_shutdown.append(simulator.let_go)
+    app.on_shutdown.append(simulator.release_waiters)
     return app
 
 
@@ -79,7 +81,7 @@ def huawei_app(settings: HuaweiSettings) -> web.Application:
 async def serve_huawei(
     settings: HuaweiSettings, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
-    """Serve inside a running event loop; port 0: any free one. Returns: the base URL."""
+    """Serve inside a running event loop and yield the base URL; port 0: any free port."""
     async with serve_app(huawei_app(settings), host=host, port=port) as url:
         yield url
 

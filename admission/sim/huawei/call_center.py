@@ -1,13 +1,13 @@
-"""A simulated Huawei call centre: licences, agents and calls in a time that its caller moves.
+"""A simulated Huawei call centre: licences, agents and calls in simulated time.
 
-A discrete-event model without threads, sockets or clocks, driven as the simulated portal is
-(portal.py): `advance(now)` lets everything happen that is due, `next_at` says when there is
-something to do again. An outbound call goes
+A discrete-event model without threads, sockets or clocks, like the simulated Experience Portal:
+`advance(now)` processes all events up to then, `next_at` is the time of the next one. The states of
+an outbound call:
 
     launch -> prepared -> takes a licence of each channel, and its agent -> rings -> talks -> ended
 
-It takes all that it needs at once or ends with the platform's fail code: an over-launch, which the
-truth counts.
+It takes all units that it needs at once, or ends with the platform's fail code: an over-launch,
+which the truth counts.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from admission.domain.outcomes import Outcome
 from admission.sim.huawei.counters import AGENT, Counters
-from admission.sim.huawei.foreign_calls import Others
+from admission.sim.huawei.foreign_calls import ForeignCalls
 from admission.sim.huawei.values import LICENCES_FULL, NO_RESOURCE, CenterEvent, CenterSettings
 from admission.sim.values import CallTiming, Progress
 
@@ -32,9 +32,9 @@ class Call:
     """An outbound call.
 
     Args:
-        units: what it needs.
-        late_units: what it takes only when it is answered.
-        held: what it has now.
+        units: those that it needs.
+        late_units: those that it takes only when it is answered.
+        held: those that it has.
     """
 
     session: str
@@ -50,23 +50,28 @@ class Call:
 
 
 def _ignore(_event: CenterEvent) -> None:
-    """For simulations whose dialers do not listen."""
+    """Do nothing: for simulations without a listener."""
 
 
 class CallCenter:
     """The platform.
 
     Args:
-        settings: licences, agents and habits.
-        seed: of every random draw.
-        listener: told each step of each outbound call, inside `advance`, in order of time.
+        settings: licences, agents and call timing.
+        seed: of all random numbers.
+        listener: called at each step of each outbound call, inside `advance`, in order of time.
 
     Attributes:
-        now: simulated ms, from 0; moved by `advance` alone.
+        now: simulated ms, from 0; only `advance` changes it.
         counters: licences and agents, the true state.
-        others: everybody else's calls.
+        others: foreign calls.
         launches, over_launches: of outbound calls.
         code_counts: fail code -> calls that ended with it.
+
+    Example:
+        center = CallCenter(CenterSettings(), seed=1)
+        session = center.launch("voice", agent=1001)
+        center.advance(60_000)
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class CallCenter:
         self._heap: list[tuple[int, int, Step, Any]] = []
         self._order = self._sessions = 0
         self._live: dict[str, Call] = {}
-        self.others = Others(
+        self.others = ForeignCalls(
             settings,
             self.counters,
             after=self._after,
@@ -97,11 +102,11 @@ class CallCenter:
 
     @property
     def next_at(self) -> int | None:
-        """When the next thing happens (simulated ms), None if nothing will."""
+        """Time of the next event (simulated ms), None without any."""
         return self._heap[0][0] if self._heap else None
 
     def advance(self, now: int) -> None:
-        """Let everything happen that is due until `now` (simulated ms)."""
+        """Process all events up to `now` (simulated ms)."""
         while self._heap and self._heap[0][0] <= now:
             self.now, _, step, subject = heappop(self._heap)
             step(subject)
@@ -111,17 +116,17 @@ class CallCenter:
         self._order += 1
         heappush(self._heap, (self.now + delay_ms, self._order, step, subject))
 
-    # -- what may be asked
+    # -- queries
 
     def used(self) -> dict[str, int]:
-        """Unit -> calls that have it, as it was up to `lag_ms` ago."""
+        """Return unit -> calls that hold it, as it was up to `lag_ms` ago."""
         return self.counters.used(self.now, self._lag_random)
 
     def holding(self, unit: str) -> int:
-        """How many outbound calls have that unit now."""
+        """Return the number of outbound calls that hold the unit."""
         return sum(unit in call.held for call in self._live.values())
 
-    # -- what may be done
+    # -- actions
 
     def launch(
         self,
@@ -131,14 +136,19 @@ class CallCenter:
         campaign: str = "",
         timing: CallTiming | None = None,
     ) -> str:
-        """Start a call; the listener learns the rest.
+        """Start a call; the listener is notified of its steps.
 
         Args:
-            agent: to whom it is bound.
-            timing: how this call goes, if not as the settings say.
+            channel: whose licences it takes.
+            agent: to whom it is bound; None: none.
+            campaign: shown in its events.
+            timing: of this call; None: that of the settings.
 
-        Returns: the session id.
-        Errors: KeyError for a channel without licences, or an unknown agent.
+        Returns:
+            The session id.
+
+        Raises:
+            KeyError: the channel has no licences, or the agent is unknown.
         """
         units = self.settings.units(channel, agent)
         for unit in units:
@@ -161,7 +171,7 @@ class CallCenter:
         return call.session
 
     def hang_up(self, session: str) -> bool:
-        """End a call now. False: it is over."""
+        """End a call. False: it had ended."""
         call = self._live.get(session)
         if call is None or call.over:
             return False
@@ -169,14 +179,15 @@ class CallCenter:
         return True
 
     def set_licences(self, channel: str, calls: int) -> None:
-        """The licence of a channel allows another number of calls from now on.
+        """Change the number of calls that a channel's licence allows.
 
-        Errors: KeyError for a channel without licences.
+        Raises:
+            KeyError: the channel has no licences.
         """
-        self.counters.limit(channel, calls, self.now)
+        self.counters.set_capacity(channel, calls, self.now)
 
     def truth(self) -> dict[str, Any]:
-        """Everything a checker wants to know, ready for JSON."""
+        """Return the true state as JSON values."""
         return {
             "now": self.now,
             "launches": self.launches,
@@ -187,7 +198,7 @@ class CallCenter:
             "free": dict(self.counters.free),
         }
 
-    # -- the life of an outbound call
+    # -- steps of an outbound call
 
     def _claim(self, call: Call) -> None:
         if call.over:
@@ -196,42 +207,42 @@ class CallCenter:
             self._end(call, Outcome.FAILED)
         elif self._take(call, call.units):
             if not call.late_units:
-                self._tell(call, Progress.PORT_TAKEN)
+                self._notify(call, Progress.PORT_TAKEN)
             self._ring(call)
         else:
-            self._over_launched(call, call.units)
+            self._end_over_launch(call, call.units)
 
     def _ring(self, call: Call) -> None:
         if call.over:  # the listener hung up
             return
         timing, random = call.timing, self._random
-        fate, patience_ms = random.random(), timing.ring_at_most_ms
-        rings_ms, outcome = patience_ms, Outcome.NO_ANSWER
-        if fate < timing.answered:
+        draw, ring_limit_ms = random.random(), timing.ring_at_most_ms
+        rings_ms, outcome = ring_limit_ms, Outcome.NO_ANSWER
+        if draw < timing.answered:
             rings_ms = timing.answer_after.draw(random)
-            if rings_ms <= patience_ms:
+            if rings_ms <= ring_limit_ms:
                 self._after(rings_ms, self._answer, call)
                 return
-        elif fate < timing.answered + timing.busy:
+        elif draw < timing.answered + timing.busy:
             rings_ms, outcome = timing.busy_after.draw(random), Outcome.BUSY
-        self._after(min(rings_ms, patience_ms), self._end_as, (call, outcome))
+        self._after(min(rings_ms, ring_limit_ms), self._end_as, (call, outcome))
 
     def _answer(self, call: Call) -> None:
         if call.over:
             return
         if call.late_units:
             if not self._take(call, call.late_units):
-                self._over_launched(call, call.late_units)
+                self._end_over_launch(call, call.late_units)
                 return
-            self._tell(call, Progress.PORT_TAKEN)
+            self._notify(call, Progress.PORT_TAKEN)
             if call.over:
                 return
         call.answered = True
-        self._tell(call, Progress.ANSWERED)
+        self._notify(call, Progress.ANSWERED)
         talks_ms = call.timing.talk.draw(self._random)
         self._after(talks_ms, self._end_as, (call, Outcome.COMPLETED))
 
-    def _over_launched(self, call: Call, wanted: tuple[str, ...]) -> None:
+    def _end_over_launch(self, call: Call, wanted: tuple[str, ...]) -> None:
         self.over_launches += 1
         licences = (unit for unit in wanted if not unit.startswith(AGENT))
         full = any(self.counters.free[unit] <= 0 for unit in licences)
@@ -250,7 +261,7 @@ class CallCenter:
             self._after(delay_ms, self._release, call)
         else:
             self._release(call)
-        self._tell(call, Progress.ENDED, outcome, code)
+        self._notify(call, Progress.ENDED, outcome, code)
 
     def _take(self, call: Call, units: tuple[str, ...]) -> bool:
         taken = self.counters.take(units, self.now)
@@ -262,9 +273,9 @@ class CallCenter:
         call.held = ()
         del self._live[call.session]
 
-    # -- what is told
+    # -- notification
 
-    def _tell(
+    def _notify(
         self, call: Call, step: Progress, outcome: Outcome | None = None, code: str = ""
     ) -> None:
         self.listener(

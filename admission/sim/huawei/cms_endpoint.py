@@ -1,4 +1,4 @@
-"""The simulated CC-CMS on the wire: licence usage for whoever signs the request rightly."""
+"""The interface of the simulated CC-CMS: licence usage, for correctly signed requests."""
 
 import asyncio
 import json
@@ -28,12 +28,12 @@ class CmsEndpoint:
     """The handler.
 
     Args:
-        settings: who may ask, and for which call centre.
+        settings: the system user and the call centre.
         live: the call centre.
-        agent_sessions: the agents, of whom it counts those signed in.
-        faults: what is switched on.
+        agent_sessions: it counts the agents who are signed in.
+        faults: the active faults.
         stop: set when the simulator ends.
-        now: the time, for signatures.
+        now: returns the time, for signatures.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class CmsEndpoint:
         self._live = live
         self._agent_sessions = agent_sessions
         self._now = now
-        self._floor = FaultInjector(faults, _refused, stop)
+        self._injector = FaultInjector(faults, _refused, stop)
         self.queries = 0
 
     def routes(self) -> list[web.RouteDef]:
-        """The one route there is."""
+        """The only route."""
         return [web.post(LICENCE_PATH, self._licence)]
 
     async def _licence(self, request: web.Request) -> web.Response:
         self.queries += 1
         body = await request.read()
 
-        async def good() -> web.Response:
+        async def respond() -> web.Response:
             if not self._is_signed(request, body):
                 return web.Response(status=401)
             if _cc_id(body) != self._settings.cc_id:
                 return _refused(BAD_PARAMETER, "The parameter ccId is invalid.")
             return _answer(self._counts())
 
-        def spoil(kind: str) -> web.Response:
+        def corrupt(kind: str) -> web.Response:
             return _answer(corrupt_counts(kind, self._counts(), CURRENT))
 
-        return await self._floor.answer(request, "licence", good, spoil)
+        return await self._injector.answer(request, "licence", respond, corrupt)
 
     def _is_signed(self, request: web.Request, body: bytes) -> bool:
         parts = request.headers.get("Authorization", "").split("/")
@@ -90,8 +90,8 @@ class CmsEndpoint:
             body=body,
         )
         secret = self._settings.secret_key
-        right = build_authorization(self._settings.access_key, secret, at, names, canonical)
-        return right == "/".join(parts)
+        expected = build_authorization(self._settings.access_key, secret, at, names, canonical)
+        return expected == "/".join(parts)
 
     def _is_timely(self, at: str) -> bool:
         try:
@@ -135,5 +135,5 @@ def _answer(counts: dict[str, Any]) -> web.Response:
 
 
 def _refused(code: str, words: str) -> web.Response:
-    """Of an error `resultDesc` is a string."""
+    """An error; its `resultDesc` is a string."""
     return web.json_response({"result": "-1", "resultCode": code, "resultDesc": words})

@@ -1,36 +1,36 @@
-"""The settings of the simulated Huawei call centre on the wire. What is not documented is here."""
+"""Settings of the simulated Huawei interfaces; undocumented details are settings."""
 
 from dataclasses import dataclass, field
 from typing import Final
 
-from admission.sim.huawei.values import CenterSettings, OtherCalls
+from admission.sim.huawei.values import CenterSettings, ForeignStream
 
-INBOUND: Final = OtherCalls(rate_per_s=0.3, agents=True)
+INBOUND: Final = ForeignStream(rate_per_s=0.3, agents=True)
 
 
 def build_default_center() -> CenterSettings:
-    """The default: 60 voice and 40 IVR licences, ten agents, some inbound."""
+    """Build the default: 60 voice and 40 IVR licences, ten agents, some inbound calls."""
     return CenterSettings(others=(INBOUND,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HuaweiSettings:
-    """Everything about a simulated CC-CMS and CC-Gateway.
+    """All settings of a simulated CC-CMS and CC-Gateway.
 
     Args:
         center: licences, agents and calls.
-        seed: of all draws.
-        cc_id: of the one call centre.
-        access_key, secret_key: of the one system user.
-        skew_s: a signature is good for so long before and after its time. Assumed.
-        license_end: as `licenseEndDate` says it; 0: not given.
+        seed: of all random numbers.
+        cc_id: of the only call centre.
+        access_key, secret_key: of the only system user.
+        skew_s: a signature is valid for this time before and after its timestamp. Assumed.
+        license_end: value of `licenseEndDate`; 0: not given.
         agent_password: of every agent.
         rotates: whether Guids change (authentication mode 2, the default).
-        guid_changes_s: the Guid changes after so long.
-        guid_valid_s: one is valid for so long after its issue.
-        silence_s: an agent without any request for so long is signed out.
+        guid_changes_s: age at which the Guid changes.
+        guid_valid_s: age up to which a Guid is valid.
+        silence_s: an agent without a request for this time is signed out.
         event_wait_s: an event poll without an event is answered after this.
-        needs_cookies: whether requests must bring the cookies of the sign-in. Assumed.
+        needs_cookies: whether requests must send the cookies of the sign-in. Assumed.
         text_counts: whether `result` is a string, as documented, or a number, as the example is.
     """
 

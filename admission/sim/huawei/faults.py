@@ -1,4 +1,4 @@
-"""How the simulated Huawei platforms misbehave when told to, and how that looks on the wire."""
+"""Faults of the simulated Huawei platforms, and their answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ HANG_S_MAX: Final = 600.0
 
 HuaweiFaultKind: TypeAlias = Literal[
     "slow",  # answers after delay_ms
-    "hang",  # reads the request and never answers
+    "hang",  # reads the request and does not answer
     "drop",  # closes the connection
     "unauthorized",  # 401
     "html",  # an HTML error page with status 200
@@ -24,17 +24,17 @@ HuaweiFaultKind: TypeAlias = Literal[
     "http_500",
     "huge",  # an answer of 8 MiB
     "code",  # the platform's own error `code`, with status 200
-    "wrap",  # counters say 4294967295
+    "wrap",  # counters are 4294967295
     "above_limit",  # more current calls than the licence allows
     "missing",  # a good answer without its numbers
 ]
 
 
 class HuaweiFault(InjectedFault):
-    """One misbehaviour.
+    """One fault.
 
     Args:
-        kind: what happens.
+        kind: its effect.
         operations: `licence`, `sign_in`, `sign_out`, `event`, `callnums`; empty: all.
         code: of the kind `code`: a resultCode or retcode.
         message: the platform's words with it.
@@ -42,22 +42,22 @@ class HuaweiFault(InjectedFault):
 
     kind: HuaweiFaultKind
     code: Annotated[str, StringConstraints(max_length=20)] = "100-007"
-    message: Annotated[str, StringConstraints(max_length=200)] = "told to fail"
+    message: Annotated[str, StringConstraints(max_length=200)] = "injected fault"
 
 
 class HuaweiFaults(StrictModel):
-    """The body of `PUT /sim/faults`: replaces all there were."""
+    """The body of `PUT /sim/faults`; it replaces all active faults."""
 
     faults: Annotated[list[HuaweiFault], Field(max_length=FAULTS_MAX)]
 
 
 class FaultInjector:
-    """Between the wire and the platform: does what it is told instead of, or to, an answer.
+    """Replaces or corrupts answers by the active faults.
 
     Args:
-        faults: what is switched on.
-        refuse: makes the platform's answer for an error code and its words.
-        stop: set when the simulator ends: nobody is kept waiting any more.
+        faults: the active faults.
+        refuse: builds the platform's answer for an error code and its message.
+        stop: set when the simulator ends; hanging requests end then.
     """
 
     def __init__(
@@ -74,28 +74,30 @@ class FaultInjector:
         self,
         request: web.Request,
         operation: str,
-        good: Callable[[], Awaitable[web.Response]],
-        spoil: Callable[[str], web.Response],
+        respond: Callable[[], Awaitable[web.Response]],
+        corrupt: Callable[[str], web.Response],
     ) -> web.Response:
-        """The answer to a request.
+        """Answer a request.
 
         Args:
-            good: the right one.
-            spoil: a good-looking one with nonsense in it: `wrap`, `above_limit`, `missing`.
+            request: of the platform's client.
+            operation: its name in faults.
+            respond: builds the correct answer.
+            corrupt: builds an answer with wrong counts: `wrap`, `above_limit`, `missing`.
         """
         fault = self._faults.pick(operation)
         if fault is None:
-            return await good()
+            return await respond()
         if fault.kind == "slow":
             await self._pause(fault.delay_ms / 1000)
-            return await good()
+            return await respond()
         if fault.kind in ("wrap", "above_limit", "missing"):
-            return spoil(fault.kind)
+            return corrupt(fault.kind)
         if fault.kind == "code":
             return self._refuse(fault.code, fault.message)
         if fault.kind == "hang":
             await self._pause(HANG_S_MAX)
-        return _broken(request, fault.kind)
+        return _break_answer(request, fault.kind)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -104,14 +106,14 @@ class FaultInjector:
 
 
 def corrupt_counts(kind: str, counts: dict[str, Any], used: tuple[str, ...]) -> dict[str, Any]:
-    """Counters that say nonsense: `used` names those of current calls."""
+    """Replace the counters of current calls, named by `used`, by wrong ones; `missing`: none."""
     if kind == "missing":
         return {}
     wrong = UNSIGNED_WRAP if kind == "wrap" else 10**6
     return counts | dict.fromkeys(used, wrong)
 
 
-def _broken(request: web.Request, kind: str) -> web.Response:
+def _break_answer(request: web.Request, kind: str) -> web.Response:
     if kind in ("hang", "drop"):
         if request.transport:
             request.transport.abort()

@@ -1,4 +1,4 @@
-"""The simulated CC-Gateway on the wire: agents sign in, are told new Guids, and are counted.
+"""The interface of the simulated CC-Gateway: sign-ins, event polls, counts of calls.
 
 Errors come with status 200 and a `retcode`.
 """
@@ -32,16 +32,16 @@ class GatewayEndpoint:
     """The handlers.
 
     Args:
-        settings: how it answers.
-        live: the call centre, which knows each agent's calls.
+        settings: details of its answers.
+        live: the call centre, with each agent's calls.
         agent_sessions: the agents' sessions.
-        faults: what is switched on.
+        faults: the active faults.
         stop: set when the simulator ends.
 
     Attributes:
-        requests: operation -> how often it was asked for.
-        most_at_once: the most requests that were under way at a time, without event polls.
-        left_talking: agents who were signed out while they had a call.
+        requests: operation -> number of requests.
+        most_at_once: the most requests under way at the same time, without event polls.
+        left_talking: agents who were signed out during a call.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class GatewayEndpoint:
         self._settings = settings
         self._live = live
         self._agent_sessions = agent_sessions
-        self._floor = FaultInjector(faults, _refused, stop)
+        self._injector = FaultInjector(faults, _refuse, stop)
         self.requests: dict[str, int] = {}
         self.most_at_once = self._at_once = 0
         self.left_talking: list[int] = []
 
     def routes(self) -> list[web.RouteDef]:
-        """The four interfaces; signing in comes in two."""
+        """The routes of the four interfaces; the sign-in has two."""
         agent = ROOT + "/onlineagent/{agent}"
         return [
             web.put(agent, self._sign_in),
@@ -78,63 +78,63 @@ class GatewayEndpoint:
         return await self._admit(request, force=True)
 
     async def _admit(self, request: web.Request, *, force: bool) -> web.Response:
-        async def good() -> web.Response:
-            said = await _json(request)
-            password, phone = str(said.get("password", "")), said.get("phonenum")
+        async def respond() -> web.Response:
+            body = await _read_json(request)
+            password, phone = str(body.get("password", "")), body.get("phonenum")
             if not phone:
                 raise Refusal(BAD_CREDENTIALS)
             session = self._agent_sessions.sign_in(_agent(request), password, force=force)
             return _signed_in(session)
 
-        return await self._answer(request, "sign_in", good)
+        return await self._answer(request, "sign_in", respond)
 
     async def _sign_out(self, request: web.Request) -> web.Response:
-        async def good() -> web.Response:
+        async def respond() -> web.Response:
             agent = _agent(request)
             self._session(request)
-            if self._calls(agent):
+            if self._count_calls(agent):
                 self.left_talking.append(agent)
             self._agent_sessions.forget(agent)
-            return _good()
+            return _accept()
 
-        return await self._answer(request, "sign_out", good)
+        return await self._answer(request, "sign_out", respond)
 
     async def _event(self, request: web.Request) -> web.Response:
-        async def good() -> web.Response:
+        async def respond() -> web.Response:
             guid = await self._agent_sessions.event(_agent(request), self._session(request))
-            answer = _good(event=None)
+            answer = _accept(event=None)
             if guid:
                 answer.headers["Set-GUID"] = f"JSESSIONID={guid}"
             return answer
 
-        return await self._answer(request, "event", good)
+        return await self._answer(request, "event", respond)
 
     async def _callnums(self, request: web.Request) -> web.Response:
-        async def good() -> web.Response:
+        async def respond() -> web.Response:
             self._session(request)
-            calls = self._calls(_agent(request))
-            return _good(result=str(calls) if self._settings.text_counts else calls)
+            calls = self._count_calls(_agent(request))
+            return _accept(result=str(calls) if self._settings.text_counts else calls)
 
-        return await self._answer(request, "callnums", good)
+        return await self._answer(request, "callnums", respond)
 
     async def _answer(
-        self, request: web.Request, operation: str, good: Callable[[], Awaitable[web.Response]]
+        self, request: web.Request, operation: str, respond: Callable[[], Awaitable[web.Response]]
     ) -> web.Response:
-        async def careful() -> web.Response:
+        async def respond_or_refuse() -> web.Response:
             try:
-                return await good()
+                return await respond()
             except Refusal as refusal:
-                return _refused(refusal.retcode, "refused")
+                return _refuse(refusal.retcode, "refused")
 
-        def spoil(kind: str) -> web.Response:
-            return _good(**corrupt_counts(kind, {"result": 0}, ("result",)))
+        def corrupt(kind: str) -> web.Response:
+            return _accept(**corrupt_counts(kind, {"result": 0}, ("result",)))
 
         self.requests[operation] = self.requests.get(operation, 0) + 1
         counts = operation != "event"
         self._at_once += counts
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            return await self._floor.answer(request, operation, careful, spoil)
+            return await self._injector.answer(request, operation, respond_or_refuse, corrupt)
         finally:
             self._at_once -= counts
 
@@ -142,7 +142,7 @@ class GatewayEndpoint:
         guid = request.headers.get("Guid", "")
         return self._agent_sessions.check(_agent(request), guid, request.cookies.get(COOKIE, ""))
 
-    def _calls(self, agent: int) -> int:
+    def _count_calls(self, agent: int) -> int:
         unit = f"{AGENT}{agent}"
 
         def calls(center: CallCenter) -> int:
@@ -152,7 +152,7 @@ class GatewayEndpoint:
 
 
 def _signed_in(session: Session) -> web.Response:
-    answer = _good(result={})
+    answer = _accept(result={})
     answer.headers["Set-GUID"] = f"JSESSIONID={session.guids[-1][0]}"
     answer.set_cookie(COOKIE, session.cookie)
     return answer
@@ -163,17 +163,17 @@ def _agent(request: web.Request) -> int:
     return int(text) if text.isdecimal() and len(text) <= 6 else 0
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
+async def _read_json(request: web.Request) -> dict[str, Any]:
     try:
-        said = json.loads(await request.read())
+        body = json.loads(await request.read())
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
-def _good(**more: Any) -> web.Response:
+def _accept(**more: Any) -> web.Response:
     return web.json_response({"message": "", "retcode": GOOD, **more})
 
 
-def _refused(retcode: str, message: str) -> web.Response:
+def _refuse(retcode: str, message: str) -> web.Response:
     return web.json_response({"message": message, "retcode": retcode})

@@ -1,4 +1,4 @@
-"""What a simulated Huawei call centre is made of: plain frozen values. Times are simulated ms."""
+"""Values of a simulated Huawei call centre: settings and events. Times are simulated ms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ IVR: Final = "ivr"
 WEB: Final = "web"
 CHANNELS: Final = (VOICE, IVR, WEB)
 
-# Per-call fail codes of the platform, as far as the simulator gives them.
+# Fail codes of calls, from Huawei's documents.
 LICENCES_FULL: Final = "34606"
 NO_RESOURCE: Final = "00602"
 
@@ -22,15 +22,15 @@ AgentCountsAt: TypeAlias = Literal["claim", "answer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtherCalls:
-    """Calls that nobody asks us about: a Poisson stream.
+class ForeignStream:
+    """Calls without an admission: a Poisson stream.
 
     Args:
-        name: what the stream is called.
+        name: of the stream.
         rate_per_s: mean arrivals per second.
-        hold: how long each lasts.
-        channel: what kind of call it is; it takes the licences that such a call takes.
-        agents: whether each also takes an agent who has no call, if there is one.
+        hold: duration of each call.
+        channel: its kind; it takes the licences of that channel.
+        agents: whether each also takes an agent without a call, if there is one.
     """
 
     name: str = "inbound"
@@ -45,16 +45,16 @@ class CenterSettings:
     """A whole simulated call centre.
 
     Args:
-        licences: channel -> calls that the licence allows. A channel that is not here is "not
-            available": its counters say 4294967295.
-        takes: channel -> the licences that one call of it takes; absent: its own. Whether an
-            outbound IVR call takes both is not documented, so a choice.
-        agents: ids of the agents there are.
+        licences: channel -> calls that the licence allows. Any other channel is "not available":
+            its counters are 4294967295.
+        takes: channel -> the licences that one call of it takes; absent: its own. Huawei does not
+            document whether an outbound IVR call takes both.
+        agents: ids of all agents.
         agent_counts_at: when a call bound to an agent begins to count there: when it is placed, or
-            only once it is answered. Not documented, so a choice.
-        timing: how calls go.
-        lag_ms: a count is that of a random moment at most this long ago.
-        others: who else uses the licences.
+            only once it is answered. Not documented.
+        timing: of calls.
+        lag_ms: greatest age of a count; its age is random up to this.
+        others: streams of foreign calls.
     """
 
     licences: Mapping[str, int] = field(default_factory=lambda: {VOICE: 60, IVR: 40})
@@ -63,24 +63,24 @@ class CenterSettings:
     agent_counts_at: AgentCountsAt = "claim"
     timing: CallTiming = USUAL
     lag_ms: int = 400
-    others: tuple[OtherCalls, ...] = ()
+    others: tuple[ForeignStream, ...] = ()
 
     def units(self, channel: str, agent: int | None = None) -> tuple[str, ...]:
-        """Everything that one call takes: licences by channel, and `agent:ID`."""
+        """Return the units that one call takes: licences by channel, and `agent:ID`."""
         licences = tuple(self.takes.get(channel, (channel,)))
         return licences if agent is None else (*licences, f"agent:{agent}")
 
     def capacity(self) -> dict[str, int]:
-        """Unit -> how many calls can have it at once: an agent one."""
+        """Return unit -> calls that may hold it at once; an agent: one."""
         return dict(self.licences) | {f"agent:{agent}": 1 for agent in self.agents}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CenterEvent(CallEvent):
-    """One step of an outbound call; `zone` and `mpp` say nothing here.
+    """One step of an outbound call; `zone` and `mpp` are empty.
 
     Args:
-        agent: to whom it is bound, if to anyone.
+        agent: to whom the call is bound; None: none.
         code: the platform's fail code, empty for a call that did not fail.
     """
 

@@ -4,7 +4,7 @@ import pytest
 
 from admission.domain.outcomes import Outcome
 from admission.sim.experience_portal.contract import OPERATIONS, parse_parameters
-from admission.sim.experience_portal.reports import report_of
+from admission.sim.experience_portal.reports import build_report
 from admission.sim.experience_portal.soap import SoapFault, read_request, write_fault
 from admission.sim.values import CallEvent, Progress
 from tests.support.experience_portal import envelope
@@ -74,11 +74,11 @@ def event(step: Progress, outcome: Outcome | None = None) -> CallEvent:
 def test_a_page_reports_below_its_report_url(
     step: Progress, outcome: Outcome | None, url: str | None, form: dict[str, str] | None
 ) -> None:
-    report = report_of(event(step, outcome), "http://h/r/t?k=1")
+    report = build_report(event(step, outcome), "http://h/r/t?k=1")
     assert (report and str(report.url)) == url
     assert report is None or form is None or form.items() <= report.form.items()
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/passwd", "http://[", "http://h/" + "x" * 500])
 def test_a_report_url_that_is_none_is_left_alone(url: str) -> None:
-    assert report_of(event(Progress.PORT_TAKEN), url) is None
+    assert build_report(event(Progress.PORT_TAKEN), url) is None

@@ -65,7 +65,10 @@ def test_a_launch_that_finds_no_port_is_an_over_launch_with_a_name() -> None:
     truth = world.portal.truth
     assert (truth.launches, truth.over_launches) == (3, 1)
     assert truth.by_campaign["three"] == {"launches": 1, "over_launches": 1, "no_resource": 1}
-    assert (truth.told[0].campaign, truth.told[0].at) == ("three", CLAIMED)
+    assert (truth.last_over_launches[0].campaign, truth.last_over_launches[0].at) == (
+        "three",
+        CLAIMED,
+    )
     assert world.diary()[-1] == (CLAIMED, "ended", "no_resource")
 
 
@@ -103,7 +106,7 @@ def test_an_application_on_one_mpp_has_only_its_ports(bound: str) -> None:
         world.portal.launch("East", **how)
     world.portal.advance(CLAIMED)
     assert world.portal.truth.over_launches == 1
-    assert world.portal.truth.told[0].bound_to == "mpp1"
+    assert world.portal.truth.last_over_launches[0].bound_to == "mpp1"
 
 
 def test_an_unbound_call_hunts_for_any_mpp_with_a_port() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from admission.sim.huawei.call_center import CallCenter
-from admission.sim.huawei.values import CenterEvent, CenterSettings, OtherCalls
+from admission.sim.huawei.values import CenterEvent, CenterSettings, ForeignStream
 from tests.support.experience_portal import PREPARE_MS, RING_MS, TALK_MS, exactly, timing
 
 
@@ -103,12 +103,12 @@ def test_a_hang_up_ends_a_call_once() -> None:
 
 
 def test_streams_of_others_take_what_there_is_and_no_more() -> None:
-    busy = OtherCalls(rate_per_s=50, agents=True, hold=exactly(60_000))
+    busy = ForeignStream(rate_per_s=50, agents=True, hold=exactly(60_000))
     world = World(others=(busy,))
     world.center.advance(10_000)
 
     assert world.used() == {"voice": 2, "ivr": 0, "agent:1001": 1}
-    world.center.others.set(OtherCalls(rate_per_s=0))
+    world.center.others.set(ForeignStream(rate_per_s=0))
     world.center.advance(100_000)
     assert world.used() == {"voice": 0, "ivr": 0, "agent:1001": 0}
 
@@ -119,14 +119,14 @@ def test_unknown_channels_and_agents_are_refused() -> None:
         with pytest.raises(KeyError):
             world.center.launch(channel, agent=agent)
     with pytest.raises(KeyError):
-        world.center.others.set(OtherCalls(channel="web"))
+        world.center.others.set(ForeignStream(channel="web"))
     assert world.center.launches == 0
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
     def run() -> list[tuple[int, str, str]]:
         calls = timing(answered=0.5, talk=exactly(700), prepare=exactly(30))
-        world = World(timing=calls, others=(OtherCalls(rate_per_s=2, hold=exactly(800)),))
+        world = World(timing=calls, others=(ForeignStream(rate_per_s=2, hold=exactly(800)),))
         for at in range(0, 20_000, 250):
             world.center.advance(at)
             world.center.launch("voice")

@@ -88,7 +88,7 @@ async def test_wrong_passwords_are_refused(simulator: str, flavor: str) -> None:
         ("not_xml", "not XML"),
         ("truncated", "not XML"),
         ("http_500", "status 500"),
-        ("fault", "fault 6: told to fail"),
+        ("fault", "fault 6: injected fault"),
         ("huge", "longer than"),
         ("unauthorized", "refused"),
         ("drop", "connection"),
