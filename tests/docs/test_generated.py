@@ -62,7 +62,7 @@ def test_a_setting_without_a_meaning_stops_the_generator(monkeypatch: pytest.Mon
 def test_a_setting_has_the_meaning_that_stands_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     page = importlib.import_module("config_page")
-    assert page.descriptions(PoolPolicy)["limit"].startswith(
-        "The most calls"
-    )  # of what it is made of
-    assert page.descriptions(HuaweiCmsSettings)["url"].startswith("Scheme")  # not of SourceSection
+    inherited = page.descriptions(PoolPolicy)["limit"]
+    assert inherited.startswith("Most calls")
+    overridden = page.descriptions(HuaweiCmsSettings)["url"]
+    assert overridden.startswith("Scheme")
