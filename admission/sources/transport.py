@@ -134,7 +134,7 @@ def check_head(response: aiohttp.ClientResponse, *, permission_hint: str = "") -
 
     Args:
         response: its status line and headers have arrived.
-        permission_hint: what a user who gets a 403 lacks.
+        permission_hint: the permission that a 403 demands.
 
     Raises:
         RequestNotDelivered: 403, 404 or a redirect; redirects are not followed, because the

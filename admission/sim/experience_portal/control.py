@@ -115,8 +115,8 @@ class PortalControl:
         if running:
             run_or_refuse(lambda: self._live.act(lambda portal: portal.restore_mpp(zone, mpp)))
             return web.json_response({"zone": zone, "mpp": mpp, "running": True})
-        died = run_or_refuse(lambda: self._live.act(lambda portal: portal.fail_mpp(zone, mpp)))
-        return web.json_response({"zone": zone, "mpp": mpp, "running": False, "calls_died": died})
+        ended = run_or_refuse(lambda: self._live.act(lambda portal: portal.fail_mpp(zone, mpp)))
+        return web.json_response({"zone": zone, "mpp": mpp, "running": False, "calls_died": ended})
 
     def _hang_up(self, session: str) -> bool:
         return self._live.act(lambda portal: portal.hang_up(session))

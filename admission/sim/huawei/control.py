@@ -128,24 +128,26 @@ class HuaweiControl:
         return await self._show_faults(request)
 
     async def _launch(self, request: web.Request) -> web.Response:
-        said = await read_body(request, Launch)
+        body = await read_body(request, Launch)
 
         def launch(center: CallCenter) -> str:
-            session = center.launch(said.channel, agent=said.agent, campaign=said.campaign)
-            self._log.record_launch(session, said.model_dump())
+            session = center.launch(
+                launched.channel, agent=launched.agent, campaign=launched.campaign
+            )
+            self._log.record_launch(session, body.model_dump())
             return session
 
         return web.json_response({"session": run_or_refuse(lambda: self._live.act(launch))})
 
     async def _set_others(self, request: web.Request) -> web.Response:
-        said, name = await read_body(request, OthersChange), request.match_info["name"][:64]
-        mean_ms = said.hold_ms_mean
+        change, name = await read_body(request, OthersChange), request.match_info["name"][:64]
+        mean_ms = change.hold_ms_mean
         others = ForeignStream(
             name=name,
-            rate_per_s=said.rate_per_s,
+            rate_per_s=change.rate_per_s,
             hold=Delay(low_ms=0, high_ms=10 * mean_ms, mean_ms=mean_ms),
-            channel=said.channel,
-            agents=said.agents,
+            channel=change.channel,
+            agents=change.agents,
         )
         run_or_refuse(lambda: self._live.act(lambda center: center.others.set(others)))
         return web.json_response({"name": name})
