@@ -131,9 +131,7 @@ class HuaweiControl:
         body = await read_body(request, Launch)
 
         def launch(center: CallCenter) -> str:
-            session = center.launch(
-                launched.channel, agent=launched.agent, campaign=launched.campaign
-            )
+            session = center.launch(body.channel, agent=body.agent, campaign=body.campaign)
             self._log.record_launch(session, body.model_dump())
             return session
 
