@@ -172,6 +172,7 @@ end
 local function begin_recovery()
   meta.recovered_from, meta.recover_until = now, now + zone.claim_longest
   meta.wanted = true
+  if loaded.pool then loaded.pool.each(loaded.pool.drop_limit) end -- of pools whose snapshots no longer count
   count('recovery')
 end
 

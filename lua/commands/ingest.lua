@@ -72,7 +72,8 @@ end
 local function begin_feed(p)
   call('ZADD', PEND .. p.name, -1, '')
   if p.kind == 'channel' then return end
-  p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_longest or 0 -- mutation: feed-waits-for-claims
+  local is_known = p.in_use == 0 or p.name == ON_KNOWN_MPP
+  pools.change(p, { known_at = is_known and 0 or now + zone.claim_longest }) -- mutation: feed-waits-for-claims
 end
 
 -- Entries before w0 stay held: the window never moves back.
@@ -83,17 +84,14 @@ end
 
 local function move_window(p, t0)
   if not p.t0 then begin_feed(p) end
-  p.t0, p.t1, p.w0, p.fed = t0, now, t0 - zone.visibility_lag, true -- mutation: visibility-lag
+  pools.change(p, { t0 = t0, t1 = now, w0 = t0 - zone.visibility_lag, fed = true }) -- mutation: visibility-lag
   trim_pending(p)
-  pools.mark_dirty(p)
 end
 
 local function take(p, t0, total, unused)
   if p.t0 then ceiling.keep_if_better(p, total) end
   move_window(p, t0)
-  p.ceiling = unused + occupancy.held(p, p.w0)
-  p.total, p.unused = total, unused
-  pools.mark_changed(p)
+  pools.change(p, { ceiling = unused + occupancy.held(p, p.w0), total = total, unused = unused })
 end
 
 -- Foreign use of the MPPs: ports that are neither unused nor held by reservations with a known MPP.
@@ -136,9 +134,8 @@ end
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.
 local function take_absent(op, p)
   move_window(p, op.t0)
-  for _, field in ipairs({ 'total', 'unused', 'ceiling', 'foreign', 'group' }) do p[field] = nil end
+  pools.change(p, { total = false, unused = false, ceiling = false, foreign = false, group = false })
   ceiling.forget_kept(p)
-  pools.mark_changed(p)
 end
 
 -- -> the reason to refuse every group, or nil

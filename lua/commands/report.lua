@@ -43,8 +43,7 @@ local function move_to(r, mpp)
   pools.mark_all_dirty(joined)
   -- The newest snapshot of the MPP shows the port already, as foreign use.
   if to.ceiling and occupancy.holds(to, r) then
-    to.ceiling = to.ceiling + 1
-    pools.mark_changed(to)
+    pools.change(to, { ceiling = to.ceiling + 1 })
   end
   r.pools, r.mpp = names, mpp
 end

@@ -14,7 +14,6 @@ return function(op)
   end
   local is_same = p.set_limit == op.limit and (p.set_until or 0) >= now -- pacing refreshes its limit all the time: no audit entry
   if not is_same then audit_log.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
-  p.set_limit, p.set_until = op.limit, now + op.ttl_ms
-  pools.mark_changed(p)
+  pools.change(p, { set_limit = op.limit, set_until = now + op.ttl_ms })
   return { pool = op.pool, limit = limits.get_limit(p), set_limit = op.limit, ['until'] = p.set_until }
 end

@@ -72,8 +72,7 @@ end
 
 local function lower(p, field, snapshot_at, credit)
   if p[field] and not (credit and credit(snapshot_at)) then
-    p[field] = max(0, p[field] - 1) -- mutation: ceiling-falls
-    pools.mark_changed(p)
+    pools.change(p, { [field] = max(0, p[field] - 1) }) -- mutation: ceiling-falls
   end
 end
 

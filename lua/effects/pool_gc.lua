@@ -14,7 +14,7 @@ local function rate_until(p)
 end
 
 local function limit_until(p)
-  if p.set_until and p.set_until < now then p.set_limit, p.set_until = nil, nil end
+  if p.set_until and p.set_until < now then pools.change(p, { set_limit = false, set_until = false }) end
   return p.set_until or 0
 end
 

@@ -20,14 +20,13 @@ end
 
 function adaptive_headroom.grow(p)
   local grown = min(get_most(limits.get_limit(p) or 0) * PARTS, (p.adaptive or 0) + PARTS)
-  p.adaptive = grown > 0 and grown or nil
-  pools.mark_changed(p)
+  pools.change(p, { adaptive = grown > 0 and grown })
 end
 
+-- Only a whole port changes a limit; the caller marks p dirty.
 function adaptive_headroom.shrink(p)
-  local is_port_back = p.adaptive % PARTS == 1
-  p.adaptive = p.adaptive > 1 and p.adaptive - 1 or nil
-  if is_port_back then pools.mark_changed(p) end
+  local parts = p.adaptive - 1
+  if parts % PARTS == 0 then pools.change(p, { adaptive = parts > 0 and parts }) else p.adaptive = parts end
 end
 
 return adaptive_headroom

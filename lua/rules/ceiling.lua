@@ -3,6 +3,7 @@
 -- The newest snapshot always counts. Where only this service uses the ports (dedicated), or others take no more
 -- of them in a second than policy says (growth_per_s), an older snapshot stays true too, less what others may
 -- have taken since. The higher ceiling of both counts.
+local pools = need('pool')
 local ceiling = {}
 
 local function can_keep(p)
@@ -27,7 +28,7 @@ function ceiling.counts(p, r)
 end
 
 function ceiling.forget_kept(p)
-  p.best, p.best_t1, p.best_w0 = nil, nil, nil
+  if p.best_w0 then pools.change(p, { best = false, best_t1 = false, best_w0 = false }) end
 end
 
 -- A newer snapshot is about to replace the newest: keep that one if its ceiling is better than the kept one. This is
@@ -39,7 +40,7 @@ function ceiling.keep_if_better(p, total)
   -- Calls that were pending in so old a snapshot may have expired here, and be up.
   if not p.ceiling or now - p.t0 > zone.max_age then return end
   local grown = p.best_w0 and zone.growth_per_s * (p.w0 - p.best_w0) / 1000
-  if not grown or p.ceiling > p.best - grown then p.best, p.best_t1, p.best_w0 = p.ceiling, p.t1, p.w0 end
+  if not grown or p.ceiling > p.best - grown then pools.change(p, { best = p.ceiling, best_t1 = p.t1, best_w0 = p.w0 }) end
 end
 
 return ceiling

@@ -106,8 +106,7 @@ end
 -- Snapshots feed a channel from now on; what an earlier feed reported is dropped.
 function pools.restart_feed(p, known_at)
   forget_snapshot(p)
-  p.known_at = known_at
-  pools.mark_changed(p)
+  pools.change(p, { known_at = known_at })
 end
 
 -- Call f with every pool that was read in this call.
@@ -125,6 +124,13 @@ end
 function pools.mark_changed(p)
   dirty[p.name] = p
   pools.drop_limit(p)
+end
+
+-- The one way to set the fields that limits are computed from (a test checks it), so that no cached limit is stale.
+-- changes: field -> value, false: none
+function pools.change(p, changes)
+  for field, value in pairs(changes) do p[field] = value or nil end
+  pools.mark_changed(p)
 end
 
 -- p is written at the end of the call; its limit has not changed.

@@ -53,7 +53,7 @@ def test_a_seed_gives_the_same_run_again():
 
 def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyPatch):
     right = load("test")
-    wrong = right.source.replace("p.ceiling = unused +", "p.ceiling = 2 * unused +")
+    wrong = right.source.replace("{ ceiling = unused +", "{ ceiling = 2 * unused +")
     assert wrong != right.source
     monkeypatch.setattr(
         "benchmarks.race.ours.load", lambda clock: replace(right, source=wrong, sha="")

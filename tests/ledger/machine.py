@@ -5,7 +5,9 @@ produce, and some that they should not, and compares. What is drawn: `tests/ledg
 """
 
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -16,11 +18,14 @@ from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
 from tests.ledger.generators import Draws, policies, time_steps
 from tests.oracle import OracleLedger
+from tests.support.paths import ROOT
 from tests.support.script_call import call_at
 
 Op = dict[str, Any]
 Answer = dict[str, Any]
 START_MS = 1_790_000_000_000
+# Policy and calls (operations, clock in ms, run id), replayed by test_against_oracle.
+RECORDED = ROOT / "tests" / "files" / "differences"
 STATUS: Op = {"op": "status"}
 
 
@@ -72,22 +77,66 @@ def describe(op: Op, script: Any, oracle: Any) -> str:
     return "\n".join(("the script and the oracle differ", *lines))
 
 
+class Recorder:
+    """The calls of one run, kept in a file as soon as script and oracle differ.
+
+    Hypothesis reports an example only when it is done with shrinking, which a killed test never is.
+    """
+
+    smallest = sys.maxsize
+
+    def __init__(self, policy: dict[str, Any]) -> None:
+        self.policy = policy
+        self.calls: list[tuple[list[Op], int, str]] = []
+
+    def keep(self, folder: Path) -> None:
+        """Write the calls unless a shorter example was written; say where at the first time."""
+        text = json.dumps({"policy": self.policy, "calls": self.calls}, indent=1)
+        if len(text) >= Recorder.smallest:
+            return
+        path = folder / "difference.json"
+        if Recorder.smallest == sys.maxsize:
+            advice = f"a difference, kept in {path}: move it to {RECORDED}"
+            print(advice, file=sys.__stderr__, flush=True)
+        Recorder.smallest = len(text)
+        folder.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+def replay(path: Path, client: redis.Redis) -> None:
+    """Repeat recorded calls on script and oracle; fails where they differ."""
+    recorded = json.loads(path.read_text("utf-8"))
+    LedgerMachine.zones += 1
+    script = ScriptRunner(client, f"zone{LedgerMachine.zones}")
+    oracle = OracleLedger(recorded["policy"])
+    script.run([stored(recorded["policy"])], *recorded["calls"][0][1:])
+    for ops, raw_ms, run_id in recorded["calls"]:
+        compare(ops, script.run(ops, raw_ms, run_id), oracle.call(ops, raw_ms, run_id))
+
+
+def stored(policy: dict[str, Any]) -> Op:
+    """The operation that stores a policy in a new zone."""
+    return {"op": "policy", "mode": "apply", "digest": "d", "source": "{}", "fields": policy}
+
+
+def compare(ops: list[Op], script: Answer, oracle: Answer) -> None:
+    """Fail where two answers to the same call differ."""
+    assert script["now"] == oracle["now"], describe({}, script, oracle)
+    for op, left, right in zip(ops, script["results"], oracle["results"], strict=True):
+        same = what_counts(op, left) == what_counts(op, right)
+        assert same, describe(op, left, right)
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Both ledgers of one zone, driven in step. `client`: where the script runs; a subclass's."""
 
     zones = 0
     client: Callable[[], redis.Redis]
+    kept_in = ROOT / ".hypothesis"
 
     @initialize(policy=policies(), recovers=st.integers(0, 9), data=st.data())
     def begin(self, policy: dict[str, Any], recovers: int, data: st.DataObject) -> None:
-        LedgerMachine.zones += 1
-        self.script = ScriptRunner(self.client(), f"zone{LedgerMachine.zones}")
-        self.oracle = OracleLedger(policy)
-        self.raw_ms, self.run_id = START_MS, "born"
-        self.now = START_MS
-        stored = {"op": "policy", "mode": "apply", "digest": "d", "source": "{}", "fields": policy}
-        self.script.run([stored], self.raw_ms, self.run_id)
-        self.draws = Draws(policy)
+        self.start(policy)
         self.run_id = "first"
         self.pools: Any = None
         self.both([STATUS])
@@ -95,15 +144,28 @@ class LedgerMachine(RuleBasedStateMachine):
             self.raw_ms += 500
             self.alone(self.draws.sane_snapshot, data)
 
+    def start(self, policy: dict[str, Any]) -> None:
+        """A new zone with that policy, on both."""
+        LedgerMachine.zones += 1
+        self.script = ScriptRunner(self.client(), f"zone{LedgerMachine.zones}")
+        self.oracle = OracleLedger(policy)
+        self.recorder = Recorder(policy)
+        self.raw_ms, self.run_id = START_MS, "born"
+        self.now = START_MS
+        self.draws = Draws(policy)
+        self.script.run([stored(policy)], self.raw_ms, self.run_id)
+
     def both(self, ops: list[Op]) -> list[Answer]:
         """One call on both; fails where they differ."""
+        self.recorder.calls.append((ops, self.raw_ms, self.run_id))
         oracle = self.oracle.call(ops, self.raw_ms, self.run_id)
         script = self.script.run(ops, self.raw_ms, self.run_id)
-        assert script["now"] == oracle["now"], describe({}, script, oracle)
+        try:
+            compare(ops, script, oracle)
+        except AssertionError:
+            self.recorder.keep(self.kept_in)
+            raise
         self.now = oracle["now"]
-        for op, left, right in zip(ops, script["results"], oracle["results"], strict=True):
-            same = what_counts(op, left) == what_counts(op, right)
-            assert same, describe(op, left, right)
         self.draws.learn(ops, script["results"])
         return list(script["results"])
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a rule and its mutation stand side by side
 """Each rule of the script, broken once: some table of the rules must see it, and the machine too.
 
 A mutation that nothing sees is a rule that nobody tests.
@@ -39,7 +38,9 @@ MUTATIONS = (
         becomes="local busy_until = r.ended_at - drift",
     ),
     LuaMutation(
-        name="no lag", tag="visibility-lag", becomes="p.t0, p.t1, p.w0, p.fed = t0, now, t0, true"
+        name="no lag",
+        tag="visibility-lag",
+        becomes="pools.change(p, { t0 = t0, t1 = now, w0 = t0, fed = true })",
     ),
     LuaMutation(
         name="held includes the edge",
@@ -147,7 +148,7 @@ MUTATIONS = (
     LuaMutation(
         name="a new feed asks the newest policy",
         tag="feed-waits-for-claims",
-        becomes="p.known_at = p.in_use > 0 and p.name ~= ON_KNOWN_MPP and now + zone.claim_max or 0",
+        becomes="pools.change(p, { known_at = is_known and 0 or now + zone.claim_max })",
     ),
     LuaMutation(
         name="a channel's feed knows all calls at once",

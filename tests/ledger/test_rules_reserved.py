@@ -142,3 +142,15 @@ def test_what_is_kept_back_is_reserved():
     zone = RuleZone(policy({"adaptive": 3})).ready(sip=1, h323=0)
     zone.end(zone.grant(), "no_resource")
     assert zone.ask()["reason"] == "reserved"
+
+
+def test_a_measured_over_launch_is_bounded_by_the_limit_without_the_kept_ceiling():
+    rules = {"growth_per_s": 1.5, "adaptive_percent": 40, "takes": {"sip": ["sip", "h323"]}}
+    zone = RuleZone(policy(rules)).ready(sip=4, h323=4)
+    id_ = zone.grant()
+    zone.wait(10).photo(sip=2, h323=0)
+    assert zone.pool("channel:h323")["limit"] == 3  # of the kept snapshot
+    end = {"op": "end", "id": id_, "outcome": "no_resource"}
+    status = zone.call({"op": "status"}, end, {"op": "status"})  # the first one computes limits
+    h323 = next(pool for pool in status["pools"] if pool["pool"] == "channel:h323")
+    assert (h323["limit"], h323.get("adaptive_headroom")) == (0, None)

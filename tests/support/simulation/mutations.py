@@ -53,7 +53,7 @@ MUTATIONS: Final = (
     Mutation(
         name="the lag of the platform's count is forgotten",
         tag="visibility-lag",
-        becomes="p.t0, p.t1, p.w0, p.fed = t0, now, t0, true",
+        becomes="pools.change(p, { t0 = t0, t1 = now, w0 = t0, fed = true })",
         scenario=CROWD,
         seed=1,
     ),
