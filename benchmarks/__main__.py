@@ -1,7 +1,7 @@
 """All benchmarks, or those that are named: `python -m benchmarks [--quick] [PART ...]`.
 
-A part is a module of this package with `run(*, quick: bool) -> Report`. Figures are ratios of what
-ran side by side in one run; absolute times are reported with the machine and asserted nowhere.
+A part is a module of this package with `run(*, quick: bool) -> Report`. Figures are ratios of
+servers in one run; absolute times are reported with the machine, and no test asserts them.
 Whole runs are written to benchmarks/results/, quick ones to benchmarks/results/quick/ (not kept).
 """
 
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def run_part(name: str, *, quick: bool) -> None:
-    """Measure one part, write and print what it found."""
+    """Measure one part, write and print its report."""
     started = time.monotonic()
     report = importlib.import_module(f"benchmarks.{name}").run(quick=quick)
     report.save(name, RESULTS / "quick" if quick else RESULTS)

@@ -1,4 +1,4 @@
-"""Who gets the ports, over HTTP: saturating campaigns on two replicas, in real time, seeded.
+"""Fairness over HTTP: campaigns with unmet demand on two replicas, in real time, seeded.
 
 Each scene has a zone of static ports, a Redis of its own and greedy dialers that ask one replica or
 the other; calls last an exponential time. Shares are means of what a campaign holds. The scenes run
@@ -28,34 +28,34 @@ MANY = 50
 
 @dataclass
 class Scene:
-    """One zone, and what each campaign holds of it."""
+    """One zone, and the calls of each campaign."""
 
     both: list[ServiceHarness]
     call_s: float
     rng: Random
     has: dict[str, int] = field(default_factory=dict)
-    asked: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     names: Any = field(default_factory=itertools.count)
 
     def dial(self, campaign: str, per_s: float) -> None:
-        """From now on it asks so often, whatever it is told."""
+        """Send admission requests of a campaign at this rate, whatever the answers are."""
         self.busy.add(campaign)
         self._start(self._dialer(campaign, per_s))
 
     async def ask(self, campaign: str, **more: Any) -> dict[str, Any]:
-        """One ask; what is granted is a call, which ends by itself."""
-        self.asked[campaign] = self.asked.get(campaign, 0) + 1
+        """Send one admission request; granted calls end by themselves."""
+        self.requests[campaign] = self.requests.get(campaign, 0) + 1
         replica = self.rng.choice(self.both)
         answer = await replica.admit(f"r{next(self.names)}", campaign=campaign, **more)
-        # A starved machine may answer 503: that is no decision.
+        # An overloaded machine may answer 503, which is no decision.
         for one in answer.get("reservations", []):
             self._start(self._call(campaign, one))
         return answer
 
     async def shares(self, seconds: float) -> dict[str, float]:
-        """Means of what each campaign holds, for so long."""
+        """Return the mean number of calls of each campaign during this time."""
         sums: dict[str, int] = dict.fromkeys(self.has, 0)
         until, samples = time.monotonic() + seconds, 0
         while time.monotonic() < until:
@@ -66,15 +66,15 @@ class Scene:
         return {campaign: total / samples for campaign, total in sums.items()}
 
     async def until(self, reached: Callable[[], bool], bound_s: float = 60.0) -> float:
-        """Seconds until it is so."""
+        """Return the seconds until the condition holds."""
         started = time.monotonic()
         async with asyncio.timeout(bound_s):
-            while not reached():  # noqa: ASYNC110  a look at our own counts
+            while not reached():  # noqa: ASYNC110  only reads counters
                 await asyncio.sleep(SAMPLE_S)
         return time.monotonic() - started
 
     async def stop(self) -> None:
-        """Nobody dials any more."""
+        """Stop all dialers and calls."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -89,15 +89,15 @@ class Scene:
         for n in itertools.count():
             await asyncio.sleep(max(0.0, begun + n / per_s - time.monotonic()))
             if campaign in self.busy:
-                self._start(self._asked_once(campaign))
+                self._start(self._ask_once(campaign))
 
-    async def _asked_once(self, campaign: str) -> None:
+    async def _ask_once(self, campaign: str) -> None:
         await self.ask(campaign)
 
     async def _call(self, campaign: str, one: dict[str, Any]) -> None:
         self.has[campaign] = self.has.get(campaign, 0) + 1
         await asyncio.sleep(self.rng.expovariate(1 / self.call_s))
-        while not await self._ended(one):  # noqa: ASYNC110  until it is taken
+        while not await self._ended(one):  # noqa: ASYNC110  repeated until accepted
             await asyncio.sleep(SAMPLE_S)
         self.has[campaign] -= 1
 
@@ -119,7 +119,10 @@ async def scene(seed: int, ports: int, call_s: float, **zone: Any) -> AsyncItera
 
 
 def jain(shares: list[float]) -> float:
-    """1 for equal shares, 1/n for one that has all."""
+    """Return Jain's fairness index: 1 for equal shares, 1/n if one campaign has all.
+
+    Source: R. Jain, D. Chiu, W. Hawe, DEC-TR-301, 1984.
+    """
     return sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares))
 
 
@@ -129,11 +132,11 @@ async def equal(seconds: float) -> dict[str, Any]:
         world.dial("often", 400)
         world.dial("seldom", 4)
         await world.shares(seconds / 3)
-        world.asked.clear()
+        world.requests.clear()
         shares = await world.shares(seconds)
         return {
             "shares": rounded(shares),
-            "asks": dict(world.asked),
+            "asks": dict(world.requests),
             "jain": round(jain(list(shares.values())), 4),
         }
 
@@ -211,10 +214,10 @@ def written(found: dict[str, Any]) -> str:
         (f"{MANY} at once, longest wait", f"{many['longest_wait_in_calls']} calls"),
     ]
     head = f"{machine_line(found['machine'])} Two replicas, dialers and Redis share it."
-    told = (
+    basis = (
         f"Means of {found['measured_s']:.0f} s, over HTTP. A call lasts 2 s, in the first scene 6."
     )
-    return "\n".join(("# Who gets the ports", "", head, "", told, "", table(("", ""), rows)))
+    return "\n".join(("# Who gets the ports", "", head, "", basis, "", table(("", ""), rows)))
 
 
 def run(*, quick: bool) -> Report:

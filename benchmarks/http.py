@@ -1,14 +1,14 @@
-"""Admissions over HTTP, beside what HTTP costs anyway and what one would use instead.
+"""Admissions over HTTP, compared with a bare HTTP echo and with alternatives.
 
-    echo        a bare aiohttp echo of the same JSON: what the server underneath costs
+    echo        a bare aiohttp echo of the same JSON: the cost of the server itself
     admission   this service, one worker: token, metrics, report_url, and pools of channel, MPP,
                 campaign and trunk with rates; its snapshot pushed once a second
     semaphore   INCR and DECR in a script of Redis behind aiohttp
-    limits      a window of the package `limits` in Redis behind aiohttp: it knows no end of a call
-    throttle    `throttle-server` (Rust): one semaphore in memory, forgotten when it restarts
+    limits      a window of the package `limits` in Redis behind aiohttp: without ends of calls
+    throttle    `throttle-server` (Rust): one semaphore in memory, lost at a restart
 
-All are driven by one load generator with 64 connections, in turns, several rounds. Single: one ask,
-again and again. Pairs: what is taken is given back. Batches: 100 asks in a request.
+One load generator with 64 connections drives all servers, in turns, in several rounds. Single: one
+admission per request. Pairs: each reservation is ended. Batches: 100 admissions in a request.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import house, svg
+from benchmarks import servers, svg
 from benchmarks.load import CONNECTIONS, drive, tool
 from benchmarks.report import Report, machine, machine_line, spread, table
 from benchmarks.zone import STORE
@@ -31,24 +31,24 @@ from tests.support.redis_server import RedisServer
 
 BATCH = 100
 BATCH_CONNECTIONS = 8
-BATCH_SECONDS_MAX = 1  # what they reserve is not given back, and a pool holds a million
+BATCH_SECONDS_MAX = 1  # the reservations are not ended, and a pool holds a million
 ROUNDS, ROUNDS_QUICK = 7, 2
 SECONDS, SECONDS_QUICK = 5, 1
-ERRORS_MAX = 0.01  # part of the requests that a machine in trouble may fail
+ERRORS_MAX = 0.01  # share of the requests that may fail on a loaded machine
 
-ASK = json.dumps(house.ASK)
+ASK = json.dumps(servers.ASK)
 SINGLE = {"PATH_": "/v1/admissions", "BODY": ASK}
 END = {"END_METHOD": "POST", "END_PATH": "/end/%s", "END_BODY": "{}"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rival:
-    """One server: how it is started, and what it is sent.
+class Server:
+    """One server under test.
 
     Args:
-        start: of a Redis URL.
-        stores: its state outlives the process.
-        single, pairs, batch: settings of the load generator's scripts; none: it cannot.
+        start: starts the server on a Redis URL.
+        stores: the state survives a restart.
+        single, pairs, batch: settings of the scripts of the load generator; None: not supported.
     """
 
     start: Callable[[str], Any]
@@ -58,11 +58,11 @@ class Rival:
     batch: dict[str, str] | None = None
 
 
-OURS = {"PATH_": "/v1/admissions", "BODY": ASK, "TOKEN": house.TOKEN}
-RIVALS = {
-    "echo": Rival(start=lambda url: house.peer("echo", url), stores=False),
-    "admission": Rival(
-        start=house.admission,
+OURS = {"PATH_": "/v1/admissions", "BODY": ASK, "TOKEN": servers.TOKEN}
+SERVERS = {
+    "echo": Server(start=lambda url: servers.peer("echo", url), stores=False),
+    "admission": Server(
+        start=servers.admission,
         single=OURS,
         pairs=OURS
         | {
@@ -73,20 +73,20 @@ RIVALS = {
         },
         batch={
             "PATH_": "/v1/admissions/batch",
-            "BODY": json.dumps({"requests": [house.ASK] * BATCH}),
-            "TOKEN": house.TOKEN,
+            "BODY": json.dumps({"requests": [servers.ASK] * BATCH}),
+            "TOKEN": servers.TOKEN,
         },
     ),
-    "semaphore": Rival(
-        start=lambda url: house.peer("semaphore", url),
+    "semaphore": Server(
+        start=lambda url: servers.peer("semaphore", url),
         pairs=SINGLE | END | {"ID": '"granted": ?true, "id": "([^"]+)"'},
     ),
-    "limits": Rival(
-        start=lambda url: house.peer("limits", url),
+    "limits": Server(
+        start=lambda url: servers.peer("limits", url),
         pairs=SINGLE | END | {"ID": '"granted": ?true, "id": "([^"]+)"'},
     ),
-    "throttle": Rival(
-        start=lambda _: house.throttle(),
+    "throttle": Server(
+        start=lambda _: servers.throttle(),
         stores=False,
         single={"METHOD": "PUT", "PATH_": "/peers/{peer}/A", "BODY": "1"},
         pairs={
@@ -103,8 +103,8 @@ RIVALS = {
 NEEDS = {"limits": "limits"}
 
 
-def missing() -> dict[str, str]:
-    """Rivals that cannot run here, and why."""
+def find_missing() -> dict[str, str]:
+    """Return the servers that cannot run here, and the reasons."""
     found = {
         name: f"the package {package} is not installed"
         for name, package in NEEDS.items()
@@ -116,45 +116,45 @@ def missing() -> dict[str, str]:
 
 
 def run(*, quick: bool) -> Report:
-    """Measure all that are installed."""
-    absent = missing()
+    """Measure all installed servers."""
+    absent = find_missing()
     rounds, seconds = (ROUNDS_QUICK, SECONDS_QUICK) if quick else (ROUNDS, SECONDS)
     found: dict[str, Any] = {"machine": machine(), "tool": tool(), "missing": absent}
     found |= {"rounds": rounds, "seconds": seconds, "connections": CONNECTIONS, "batch": BATCH}
     for title, kind in (("single", "single"), ("pairs", "pairs"), ("batches", "batch")):
-        able = [name for name, one in RIVALS.items() if getattr(one, kind) is not None]
-        with _all_served([name for name in able if name not in absent]) as ports:
+        able = [name for name, one in SERVERS.items() if getattr(one, kind) is not None]
+        with _serve_all([name for name in able if name not in absent]) as ports:
             found[title] = _rounds(ports, kind, rounds, seconds)
     found["ratios"] = _ratios(found)
     return Report(data=found, markdown=_markdown(found), pictures={"http.svg": _picture(found)})
 
 
 @contextmanager
-def _all_served(names: list[str]) -> Iterator[dict[str, int]]:
-    """Each on a Redis of its own, so that none finds what another left."""
+def _serve_all(names: list[str]) -> Iterator[dict[str, int]]:
+    """Start each server on its own Redis."""
     with ExitStack() as stack:
         ports = {}
         for name in names:
             server = stack.enter_context(RedisServer(**STORE))
-            ports[name] = stack.enter_context(RIVALS[name].start(server.url))
+            ports[name] = stack.enter_context(SERVERS[name].start(server.url))
         yield ports
 
 
 def _rounds(ports: dict[str, int], kind: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """Every rival in turn, round after round: what disturbs the machine disturbs all."""
-    told: dict[str, list[dict[str, Any]]] = {}
+    """Measure the servers in turns, so that a disturbance of the machine affects all."""
+    rounds_of: dict[str, list[dict[str, Any]]] = {}
     for _ in range(rounds):
         for name, port in ports.items():
-            env = getattr(RIVALS[name], kind)
-            told.setdefault(name, []).append(_drive(name, port, kind, env, seconds))
-    return {name: _summed_up(one) for name, one in told.items()}
+            env = getattr(SERVERS[name], kind)
+            rounds_of.setdefault(name, []).append(_drive(name, port, kind, env, seconds))
+    return {name: _summarize(one) for name, one in rounds_of.items()}
 
 
 def _drive(name: str, port: int, kind: str, env: dict[str, str], seconds: float) -> dict[str, Any]:
     if name == "throttle" and kind == "single":
-        peer = house.call(port, "/new_peer", {"expires_in": "5m"})
+        peer = servers.call(port, "/new_peer", {"expires_in": "5m"})
         env = env | {"PATH_": env["PATH_"].format(peer=peer)}
-    before = house.granted(port) if name == "admission" else 0
+    before = servers.count_grants(port) if name == "admission" else 0
     connections = BATCH_CONNECTIONS if kind == "batch" else CONNECTIONS
     script = "pairs" if kind == "pairs" else "one"
     seconds = min(seconds, BATCH_SECONDS_MAX) if kind == "batch" else seconds
@@ -163,12 +163,12 @@ def _drive(name: str, port: int, kind: str, env: dict[str, str], seconds: float)
         found["per_s"] *= BATCH
     if found["errors"] > ERRORS_MAX * found["requests_per_s"] * seconds:
         raise RuntimeError(f"{name}: {found['errors']} failed requests of {kind}")
-    if name == "admission" and house.granted(port) - before < 0.9 * found["per_s"] * seconds:
-        raise RuntimeError(f"admission: not everything was granted of {kind}")
+    if name == "admission" and servers.count_grants(port) - before < 0.9 * found["per_s"] * seconds:
+        raise RuntimeError(f"admission: a request of {kind} was not granted")
     return found
 
 
-def _summed_up(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+def _summarize(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     names = ("per_s", "requests_per_s", "p50_ms", "p99_ms")
     return {name: spread([one[name] for one in rounds]) for name in names} | {
         "each_per_s": [round(one["per_s"]) for one in rounds]
@@ -176,7 +176,7 @@ def _summed_up(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _ratios(found: dict[str, Any]) -> dict[str, float]:
-    """Ours to the others, each round to the round beside it; the median of those."""
+    """Return the medians of the ratios to the other servers, round by round."""
     ratios = {}
     for kind, name in (("single", "echo"), ("single", "throttle"), *_stored_pairs(found)):
         ours, other = found[kind].get("admission"), found[kind].get(name)
@@ -201,7 +201,11 @@ def _markdown(found: dict[str, Any]) -> str:
         f"{found['batch']}: {BATCH_CONNECTIONS}), {found['rounds']} rounds of {found['seconds']} s "
         "in turns; one worker each; clients, servers and Redis share the machine."
     )
-    titles = {"single": "One ask a request", "pairs": "Taken and given back", "batches": "Batches"}
+    titles = {
+        "single": "One admission a request",
+        "pairs": "Reserve and end",
+        "batches": "Batches",
+    }
     for kind, title in titles.items():
         head = (title, "a second", "least", "most", "p50 ms", "p99 ms", "keeps its state")
         lines += ["", table(head, [_row(name, one) for name, one in found[kind].items()]).strip()]
@@ -214,7 +218,7 @@ def _row(name: str, one: dict[str, Any]) -> list[object]:
     per_s = one["per_s"]
     counts = [f"{per_s[key]:,.0f}" for key in ("median", "least", "most")]
     times = [one[key]["median"] for key in ("p50_ms", "p99_ms")]
-    return [name, *counts, *times, "yes" if RIVALS[name].stores else "no"]
+    return [name, *counts, *times, "yes" if SERVERS[name].stores else "no"]
 
 
 def _picture(found: dict[str, Any]) -> str:

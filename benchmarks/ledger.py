@@ -1,9 +1,9 @@
-"""The ledger without HTTP, beside what Redis does when nothing but the script is in its way.
+"""The ledger without HTTP, compared with the script alone under redis-benchmark.
 
     empty script     EVALSHA of `return 1`, by redis-benchmark: a round trip
-    script           our script with 64 asks in each call, by redis-benchmark (one connection)
+    script           the script with 64 admissions in each call, by redis-benchmark (one connection)
     ledger           the same decisions through `Ledger.admit`, 64 callers at once
-    ledger, batches  through `Ledger.admit_all`, 100 asks at a time, 4 callers at once
+    ledger, batches  through `Ledger.admit_all`, 100 admissions at a time, 4 callers at once
 
 In turns, several rounds; decisions (calls, for the empty script) a second.
 """
@@ -28,7 +28,7 @@ from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import connect
 from benchmarks import svg
 from benchmarks.report import Report, machine, machine_line, spread, table
-from benchmarks.zone import STORE, Zone, recovered
+from benchmarks.zone import STORE, Zone, recover
 from tests.support.redis_server import RedisServer
 
 CALL, BATCH, CALLERS, BATCHERS = 64, 100, 64, 4
@@ -38,20 +38,20 @@ EMPTY = "return 1"
 
 
 def run(*, quick: bool) -> Report:
-    """Measure all in turns."""
+    """Measure all variants in turns."""
     rounds, decisions = (ROUNDS_QUICK, DECISIONS_QUICK) if quick else (ROUNDS, DECISIONS)
     with RedisServer(**STORE) as server, redis.Redis.from_url(server.url) as client:
         zone = Zone(client, "East")
-        recovered([zone])
+        recover([zone])
         found: dict[str, Any] = {"machine": machine(), "rounds": rounds, "decisions": decisions}
         found["machine"]["redis"] = client.info("server")["redis_version"]
-        told: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for _ in range(rounds):
             for name, measure in _contestants(server, zone).items():
-                zone.photograph()
-                told.setdefault(name, []).append(measure(decisions))
-    found["per_s"] = {name: spread(values, 0) for name, values in told.items()}
-    found["ratios"] = _ratios(told)
+                zone.take_snapshot()
+                values.setdefault(name, []).append(measure(decisions))
+    found["per_s"] = {name: spread(one, 0) for name, one in values.items()}
+    found["ratios"] = _ratios(values)
     return Report(data=found, markdown=_markdown(found), pictures={"ledger.svg": _picture(found)})
 
 
@@ -77,8 +77,8 @@ def _contestants(server: RedisServer, zone: Zone) -> dict[str, Callable[[int], f
 def _redis_benchmark(server: RedisServer, calls: int, command: list[str], *more: str) -> float:
     """Calls a second."""
     head = ["redis-benchmark", "-s", str(server.socket), "-n", str(calls), "-q", *more]
-    told = subprocess.run([*head, *command], capture_output=True, text=True, check=True).stdout
-    found = re.findall(r"([\d.]+) requests per second", told)
+    done = subprocess.run([*head, *command], capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"([\d.]+) requests per second", done)
     return float(found[-1])
 
 
@@ -119,18 +119,18 @@ async def _admit_all(ledger: Ledger, decisions: int) -> None:
 
 def _op() -> dict[str, Any]:
     made = secrets.token_urlsafe(8)
-    asked = {"campaign": "c0", "channel": "sip", "mpp": "mpp1", "count": 1, "min_count": 1}
+    fields = {"campaign": "c0", "channel": "sip", "mpp": "mpp1", "count": 1, "min_count": 1}
     named = {"op": "admit", "id": made, "request_id": f"r-{made}", "owner": "dialer-1"}
-    return named | asked | {"body": "0123456789a"}
+    return named | fields | {"body": "0123456789a"}
 
 
-def _ratios(told: dict[str, list[float]]) -> dict[str, float]:
+def _ratios(values: dict[str, list[float]]) -> dict[str, float]:
     """Each round to the script's in the same round; the median."""
-    if "script" not in told:
+    if "script" not in values:
         return {}
     return {
         f"{name} / script": round(
-            statistics.median(a / b for a, b in zip(told[name], told["script"], strict=True)), 3
+            statistics.median(a / b for a, b in zip(values[name], values["script"], strict=True)), 3
         )
         for name in ("ledger", "ledger, batches")
     }

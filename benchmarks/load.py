@@ -1,4 +1,4 @@
-"""One load generator for all: wrk where it is installed, else a small one, in its own process."""
+"""The load generator: wrk if installed, else benchmarks/loader.py, in its own process."""
 
 import json
 import os
@@ -47,8 +47,8 @@ def drive(
             str(connections),
             str(seconds),
         ]
-    told = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=True)
-    line = next(one for one in told.stdout.splitlines() if one.startswith("FOUND "))
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=True)
+    line = next(one for one in done.stdout.splitlines() if one.startswith("FOUND "))
     return _rates(json.loads(line.removeprefix("FOUND ")))
 
 

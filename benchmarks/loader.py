@@ -1,7 +1,7 @@
 """The load generator without wrk: `python -m benchmarks.loader SCRIPT URL CONNECTIONS SECONDS`.
 
-It reads the same settings from the environment as the scripts in benchmarks/wrk and tells the same.
-A Python process cannot outrun what it measures by much: figures are then lower bounds.
+It reads the same settings from the environment as the scripts in benchmarks/wrk and prints the same
+line. A Python process is hardly faster than the servers: its figures are lower bounds.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ class Connection:
         self._writer.write(text.encode())
         answer = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         length = re.search(r"(?i)content-length: (\d+)", answer)
-        told = await self._reader.readexactly(int(length[1]) if length else 0)
-        return int(answer.split(" ", 2)[1]), told.decode()
+        content = await self._reader.readexactly(int(length[1]) if length else 0)
+        return int(answer.split(" ", 2)[1]), content.decode()
 
 
 class Counts:
@@ -47,28 +47,28 @@ class Counts:
         self.errors = 0
 
     async def ask(self, connection: Connection, method: str, path: str, body: str) -> str:
-        """One request, counted."""
+        """Send one request, and count it."""
         started = time.perf_counter()
-        status, told = await connection.ask(method, path, body)
+        status, text = await connection.ask(method, path, body)
         self.took_s.append(time.perf_counter() - started)
         self.errors += status >= 300
-        return told
+        return text
 
 
 async def one(connection: Connection, counts: Counts) -> None:
-    """The same request again."""
+    """Send the same request again."""
     await counts.ask(connection, ENV.get("METHOD", "POST"), ENV["PATH_"], ENV["BODY"])
 
 
 async def pairs(connection: Connection, counts: Counts) -> None:
-    """Take, and give back."""
+    """Reserve, and end the reservation."""
     pattern = ENV["ID"].replace("%", "\\")  # Lua's classes, as far as they are used
     if "FIRST_PATH" in ENV:
-        told = await counts.ask(connection, "POST", ENV["FIRST_PATH"], ENV["FIRST_BODY"])
-        await counts.ask(connection, "PUT", ENV["PATH_"] % told, ENV["BODY"])
+        text = await counts.ask(connection, "POST", ENV["FIRST_PATH"], ENV["FIRST_BODY"])
+        await counts.ask(connection, "PUT", ENV["PATH_"] % text, ENV["BODY"])
     else:
-        told = await counts.ask(connection, "POST", ENV["PATH_"], ENV["BODY"])
-    found = re.search(pattern, told)
+        text = await counts.ask(connection, "POST", ENV["PATH_"], ENV["BODY"])
+    found = re.search(pattern, text)
     if found:
         path = ENV["END_PATH"] % found[1]
         await counts.ask(connection, ENV["END_METHOD"], path, ENV.get("END_BODY", ""))
@@ -96,8 +96,8 @@ async def main(script: str, url: str, connections: int, seconds: float) -> None:
     cuts = statistics.quantiles(counts.took_s, n=100)
     found = {"requests": len(counts.took_s), "us": 1e6 * (time.perf_counter() - started)}
     found |= {"p50_us": 1e6 * cuts[49], "p99_us": 1e6 * cuts[98], "errors": counts.errors}
-    told = found | ({"pairs": counts.pairs} if script == "pairs" else {})
-    print("FOUND " + json.dumps(told))
+    line = found | ({"pairs": counts.pairs} if script == "pairs" else {})
+    print("FOUND " + json.dumps(line))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What one would use instead, as small as it can be: `python -m benchmarks.peers KIND PORT URL`.
+"""Minimal alternatives behind aiohttp: `python -m benchmarks.peers KIND PORT URL`.
 
-echo        answers the JSON that it was sent: what aiohttp itself costs
-semaphore   INCR under a limit and DECR, in a script of Redis: forgets who holds what
-limits      a window of the package `limits` in Redis: counts launches, knows no end
+echo        returns the JSON of the request: the cost of aiohttp itself
+semaphore   INCR under a limit and DECR, in a script of Redis: does not know the holders
+limits      a window of the package `limits` in Redis: counts launches, without ends
 """
 
 import secrets
@@ -37,8 +37,8 @@ async def semaphore(url: str) -> dict[str, Handler]:
     take = client.register_script(TAKE)
 
     async def admit(request: web.Request) -> web.Response:
-        asked = await request.json()
-        granted = await take(keys=[f"peer:{asked['campaign']}"], args=[LIMIT])
+        body = await request.json()
+        granted = await take(keys=[f"peer:{body['campaign']}"], args=[LIMIT])
         return web.json_response({"granted": bool(granted), "id": secrets.token_urlsafe(8)})
 
     async def end(request: web.Request) -> web.Response:
@@ -61,8 +61,8 @@ async def window(url: str) -> dict[str, Handler]:
     rate = RateLimitItemPerSecond(LIMIT)
 
     async def admit(request: web.Request) -> web.Response:
-        asked = await request.json()
-        granted = await limiter.hit(rate, asked["campaign"])
+        body = await request.json()
+        granted = await limiter.hit(rate, body["campaign"])
         return web.json_response({"granted": granted, "id": secrets.token_urlsafe(8)})
 
     async def end(request: web.Request) -> web.Response:

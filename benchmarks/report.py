@@ -1,4 +1,4 @@
-"""What every part of the benchmarks hands in, and where it is written."""
+"""The report of a benchmark, and the folder of the results."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """On what it was measured."""
+    """Describe the machine of the measurement."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

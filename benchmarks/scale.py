@@ -1,6 +1,6 @@
 """What a decision and a snapshot cost as everything grows, in Redis' own time.
 
-Zones of every size live side by side in one server and are asked in turns, so that what disturbs
+Zones of every size share one server and are measured in turns, so that what disturbs
 the machine disturbs all. Time is what Redis says its scripts took; a decision is an `admit` in a
 call of 64, undone by an `end` afterwards so that sizes stay. Workers are compared over HTTP.
 """
@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
-from benchmarks import house, svg
+from benchmarks import servers, svg
 from benchmarks.load import drive
 from benchmarks.report import Report, machine, machine_line, table
-from benchmarks.zone import STORE, Zone, recovered, script_us
+from benchmarks.zone import STORE, Zone, recover, script_us
 from tests.support.redis_server import RedisServer
 
 CALL = 64
@@ -51,7 +51,7 @@ def _of_reservations(client: redis.Redis, quick: bool) -> dict[str, Any]:
     """Zones that differ in their live reservations: decisions, snapshots, bytes."""
     sizes = LIVE_QUICK if quick else LIVE
     zones = {n: Zone(client, f"live-{n}") for n in sizes}
-    recovered(zones.values())
+    recover(zones.values())
     used = client.info("memory")["used_memory"]
     _fill(zones[sizes[-1]], sizes[-1])
     pending = (client.info("memory")["used_memory"] - used) / sizes[-1]
@@ -118,15 +118,15 @@ def _compared(
     sizes = {"campaigns": (CAMPAIGNS_QUICK, CAMPAIGNS), "pools": (POOLS_QUICK, POOLS)}[what]
     chosen = sizes[0 if quick else 1]
     zones = {n: Zone(client, f"{what}-{mixed}-{n}", **{what: n}) for n in chosen}
-    recovered(zones.values())
+    recover(zones.values())
     return {str(n): one for n, one in _decisions(client, zones, quick, mixed=mixed).items()}
 
 
 def _of_zones(client: redis.Redis, quick: bool) -> dict[str, Any]:
-    """Groups of more and more zones; each decision goes to the next zone of its group."""
+    """Groups of more and more zones; each decision is made in the next zone of its group."""
     found = {}
     everything = [Zone(client, f"zone-{n}") for n in range((ZONES_QUICK if quick else ZONES)[-1])]
-    recovered(everything)
+    recover(everything)
     took: dict[int, list[float]] = {n: [] for n in (ZONES_QUICK if quick else ZONES)}
     for turn in range(ROUNDS_QUICK if quick else ROUNDS):
         for n, values in took.items():
@@ -142,12 +142,12 @@ def _of_zones(client: redis.Redis, quick: bool) -> dict[str, Any]:
 def _of_workers(quick: bool) -> dict[str, Any]:
     """Decisions a second over HTTP in batches of 100, by worker processes."""
     found = {}
-    body = json.dumps({"requests": [house.ASK] * 100})
+    body = json.dumps({"requests": [servers.ASK] * 100})
     for n in WORKERS_QUICK if quick else WORKERS:
-        with RedisServer(**STORE) as server, house.admission(server.url, n) as port:
-            env = {"PATH_": "/v1/admissions/batch", "BODY": body, "TOKEN": house.TOKEN}
-            told = drive(port, "one", SECONDS_QUICK if quick else SECONDS, 8, **env)
-            found[str(n)] = {"decisions_per_s": round(told["per_s"] * 100)}
+        with RedisServer(**STORE) as server, servers.admission(server.url, n) as port:
+            env = {"PATH_": "/v1/admissions/batch", "BODY": body, "TOKEN": servers.TOKEN}
+            load = drive(port, "one", SECONDS_QUICK if quick else SECONDS, 8, **env)
+            found[str(n)] = {"decisions_per_s": round(load["per_s"] * 100)}
     return found
 
 

@@ -1,4 +1,4 @@
-"""How fast a freed port reaches who waits for it, and what waiting costs Redis.
+"""The time from a freed port to the grant of a waiting request, and the cost of waiting.
 
 Two replicas of the service in this process (real HTTP on loopback, one real Redis server of its
 own). A port's `end` is posted to one of them; measured is the time from then until a waiter's
@@ -33,7 +33,7 @@ WAIT_MS = 30_000
 async def wakes(
     url: str, on: ServiceHarness, ending: ServiceHarness, name: str, rounds: int
 ) -> list[float]:
-    """Seconds from an `end` on one replica to the grant of who waits on another, each round."""
+    """Return the seconds from an `end` on one replica to the grant of a waiter on another."""
     seconds = []
     held = await ending.admit(f"{name}-first")
     for n in range(ROUNDS_WARM_UP + rounds):
@@ -81,7 +81,7 @@ async def idle(
 
 
 @asynccontextmanager
-async def _house() -> AsyncIterator[tuple[str, list[ServiceHarness]]]:
+async def _open_replicas() -> AsyncIterator[tuple[str, list[ServiceHarness]]]:
     with RedisServer() as server:
         async with replicas(server.url, capacity={"sip": 1}) as both:
             yield server.url, both
@@ -89,7 +89,7 @@ async def _house() -> AsyncIterator[tuple[str, list[ServiceHarness]]]:
 
 async def measure(*, quick: bool) -> dict[str, Any]:
     rounds, idle_s = (ROUNDS_QUICK, IDLE_QUICK_S) if quick else (ROUNDS, IDLE_S)
-    async with _house() as (url, (a, b)):
+    async with _open_replicas() as (url, (a, b)):
         async with redis.asyncio.Redis.from_url(url) as client:
             version = (await client.info("server"))["redis_version"]
         return {

@@ -1,4 +1,4 @@
-"""Zones in a Redis server of one's own, their script called directly: nothing in between."""
+"""Zones in a separate Redis server, whose script is called directly."""
 
 import json
 import secrets
@@ -37,8 +37,8 @@ class Zone:
     """One zone, ready to grant.
 
     Args:
-        campaigns: how many campaigns policy names; asks go round them.
-        pools: named pools that every campaign's calls hold.
+        campaigns: number of campaigns in the policy.
+        pools: number of named pools that every call holds.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Zone:
         self.client.eval(self._script.source, len(self.keys), *self._arguments([op | stored]))
 
     def call(self, ops: Iterable[Op]) -> Any:
-        """Apply operations; the results."""
+        """Apply operations, and return the results."""
         ops = list(ops)
         text = self.client.evalsha(self._script.sha, len(self.keys), *self._arguments(ops))
         answer = results.expand_reply(ops, text)
@@ -68,7 +68,7 @@ class Zone:
         return (*self.keys, json.dumps(list(ops), separators=(",", ":")), "bell")
 
     def ask(self, campaign: int = 0) -> Op:
-        """One new launch."""
+        """Return an operation that requests one launch."""
         made = secrets.token_urlsafe(8)
         return {
             "op": "admit",
@@ -84,35 +84,35 @@ class Zone:
         }
 
     def admit(self, n: int, campaign: int = 0, *, mixed: bool = False) -> list[str]:
-        """Grant so many in one call; their ids.
+        """Grant n launches in one call, and return the ids.
 
         Args:
-            campaign: whose they are, by its number.
-            mixed: each of the next campaign.
+            campaign: number of the campaign.
+            mixed: a different campaign for each launch.
         """
         answer = self.call([self.ask(campaign + (i if mixed else 0)) for i in range(n)])
         return [one["id"] for result in answer["results"] for one in result["reservations"]]
 
     def end(self, ids: Iterable[str]) -> None:
-        """End them in one call."""
+        """End reservations in one call."""
         self.call([{"op": "end", "id": one, "outcome": "not_launched"} for one in ids])
 
-    def photograph(self, unused: int = PORTS) -> None:
+    def take_snapshot(self, unused: int = PORTS) -> None:
         """Ingest a snapshot taken now."""
         now = self.call([{"op": "time"}])["now"]
         group = {"total": PORTS, "unused": {"channel:sip": unused}}
-        told = self.call([{"op": "ingest", "t0": now, "groups": [group]}])
-        assert told["results"][0]["accepted"], told
+        reply = self.call([{"op": "ingest", "t0": now, "groups": [group]}])
+        assert reply["results"][0]["accepted"], reply
 
 
-def recovered(zones: Iterable[Zone]) -> None:
+def recover(zones: Iterable[Zone]) -> None:
     """Wait until new zones have recovered, and give each its first snapshot."""
     time.sleep(
         sum(POLICY[n] for n in ("launch_within_ms", "claim_within_ms", "visibility_lag_ms")) / 1000
         + 0.2
     )
     for zone in zones:
-        zone.photograph()
+        zone.take_snapshot()
 
 
 def script_us(client: redis.Redis) -> float:

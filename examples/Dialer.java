@@ -9,14 +9,14 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Asks, launches, reports: one call. Java 17, no dependency.
+ * One call: admission request, launch, reports. Java 17, no dependency.
  *
  * <pre>
  *     java examples/Dialer.java http://127.0.0.1:8080 collections
  * </pre>
  *
- * The environment variable ADMISSION_TOKEN has the token, where one is needed. Exit codes: 0 the
- * call was granted and reported, 1 it was denied, 2 usage, 3 nobody answered (then: do not launch).
+ * The environment variable ADMISSION_TOKEN holds the token, if the service needs one. Exit codes: 0
+ * granted and reported, 1 denied, 2 usage, 3 no answer (then: do not launch).
  */
 public final class Dialer {
     private static final int TRIES = 4;
@@ -28,9 +28,9 @@ public final class Dialer {
         this.service = service;
     }
 
-    /** An answer, when it was asked for and when it arrived, by our own stopwatch (ns). */
+    /** An answer, and when the request was sent and the answer arrived, by the stopwatch (ns). */
     private record Answer(int status, String json, long sentAt, long arrivedAt) {
-        /** A number or a word of the answer's JSON, its first by that name; null: not there. */
+        /** The first number or string of that name in the JSON of the answer; null: absent. */
         String field(String name) {
             Matcher found =
                     Pattern.compile("\"" + name + "\":\\s*(?:\"([^\"]*)\"|(-?\\d+))").matcher(json);
@@ -45,18 +45,18 @@ public final class Dialer {
         }
         try {
             System.exit(new Dialer(arguments[0]).dial(arguments[1]));
-        } catch (IOException nobody) {
-            System.err.println("nobody answers: " + nobody);
+        } catch (IOException fault) {
+            System.err.println("no answer: " + fault);
             System.exit(3);
         }
     }
 
     private int dial(String campaign) throws IOException, InterruptedException {
-        // The key makes it safe to ask again: the same request is decided once.
+        // The idempotency key makes repeats safe: the same request is decided once.
         String key = "java-" + UUID.randomUUID();
         Answer asked = post("/v1/admissions",
                 "{\"campaign\": \"" + campaign + "\", \"request_id\": \"" + key + "\"}");
-        // Whatever is not a grant is a deny: also words that are newer than this program.
+        // Every decision other than a grant is a denial, also those newer than this program.
         if (asked.status() != 200 || !"grant".equals(asked.field("decision"))) {
             System.out.println("denied: " + asked.json());
             return 1;
@@ -75,8 +75,8 @@ public final class Dialer {
                 "{\"port_taken\": true, \"session_id\": \"" + session + "\"}");
         talk();
 
-        // When it ended, in the zone's time: `now` of the newest answer and what our stopwatch has
-        // counted since that answer arrived. Noted once, before it is sent again and again.
+        // The zone time of the end: `now` of the newest answer plus the time since its arrival. It is
+        // computed once, before the report is repeated.
         Answer newest = launched.field("now") != null ? launched : asked;
         long endedAt = Long.parseLong(newest.field("now"))
                 + (System.nanoTime() - newest.arrivedAt()) / ms(1);
@@ -86,17 +86,17 @@ public final class Dialer {
         return 0;
     }
 
-    /** Here your platform launches the call, on that channel and no other. */
+    /** Launch the call on your platform here, on this channel only. */
     private String launch(String channel) {
         return "session-on-" + channel;
     }
 
-    /** Here it rings and talks. Calls longer than `renew_within_ms` are renewed: POST .../renew. */
+    /** The call rings and talks here. Renew calls longer than `renew_within_ms`: POST .../renew. */
     private void talk() throws InterruptedException {
         Thread.sleep(100);
     }
 
-    /** Sends it until it is answered: every request here may be sent twice. */
+    /** Sends a request until it is answered: every request here may be sent twice. */
     private Answer post(String path, String body) throws IOException, InterruptedException {
         for (int tried = 1; ; tried++) {
             try {

@@ -1,9 +1,9 @@
-"""A whole dialer for Experience Portal: never launches a call that finds no port.
+"""A complete dialer for Experience Portal that launches only calls that find a port.
 
     python examples/ten_line_dialer.py PLATFORM_URL +15550100 +15550101 ...
 
-PLATFORM_URL is the Application Interface web service; a demo (`admission serve`) prints that of its
-simulated platform. The page `examples/outcall.ccxml` reports how each call goes and ends.
+PLATFORM_URL is the Application Interface web service; a demo (`admission serve`) prints the URL
+of its simulated platform. The page `examples/outcall.ccxml` reports the progress of each call.
 """
 
 import asyncio

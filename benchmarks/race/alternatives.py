@@ -1,4 +1,4 @@
-"""What is used instead of ours, each as good as it can be made; and the oracle."""
+"""The alternatives to this service, each as good as it can be, and the oracle."""
 
 import itertools
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from admission.sim.experience_portal.values import Counts
 from benchmarks.race.contestant import Contestant, Sight
 from benchmarks.race.scenarios import Scenario
 
-TTL_MS: Final = 3_000  # launch_within + claim_within, as ours has them by default
+TTL_MS: Final = 3_000  # launch_within_ms + claim_within_ms, the defaults of this service
 LEASE_MS: Final = 60_000
 
 
 class Oracle(Contestant):
-    """Sees the platform and all calls on their way, at once and always. Nobody can be that."""
+    """Knows the state of the platform and all granted calls at any moment: the upper bound."""
 
     sees_all = True
 
@@ -36,7 +36,7 @@ class CachedSnapshot(Contestant):
         self._unused = 0
         self._launched: dict[int, int] = {}
 
-    def photograph(self, asked_at: int, counts: Counts) -> None:
+    def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
         self._unused, self._launched = counts.unused_sip, {}
 
     def ask(self, dialer: int) -> str | None:
@@ -48,7 +48,7 @@ class CachedSnapshot(Contestant):
 
 
 class QueryEach(Contestant):
-    """Every dialer asks QueryResources before every launch, and gets its answer at once."""
+    """Every dialer calls QueryResources before every launch, and has the answer at once."""
 
     own_views = True
 
@@ -61,7 +61,7 @@ class QueryEach(Contestant):
 
 
 class Semaphore(Contestant):
-    """A shared counter with the number of ports as its limit; an end that is lost is lost."""
+    """A shared counter limited by the number of ports; a lost end report leaks a port."""
 
     def __init__(self, scenario: Scenario, _sight: Sight) -> None:
         self._limit = scenario.ports
@@ -80,7 +80,7 @@ class Semaphore(Contestant):
 
 
 class LeasedSemaphore(Contestant):
-    """The same, and whoever is silent for a minute loses its place."""
+    """A semaphore whose slots expire after a minute without renewal."""
 
     renews = True
 
@@ -107,7 +107,7 @@ class LeasedSemaphore(Contestant):
 
 
 class SnapshotMinusTtl(Contestant):
-    """The usual home-made fix: unused of the newest snapshot, less what was granted lately."""
+    """The usual workaround: unused ports of the newest snapshot less the recent grants."""
 
     def __init__(self, _scenario: Scenario, sight: Sight) -> None:
         self._sight = sight
@@ -115,7 +115,7 @@ class SnapshotMinusTtl(Contestant):
         self._unused = 0
         self._granted: dict[str, int] = {}
 
-    def photograph(self, asked_at: int, counts: Counts) -> None:
+    def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
         self._unused = counts.unused_sip
 
     def ask(self, dialer: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What every contestant can be asked and told."""
+"""The interface of a contestant."""
 
 from typing import Protocol
 
@@ -7,12 +7,12 @@ from admission.sim.experience_portal.values import Counts
 
 
 class Contestant:
-    """Grants or denies; is told the rest, and may ignore it. Times in ms of virtual time.
+    """Grants or denies launches; may ignore all other events. Times in ms of virtual time.
 
     Attributes:
-        own_views: each dialer decides by itself: what one is denied says nothing of the others.
-        sees_all: knows at once what happens on the platform, as nobody can.
-        renews: wants to hear every 20 s of each call that is up.
+        own_views: each dialer decides alone: a denial of one does not hold for the others.
+        sees_all: knows every event of the platform at once, which no real controller can.
+        renews: receives a renewal of each call every 20 s.
     """
 
     own_views = False
@@ -20,11 +20,11 @@ class Contestant:
     renews = False
 
     def ask(self, dialer: int) -> str | None:
-        """May this dialer launch one call now? A name for it, or None: who knows nothing denies."""
+        """Return the name of a granted call, or None. Without any knowledge a contestant denies."""
         return None
 
-    def photograph(self, asked_at: int, counts: Counts) -> None:
-        """A snapshot arrives."""
+    def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
+        """Receive a snapshot."""
 
     def launched(self, call: str) -> None:
         """A dialer reports that it sent the launch."""
@@ -36,11 +36,11 @@ class Contestant:
         """A dialer reports that the call is still up."""
 
     def ended(self, call: str, outcome: Outcome, learnt_at: int) -> None:
-        """A dialer reports how the call ended, and when it learnt that."""
+        """A dialer reports how the call ended, and when the dialer learnt of the end."""
 
 
 class Sight(Protocol):
-    """What a contestant may look at by itself."""
+    """What a contestant may query."""
 
     @property
     def now(self) -> int:

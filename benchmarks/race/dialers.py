@@ -1,4 +1,4 @@
-"""A crowd that always wants to launch one call more, and tells what became of each."""
+"""Dialers with unmet demand: each wants to launch one call more, and reports each call."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ RENEW_MS: Final = 20_000
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A granted one. `life`: of its dialer; one that crashed knows nothing of it."""
+    """A granted call. `life`: of its dialer; a dialer that crashed has lost its calls."""
 
     name: str
     dialer: int
@@ -28,27 +28,27 @@ class Call:
 
 
 class Launcher(Protocol):
-    """The world as the crowd sees it."""
+    """The simulation, as the dialers use it."""
 
     def denied(self) -> None:
-        """Somebody was turned away."""
+        """A dialer was denied."""
 
     def granted(self, call: Call) -> None:
-        """It is on its way to a port."""
+        """A call is granted: it will take a port."""
 
     def launch(self, call: Call) -> None:
-        """Start it on the platform."""
+        """Launch a call on the platform."""
 
     def forgotten(self, call: Call) -> None:
-        """Granted, and will never be launched."""
+        """A granted call will never be launched: its dialer crashed."""
 
 
-class Crowd:
-    """All dialers of one world.
+class DialerGroup:
+    """All dialers of one simulation.
 
     Args:
-        contestant: is asked before each launch.
-        world: launches.
+        contestant: decides before each launch.
+        launcher: launches calls.
     """
 
     def __init__(
@@ -57,34 +57,34 @@ class Crowd:
         loop: Loop,
         random: Random,
         contestant: Contestant,
-        world: Launcher,
+        launcher: Launcher,
     ) -> None:
         self._scenario = scenario
         self._loop = loop
         self._random = random
         self._contestant = contestant
-        self._world = world
+        self._launcher = launcher
         self._lives = [0] * scenario.dialers
         self._waiting: deque[int] = deque(range(scenario.dialers))
         self._woken = False
-        self._look()
+        self._retry_regularly()
         if scenario.crash_ms:
             self._await_crash()
 
     # -- asking
 
     def wake(self) -> None:
-        """Something happened: those who were denied ask again."""
+        """Let denied dialers ask again, because the state has changed."""
         if not self._woken and self._waiting:
             self._woken = True
             self._loop.after(2, self._ask_again)
 
-    def _look(self) -> None:
+    def _retry_regularly(self) -> None:
         self.wake()
-        self._loop.after(PATIENCE_MS, self._look)
+        self._loop.after(PATIENCE_MS, self._retry_regularly)
 
     def _ask_again(self) -> None:
-        """One after the other; where all have one view, the first denial speaks for all."""
+        """Ask for each waiting dialer; with a common view, the first denial holds for all."""
         self._woken = False
         for _ in range(len(self._waiting)):
             if not self._ask(self._waiting.popleft()) and not self._contestant.own_views:
@@ -94,10 +94,10 @@ class Crowd:
         name = self._contestant.ask(dialer)
         if name is None:
             self._waiting.append(dialer)
-            self._world.denied()
+            self._launcher.denied()
             return False
         call = Call(name, dialer, self._lives[dialer])
-        self._world.granted(call)
+        self._launcher.granted(call)
         self._loop.after(LAUNCH_MS.draw(self._random), self._launch, call)
         self._loop.after(PAUSE_MS, self._ask_next, dialer, call.life)
         return True
@@ -108,14 +108,14 @@ class Crowd:
 
     # -- launching and reporting
 
-    def _knows(self, call: Call) -> bool:
+    def _is_known(self, call: Call) -> bool:
         return call.life == self._lives[call.dialer]
 
     def _launch(self, call: Call) -> None:
-        if not self._knows(call):
-            self._world.forgotten(call)
+        if not self._is_known(call):
+            self._launcher.forgotten(call)
             return
-        self._world.launch(call)
+        self._launcher.launch(call)
         self._report(call, self._contestant.launched, call.name)
         if self._contestant.renews:
             self._loop.after(RENEW_MS, self._renew, call)
@@ -128,26 +128,26 @@ class Crowd:
         self.wake()
 
     def _renew(self, call: Call) -> None:
-        if self._knows(call) and not call.over:
+        if self._is_known(call) and not call.over:
             self._contestant.renew(call.name)
             self._loop.after(RENEW_MS, self._renew, call)
 
-    def heard(self, call: Call, event: CallEvent) -> None:
-        """The platform says how a call goes; its dialer knows a little later."""
+    def observe(self, call: Call, event: CallEvent) -> None:
+        """Take an event of the platform; the dialer learns of it a little later."""
         if event.step is Progress.ENDED:
             call.over = True
             self._loop.after(NOTICE_MS.draw(self._random), self._learn_end, call, event.outcome)
         elif event.step is Progress.ANSWERED:
-            self._loop.after(NOTICE_MS.draw(self._random), self._learn_rings, call)
+            self._loop.after(NOTICE_MS.draw(self._random), self._learn_ringing, call)
         elif self._scenario.launches == "ccxml":
-            self._loop.after(EVENT_MS.draw(self._random), self._learn_rings, call)
+            self._loop.after(EVENT_MS.draw(self._random), self._learn_ringing, call)
 
-    def _learn_rings(self, call: Call) -> None:
-        if self._knows(call):
+    def _learn_ringing(self, call: Call) -> None:
+        if self._is_known(call):
             self._report(call, self._contestant.rings, call.name)
 
     def _learn_end(self, call: Call, outcome: Outcome) -> None:
-        if self._knows(call) and self._random.random() >= self._scenario.lost_ends:
+        if self._is_known(call) and self._random.random() >= self._scenario.lost_ends:
             self._report(call, self._contestant.ended, call.name, outcome, self._loop.now)
 
     # -- crashing

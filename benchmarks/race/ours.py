@@ -1,4 +1,4 @@
-"""Ours: the ledger's script on a real Redis, its clock moved by the race."""
+"""This service: the script of the ledger on a real Redis, with a clock that the race moves."""
 
 import itertools
 import json
@@ -22,14 +22,14 @@ from tests.support.redis_server import RedisServer
 
 Op = dict[str, Any]
 EPOCH_MS: Final = 1_790_000_000_000
-TRAVEL_MS: Final = 10  # what a dialer knows of the zone's time is older by the answer's journey
+TRAVEL_MS: Final = 10  # network delay of an answer: the zone time that a dialer knows is older
 
-# What an operator sets who knows how platform and dialers behave. The others keep the defaults.
+# Settings of an operator who knows platform and dialers. Other policies keep the defaults.
 KNOWN: Final = {"launch_within_ms": 100, "end_notice_ms": NOTICE_MS.high_ms}
 
 
 def measured(scenario: Scenario) -> Op:
-    """The time parameters of this world, as `admission measure` would find them."""
+    """Return the time parameters of a scenario, as `admission measure` would find them."""
     return {
         **KNOWN,
         "claim_within_ms": scenario.claim_high_ms,
@@ -39,7 +39,7 @@ def measured(scenario: Scenario) -> Op:
 
 @cache
 def server() -> redis.Redis:
-    """One server for each process of the race; it ends with the process."""
+    """Start one Redis server for each process of the race, which ends with the process."""
     running = RedisServer().start()
     Finalize(None, running.stop, exitpriority=1)  # also in a pool's process, which has no atexit
     return redis.Redis.from_url(running.url)
@@ -49,22 +49,22 @@ class Ours(Contestant):
     """One zone in the ledger.
 
     Args:
-        policy: on top of a zone of one channel with the defaults.
-        reports: what its dialers report of a launch beside its end.
+        policy: settings that differ from the defaults of a zone with one channel.
+        reports_launches: dialers report launches too, not only ringing and end.
     """
 
     def __init__(
-        self, scenario: Scenario, sight: Sight, *, policy: Op, launches_told: bool = True
+        self, scenario: Scenario, sight: Sight, *, policy: Op, reports_launches: bool = True
     ) -> None:
         self._sight = sight
-        self._launches_told = launches_told
+        self._reports_launches = reports_launches
         self._names = (f"{n:011d}" for n in itertools.count())
-        self._told: list[Op] = []
+        self._reports: list[Op] = []
         self._client = server()
         self._client.flushall()
         self._keys = zone_keys("race", ZONE)
         self._sha = self._client.script_load(load("test").source)
-        self._wire = self._client.connection_pool.get_connection()
+        self._connection = self._client.connection_pool.get_connection()
         parsed = parse_policy(
             {
                 "source": "epm",
@@ -78,12 +78,12 @@ class Ours(Contestant):
         stored = {"op": "policy", "mode": "apply", "fields": compile_policy(parsed)}
         self._apply(stored | {"digest": digest(parsed), "source": policy_json(parsed)})
 
-    def _tell(self, op: Op) -> None:
-        """Reports go with the next question, as they do in a group commit: it comes within ms."""
-        self._told.append(op)
+    def _report(self, op: Op) -> None:
+        """Send a report with the next request, as group commit does within milliseconds."""
+        self._reports.append(op)
 
     def _apply(self, op: Op) -> Op:
-        zone, wire, ops = self._keys[0], self._wire, [*self._told, op]
+        zone, connection, ops = self._keys[0], self._connection, [*self._reports, op]
         clock = ("MSET", f"{zone}:clock", (EPOCH_MS + self._sight.now) * 1000, f"{zone}:run", "r")
         script = (
             "EVALSHA",
@@ -93,44 +93,46 @@ class Ours(Contestant):
             json.dumps(ops),
             "",
         )
-        wire.send_packed_command(wire.pack_commands([clock, script]))
-        wire.read_response()
-        answered = results.expand_reply(ops, wire.read_response())["results"]
-        self._told.clear()
-        for result in answered:
+        connection.send_packed_command(connection.pack_commands([clock, script]))
+        connection.read_response()
+        answers = results.expand_reply(ops, connection.read_response())["results"]
+        self._reports.clear()
+        for result in answers:
             assert not result or result.get("error") in (None, "unknown_reservation"), result
-        return dict(answered[-1] or {})
+        return dict(answers[-1] or {})
 
     def ask(self, dialer: int) -> str | None:
         name = next(self._names)
-        wish = {"campaign": "c", "count": 1, "min_count": 1, "pools": [], "owner": f"d{dialer}"}
-        answer = self._apply({"op": "admit", "id": name, "request_id": name, "body": "", **wish})
+        fields = {"campaign": "c", "count": 1, "min_count": 1, "pools": [], "owner": f"d{dialer}"}
+        answer = self._apply({"op": "admit", "id": name, "request_id": name, "body": "", **fields})
         return name if answer["granted"] else None
 
-    def photograph(self, asked_at: int, counts: Counts) -> None:
+    def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
         groups = [{"total": counts.total, "unused": {"channel:sip": counts.unused_sip}}]
         self._apply({"op": "ingest", "t0": EPOCH_MS + asked_at, "groups": groups})
 
     def launched(self, call: str) -> None:
-        if self._launches_told:
-            self._tell({"op": "launched", "id": call, "port_taken": False})
+        if self._reports_launches:
+            self._report({"op": "launched", "id": call, "port_taken": False})
 
     def rings(self, call: str) -> None:
-        self._tell({"op": "launched", "id": call, "port_taken": True})
+        self._report({"op": "launched", "id": call, "port_taken": True})
 
     def ended(self, call: str, outcome: Outcome, learnt_at: int) -> None:
         ended_at = EPOCH_MS + learnt_at - TRAVEL_MS
-        self._tell({"op": "end", "id": call, "outcome": outcome.value, "ended_at": ended_at})
+        self._report({"op": "end", "id": call, "outcome": outcome.value, "ended_at": ended_at})
 
 
-def _with(scenario: Scenario, sight: Sight, *, told: bool, known: bool, **policy: Any) -> Ours:
+def _make(
+    scenario: Scenario, sight: Sight, *, reports_launches: bool, known: bool, **policy: Any
+) -> Ours:
     times = measured(scenario) if known else {}
-    return Ours(scenario, sight, policy={**times, **policy}, launches_told=told)
+    return Ours(scenario, sight, policy={**times, **policy}, reports_launches=reports_launches)
 
 
-def ours(*, told: bool = True, known: bool = False, **policy: Any) -> Maker:
-    """A contestant. `told`: launches are reported; `known`: time parameters are measured ones."""
-    return partial(_with, told=told, known=known, **policy)
+def ours(*, reports_launches: bool = True, known: bool = False, **policy: Any) -> Maker:
+    """Return a contestant. `known`: with the measured time parameters of the scenario."""
+    return partial(_make, reports_launches=reports_launches, known=known, **policy)
 
 
 SHARED: Final = "ours, shared"  # defaults, no feedback

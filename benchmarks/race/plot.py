@@ -1,7 +1,7 @@
-"""The picture: one panel for failed launches, one for ports used, a row for each contestant.
+"""The plot: a panel for failed launches, a panel for ports used, a row for each contestant.
 
-Every world is a dot. Drawn as SVG by hand: no library is worth two axes. Its colours are legible on
-light and on dark pages.
+A dot is a scenario. The SVG is written by hand: two axes do not justify a plotting library. The
+colours are legible on light and dark pages.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ STYLE: Final = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One contestant in one world, in percent.
+    """One contestant in one scenario, in percent.
 
     Args:
         utilisation: of the ports, relative to the oracle's.
@@ -109,6 +109,6 @@ def _row(n: int, name: str, worlds: list[Scenario], lines: Lines) -> str:
             continue
         over_x, used_x = LEFT + _over_x(line.over), LEFT + PANEL + GAP + _used_x(line.utilisation)
         for x, value in ((over_x, line.over), (used_x, line.utilisation)):
-            told = f"<title>{escape(world.title)}: {value:g}%</title>"
-            parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y}" r="5">{told}</circle>')
+            label = f"<title>{escape(world.title)}: {value:g}%</title>"
+            parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y}" r="5">{label}</circle>')
     return "\n".join(parts)

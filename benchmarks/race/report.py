@@ -1,4 +1,4 @@
-"""What the race came to: JSON, tables, targets met and missed."""
+"""The report of the race: JSON, tables, targets."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ OTHERS: Final = tuple(name for name in ALTERNATIVES if name != ORACLE)
 
 
 def lines_of(scores: Scores) -> Lines:
-    """Every score beside the oracle's of the same world."""
+    """Return every score relative to the oracle in the same scenario."""
     return {(world, name): _line(scores, world, name) for world, name in scores}
 
 
@@ -33,12 +33,12 @@ def _line(scores: Scores, world: str, name: str) -> Line:
 
 
 def ours_in(world: Scenario) -> str:
-    """The policy that an operator of this world would choose."""
+    """Return the policy that an operator would choose in this scenario."""
     return DEDICATED if world.is_dedicated else MEASURED
 
 
 def verdicts(worlds: list[Scenario], lines: Lines) -> Iterator[tuple[str, bool, str]]:
-    """Each target: what it asks, whether it is met, and the figure that says so."""
+    """Yield each target, whether it is met, and the figure."""
     plain = [w for w in worlds if not (w.lost_ends or w.crash_ms or w.mpp_lost_at)]
     right = [w for w in worlds if w.name != "slow-claims"]  # where the defaults are true
     yield from _pair(DEDICATED, 99.5, 0.0, [w for w in plain if w.is_dedicated], lines)
@@ -53,20 +53,20 @@ def verdicts(worlds: list[Scenario], lines: Lines) -> Iterator[tuple[str, bool, 
 def _pair(
     name: str, least: float, most: float, worlds: list[Scenario], lines: Lines
 ) -> Iterator[tuple[str, bool, str]]:
-    """Utilisation and over-launches of one contestant, each in the world where it is worst."""
+    """Yield utilisation and over-launches of one contestant, each in its worst scenario."""
     found = [(lines[w.name, name], w.title) for w in worlds]
     if not found:
         return
     line, title = min(found, key=lambda one: one[0].utilisation)
-    told = f"{line.utilisation}% ({title})"
-    yield f"{name}: utilisation at least {least}%", line.utilisation >= least, told
+    figure = f"{line.utilisation}% ({title})"
+    yield f"{name}: utilisation at least {least}%", line.utilisation >= least, figure
     line, title = max(found, key=lambda one: one[0].beyond)
     what = f"{name}: over-launches beyond the oracle's at most {most}%"
     yield what, line.beyond <= most, f"{line.beyond}% ({title})"
 
 
 def _losses(worlds: list[Scenario], lines: Lines) -> Iterator[tuple[str, bool, str]]:
-    """What lost reports and crashes cost, against the same world without them."""
+    """Yield the cost of lost reports and crashes, against the same scenario without them."""
     pairs = (("lost-ends", "dedicated"), ("crashes", "dedicated"), ("inbound-lost", "inbound"))
     known = {w.name for w in worlds}
     for world, without in (pair for pair in pairs if set(pair) <= known):
@@ -78,9 +78,9 @@ def _losses(worlds: list[Scenario], lines: Lines) -> Iterator[tuple[str, bool, s
 
 
 def ahead(world: Scenario, other: str, lines: Lines) -> bool:
-    """Fewer launches that fail, or as few and no fewer ports used.
+    """Return whether this service has fewer failed launches, or as few and no fewer ports used.
 
-    A launch that fails has burnt a contact: who fills ports that way is not ahead.
+    A failed launch costs a contact, so a higher utilisation does not compensate it.
     """
     mine, theirs = lines[world.name, ours_in(world)], lines[world.name, other]
     if abs(theirs.over - mine.over) > max(OVER_PERCENT, _chance(mine), _chance(theirs)):
@@ -89,13 +89,13 @@ def ahead(world: Scenario, other: str, lines: Lines) -> bool:
 
 
 def _chance(line: Line) -> float:
-    """What chance alone may do to a share of failed launches: two standard errors, in percent."""
+    """Return two standard errors of the share of failed launches, in percent."""
     share = line.over / 100
     return 200 * math.sqrt(share * (1 - share) / max(1, line.launches))
 
 
 def report(worlds: list[Scenario], scores: Scores) -> Report:
-    """Everything, as it is kept."""
+    """Return the report."""
     lines = lines_of(scores)
     judged = list(verdicts(worlds, lines))
     found = {

@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.race.alternatives import ALTERNATIVES, Maker
 from benchmarks.race.ours import DEDICATED, OURS
 from benchmarks.race.scenarios import SCENARIOS, Scenario, quick
-from benchmarks.race.world import Score, World
+from benchmarks.race.simulation import Score, Simulation
 
 CONTESTANTS: Final[dict[str, Maker]] = {**ALTERNATIVES, **OURS}
 SEEDS: Final = range(1, 3)
@@ -32,7 +32,7 @@ def race(*, is_quick: bool) -> tuple[list[Scenario], Scores]:
 
 
 def _runs(worlds: list[Scenario], seeds: range) -> Iterator[Run]:
-    """Dedicated ports are those that nobody else uses: elsewhere that policy would be a lie."""
+    """Whether a contestant takes part: the dedicated policy is valid only without foreign calls."""
     for world in worlds:
         for name in CONTESTANTS:
             if name != DEDICATED or world.is_dedicated:
@@ -47,4 +47,4 @@ def _cost(run: Run) -> int:
 
 def _run(run: Run) -> Score:
     world, seed, name = run
-    return World(world, seed, CONTESTANTS[name]).run()
+    return Simulation(world, seed, CONTESTANTS[name]).run()

@@ -1,4 +1,4 @@
-"""What a world is like. Times in virtual ms; what is not said is the simulator's default."""
+"""The scenarios of the race. Times in virtual ms; other values are defaults of the simulator."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -15,7 +15,7 @@ ZONE: Final = "East"
 LAUNCH_MS: Final = Delay(low_ms=5, high_ms=60)  # from the ask to the launch
 REPORT_MS: Final = Delay(low_ms=1, high_ms=20)  # a report is under way so long
 NOTICE_MS: Final = Delay(low_ms=5, high_ms=150)  # from a step of a call until its dialer knows
-EVENT_MS: Final = Delay(low_ms=20, high_ms=200)  # until a CCXML page has told that it rings
+EVENT_MS: Final = Delay(low_ms=20, high_ms=200)  # until a CCXML page has reported that it rings
 QUERY_MS: Final = Delay(low_ms=10, high_ms=80)
 POLL_MIN_MS: Final = 200
 
@@ -25,13 +25,13 @@ class Scenario:
     """One world.
 
     Args:
-        title: what is special about it.
+        title: the property of the scenario.
         ports: of the zone, on four media servers.
         dialers: greedy ones.
-        launches: LaunchVXML answers when the call is connected or has failed; a CCXML page tells
+        launches: LaunchVXML answers when the call is connected or has failed; a CCXML page reports
             when it rings.
         poll_ms: between two snapshots.
-        on_demand: after a denial the next comes sooner, as the service's own poller does it.
+        on_demand: after a denial the next poll comes sooner, as in the poller of the service.
         lag_ms: how old the platform's count may be.
         foreign_per_s: calls of others, each for about a minute.
         wave_ms: length of a wave of theirs, 0: steady.
@@ -39,7 +39,7 @@ class Scenario:
         crash_ms: mean time between two crashes of a dialer, 0: none.
         mpp_lost_at, mpp_back_at: one of the media servers is gone between these, 0: never.
         claim_high_ms: the longest from a launch until its port is taken.
-        lasts_ms: how long it is measured, after a warm-up.
+        lasts_ms: duration of the measurement, after a warm-up.
     """
 
     name: str

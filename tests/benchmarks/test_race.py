@@ -10,7 +10,7 @@ from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
 from benchmarks.race.ours import DEDICATED, MEASURED, OURS
 from benchmarks.race.report import ahead, lines_of, report, verdicts
 from benchmarks.race.scenarios import SCENARIOS, Scenario
-from benchmarks.race.world import Score, World
+from benchmarks.race.simulation import Score, Simulation
 
 SMALL = Scenario(name="small", title="small", ports=20, dialers=3, lasts_ms=20_000)
 INBOUND = replace(SMALL, name="inbound", title="inbound", foreign_per_s=0.07)
@@ -30,25 +30,25 @@ def scores(**others: Score) -> dict[tuple[str, str], Score]:
 
 
 def test_the_oracle_wastes_nothing_where_nobody_comes_between():
-    found = World(SMALL, 1, ALTERNATIVES[ORACLE]).run()
+    found = Simulation(SMALL, 1, ALTERNATIVES[ORACLE]).run()
     assert found.over_launches == 0
     assert found.utilisation > 0.9
 
 
 def test_a_cached_snapshot_lets_all_launch_into_the_same_port():
-    assert World(SMALL, 1, ALTERNATIVES["cached snapshot"]).run().over_share > 0.3
+    assert Simulation(SMALL, 1, ALTERNATIVES["cached snapshot"]).run().over_share > 0.3
 
 
 def test_ours_launches_into_free_ports_only():
-    found = World(SMALL, 1, OURS[DEDICATED]).run()
+    found = Simulation(SMALL, 1, OURS[DEDICATED]).run()
     assert found.over_launches == 0
     assert found.utilisation > 0.9
 
 
 def test_a_seed_gives_the_same_run_again():
-    again = [World(INBOUND, 2, OURS[MEASURED]).run() for _ in range(2)]
+    again = [Simulation(INBOUND, 2, OURS[MEASURED]).run() for _ in range(2)]
     assert again[0] == again[1]
-    assert again[0] != World(INBOUND, 3, OURS[MEASURED]).run()
+    assert again[0] != Simulation(INBOUND, 3, OURS[MEASURED]).run()
 
 
 def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyPatch):
@@ -58,7 +58,7 @@ def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         "benchmarks.race.ours.load", lambda clock: replace(right, source=wrong, sha="")
     )
-    assert World(SMALL, 1, OURS[MEASURED]).run().over_share > 0.01
+    assert Simulation(SMALL, 1, OURS[MEASURED]).run().over_share > 0.01
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Servers side by side on loopback, each in its own process: ours, the peers, one Redis for all."""
+"""Servers on loopback, each in its own process: this service and the peers."""
 
 import contextlib
 import hashlib
@@ -77,29 +77,29 @@ def free_port() -> int:
 def call(
     port: int, path: str, body: Any = None, *, token: str = TOKEN, method: str = "POST"
 ) -> Any:
-    """One request, its JSON."""
+    """Send one request, and return the JSON of the answer."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    asked = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
-    with urlopen(asked, timeout=10) as answer:
+    request = Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
+    with urlopen(request, timeout=10) as answer:
         return json.loads(answer.read() or b"null")
 
 
 @contextmanager
 def process(*command: str, ready: int) -> Iterator[int]:
-    """A server process until the block is through; yields its port once it listens there."""
+    """Run a server process for the time of the block; yield its port when it listens."""
     running = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": "."}
     )
     try:
-        _until_listening(running, ready)
+        _wait_until_listening(running, ready)
         yield ready
     finally:
         running.terminate()
         running.wait(timeout=20)
 
 
-def _until_listening(running: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_until_listening(running: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and running.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -129,19 +129,19 @@ def throttle() -> Iterator[int]:
 
 @contextmanager
 def admission(redis_url: str, workers: int = 1) -> Iterator[int]:
-    """This service, recovered, its snapshot pushed once a second."""
+    """Run this service, after recovery, with a snapshot pushed every second."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "bench.toml")
         config.write_text(CONFIG.format(port=port, workers=workers, redis=redis_url))
         command = (sys.executable, "-m", "admission", "serve", str(config))
-        with process(*command, ready=port), _pushed(port):
-            _until_granting(port)
+        with process(*command, ready=port), _push_snapshots(port):
+            _wait_until_granting(port)
             yield port
 
 
 @contextmanager
-def _pushed(port: int) -> Iterator[None]:
+def _push_snapshots(port: int) -> Iterator[None]:
     stop = threading.Event()
 
     def push() -> None:
@@ -160,7 +160,7 @@ def _pushed(port: int) -> Iterator[None]:
         thread.join()
 
 
-def _until_granting(port: int) -> None:
+def _wait_until_granting(port: int) -> None:
     last: Any = None
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
@@ -172,7 +172,7 @@ def _until_granting(port: int) -> None:
     raise RuntimeError(f"the service grants nothing: {last}")
 
 
-def granted(port: int) -> int:
-    """Launches granted since the zone was born."""
+def count_grants(port: int) -> int:
+    """Return the launches granted since the creation of the zone."""
     status = call(port, "/v1/zones/East", token="bench-operator", method="GET")
     return int(status["stats"].get("grant", 0))
