@@ -5,16 +5,16 @@ import redis
 
 from admission.ledger.scripts import load
 from tests.oracle import OracleLedger
-from tests.support.hand import Hand, ask
 from tests.support.rule_zone import RuleZone, ScriptLedger
+from tests.support.virtual_zone import StaticZone, ask
 
 
 @pytest.fixture
-def zone(redis_sync: redis.Redis) -> Hand:
+def zone(redis_sync: redis.Redis) -> StaticZone:
     """Two ports, both taken by x and y."""
-    hand = Hand(redis_sync)
-    hand.call(ask("x"), ask("y"))
-    return hand
+    zone = StaticZone(redis_sync)
+    zone.call(ask("x"), ask("y"))
+    return zone
 
 
 @pytest.fixture(params=["oracle", "script"])

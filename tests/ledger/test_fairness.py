@@ -184,7 +184,7 @@ def test_over_any_window_never_more_than_its_rate_and_one_burst(redis_sync, rate
     rng, grants = Random(burst), []
     for n in range(400):
         zone.advance(rng.choice([0, 0.001, 0.999, 3, 1000 / rate * rng.random() * 3]))
-        (answer,) = zone.call([asked(n, rng.choice([1, 1, 2, burst + 3]))])
+        (answer,) = zone.call(asked(n, rng.choice([1, 1, 2, burst + 3])))
         if answer["granted"]:
             grants.append((zone.now_us, answer["granted"]))
     assert len(grants) > 20
@@ -203,10 +203,10 @@ def test_who_comes_back_when_the_rate_said_is_granted_and_not_a_ms_sooner(redis_
     rng = Random(7)
     for n in range(0, 300, 3):
         units = rng.randint(1, 5)
-        (answer,) = zone.call([asked(n, units, units)])
+        (answer,) = zone.call(asked(n, units, units))
         if answer["decision"] == "deny":
             wait_ms = answer["retry_after_ms"]
             zone.now_us = zone.now_us + 1000 * (wait_ms - 1) - 1000
-            assert zone.call([asked(n + 1, units, units)])[0]["decision"] == "deny"
+            assert zone.call(asked(n + 1, units, units))[0]["decision"] == "deny"
             zone.advance(2)
-            assert zone.call([asked(n + 2, units, units)])[0]["decision"] == "grant"
+            assert zone.call(asked(n + 2, units, units))[0]["decision"] == "grant"

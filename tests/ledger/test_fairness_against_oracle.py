@@ -55,7 +55,7 @@ class Both:
         ops = [*call.ops, STATUS]
         now_us = self.script.now_us
         oracle = self.oracle.call(ops, now_us // 1000, "first", now_us)
-        script = self.script.whole(ops)
+        script = self.script.whole(*ops)
         for op, left, right in zip(ops, script["results"], oracle["results"], strict=True):
             if what_counts(op, left) != what_counts(op, right):
                 raise Difference(describe(op, left, right))

@@ -5,27 +5,27 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.hand import Hand, ask, decision
+from tests.support.virtual_zone import StaticZone, ask, decision
 
 NEEDED = {"agent:*": {"limit": 1, "needs_snapshot": True}}
 
 
-def counted(hand: Hand, unused: int) -> None:
+def counted(zone: StaticZone, unused: int) -> None:
     group = {"total": 1, "unused": {"agent:1001": unused}}
-    assert hand.one({"op": "ingest", "t0": hand.now, "groups": [group]})["accepted"]
+    assert zone.one({"op": "ingest", "t0": zone.now_ms, "groups": [group]})["accepted"]
 
 
-def asked(hand: Hand, request: str, agent: str = "agent:1001") -> dict[str, Any]:
-    return hand.one(ask(request, pools=[agent]))
+def asked(zone: StaticZone, request: str, agent: str = "agent:1001") -> dict[str, Any]:
+    return zone.one(ask(request, pools=[agent]))
 
 
 def test_before_its_first_snapshot_nothing_is_granted_from_it(redis_sync: redis.Redis) -> None:
-    hand = Hand(redis_sync, pools=NEEDED)
+    zone = StaticZone(redis_sync, pools=NEEDED)
 
-    before = asked(hand, "a")
-    hand.after(1_000)  # its window begins after the recovery
-    counted(hand, 1)
-    after, other = asked(hand, "b"), asked(hand, "c", "agent:1002")
+    before = asked(zone, "a")
+    zone.advance(1_000)  # its window begins after the recovery
+    counted(zone, 1)
+    after, other = asked(zone, "b"), asked(zone, "c", "agent:1002")
 
     assert (decision(before), before["pool"]) == ("no_snapshot", "agent:1001")
     assert before["retry_after_ms"] > 0
@@ -34,30 +34,30 @@ def test_before_its_first_snapshot_nothing_is_granted_from_it(redis_sync: redis.
 
 
 def test_an_agent_who_was_counted_busy_is_full(redis_sync: redis.Redis) -> None:
-    hand = Hand(redis_sync, pools=NEEDED)
-    hand.after(1_000)
-    counted(hand, 0)
+    zone = StaticZone(redis_sync, pools=NEEDED)
+    zone.advance(1_000)
+    counted(zone, 0)
 
-    assert decision(asked(hand, "a")) == "pool_full"
+    assert decision(asked(zone, "a")) == "pool_full"
 
 
 def test_after_a_loss_of_state_the_next_snapshot_is_waited_for(redis_sync: redis.Redis) -> None:
-    hand = Hand(redis_sync, pools=NEEDED)
-    hand.after(1_000)  # its window begins after the recovery
-    counted(hand, 1)
-    assert decision(asked(hand, "a")) == "grant"
+    zone = StaticZone(redis_sync, pools=NEEDED)
+    zone.advance(1_000)  # its window begins after the recovery
+    counted(zone, 1)
+    assert decision(asked(zone, "a")) == "grant"
 
     redis_sync.flushall()
-    hand.set_policy(pools=NEEDED)
-    hand.after(10)
+    zone.set_policy(pools=NEEDED)
+    zone.advance(10)
 
-    assert decision(asked(hand, "b")) == "no_snapshot"
+    assert decision(asked(zone, "b")) == "no_snapshot"
 
 
 @pytest.mark.parametrize("more", [{}, {"needs_snapshot": False}])
 def test_a_pool_that_needs_none_is_bounded_by_its_limit_alone(
     redis_sync: redis.Redis, more: dict[str, Any]
 ) -> None:
-    hand = Hand(redis_sync, pools={"agent:*": {"limit": 1} | more})
+    zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1} | more})
 
-    assert [decision(asked(hand, request)) for request in "ab"] == ["grant", "pool_full"]
+    assert [decision(asked(zone, request)) for request in "ab"] == ["grant", "pool_full"]

@@ -88,11 +88,11 @@ class World:
         self.zone.advance(TICK_MS)
         if self.rate:
             self.rate.fill()
-        self.zone.call([self.end(call) for call in self.ends if call[0] <= self.now_ms])
+        self.zone.call(*[self.end(call) for call in self.ends if call[0] <= self.now_ms])
         self.ends = [call for call in self.ends if call[0] > self.now_ms]
         due = [n for n, one in enumerate(self.askers) if one.next_ms <= self.now_ms]
         self.rng.shuffle(due)
-        for n, answer in zip(due, self.zone.call([self.ask(n) for n in due]), strict=True):
+        for n, answer in zip(due, self.zone.call(*[self.ask(n) for n in due]), strict=True):
             self.hear(n, answer)
         kept = self.stepped_back.items()
         self.stepped_back = {n: at for n, at in kept if self.has_enough(n, at[0])}

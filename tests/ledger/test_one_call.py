@@ -36,15 +36,15 @@ def ask(name: str, campaign: str = "sound", **more: Any) -> dict[str, Any]:
 
 def test_an_open_breaker_stands_in_the_way_behind_an_ask_that_was_easy(redis_sync):
     east = zone(redis_sync)
-    east.call([ask("x", "broken"), {"op": "end", "id": "x", "outcome": "failed"}])
-    first, second = east.call([ask("a"), ask("b", "broken")])
+    east.call(ask("x", "broken"), {"op": "end", "id": "x", "outcome": "failed"})
+    first, second = east.call(ask("a"), ask("b", "broken"))
     assert first["decision"] == "grant"
     assert second["reason"] == "breaker_open"
 
 
 def test_a_repeat_in_the_same_call_is_the_same_grant(redis_sync):
     east = zone(redis_sync)
-    first, second, other = east.call([ask("a"), ask("a"), ask("a", body="another")])
+    first, second, other = east.call(ask("a"), ask("a"), ask("a", body="another"))
     assert second["repeated"]
     assert second["reservations"][0]["id"] == first["reservations"][0]["id"]
     assert other["error"] == "conflict"
@@ -54,22 +54,22 @@ def test_a_repeat_in_the_same_call_is_the_same_grant(redis_sync):
 def test_a_call_that_ends_where_it_was_granted_leaves_nothing(redis_sync):
     east = zone(redis_sync)
     told = {"op": "launched", "id": "a"}
-    east.call([ask("a", mpp="m1"), told | {"mpp": "m2"}, told | {"mpp": "m1"}])
+    east.call(ask("a", mpp="m1"), told | {"mpp": "m2"}, told | {"mpp": "m1"})
     assert [east.in_use(f"mpp:{mpp}:sip") for mpp in ("m1", "m2")] == [1, 0]
     pending = {one["pool"]: one.get("pending") for one in east.one("status")["pools"]}
     assert pending["channel:sip"] == 1
     end = {"op": "end", "id": "b", "outcome": "not_launched"}
-    _, ended, again = east.call([ask("b"), end, end])
+    _, ended, again = east.call(ask("b"), end, end)
     assert (ended["repeated"], again["repeated"]) == (False, True)
     assert east.in_use("channel:sip") == 1
 
 
 def test_what_expires_as_a_call_begins_is_known_to_the_report_in_it(redis_sync):
     east = zone(redis_sync)
-    east.call([ask("a"), ask("b")])
+    east.call(ask("a"), ask("b"))
     east.advance(3_600_000)
     ends = [{"op": "end", "id": name, "outcome": "completed"} for name in ("a", "b")]
-    assert [one["state"] for one in east.call(ends)] == ["expired", "expired"]
+    assert [one["state"] for one in east.call(*ends)] == ["expired", "expired"]
     assert east.in_use("channel:sip") == 0
 
 
@@ -78,14 +78,14 @@ def test_hunger_that_is_over_is_forgotten(redis_sync, campaign):
     """Whoever asks next, the one that was hungry or another: from then on asks are easy again."""
     east = zone(redis_sync)
     kept = f"{HUNGRY}*"
-    _, denied = east.call([ask("a", count=10, min_count=10), ask("b")])
+    _, denied = east.call(ask("a", count=10, min_count=10), ask("b"))
     assert (denied["reason"], len(redis_sync.keys(kept))) == ("no_capacity", 2)
     end = {"op": "end", "id": "a", "outcome": "not_launched"}
     for n in range(2, 11):
-        east.call([end | {"id": f"a.{n}"}])
-    east.call([end])
+        east.call(end | {"id": f"a.{n}"})
+    east.call(end)
     east.advance(90_000)
-    assert east.call([ask("c", campaign)])[0]["decision"] == "grant"
+    assert east.call(ask("c", campaign))[0]["decision"] == "grant"
     assert redis_sync.keys(kept) == [f"{HUNGRY}until".encode()]
     assert redis_sync.hgetall(f"{HUNGRY}until") == {b"": b""}
     (text,) = redis_sync.hmget(zone_keys("virtual", "east")[4], "channel:sip")

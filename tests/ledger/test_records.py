@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.hand import Hand, ask, decision, end
+from tests.support.virtual_zone import StaticZone, ask, decision, end
 
 BYTES_MAX = 100  # of a plain call's record; a hundred thousand of them are live at once
 
@@ -23,28 +23,28 @@ TEXTS = [
 ]
 
 
-def many(client: redis.Redis) -> Hand:
-    return Hand(client, capacity={"sip": 5000}, mpps={"m1": {"sip": 100}})
+def many(client: redis.Redis) -> StaticZone:
+    return StaticZone(client, capacity={"sip": 5000}, mpps={"m1": {"sip": 100}})
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_owner_and_session_come_back_as_they_were_told(redis_sync: redis.Redis, text: str):
-    hand = many(redis_sync)
+    zone = many(redis_sync)
     launched = {"op": "launched", "id": ask("x")["id"], "session": text, "port_taken": False}
-    hand.call(ask("x", owner=text), launched)
-    found = hand.one({"op": "get", "id": ask("x")["id"]})
+    zone.call(ask("x", owner=text), launched)
+    found = zone.one({"op": "get", "id": ask("x")["id"]})
     assert (found["owner"], found["session"]) == (text, text)
 
 
 def test_every_time_of_a_call_comes_back(redis_sync: redis.Redis):
-    hand = many(redis_sync)
-    granted_at = hand.now
-    hand.call(ask("x", mpp="m1"))
-    hand.after(700)
-    hand.call({"op": "launched", "id": ask("x")["id"], "port_taken": True})
-    hand.after(900)
-    hand.call(end("x") | {"ended_at": hand.now - 5})
-    found = hand.one({"op": "get", "id": ask("x")["id"]})
+    zone = many(redis_sync)
+    granted_at = zone.now_ms
+    zone.call(ask("x", mpp="m1"))
+    zone.advance(700)
+    zone.call({"op": "launched", "id": ask("x")["id"], "port_taken": True})
+    zone.advance(900)
+    zone.call(end("x") | {"ended_at": zone.now_ms - 5})
+    found = zone.one({"op": "get", "id": ask("x")["id"]})
     times = ("granted_at", "visible_by", "launched_at", "reported_at", "ended_at", "released_at")
     told = {name: found[name] - granted_at for name in times}
     assert told == {
@@ -61,42 +61,42 @@ def test_every_time_of_a_call_comes_back(redis_sync: redis.Redis):
 
 @pytest.mark.parametrize("request_id", ["mine", "r-", "r-00000000001", "r-0000000000x", "a:b"])
 def test_a_repeat_is_known_by_whatever_name(redis_sync: redis.Redis, request_id: str):
-    hand = many(redis_sync)
+    zone = many(redis_sync)
     asked = ask("x", request_id=request_id)
-    first, again = hand.call(asked, asked | {"id": "00000000002"})
+    first, again = zone.call(asked, asked | {"id": "00000000002"})
     assert again["repeated"] is True
     assert again["reservations"][0]["id"] == first["reservations"][0]["id"]
-    assert hand.one({"op": "get", "id": asked["id"]})["request_id"] == request_id
+    assert zone.one({"op": "get", "id": asked["id"]})["request_id"] == request_id
 
 
 def test_a_plain_record_is_short(redis_sync: redis.Redis):
-    hand = many(redis_sync)
-    hand.call(ask("x", mpp="m1", owner="dialer-1"))
-    assert redis_sync.hstrlen(hand.keys[1], ask("x")["id"]) < BYTES_MAX
+    zone = many(redis_sync)
+    zone.call(ask("x", mpp="m1", owner="dialer-1"))
+    assert redis_sync.hstrlen(zone.keys[1], ask("x")["id"]) < BYTES_MAX
 
 
 def test_a_call_may_touch_more_pools_than_one_command_writes(redis_sync: redis.Redis):
-    hand = many(redis_sync)
+    zone = many(redis_sync)
     asks: list[dict[str, Any]] = [ask(f"n{n}", campaign=f"c{n}") for n in range(2500)]
-    assert {one["decision"] for one in hand.call(*asks)} == {"grant"}
-    status = hand.one({"op": "status"})["pools"]
+    assert {one["decision"] for one in zone.call(*asks)} == {"grant"}
+    status = zone.one({"op": "status"})["pools"]
     in_use = {one["pool"]: one["in_use"] for one in status}
     assert in_use["channel:sip"] == 2500
     assert sum(in_use.get(f"campaign:c{n}", 0) for n in range(2500)) == 2500
 
 
 def test_campaigns_that_policy_does_not_name_leave_no_pool_behind(redis_sync) -> None:
-    hand = Hand(redis_sync, campaigns={"*": {"rate_per_s": 50, "burst": 5}})
+    zone = StaticZone(redis_sync, campaigns={"*": {"rate_per_s": 50, "burst": 5}})
     for n in range(20):
-        hand.call(ask(f"r{n}", campaign=f"new-{n}"))
-        hand.after(100)
-        hand.call(end(f"r{n}"))
-    assert not passing_pools(hand)
+        zone.call(ask(f"r{n}", campaign=f"new-{n}"))
+        zone.advance(100)
+        zone.call(end(f"r{n}"))
+    assert not passing_pools(zone)
 
 
-def passing_pools(hand: Hand) -> list[bytes]:
+def passing_pools(zone: StaticZone) -> list[bytes]:
     """Pools of campaigns and agents that only a wildcard names."""
-    names = hand.client.hkeys(hand.keys[4])
+    names = zone.client.hkeys(zone.keys[4])
     return [name for name in names if name.startswith((b"campaign:new-", b"agent:"))]
 
 
@@ -110,69 +110,69 @@ BREAKER = {"failures_percent": 100, "min_calls": 100, "window_ms": 60_000}
 def test_what_counts_when_the_last_call_ends_is_forgotten_when_it_does_not(
     redis_sync: redis.Redis, rules, lasts_ms
 ):
-    hand = Hand(redis_sync, campaigns={"*": rules})
+    zone = StaticZone(redis_sync, campaigns={"*": rules})
     for n in range(2):
-        hand.call(ask(f"r{n}", campaign=f"new-{n}"), end(f"r{n}"))
-    assert len(passing_pools(hand)) == 2
-    hand.after(lasts_ms + 1)
-    hand.one({"op": "time"})
-    assert not passing_pools(hand)
+        zone.call(ask(f"r{n}", campaign=f"new-{n}"), end(f"r{n}"))
+    assert len(passing_pools(zone)) == 2
+    zone.advance(lasts_ms + 1)
+    zone.one({"op": "time"})
+    assert not passing_pools(zone)
 
 
 def test_a_breaker_counts_calls_of_a_campaign_that_had_none_up_in_between(redis_sync):
     breaker = BREAKER | {"min_calls": 2}
-    hand = Hand(redis_sync, campaigns={"*": {"breaker": breaker}})
-    hand.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
-    hand.after(50_000)
-    hand.call(ask("r2", campaign="new-1"), end("r2", outcome="failed"))
-    hand.after(20_000)
-    assert hand.one(ask("r3", campaign="new-1"))["reason"] == "breaker_open"
+    zone = StaticZone(redis_sync, campaigns={"*": {"breaker": breaker}})
+    zone.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
+    zone.advance(50_000)
+    zone.call(ask("r2", campaign="new-1"), end("r2", outcome="failed"))
+    zone.advance(20_000)
+    assert zone.one(ask("r3", campaign="new-1"))["reason"] == "breaker_open"
 
 
 def test_an_open_breaker_of_a_campaign_without_calls_is_not_forgotten(redis_sync):
-    hand = Hand(redis_sync, campaigns={"*": {"breaker": BREAKER | {"min_calls": 1}}})
-    hand.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
-    hand.after(3_600_000)
-    hand.one({"op": "time"})
-    first, second = hand.call(ask("r2", campaign="new-1"), ask("r3", campaign="new-1"))
+    zone = StaticZone(redis_sync, campaigns={"*": {"breaker": BREAKER | {"min_calls": 1}}})
+    zone.call(ask("r1", campaign="new-1"), end("r1", outcome="failed"))
+    zone.advance(3_600_000)
+    zone.one({"op": "time"})
+    first, second = zone.call(ask("r2", campaign="new-1"), ask("r3", campaign="new-1"))
     assert (decision(first), decision(second)) == ("grant", "breaker_open")
 
 
 def test_a_limit_for_a_while_leaves_no_pool_behind(redis_sync):
-    hand = Hand(redis_sync, campaigns={"*": {}})
-    hand.one({"op": "limit", "pool": "campaign:new-1", "limit": 3, "ttl_ms": 5000})
-    hand.after(5001)
-    hand.one({"op": "time"})
-    assert not passing_pools(hand)
+    zone = StaticZone(redis_sync, campaigns={"*": {}})
+    zone.one({"op": "limit", "pool": "campaign:new-1", "limit": 3, "ttl_ms": 5000})
+    zone.advance(5001)
+    zone.one({"op": "time"})
+    assert not passing_pools(zone)
 
 
 def test_hunger_for_an_agent_that_is_gone_leaves_no_pool_behind(redis_sync):
-    hand = Hand(redis_sync, pools={"agent:*": {"limit": 1}})
-    hand.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
-    assert passing_pools(hand)
+    zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
+    zone.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
+    assert passing_pools(zone)
     for _ in range(2):
-        hand.after(60_001)
-        hand.one({"op": "time"})
-    assert not passing_pools(hand)
+        zone.advance(60_001)
+        zone.one({"op": "time"})
+    assert not passing_pools(zone)
 
 
 def test_a_name_that_policy_names_no_more_is_forgotten(redis_sync):
-    hand = Hand(redis_sync, campaigns={"new-1": {}, "*": {}})
-    hand.call(ask("r1", campaign="new-1"))
-    hand.after(100)
-    hand.call(end("r1"))
-    assert passing_pools(hand)
-    hand.set_policy(campaigns={"*": {}})
-    assert not passing_pools(hand)
+    zone = StaticZone(redis_sync, campaigns={"new-1": {}, "*": {}})
+    zone.call(ask("r1", campaign="new-1"))
+    zone.advance(100)
+    zone.call(end("r1"))
+    assert passing_pools(zone)
+    zone.set_policy(campaigns={"*": {}})
+    assert not passing_pools(zone)
 
 
 def test_an_agent_that_is_photographed_is_not_looked_at_again(redis_sync):
-    hand = Hand(redis_sync, pools={"agent:*": {"limit": 1}})
+    zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
     photograph = {"op": "ingest", "groups": [{"total": 1, "unused": {"agent:1": 1}}]}
-    hand.after(60_000)  # long after the zone was new
-    hand.one(photograph | {"t0": hand.now})
-    hand.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
-    hand.after(1)
-    hand.one(photograph | {"t0": hand.now})
-    assert json.loads(redis_sync.hget(hand.keys[4], "agent:1"))["hungry"]
-    assert not [name for name in redis_sync.zrange(hand.keys[3], 0, -1) if b"agent" in name]
+    zone.advance(60_000)  # long after the zone was new
+    zone.one(photograph | {"t0": zone.now_ms})
+    zone.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
+    zone.advance(1)
+    zone.one(photograph | {"t0": zone.now_ms})
+    assert json.loads(redis_sync.hget(zone.keys[4], "agent:1"))["hungry"]
+    assert not [name for name in redis_sync.zrange(zone.keys[3], 0, -1) if b"agent" in name]

@@ -72,10 +72,10 @@ def test_who_asks_most_hides_no_other(zone: VirtualZone) -> None:
     asks = [("a", n) for n in range(20)] + [("b", n) for n in range(2)]
     one = {"op": "admit", "channel": "sip", "count": 1, "min_count": 1, "body": "b"}
     zone.call(
-        [
+        *(
             one | {"id": f"{campaign}{n}", "request_id": f"{campaign}{n}", "campaign": campaign}
             for campaign, n in asks
-        ]
+        )
     )
     assert {one["campaign"] for one in zone.one("status")["denied"]} == {"a", "b"}
 

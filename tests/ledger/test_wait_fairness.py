@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.hand import Hand, ask, big, decision, end, wait, withdraw
+from tests.support.virtual_zone import StaticZone, ask, big, decision, end, wait, withdraw
 
 
 def test_a_large_min_count_gets_its_ports_as_they_are_freed(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 100})
+    zone = StaticZone(redis_sync, capacity={"sip": 100})
     zone.call(*(ask(f"x{n}") for n in range(100)))
     zone.call(big("b", 50, campaign="d"))
     for n in range(50):
@@ -24,7 +24,7 @@ def test_not_even_those_who_have_nothing_starve_a_large_min_count(
 ) -> None:
     """Each freed port is wanted by a campaign that has none, or by the waiter's own campaign."""
     mpps = {"m1": {"sip": 9}, "m2": {"sip": 9}}
-    zone = Hand(redis_sync, capacity={"sip": 4}, mpps=mpps)
+    zone = StaticZone(redis_sync, capacity={"sip": 4}, mpps=mpps)
     zone.call(*(ask(f"x{n}", campaign=f"k{n}", mpp="m1") for n in range(4)))
     zone.call(big("b", 3, campaign="d", mpp="m2"))
     for n in range(3):
@@ -39,7 +39,7 @@ def test_not_even_those_who_have_nothing_starve_a_large_min_count(
 
 
 def test_two_large_ones_do_not_hold_each_other_up(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 4})
+    zone = StaticZone(redis_sync, capacity={"sip": 4})
     zone.call(*(ask(f"x{n}", campaign="k") for n in range(4)))
     zone.call(big("b", 3, campaign="d"), big("e", 3, campaign="e"))
     *_, one, other = zone.call(
@@ -49,7 +49,7 @@ def test_two_large_ones_do_not_hold_each_other_up(redis_sync: redis.Redis) -> No
 
 
 def test_a_large_one_that_is_not_first_holds_nobody_up(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 4})
+    zone = StaticZone(redis_sync, capacity={"sip": 4})
     zone.call(*(ask(f"x{n}", campaign="k") for n in range(4)))
     zone.call(wait("w"), big("b", 3))
     assert decision(zone.call(end("x0"), wait("w"))[1]) == "grant"
@@ -57,32 +57,34 @@ def test_a_large_one_that_is_not_first_holds_nobody_up(redis_sync: redis.Redis) 
 
 def test_hunger_ends_soon_after_the_waiter_gave_up(redis_sync: redis.Redis) -> None:
     """Ports must not stay free for somebody who is no longer there."""
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     zone.call(ask("x", campaign="k"), ask("y", campaign="k"))
     zone.call(big("b", 2, campaign="d", waits=30_000))
     held_back = zone.call(end("x"), wait("w", "B", campaign="k"))[1]
     assert held_back["reason"] == "fair_share"
     assert held_back["waiting"]["again_ms"] == 30_001
     zone.call(withdraw("b", campaign="d"))
-    assert zone.rings == ["room East 1001"]
-    zone.after(1001)
+    assert zone.notifications == ["room East 1001"]
+    zone.advance(1001)
     assert decision(zone.one(wait("w", "B", campaign="k"))) == "grant"
 
 
 def test_who_stepped_back_is_rung_for_when_the_hungry_one_got_its_port(
     redis_sync: redis.Redis,
 ) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 3})
+    zone = StaticZone(redis_sync, capacity={"sip": 3})
     zone.call(ask("x", campaign="k"), ask("y1", campaign="m"), ask("y2", campaign="m"))
     zone.call(wait("w", "A", campaign="k"), wait("v", "B", campaign="d"), ask("z", campaign="d"))
     zone.call(end("y1"), end("y2"))
     assert decision(zone.one(wait("w", "A", campaign="k"))) == "fair_share"
     assert decision(zone.one(wait("v", "B", campaign="d"))) == "grant"
-    assert zone.rings == ["room East 0 1001"]
+    assert zone.notifications == ["room East 0 1001"]
     assert decision(zone.one(wait("w", "A", campaign="k"))) == "grant"
 
 
-def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(zone: Hand) -> None:
+def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(
+    zone: StaticZone,
+) -> None:
     zone.call(wait("w1"))
     zone.call(end("x"), wait("w1"))
     assert zone.one(withdraw("w1"))["withdrawn"] == 1
@@ -90,7 +92,7 @@ def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(zone
     assert (view["state"], view["outcome"]) == ("ended", "not_launched")
     answer = zone.one(ask("w1", id="another0000"))
     assert (answer["decision"], answer.get("repeated")) == ("grant", None)
-    zone.after(130_000)  # the old one is forgotten, the new one's request is not
+    zone.advance(130_000)  # the old one is forgotten, the new one's request is not
     zone.call({"op": "time"})
     assert zone.one(ask("w1", id="another0000"))["repeated"] is True
 
@@ -107,7 +109,7 @@ def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(zone
 def test_a_grant_that_somebody_heard_of_stays(
     redis_sync: redis.Redis, heard: dict[str, Any]
 ) -> None:
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     zone.call(ask("p"), heard)
     before = zone.one({"op": "get", "id": "0000000000p"})
     assert zone.one(withdraw("p"))["withdrawn"] == 0
@@ -117,23 +119,23 @@ def test_a_grant_that_somebody_heard_of_stays(
 def test_the_client_s_own_retry_of_a_lost_reply_is_nobody_hearing_of_it(
     redis_sync: redis.Redis,
 ) -> None:
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     assert zone.call(ask("p"), ask("p"))[1]["repeated"] is True
     assert zone.one(withdraw("p"))["withdrawn"] == 1
 
 
 def test_somebody_else_s_grant_is_not_taken_back(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     zone.call(ask("p"))
     assert zone.one(withdraw("p", id="another0000"))["withdrawn"] == 0
     assert zone.one(withdraw("q"))["withdrawn"] == 0
 
 
 def test_all_units_are_taken_back_and_the_port_rings(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     zone.call(ask("p", count=2, min_count=2), wait("w"))
     assert zone.one(withdraw("p"))["withdrawn"] == 2
-    assert zone.rings == ["room East"]
+    assert zone.notifications == ["room East"]
     assert zone.one(withdraw("p"))["withdrawn"] == 0
     pools = {p["pool"]: p["in_use"] for p in zone.one({"op": "status"})["pools"]}
     assert pools["channel:sip"] == 0

@@ -5,38 +5,38 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.hand import Hand, ask, beat, decision, end, wait, withdraw
+from tests.support.virtual_zone import StaticZone, ask, beat, decision, end, wait, withdraw
 
 SNAPSHOTS = {"source": "push", "capacity": {}}
 
 
-def test_nobody_is_rung_for_when_nobody_waits(zone: Hand) -> None:
+def test_nobody_is_rung_for_when_nobody_waits(zone: StaticZone) -> None:
     zone.call(end("x"))
-    assert zone.rings == []
+    assert zone.notifications == []
 
 
-def test_a_freed_port_rings_once_however_many_are_freed(zone: Hand) -> None:
+def test_a_freed_port_rings_once_however_many_are_freed(zone: StaticZone) -> None:
     zone.call(wait("w1"), wait("v1", campaign="d"))
     zone.call(end("x"), end("y"))
-    assert zone.rings == ["room East"]
+    assert zone.notifications == ["room East"]
 
 
-def test_a_port_that_is_freed_and_granted_in_one_call_rings_for_nobody(zone: Hand) -> None:
+def test_a_port_that_is_freed_and_granted_in_one_call_rings_for_nobody(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     zone.call(end("x"), wait("w1"), wait("w2"))
-    assert zone.rings == []
+    assert zone.notifications == []
 
 
-def test_what_is_freed_after_the_first_waiter_came_in_the_same_call_rings(zone: Hand) -> None:
+def test_what_is_freed_after_the_first_waiter_came_in_the_same_call_rings(zone: StaticZone) -> None:
     zone.call(wait("w1"), end("x"))
-    assert zone.rings == ["room East"]
+    assert zone.notifications == ["room East"]
 
 
-def test_nothing_rings_when_nothing_got_better(zone: Hand) -> None:
+def test_nothing_rings_when_nothing_got_better(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     for op in (beat(), wait("w1"), wait("w2"), ask("p"), {"op": "status"}, {"op": "time"}):
         zone.call(op)
-        assert zone.rings == [], op
+        assert zone.notifications == [], op
 
 
 @pytest.mark.parametrize(
@@ -47,83 +47,83 @@ def test_nothing_rings_when_nothing_got_better(zone: Hand) -> None:
     ],
 )
 def test_a_resume_and_a_higher_limit_ring(redis_sync: redis.Redis, op: dict[str, Any]) -> None:
-    zone = Hand(redis_sync)
+    zone = StaticZone(redis_sync)
     closing = {"pause": {"on": True}, "limit": {"pool": "channel:sip", "limit": 0, "ttl_ms": 9000}}
     zone.call({"op": op["op"], **closing[op["op"]]})
     assert "waiting" in zone.one(wait("w"))
     zone.call(op)
-    assert zone.rings == ["room East"]
+    assert zone.notifications == ["room East"]
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_a_new_policy_rings(zone: Hand) -> None:
+def test_a_new_policy_rings(zone: StaticZone) -> None:
     zone.call(wait("w"))
     zone.set_policy(capacity={"sip": 3})
-    assert "room East" in zone.rings
+    assert "room East" in zone.notifications
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_an_expiry_that_a_beat_serves_rings(zone: Hand) -> None:
-    zone.after(149_000)
+def test_an_expiry_that_a_beat_serves_rings(zone: StaticZone) -> None:
+    zone.advance(149_000)
     zone.call(wait("w"))
-    zone.after(1500)
+    zone.advance(1500)
     zone.call(beat())
-    assert zone.rings == ["room East"]
+    assert zone.notifications == ["room East"]
 
 
 def test_a_port_that_is_free_later_rings_with_the_time(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 1}, release_within_ms=250)
+    zone = StaticZone(redis_sync, capacity={"sip": 1}, release_within_ms=250)
     zone.call(ask("x"), wait("w"))
     zone.call(end("x"))
-    assert zone.rings == ["room East 251"]
-    zone.after(251)
+    assert zone.notifications == ["room East 251"]
+    zone.advance(251)
     assert decision(zone.one(wait("w"))) == "grant"
 
 
 def test_a_snapshot_rings_when_it_gives_room_and_not_otherwise(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, **SNAPSHOTS)
+    zone = StaticZone(redis_sync, **SNAPSHOTS)
     assert decision(zone.one(wait("w"))) == "no_snapshot"
     for unused, rings in ((0, ["room East"]), (0, []), (1, ["room East"])):
-        zone.after(1000)
+        zone.advance(1000)
         group = {"total": 5, "unused": {"channel:sip": unused}}
-        zone.call(beat(), {"op": "ingest", "t0": zone.now, "groups": [group]})
-        assert zone.rings == rings, unused
+        zone.call(beat(), {"op": "ingest", "t0": zone.now_ms, "groups": [group]})
+        assert zone.notifications == rings, unused
         last = zone.one(wait("w"))
     assert decision(last) == "grant"
 
 
 def test_an_end_whose_ceiling_falls_with_it_rings_for_nobody(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, **SNAPSHOTS)
+    zone = StaticZone(redis_sync, **SNAPSHOTS)
     group = {"total": 5, "unused": {"channel:sip": 1}}
-    zone.after(1000)
-    zone.call({"op": "ingest", "t0": zone.now, "groups": [group]}, ask("x"))
-    zone.after(5000)
+    zone.advance(1000)
+    zone.call({"op": "ingest", "t0": zone.now_ms, "groups": [group]}, ask("x"))
+    zone.advance(5000)
     group = {"total": 5, "unused": {"channel:sip": 0}}
-    zone.call({"op": "ingest", "t0": zone.now, "groups": [group]}, wait("w"))
+    zone.call({"op": "ingest", "t0": zone.now_ms, "groups": [group]}, wait("w"))
     zone.call(end("x", outcome="failed"))
-    assert zone.rings == []
+    assert zone.notifications == []
 
 
-def test_a_waiter_on_another_replica_that_is_first_now_is_rung_for(zone: Hand) -> None:
+def test_a_waiter_on_another_replica_that_is_first_now_is_rung_for(zone: StaticZone) -> None:
     zone.call(wait("w1", "A"), wait("w2", "B"), wait("w3", "B"))
     zone.call(withdraw("w1", "A"))
-    assert zone.rings[0].startswith("room East")
+    assert zone.notifications[0].startswith("room East")
     zone.call(withdraw("w2", "B"))
-    assert "room East" not in zone.rings  # B knows
+    assert "room East" not in zone.notifications  # B knows
 
 
 def test_a_rate_says_exactly_when_to_ask_again(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, campaigns={"c": {"rate_per_s": 2, "burst": 1}})
+    zone = StaticZone(redis_sync, campaigns={"c": {"rate_per_s": 2, "burst": 1}})
     zone.call(ask("x"))
     answer = zone.one(wait("w"))
     assert (answer["reason"], answer["waiting"]["again_ms"]) == ("rate_limited", 500)
-    zone.after(500)
+    zone.advance(500)
     assert decision(zone.one(wait("w"))) == "grant"
 
 
 def test_the_end_of_a_recovery_and_of_a_limit_for_a_while_say_when(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, launch_within_ms=1000)
+    zone = StaticZone(redis_sync, launch_within_ms=1000)
     assert zone.one(wait("w"))["waiting"]["again_ms"] == 990
-    zone.after(990)
+    zone.advance(990)
     zone.call({"op": "limit", "pool": "campaign:c", "limit": 0, "ttl_ms": 700})
     assert zone.one(wait("w"))["waiting"]["again_ms"] == 700

@@ -5,26 +5,28 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.hand import Hand, ask, beat, big, decision, end, wait, withdraw
+from tests.support.virtual_zone import StaticZone, ask, beat, big, decision, end, wait, withdraw
 
-NOBODY = {"queue": 0, "waiters": 0, "arrived": 0}
+EMPTY = {"queue": 0, "waiters": 0, "arrived": 0}
 
 
-def test_a_deny_that_waits_has_a_place_and_one_that_does_not_has_none(zone: Hand) -> None:
+def test_a_deny_that_waits_has_a_place_and_one_that_does_not_has_none(zone: StaticZone) -> None:
     waiting, plain = zone.call(wait("w"), ask("p"))
     assert (waiting["reason"], plain["reason"]) == ("no_capacity", "no_capacity")
     assert waiting["waiting"]["group"] == "c/sip///"
     assert "waiting" not in plain
-    assert zone.left() == {"queue": 1, "waiters": 1, "arrived": 1}
+    assert zone.queue_sizes() == {"queue": 1, "waiters": 1, "arrived": 1}
 
 
-def test_nobody_of_a_campaign_overtakes_its_first_waiter_on_whatever_replica(zone: Hand) -> None:
+def test_nobody_of_a_campaign_overtakes_its_first_waiter_on_whatever_replica(
+    zone: StaticZone,
+) -> None:
     zone.call(wait("w1", "A"), wait("w2", "B"))
     answers = zone.call(end("x"), ask("p"), wait("w2", "B"), wait("w3", "B"), wait("w1", "A"))
     assert [decision(one) for one in answers[1:]] == ["no_capacity"] * 3 + ["grant"]
 
 
-def test_who_is_behind_is_told_what_the_first_one_waits_for(zone: Hand) -> None:
+def test_who_is_behind_is_told_what_the_first_one_waits_for(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     _, plain = zone.call(end("x"), ask("p"))
     told = {name: plain[name] for name in ("reason", "pool", "in_use", "limit")}
@@ -38,35 +40,37 @@ def test_who_is_behind_is_told_what_the_first_one_waits_for(zone: Hand) -> None:
 def test_another_campaign_or_pool_set_is_another_queue(
     redis_sync: redis.Redis, other: dict[str, Any]
 ) -> None:
-    zone = Hand(redis_sync, pools={"trunk:t": {"limit": 9}}, mpps={"m1": {"sip": 9}})
+    zone = StaticZone(redis_sync, pools={"trunk:t": {"limit": 9}}, mpps={"m1": {"sip": 9}})
     zone.call(ask("x"), ask("y"))
     zone.call(wait("w1"))
     assert decision(zone.call(end("x"), ask("p", **other))[1]) == "grant"
 
 
-def test_the_default_channel_and_its_name_are_one_queue(zone: Hand) -> None:
+def test_the_default_channel_and_its_name_are_one_queue(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     assert decision(zone.call(end("x"), ask("p", channel="sip"))[1]) == "no_capacity"
 
 
-def test_a_dry_run_is_not_behind_anybody_and_has_no_place(zone: Hand) -> None:
+def test_a_dry_run_is_not_behind_anybody_and_has_no_place(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     _, dry = zone.call(end("x"), wait("d", dry_run=True))
     assert decision(dry) == "grant"
-    assert zone.left()["queue"] == 1
+    assert zone.queue_sizes()["queue"] == 1
 
 
 @pytest.mark.parametrize("free", [False, True])
-def test_a_waiter_that_lost_its_place_gets_it_back_by_when_it_came(zone: Hand, free: bool) -> None:
-    came = zone.now
+def test_a_waiter_that_lost_its_place_gets_it_back_by_when_it_came(
+    zone: StaticZone, free: bool
+) -> None:
+    came = zone.now_ms
     zone.call(wait("w1", "A", waits=20_000))
-    zone.after(1000)
+    zone.advance(1000)
     zone.call(wait("w2", "B", waits=20_000))
     for _ in range(3):
-        zone.after(1500)
+        zone.advance(1500)
         zone.call(beat("B"))
     zone.call(ask("p"))  # sees that A is dead
-    assert zone.left()["queue"] == 1
+    assert zone.queue_sizes()["queue"] == 1
     again = wait("w1", "A", seen=came)
     if free:
         assert decision(zone.call(end("x"), again)[1]) == "grant"
@@ -75,65 +79,65 @@ def test_a_waiter_that_lost_its_place_gets_it_back_by_when_it_came(zone: Hand, f
     assert [decision(one) for one in answers[2:]] == ["no_capacity", "grant"]
 
 
-def test_a_grant_frees_the_place(zone: Hand) -> None:
+def test_a_grant_frees_the_place(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     zone.call(end("x"), wait("w1"))
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
 
 
-def test_the_last_try_gives_the_place_up_and_counts_as_the_denial(zone: Hand) -> None:
+def test_the_last_try_gives_the_place_up_and_counts_as_the_denial(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     assert zone.one({"op": "status"})["stats"].get("deny:no_capacity") is None
-    zone.after(10_000)
+    zone.advance(10_000)
     answer = zone.one(wait("w1", waits=0))
     assert decision(answer) == "no_capacity"
     assert "waiting" not in answer
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
     assert zone.one({"op": "status"})["stats"]["deny:no_capacity"] == 1
 
 
-def test_a_place_blocks_nobody_when_its_time_is_up(zone: Hand) -> None:
+def test_a_place_blocks_nobody_when_its_time_is_up(zone: StaticZone) -> None:
     zone.call(wait("w1", waits=2000))
-    zone.after(2001)
+    zone.advance(2001)
     assert decision(zone.call(beat(), end("x"), ask("p"))[2]) == "grant"
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
 
 
-def test_a_dead_replica_s_waiters_block_nobody_and_a_living_one_s_do(zone: Hand) -> None:
+def test_a_dead_replica_s_waiters_block_nobody_and_a_living_one_s_do(zone: StaticZone) -> None:
     zone.call(wait("w1", "A", waits=30_000), wait("v1", "B", waits=30_000, campaign="d"))
     for _ in range(3):
-        zone.after(1500)
+        zone.advance(1500)
         zone.call(beat("B"))
     answers = zone.call(end("x"), end("y"), ask("p1"), ask("p2", campaign="d"))
     assert [decision(one) for one in answers[2:]] == ["grant", "no_capacity"]
 
 
-def test_what_a_dead_replica_left_is_swept_though_nobody_asks_there_again(zone: Hand) -> None:
+def test_what_a_dead_replica_left_is_swept_though_nobody_asks_there_again(zone: StaticZone) -> None:
     zone.call(*(wait(f"w{n}", waits=30_000) for n in range(150)))
-    zone.after(35_001)
+    zone.advance(35_001)
     zone.call({"op": "time"})
     zone.call({"op": "time"})
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
     assert zone.one({"op": "status"})["stats"].get("deny:no_capacity") is None
 
 
-def test_many_dead_waiters_before_a_living_one_do_not_hide_it(zone: Hand) -> None:
+def test_many_dead_waiters_before_a_living_one_do_not_hide_it(zone: StaticZone) -> None:
     zone.call(*(wait(f"w{n}", "A", waits=30_000) for n in range(99)))
-    zone.after(2000)
+    zone.advance(2000)
     zone.call(wait("v", "B", waits=30_000))
-    zone.after(2000)
+    zone.advance(2000)
     _, plain, waiter = zone.call(end("x"), ask("p"), wait("v", "B"))
     assert (decision(plain), decision(waiter)) == ("no_capacity", "grant")
 
 
-def test_more_than_there_ever_is_does_not_wait(zone: Hand) -> None:
+def test_more_than_there_ever_is_does_not_wait(zone: StaticZone) -> None:
     answer = zone.one(big("w", 3))
     assert decision(answer) == "no_capacity"
     assert "waiting" not in answer
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
 
 
-def test_a_queue_of_one_group_is_bounded(zone: Hand) -> None:
+def test_a_queue_of_one_group_is_bounded(zone: StaticZone) -> None:
     for start in range(0, 5000, 1000):
         zone.call(*(wait(f"w{n}") for n in range(start, start + 1000)))
     full, other = zone.call(wait("more"), wait("other", campaign="d"))
@@ -141,38 +145,38 @@ def test_a_queue_of_one_group_is_bounded(zone: Hand) -> None:
     assert "waiting" in other
 
 
-def test_a_repeat_elsewhere_is_not_behind_its_own_place_and_takes_it_over(zone: Hand) -> None:
+def test_a_repeat_elsewhere_is_not_behind_its_own_place_and_takes_it_over(zone: StaticZone) -> None:
     zone.call(wait("w1", "A", id="first000000"))
     answers = zone.call(end("x"), wait("w1", "B", id="second00000"))
     assert decision(answers[1]) == "grant"
-    assert zone.rings == ["room East"]  # A has its answer to fetch
+    assert zone.notifications == ["room East"]  # A has its answer to fetch
     again = zone.one(wait("w1", "A", id="first000000"))
     assert again["repeated"] is True
     assert [one["id"] for one in again["reservations"]] == ["second00000"]
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
 
 
-def test_the_first_s_end_of_waiting_leaves_the_repeat_its_place(zone: Hand) -> None:
+def test_the_first_s_end_of_waiting_leaves_the_repeat_its_place(zone: StaticZone) -> None:
     zone.call(wait("w1", "A"), wait("w1", "B"))
     zone.call(withdraw("w1", "A"), wait("w1", "A", waits=0))
-    assert zone.left()["queue"] == 1
+    assert zone.queue_sizes()["queue"] == 1
     zone.call(withdraw("w1", "B"))
-    assert zone.left() == NOBODY
+    assert zone.queue_sizes() == EMPTY
 
 
-def test_another_body_under_a_waiting_request_id_is_a_conflict(zone: Hand) -> None:
+def test_another_body_under_a_waiting_request_id_is_a_conflict(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     assert zone.one(ask("w1", body="other"))["error"] == "conflict"
 
 
 def test_launch_within_counts_from_when_the_request_was_first_seen(redis_sync: redis.Redis) -> None:
-    zone = Hand(redis_sync, capacity={"sip": 1}, launch_within_ms=5000)
-    zone.after(5000)
+    zone = StaticZone(redis_sync, capacity={"sip": 1}, launch_within_ms=5000)
+    zone.advance(5000)
     zone.call(ask("x"))
-    seen = zone.now
+    seen = zone.now_ms
     zone.call(wait("w1"))
-    zone.after(4000)
+    zone.advance(4000)
     _, answer = zone.call(end("x"), wait("w1", seen=seen))
     assert answer["launch_within_ms"] == 9000
-    zone.after(500)
+    zone.advance(500)
     assert zone.one(ask("w1", id="repeat00000"))["launch_within_ms"] == 4500

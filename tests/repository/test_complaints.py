@@ -10,16 +10,16 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from tests.support.hand import Hand, ask, decision, end, wait
 from tests.support.redis_server import RedisServer
 from tests.support.service import replicas, wait_for_waiters
+from tests.support.virtual_zone import StaticZone, ask, decision, end, wait
 
 ANSWER_WITHIN_MS = 150_000
 PORTS = 10
 
 
-class Zone(Hand):
-    """One zone by hand: SIP ports that a photograph tells of, and campaigns that may dial."""
+class Zone(StaticZone):
+    """One zone by zone: SIP ports that a photograph tells of, and campaigns that may dial."""
 
     def __init__(self, client: redis.Redis, **policy: Any) -> None:
         fed = {"source": "push", "capacity": {}, "visibility_lag_ms": 0}
@@ -27,8 +27,8 @@ class Zone(Hand):
 
     def photo(self, unused: Any, total: int = PORTS) -> dict[str, Any]:
         groups = [{"total": total, "unused": {"channel:sip": unused}}]
-        answer = self.one({"op": "ingest", "t0": self.now, "groups": groups})
-        self.after(1)
+        answer = self.one({"op": "ingest", "t0": self.now_ms, "groups": groups})
+        self.advance(1)
         return answer
 
     def pool(self, name: str = "channel:sip") -> dict[str, Any]:
@@ -49,21 +49,21 @@ def zone(redis_sync: redis.Redis) -> Zone:
 def test_01_a_holder_that_dies_or_whose_call_nobody_answers_leaks_nothing(zone: Zone) -> None:
     """prefect 17415, 9895; dograh 737."""
     assert zone.ask("dies", count=PORTS, min_count=PORTS) == "grant"
-    zone.after(1000)
+    zone.advance(1000)
     assert zone.ask("early") == "no_capacity"
     # The next photograph knows better than we do: its ports are free, whatever we still count.
     zone.photo(PORTS)
     assert zone.ask("later") == "grant"
-    zone.after(ANSWER_WITHIN_MS + 1)
+    zone.advance(ANSWER_WITHIN_MS + 1)
     assert zone.pool()["in_use"] == 0
 
 
 def test_02_counts_of_a_killed_holder_fall_by_themselves(redis_sync: redis.Redis) -> None:
     """libresbc 214; freeswitch 2389."""
-    capped = Hand(redis_sync, campaigns={"c": {"limit": 1}})  # no photograph heals this one
+    capped = StaticZone(redis_sync, campaigns={"c": {"limit": 1}})  # no photograph heals this one
     assert decision(capped.one(ask("killed"))) == "grant"
     assert decision(capped.one(ask("next"))) == "campaign_limit"
-    capped.after(ANSWER_WITHIN_MS + 1)
+    capped.advance(ANSWER_WITHIN_MS + 1)
     assert decision(capped.one(ask("next"))) == "grant"
 
 
@@ -91,7 +91,7 @@ def test_04_an_unsigned_wrap_is_never_read_as_room(zone: Zone, unused: int) -> N
 def test_05_what_the_photograph_shows_is_not_counted_again(zone: Zone) -> None:
     """opensips 3297."""
     zone.call(*(ask(f"r{n}") for n in range(4)))
-    zone.after(1000)  # by now they have their ports
+    zone.advance(1000)  # by now they have their ports
     zone.photo(PORTS - 4)
     assert (zone.pool()["in_use"], zone.pool()["room"]) == (4, PORTS - 4)
     answers = zone.call(*(ask(f"s{n}") for n in range(PORTS)))
@@ -103,7 +103,7 @@ def test_06_a_count_and_its_holders_never_drift_apart(zone: Zone) -> None:
     for n in range(40):
         zone.call(ask(f"r{n}", count=1 + n % 3), end(f"r{n - 2}"), end(f"r{n - 2}", nth=2))
         zone.call({"op": "launched", "id": f"r{n}".rjust(11, "0"), "port_taken": n % 2 == 0})
-        zone.after(20_000 * (n % 4))
+        zone.advance(20_000 * (n % 4))
         zone.photo(n % PORTS)
         page = zone.one({"op": "list", "cursor": "0", "limit": 1000, "state": "live"})
         assert zone.pool()["in_use"] == len(page["reservations"])
@@ -111,11 +111,13 @@ def test_06_a_count_and_its_holders_never_drift_apart(zone: Zone) -> None:
 
 def test_07_denied_requests_eat_nothing(redis_sync: redis.Redis) -> None:
     """envoyproxy/ratelimit 1060, 427, 348."""
-    rated = Hand(redis_sync, campaigns={"c": {"rate_per_s": 1, "burst": 1}}, capacity={"sip": 50})
+    rated = StaticZone(
+        redis_sync, campaigns={"c": {"rate_per_s": 1, "burst": 1}}, capacity={"sip": 50}
+    )
     assert decision(rated.one(ask("first"))) == "grant"
     refused = rated.call(*(ask(f"again{n}") for n in range(100)))
     assert {decision(one) for one in refused} == {"rate_limited"}
-    rated.after(max(one["retry_after_ms"] for one in refused))
+    rated.advance(max(one["retry_after_ms"] for one in refused))
     assert decision(rated.one(ask("told"))) == "grant"
     assert rated.one({"op": "status"})["pools"][0]["in_use"] == 2
 
@@ -198,12 +200,12 @@ def test_14_no_replica_s_timer_ends_what_another_renewed(zone: Zone) -> None:
     """kamailio 3656; opensips 1937."""
     zone.ask("a")
     private = "a".rjust(11, "0")
-    zone.after(ANSWER_WITHIN_MS - 1)
+    zone.advance(ANSWER_WITHIN_MS - 1)
     assert zone.one({"op": "renew", "id": private})["state"] == "live"  # on one replica
-    zone.after(ANSWER_WITHIN_MS - 1)  # the first deadline is long over
+    zone.advance(ANSWER_WITHIN_MS - 1)  # the first deadline is long over
     zone.one({"op": "beat", "replica": "another"})
     assert zone.one({"op": "get", "id": private})["state"] == "live"
-    zone.after(2)
+    zone.advance(2)
     assert zone.one({"op": "get", "id": private})["state"] == "expired"
 
 
@@ -214,7 +216,7 @@ def test_15_a_rejection_keeps_nothing_and_nobody_is_pushed_out(redis_sync: redis
         "pools": {"trunk:a": {"limit": 1}},
         "campaigns": {"c": {"priority": 9}, "first": {"priority": 0, "guarantee": 2}},
     }
-    zone = Hand(redis_sync, **policy)
+    zone = StaticZone(redis_sync, **policy)
     assert decision(zone.one(ask("holds", pools=["trunk:a"]))) == "grant"
     for n in range(50):  # each finds the trunk full, after its channel had room
         assert decision(zone.one(ask(f"r{n}", pools=["trunk:a"]))) == "pool_full"

@@ -12,6 +12,7 @@ from admission.ledger import results
 from tests.support.lua_mutations import ScriptFailedError
 
 Answer = dict[str, Any]
+CHANNEL = "notifications"  # on which the script publishes
 
 
 def call_at(
@@ -35,7 +36,7 @@ def call_at(
     def once() -> Answer:
         with client.pipeline(transaction=False) as pipe:
             pipe.mset({f"{keys[0]}:clock": clock_us, f"{keys[0]}:run": run_id})
-            pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), "bell")
+            pipe.evalsha(_sha(source), len(keys), *keys, json.dumps(ops), CHANNEL)
             _, text = pipe.execute()
         return results.expand_reply(ops, text)
 

@@ -101,7 +101,7 @@ class Scene:
         asks = [(one, ask) for one in self.dialers for ask in one.asks(self.now_ms)]
         self.rng.shuffle(asks)
         ended = self._ended()
-        answers = self.zone.call(ended + [self._named(ask) for _, ask in asks])[len(ended) :]
+        answers = self.zone.call(*ended, *[self._named(ask) for _, ask in asks])[len(ended) :]
         for (dialer, _), answer in zip(asks, answers, strict=True):
             dialer.hears(answer, self.now_ms)
             self._took(dialer.campaign, answer)
