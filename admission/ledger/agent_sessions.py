@@ -1,7 +1,7 @@
-"""Agents' sessions that somebody handed over: for every replica, as any may poll the zone.
+"""Agents' sessions that a caller handed over, kept in Redis because any replica may poll the zone.
 
-A hash for each zone, agent -> Guid (lua/agent_sessions.lua). It lapses when no Guid was handed
-over for a day; one that the platform refuses is dropped at once. Nothing is decided by it.
+A hash for each zone, agent -> Guid (lua/agent_sessions.lua). It expires when no Guid was handed
+over for a day; a Guid that the platform refuses is removed at once. No decision depends on it.
 """
 
 from typing import Any, Final
@@ -16,12 +16,14 @@ AGENTS_MAX: Final = 10_000  # of one zone
 
 
 class AgentSessionStore:
-    """Keeps them in the ledger's Redis.
+    """Agents' sessions in the ledger's Redis. Every method raises Unavailable without an answer.
+
+    Example:
+        store = AgentSessionStore(connection)
+        await store.keep("Huawei", 1001, guid)
 
     Args:
         connection: open.
-
-    Every method raises Unavailable when Redis does not answer.
     """
 
     def __init__(self, connection: RedisConnection) -> None:
@@ -29,7 +31,7 @@ class AgentSessionStore:
         self._script = load_single_file("agent_sessions")
 
     async def keep(self, zone: str, agent: int, guid: str) -> None:
-        """A Guid was handed over; it replaces an older one of the agent.
+        """Store a Guid; it replaces an older one of the agent.
 
         Raises:
             Conflict: the zone has as many agents as it may.
@@ -43,7 +45,7 @@ class AgentSessionStore:
         return {int(flat[i]): flat[i + 1].decode() for i in range(0, len(flat), 2)}
 
     async def drop(self, zone: str, agent: int, guid: str) -> None:
-        """That Guid is valid no more; a newer one stays."""
+        """Remove a Guid that is no longer valid; a newer one stays."""
         await self._run(zone, "drop", str(agent), guid)
 
     async def _run(self, zone: str, *arguments: str) -> Any:

@@ -1,38 +1,43 @@
-"""The bell: one subscription that tells this replica what happened on others.
+"""Notifications between replicas: one subscription to the channel on which the script publishes.
 
-A ring is a hint ("look again"), never a fact. Who listens must be right without it, only slower:
-while the connection is down rings are lost, and after it came back `NOTIFICATIONS_LOST` is rung.
+A notification is a hint to look at a zone, never a fact. Listeners are correct without it, only
+slower: while the connection is down notifications are lost, and after it came back listeners
+receive NOTIFICATIONS_LOST.
 """
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio.client import PubSub
 
 from admission.ledger import keys
 from admission.ledger.store.connection import Client
-from admission.tasks import cancel_and_wait
+from admission.tasks import Backoff, cancel_and_wait
 
 log = logging.getLogger(__name__)
 
-NOTIFICATIONS_LOST = "lost"
-TEXT_BYTES_MAX = 512
-LISTENERS_MAX = 1000
-IDLE_S = 10.0  # after so much silence the connection is probed
-REPLY_S = 2.0
-BACKOFF_MIN_S = 0.05
-BACKOFF_MAX_S = 2.0
+NOTIFICATIONS_LOST: Final = "lost"
+TEXT_BYTES_MAX: Final = 512
+LISTENERS_MAX: Final = 1000
+IDLE_S: Final = 10.0  # after so much silence the connection is probed
+REPLY_S: Final = 2.0
+BACKOFF_MIN_S: Final = 0.05
+BACKOFF_MAX_S: Final = 2.0
 
 
 class NotificationListener:
-    """Listens on `{key_prefix}:bell` and hands each text, such as `poll East`, to all listeners.
+    """Subscribes to the channel of a key prefix and passes each text, such as `poll East`, on.
+
+    Example:
+        listener = NotificationListener(connection.client, "adm")
+        stop_listening = listener.listen(print)
+        await listener.start()
 
     Args:
-        client: a client whose answers are bytes; one of its connections is kept.
+        client: decodes no responses; one of its connections stays in use.
         key_prefix: the `redis.key_prefix` of the configuration.
     """
 
@@ -42,12 +47,12 @@ class NotificationListener:
         self._listeners: dict[object, Callable[[str], None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
-        self._heard_before = False
+        self._was_subscribed = False
 
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call `callback` with the text of every ring; it must not block.
+        """Call `callback` with the text of every notification; it must not block.
 
-        Returns: a function that ends it. Raises: RuntimeError: more than LISTENERS_MAX.
+        Returns: a function that removes it. Raises: RuntimeError: more than LISTENERS_MAX.
         """
         if len(self._listeners) >= LISTENERS_MAX:
             raise RuntimeError(f"more than {LISTENERS_MAX} listeners")
@@ -60,63 +65,62 @@ class NotificationListener:
         return stop_listening
 
     async def start(self) -> None:
-        """Begin to listen. Redis need not be there yet: see `subscribed`."""
+        """Begin to listen. Redis need not answer yet: see `subscribed`."""
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="bell")
+            self._task = asyncio.create_task(self._run(), name="notifications")
 
     async def stop(self) -> None:
-        """Hang up. Safe to call twice."""
+        """Unsubscribe. Safe to call twice."""
         task, self._task = self._task, None
         if task:
             await cancel_and_wait(task)
 
     async def subscribed(self) -> None:
-        """Wait until rings are heard."""
+        """Wait until the subscription is confirmed."""
         await self._subscribed.wait()
 
     async def _run(self) -> None:
-        backoff_s = BACKOFF_MIN_S
+        backoff = Backoff(min_s=BACKOFF_MIN_S, max_s=BACKOFF_MAX_S)
         while True:
             try:
-                await self._hear()
-            except Exception as exc:  # whatever it was: a deaf replica is worse
-                if self._subscribed.is_set() or backoff_s == BACKOFF_MIN_S:
-                    log.warning("bell: not connected, trying again: %s", exc)
+                await self._receive()
+            except Exception as exc:  # any fault: a replica without notifications is worse
+                if self._subscribed.is_set() or backoff.is_first:
+                    log.warning("notifications: not connected, trying again: %s", exc)
                 if self._subscribed.is_set():
-                    backoff_s = BACKOFF_MIN_S
+                    backoff.reset()
             self._subscribed.clear()
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            await asyncio.sleep(backoff.next_s())
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         async with self._client.pubsub() as pubsub:
             await pubsub.subscribe(self.channel)
             while True:
-                self._take(await _next(pubsub))
+                self._handle(await _read_message(pubsub))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":  # comes again when the client reconnected by itself
             self._on_subscribed()
         elif message["type"] == "message" and len(message["data"]) <= TEXT_BYTES_MAX:
-            self._ring(message["data"].decode(errors="replace"))
+            self._notify(message["data"].decode(errors="replace"))
 
     def _on_subscribed(self) -> None:
         self._subscribed.set()
-        if self._heard_before:
-            log.info("bell: connected again")
-            self._ring(NOTIFICATIONS_LOST)
-        self._heard_before = True
+        if self._was_subscribed:
+            log.info("notifications: connected again")
+            self._notify(NOTIFICATIONS_LOST)
+        self._was_subscribed = True
 
-    def _ring(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         for callback in list(self._listeners.values()):
             try:
                 callback(text)
-            except Exception:  # one listener's fault must not deafen the others
-                log.exception("bell: a listener failed on %r", text)
+            except Exception:  # the other listeners are notified all the same
+                log.exception("notifications: a listener failed on %r", text)
 
 
-async def _next(pubsub: PubSub) -> dict[str, Any]:
-    """The next message of any type. Raises: redis TimeoutError: not even a pong came."""
+async def _read_message(pubsub: PubSub) -> dict[str, Any]:
+    """The next message of any type. Raises: redis TimeoutError: a ping was not answered either."""
     message = await pubsub.get_message(timeout=IDLE_S)
     if message is None:
         await pubsub.ping()

@@ -58,7 +58,7 @@ class ScriptClient:
             Unavailable: Redis does not answer, or refuses the call.
             AdmissionError: the script failed.
         """
-        started, sent = time.perf_counter(), self._steps.sending()
+        started, sent = time.perf_counter(), self._steps.read_clock()
         try:
             raw = await self.evaluate(zone, ops, waited_s)
             reply = dict(from_json(raw))
@@ -78,10 +78,10 @@ class ScriptClient:
         """Begin a recovery before a time of a clock that stepped ahead is returned."""
         if not now:  # the whole call failed
             return
-        if self._steps.stepped(zone, now, sent):
+        if self._steps.has_stepped(zone, now, sent):
             log.warning("zone %s: the clock of Redis stepped ahead; the zone recovers", zone)
             await self.evaluate(zone, [{"op": "stepped"}])
-        self._steps.note(zone, now, sent)
+        self._steps.record(zone, now, sent)
 
     async def evaluate(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> bytes:
         """One call, without a look at the circuit; the reply is JSON."""

@@ -1,9 +1,9 @@
-"""Several worker processes behind one port: their parent, which serves nothing itself.
+"""The supervisor of several worker processes behind one port; it serves no requests itself.
 
-The parent owns what there must be one of: the embedded Redis, the demo's simulated platform, the
-number of the port. Workers share the port (SO_REUSEPORT): the system gives each new connection to
-one of them. A worker that dies is started again; meanwhile the others serve. SIGTERM, SIGINT and
-SIGHUP are passed on. Should the parent itself be killed, its workers leave.
+The supervisor owns the resources that exist once: the embedded Redis, the demo's simulated
+platform, the number of the port. Workers share the port (SO_REUSEPORT): the kernel gives each new
+connection to one of them. The supervisor restarts a worker that ended; meanwhile the others serve.
+It forwards SIGTERM, SIGINT and SIGHUP. When the supervisor is killed, its workers stop.
 """
 
 import asyncio
@@ -26,14 +26,15 @@ from admission.errors import ConfigError
 from admission.ledger.store.embedded.server import EmbeddedRedis
 from admission.runtime.greeting import format_banner
 from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
+from admission.tasks import Backoff, cancel_and_wait
 
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "admission.runtime.worker")
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
-STABLE_S: Final = 30.0  # who served for so long is started again without delay
-END_S: Final = 10.0  # more than its own grace, then a worker is killed
+STABLE_S: Final = 30.0  # a worker that served for so long is restarted without delay
+END_S: Final = 10.0  # beyond its own grace period; then a worker is killed
 
 
 async def serve_with_workers(
@@ -50,23 +51,23 @@ async def serve_with_workers(
     platform_url = None if used is settings else used.sources[DEMO_SOURCE].url
     async with _shared(path, settings, platform_url) as plan:
         with tempfile.TemporaryDirectory(prefix="admission-metrics-") as metrics:
-            crew = Supervisor(
+            supervisor = Supervisor(
                 replace(plan, announces=announce),
                 server.workers,
                 environ={**environ, METRICS_FOLDER: metrics},
                 grace_s=(server.shutdown_delay_ms + server.shutdown_grace_ms) / 1000,
             )
             asyncio.get_running_loop().add_signal_handler(
-                signal.SIGHUP, crew.forward_signal, signal.SIGHUP
+                signal.SIGHUP, supervisor.forward_signal, signal.SIGHUP
             )
-            await crew.run(stop, format_banner(used, plan.port) if announce else "")
+            await supervisor.run(stop, format_banner(used, plan.port) if announce else "")
 
 
 @asynccontextmanager
 async def _shared(
     path: Path | None, settings: Settings, platform_url: str | None
 ) -> AsyncIterator[WorkerPlan]:
-    """What all workers have in common, for as long as they work."""
+    """The resources that all workers share, while they run."""
     async with AsyncExitStack() as stack:
         port = stack.enter_context(_reserved(settings.server.host, settings.server.port))
         plan = WorkerPlan(
@@ -81,13 +82,13 @@ async def _shared(
 
 @contextlib.contextmanager
 def _reserved(host: str, port: int) -> Iterator[int]:
-    """The port, kept for the workers: bound, though nobody listens at this end of it."""
+    """The port, bound for the workers; this process does not listen on it."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, proto) as alone:
-            # Another service of the same user would share its port with us, silently.
+            # With SO_REUSEPORT alone another service of the same user would silently share it.
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             alone.bind(address)
             alone.listen(1)
@@ -102,13 +103,17 @@ def _reserved(host: str, port: int) -> Iterator[int]:
 
 
 class Supervisor:
-    """The workers.
+    """Starts worker processes, restarts those that end, and stops all of them.
+
+    Example:
+        supervisor = Supervisor(plan, 4, environ=os.environ, grace_s=10.0)
+        await supervisor.run(stop, banner)
 
     Args:
-        plan: what they are told; the first of them announces, if it says so.
-        size: how many.
+        plan: the instructions for the workers; only the first of them may announce.
+        size: number of workers.
         environ: of their processes.
-        grace_s: how long a worker takes to leave at most, by its own settings.
+        grace_s: how long a worker takes to stop at most, by its own settings.
     """
 
     def __init__(
@@ -119,28 +124,28 @@ class Supervisor:
         self._grace_s = grace_s
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._listening = [asyncio.Event() for _ in range(size)]
-        self._told = asyncio.Event()
-        self._leaving = asyncio.Event()
+        self._is_announced = asyncio.Event()
+        self._is_stopping = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, greeting: str) -> None:
-        """Keep them all working until `stop` is set.
+        """Keep all workers running until `stop` is set.
 
         Args:
-            greeting: printed once all of them listen, before anything they print.
+            greeting: printed once all workers listen, before their own output.
 
         Raises:
-            ConfigError: a worker found that it cannot work before it ever did.
+            ConfigError: a worker cannot start.
         """
-        keeping = [asyncio.create_task(self._keep(n)) for n in range(len(self._plans))]
-        helping = [asyncio.create_task(self._greet(greeting)), asyncio.create_task(stop.wait())]
+        workers = [asyncio.create_task(self._keep_running(n)) for n in range(len(self._plans))]
+        stopped = asyncio.create_task(stop.wait())
+        greeted = asyncio.create_task(self._greet(greeting))
         try:
-            await asyncio.wait({*keeping, helping[1]}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*workers, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in helping:
-                one.cancel()
-            await self._end(keeping)
-        for keeper in keeping:
-            keeper.result()
+            await cancel_and_wait(stopped, greeted)
+            await self._stop(workers)
+        for worker in workers:
+            worker.result()
 
     def forward_signal(self, number: signal.Signals) -> None:
         """Send a signal to every worker."""
@@ -153,56 +158,58 @@ class Supervisor:
             await one.wait()
         if greeting:
             print(greeting, flush=True)
-        self._told.set()
+        self._is_announced.set()
 
-    async def _keep(self, n: int) -> None:
-        backoff_s = BACKOFF_MIN_S
-        while not self._leaving.is_set():
+    async def _keep_running(self, n: int) -> None:
+        backoff = Backoff(min_s=BACKOFF_MIN_S, max_s=BACKOFF_MAX_S, jitter=0)
+        while not self._is_stopping.is_set():
             began = time.monotonic()
-            code = await self._work(n)
-            if self._leaving.is_set():
+            code = await self._run_worker(n)
+            if self._is_stopping.is_set():
                 return
             if code == USAGE and not self._listening[n].is_set():
-                raise ConfigError("a worker cannot start; it said why")
+                raise ConfigError("a worker cannot start; its own message says why")
             log.error("worker %d ended with %s; starting another", n, code)
             if time.monotonic() - began > STABLE_S:
-                backoff_s = BACKOFF_MIN_S
+                backoff.reset()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), backoff_s)
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+                await asyncio.wait_for(self._is_stopping.wait(), backoff.next_s())
 
-    async def _work(self, n: int) -> int:
+    async def _run_worker(self, n: int) -> int:
         """One process from start to end. Returns: its exit code."""
         pipe = asyncio.subprocess.PIPE
-        # In a session of its own: a Ctrl-C comes to the parent, which passes it on in order.
+        # In a session of its own: a Ctrl-C reaches the supervisor alone, which forwards it.
         process = await asyncio.create_subprocess_exec(
             *COMMAND, stdin=pipe, stdout=pipe, env=self._environ, start_new_session=True
         )
         self._processes[n] = process
-        if self._leaving.is_set():  # the signal was sent before it was there
+        if self._is_stopping.is_set():  # the signal was sent before the process existed
             process.terminate()
         assert process.stdin is not None
         with contextlib.suppress(ConnectionError):
             process.stdin.write(self._plans[n].encode())
             await process.stdin.drain()
-        await self._hear(n, process)
+        await self._read_output(n, process)
         return await process.wait()
 
-    async def _hear(self, n: int, process: asyncio.subprocess.Process) -> None:
+    async def _read_output(self, n: int, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for raw in process.stdout:
             line = raw.decode().rstrip("\n")
             if line == LISTENING:
                 self._listening[n].set()
             else:
-                await self._told.wait()
+                await self._is_announced.wait()
                 print(line, flush=True)
 
-    async def _end(self, keeping: list[asyncio.Task[None]]) -> None:
-        self._leaving.set()
-        self._told.set()
-        for how, patience_s in ((signal.SIGTERM, self._grace_s + END_S), (signal.SIGKILL, END_S)):
-            self.forward_signal(how)
-            _, late = await asyncio.wait(keeping, timeout=patience_s)
+    async def _stop(self, workers: list[asyncio.Task[None]]) -> None:
+        self._is_stopping.set()
+        self._is_announced.set()
+        for signal_number, wait_s in (
+            (signal.SIGTERM, self._grace_s + END_S),
+            (signal.SIGKILL, END_S),
+        ):
+            self.forward_signal(signal_number)
+            _, late = await asyncio.wait(workers, timeout=wait_s)
             if not late:
                 return

@@ -1,1 +1,1 @@
-"""What the HTTP side may ask, of all zones: zones, policies, waiting requests, agent sessions."""
+"""The service behind the HTTP API: zones, policies, waiting requests, agent sessions."""

@@ -1,4 +1,4 @@
-"""Taking over the session of an agent whom somebody else signed in, to count its calls with."""
+"""Sessions of agents who signed in elsewhere, taken over to count the agents' calls with them."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,14 @@ from admission.sources.base import Source, UsesAgentGuids
 
 
 class AgentSessions:
-    """Knows which zones count agents, and keeps the Guids for whoever polls them.
+    """Checks whether a zone counts an agent, and stores the agent's Guid for the polling replica.
+
+    Example:
+        pool = await sessions.take("Huawei", policy, 1001, guid)
 
     Args:
-        guids: where they are kept.
-        sources: by name; those that take Guids look there from now on.
+        guids: the store.
+        sources: by name; those that use Guids read them from the store from now on.
     """
 
     def __init__(self, guids: AgentSessionStore, sources: Mapping[str, Source]) -> None:
@@ -25,7 +28,7 @@ class AgentSessions:
                 self._takers.add(name)
 
     async def take(self, zone: str, policy: ZonePolicy, agent: int, guid: str) -> str:
-        """Keep an agent's Guid. Returns: the pool that the agent is counted in.
+        """Store an agent's Guid. Returns: the pool in which the agent is counted.
 
         Raises:
             NotFound: the zone counts no agents, or not that one. Conflict: too many agents.

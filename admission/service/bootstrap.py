@@ -1,4 +1,4 @@
-"""The composition root: settings in, a service that decides out; and everything closed again.
+"""The composition root: builds a service from settings, and closes it.
 
 settings -> Redis -> ledger -> policies stored -> sources -> poller -> Service (the HTTP's Decider)
 """
@@ -7,9 +7,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
 from admission.config.settings import Settings
@@ -35,10 +34,10 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Service]:
-    """Open everything that deciding takes, in order; close it in the reverse order.
+    """Open all resources in order; close them in the reverse order.
 
-    A Redis that does not answer yet is waited for in the background: the service is not ready
-    until then, and every decision is refused as unavailable.
+    While Redis does not answer yet, a background task waits for it: the service is not ready until
+    then, and every decision is refused as unavailable.
 
     Raises:
         ConfigError: something that is configured cannot work.
@@ -48,7 +47,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         stack.push_async_callback(connection.close)
         statistics = LedgerHooks(on_batch=telemetry.observe_batch, on_call=telemetry.observe_call)
         policies = PolicyRegistry(settings.zones)
-        ledger = Ledger(connection, statistics=statistics, on_policy=policies.saw)
+        ledger = Ledger(connection, statistics=statistics, on_policy=policies.on_policy)
         stack.push_async_callback(ledger.close)
         sources = {name: build_source(name, one) for name, one in settings.sources.items()}
         for source in sources.values():
@@ -60,7 +59,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             ledger,
             holder=replica,
             zones={},
-            on_event=_counting(telemetry),
+            on_event=_count_polls(telemetry),
         )
         editor = PolicyEditor(ledger, source_types(settings.sources))
         components = Components(
@@ -74,7 +73,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         service = Service(connection, components)
         async with (
             _prepared(service),
-            _rung(connection, poller, waiting),
+            _notified(connection, poller, waiting),
             polling(policies, poller, sources),
         ):
             yield service
@@ -82,7 +81,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
 
 @asynccontextmanager
 async def _prepared(service: Service) -> AsyncIterator[None]:
-    """Prepare in the background; a store that must not be used ends the service."""
+    """Prepare in the background; a store that must not be used fails the start."""
     preparing = asyncio.create_task(service.prepare(), name="prepare")
     try:
         # Most of the time Redis is there: then the first request finds everything ready.
@@ -102,37 +101,40 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def _rung(
+async def _notified(
     connection: RedisConnection, poller: Poller, waiting: WaitCoordinator
 ) -> AsyncIterator[None]:
-    """Listen for `poll ZONE`: somebody, on whatever replica, waits for a newer snapshot.
+    """Handle notifications of all replicas.
 
-    And for `room ZONE`: something got better for those who wait for room.
+    `poll ZONE`: a request on some replica needs a newer snapshot. `room ZONE`: there may be room
+    for a request that waits.
     """
 
-    def ring(text: str) -> None:
+    def handle(text: str) -> None:
         verb, _, zone = text.partition(" ")
         if verb == "poll":
             poller.request_poll(zone)
         elif text == NOTIFICATIONS_LOST:
-            waiting.lost()
+            waiting.on_notifications_lost()
         else:
-            waiting.hear(text)
+            waiting.on_notification(text)
 
-    bell = NotificationListener(connection.client, connection.settings.key_prefix)
-    stop_listening = bell.listen(ring)
-    await bell.start()
+    listener = NotificationListener(connection.client, connection.settings.key_prefix)
+    stop_listening = listener.listen(handle)
+    await listener.start()
     try:
         yield
     finally:
         stop_listening()
-        await bell.stop()
+        await listener.stop()
 
 
-def _counting(telemetry: Telemetry) -> Any:
+def _count_polls(telemetry: Telemetry) -> Callable[[PollEvent], None]:
     def count(event: PollEvent) -> None:
         if event.kind in ("accepted", "refused", "failed"):
             telemetry.count_poll(event.zone, event.source, failed=event.kind == "failed")
+        if event.kind in ("accepted", "refused"):
+            telemetry.count_snapshot(event.zone, event.reason)
 
     return count
 
@@ -141,7 +143,7 @@ def _counting(telemetry: Telemetry) -> Any:
 async def polling(
     policies: PolicyRegistry, poller: Poller, sources: Mapping[str, Source]
 ) -> AsyncIterator[None]:
-    """Poll as the live policies say, whoever changed them."""
+    """Poll as the live policies say, whichever replica changed them."""
 
     async def follow() -> None:
         while True:
@@ -149,7 +151,7 @@ async def polling(
             policies.changed.clear()
             try:
                 await poller.configure(policies.polls(sources))
-            except Exception:  # a defect here must not leave all later changes unheard
+            except Exception:  # a defect here must not hide all later changes
                 log.exception("the poller did not take a change of policy")
 
     await poller.start()
@@ -157,7 +159,5 @@ async def polling(
     try:
         yield
     finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        await cancel_and_wait(following)
         await poller.stop()

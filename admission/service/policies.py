@@ -1,7 +1,7 @@
-"""The zones' policies as this replica knows them: as the file has them, and as they live.
+"""The zones' policies as this replica knows them: of the configuration file, and live.
 
-The file names the zones and is what they start from; the live policies are the ledger's, changed
-over HTTP on any replica. Who polls, and whoever asks for a status, goes by the live ones.
+The file names the zones and gives their first policies. The live policies are the ledger's, changed
+over HTTP on any replica; polling and status follow the live ones.
 """
 
 import asyncio
@@ -21,20 +21,24 @@ log = logging.getLogger(__name__)
 
 
 def stored_policy(policy: ZonePolicy) -> StoredPolicy:
-    """A policy as the ledger keeps it."""
+    """A policy in the form in which the ledger stores it."""
     return StoredPolicy(
         digest=digest(policy), fields=compile_policy(policy), source=policy_json(policy)
     )
 
 
 class PolicyRegistry:
-    """What the file says of each zone, and what the ledger says of it since.
+    """The policy of each zone in the file, and the live policy that the ledger reported since.
+
+    Example:
+        policies = PolicyRegistry(settings.zones)
+        ledger = Ledger(connection, on_policy=policies.on_policy)
 
     Args:
         zones: zone -> the policy of the configuration.
 
     Attributes:
-        changed: set when a zone is to be polled in another way; whoever sees to it clears it.
+        changed: set when a zone is to be polled in another way; the task that polls clears it.
     """
 
     def __init__(self, zones: Mapping[str, ZonePolicy]) -> None:
@@ -50,34 +54,34 @@ class PolicyRegistry:
         return iter(self._file)
 
     def zones(self) -> Collection[str]:
-        """All zones as they are now, in the order of the file."""
+        """The names of all zones, in the order of the file."""
         return self._file.keys()
 
     def of_file(self, zone: str) -> ZonePolicy:
-        """A zone's policy as the file has it."""
+        """A zone's policy in the file."""
         return self._file[zone]
 
     def live(self, zone: str) -> ZonePolicy:
-        """The policy a zone goes by now; the file's, as long as nothing is heard of it."""
+        """The policy in force; the file's until the ledger reported one."""
         return self._live.get(zone) or self._file[zone]
 
     def differs_from_file(self, zone: str, live_digest: str) -> bool:
-        """Whether the live policy says something else than the file."""
+        """Whether the live policy differs from the file's."""
         return digest(self._file[zone]) != live_digest
 
     def reload(self, zones: Mapping[str, ZonePolicy]) -> None:
-        """The file was read again. A zone that is gone from it is served until a restart."""
-        self._file = self._file | dict(zones)  # anew: somebody may be reading the one before
+        """Take over a file that was read again. A zone that it lacks is served until a restart."""
+        self._file = self._file | dict(zones)  # a new dict: a task may be iterating over the old
 
-    def saw(self, zone: str, stored: StoredPolicy) -> None:
-        """The ledger has a newer version: of its content, or of its pauses alone."""
+    def on_policy(self, zone: str, stored: StoredPolicy) -> None:
+        """Take over a newer version that the ledger reported: its content, or its pauses alone."""
         if zone not in self._file or self._digests.get(zone) == stored.digest:
             return
         self._digests[zone] = stored.digest
         try:
             self._live[zone] = from_json(stored.source)
         except Invalid as fault:
-            # The ledger decides by the compiled policy, so only the polling is behind.
+            # The ledger decides by the compiled policy, so only the polling is outdated.
             self._live[zone] = self.live(zone)
             log.error(
                 "zone %s: policy version %d is not understood by this version of the service; "
@@ -89,10 +93,10 @@ class PolicyRegistry:
         self.changed.set()
 
     def polls(self, sources: Mapping[str, Source]) -> dict[str, ZonePoll]:
-        """Zones that somebody has to poll, and how.
+        """Zones that have to be polled, and how.
 
-        A zone whose live policy was not seen yet is not polled: the file may name a zone of the
-        platform that it had yesterday.
+        A zone whose live policy was not reported yet is not polled: the file may name an outdated
+        zone of the platform.
         """
         found = {zone: self._sources(zone, policy, sources) for zone, policy in self._live.items()}
         return {

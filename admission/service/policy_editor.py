@@ -1,7 +1,7 @@
-"""Reading and changing live policies, as the HTTP API does it.
+"""Reads and changes live policies for the HTTP API.
 
-Every change is a compare-and-swap on the version, also when the caller set no condition: then it
-is tried again on what somebody else made of the policy meanwhile, so no change gets lost.
+Every change is a compare-and-swap on the version. Without a condition of the caller a change that
+lost against another one is applied again to the newer policy, so that no change is lost.
 """
 
 import json
@@ -28,8 +28,11 @@ Edit: TypeAlias = Callable[[StoredPolicy], ZonePolicy]
 class PolicyEditor:
     """Edits the live policies.
 
+    Example:
+        answer = await editor.patch("East", {"shadow": True}, versions=None, by="ann")
+
     Args:
-        ledger: keeps them.
+        ledger: stores them.
         source_types: type of each configured source, by its name.
     """
 
@@ -49,12 +52,12 @@ class PolicyEditor:
         Args:
             document: the new one, as decoded from JSON.
             versions: those that it may replace; None: any.
-            by: who does it, for the audit.
+            by: the actor, for the audit.
 
         Raises:
             Invalid: every wrong field.
             PreconditionFailed: the live version is another.
-            Conflict: others change it all the time.
+            Conflict: other changes came between all attempts.
         """
         policy = self._checked(_object(document))
         return await self._change(zone, lambda _: policy, versions, by)
@@ -86,10 +89,10 @@ class PolicyEditor:
                 version, _ = await self._ledger.store_policy(
                     zone, wanted, "put", expected=live.version, by=by
                 )
-                # Nothing came between, so the pauses are those that were read.
+                # No change came between, so the pauses are those that were read.
                 now_live = replace(wanted, version=version, paused=live.paused)
                 return await self._answer(zone, now_live) | {"changed": True}
-        raise Conflict("This policy is being changed by others all the time; try again.")
+        raise Conflict("Other changes of this policy came between all attempts; try again.")
 
     def _checked(self, document: Any) -> ZonePolicy:
         policy = parse_policy(document)
@@ -116,8 +119,8 @@ def _object(document: Any) -> dict[str, Any]:
 
 
 def _edited(live: StoredPolicy, edit: Edit, versions: frozenset[int] | None) -> StoredPolicy:
-    """What is to be live. A wrong version is no fault when that is live already: then this very
-    request was heard before, and its answer got lost."""
+    """The policy after the edit. An outdated version is no error if that policy is live already: a
+    repeat of a request whose answer was lost."""
     if versions is None or live.version in versions:
         return stored_policy(edit(live))
     with suppress(Invalid):

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from admission.domain.snapshots import IngestAnswer
 from admission.telemetry.zone_metrics import Statuses, ZoneCollector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -108,10 +107,10 @@ class Telemetry:
         """An HTTP request was answered; `route` is the template, not the path."""
         self._requests(route, str(status)).inc()
 
-    def count_snapshot(self, zone: str, answer: IngestAnswer) -> None:
-        """A snapshot was taken or refused, polled or pushed."""
-        accepted = "true" if answer.accepted else "false"
-        self._snapshots.labels(zone, accepted, answer.reason or "").inc()
+    def count_snapshot(self, zone: str, refused: str | None = None) -> None:
+        """Count a snapshot, polled or pushed; `refused`: the ledger's reason, if it refused it."""
+        accepted = "false" if refused else "true"
+        self._snapshots.labels(zone, accepted, refused or "").inc()
 
     def observe_batch(self, operations: int) -> None:
         """So many operations went to the ledger in one call."""

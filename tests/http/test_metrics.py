@@ -5,7 +5,6 @@ import re
 import pytest
 from aiohttp import ClientSession
 
-from admission.domain.snapshots import IngestAnswer
 from admission.errors import NotFound, Unavailable
 from admission.telemetry.metrics import Telemetry
 from admission.telemetry.zone_metrics import POOL_LABELS_MAX
@@ -58,8 +57,8 @@ def test_a_batch_is_timed_once_and_each_of_its_asks_is_counted() -> None:
 
 def test_snapshots_and_polls_are_counted() -> None:
     telemetry = Telemetry()
-    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=True))
-    telemetry.count_snapshot("East", IngestAnswer(now=NOW, accepted=False, reason="future"))
+    telemetry.count_snapshot("East")
+    telemetry.count_snapshot("East", "future")
     telemetry.count_poll("East", "epm")
     telemetry.count_poll("East", "epm", failed=True)
     telemetry.observe_batch(7)

@@ -43,19 +43,19 @@ class Stopwatch:
 def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, stepped: bool) -> None:
     ours = Stopwatch()
     steps = ClockStepDetector(ours)
-    steps.note("East", NOW_MS, steps.sending())
+    steps.record("East", NOW_MS, steps.read_clock())
     ours.s += passed_s
-    assert steps.stepped("East", NOW_MS + ahead_ms, ours.s) is stepped
-    assert not steps.stepped("West", NOW_MS + ahead_ms, ours.s), "nothing is known of it"
+    assert steps.has_stepped("East", NOW_MS + ahead_ms, ours.s) is stepped
+    assert not steps.has_stepped("West", NOW_MS + ahead_ms, ours.s), "nothing is known of it"
 
 
 def test_what_was_not_noted_is_found_again() -> None:
     steps = ClockStepDetector(Stopwatch())
-    steps.note("East", NOW_MS, SENT_S)
+    steps.record("East", NOW_MS, SENT_S)
     for _ in range(2):
-        assert steps.stepped("East", NOW_MS + 5000, SENT_S)
-    steps.note("East", NOW_MS + 5000, SENT_S)
-    assert not steps.stepped("East", NOW_MS + 5001, SENT_S)
+        assert steps.has_stepped("East", NOW_MS + 5000, SENT_S)
+    steps.record("East", NOW_MS + 5000, SENT_S)
+    assert not steps.has_stepped("East", NOW_MS + 5001, SENT_S)
 
 
 @pytest.fixture

@@ -112,8 +112,8 @@ def test_a_zone_is_not_polled_before_its_live_policy_is_known() -> None:
     assert policies.polls(sources) == {}
     assert policies.live("East") is policy
 
-    policies.saw("East", stored_policy(policy))
-    policies.saw("Elsewhere", stored_policy(policy))
+    policies.on_policy("East", stored_policy(policy))
+    policies.on_policy("Elsewhere", stored_policy(policy))
 
     assert list(policies.polls(sources)) == ["East"]
     assert policies.changed.is_set()
@@ -133,6 +133,6 @@ def test_a_source_that_this_replica_does_not_have_is_logged_and_left_out(
 ) -> None:
     both: dict[str, Any] = {"sources": ["epm", "other"], "channels": ["sip"]}
     policies, source = PolicyRegistry({"East": parse_policy(both)}), CountingSource()
-    policies.saw("East", stored_policy(parse_policy(both)))
+    policies.on_policy("East", stored_policy(parse_policy(both)))
     assert policies.polls({"epm": source})["East"].sources == (source,)
     assert "its source other" in caplog.text

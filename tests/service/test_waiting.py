@@ -82,7 +82,7 @@ def ledger() -> FakeLedger:
 
 @pytest.fixture
 async def waiting(ledger: FakeLedger) -> AsyncIterator[WaitCoordinator]:
-    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=NEVER_S)
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=NEVER_S)
     yield waiting
     ledger.gate.set()
     await waiting.stop()
@@ -154,7 +154,7 @@ async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_g
     tasks = await opened(waiting, ask("a"), ask("b"), ask("c"), ask("d", campaign="d"))
     ledger.asked.clear()
     ledger.free = 1
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     assert ledger.asked == ["a", "d", "b"]
     assert await soon(tasks[0]) == "grant"
@@ -165,7 +165,7 @@ async def test_a_later_try_says_when_the_request_was_first_seen(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a"))
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     assert (ledger.ops[-1]["seen"], ledger.ops[-1]["replica"]) == (1, "A")
     assert 1 < ledger.ops[-1]["waits"] <= LONG_MS
@@ -176,10 +176,10 @@ async def test_a_ring_during_a_try_asks_once_more(
 ) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.gate.clear()
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
-    waiting.hear("room East")
-    waiting.hear("room East")
+    waiting.on_notification("room East")
+    waiting.on_notification("room East")
     ledger.asked.clear()
     ledger.gate.set()
     await settle()
@@ -192,7 +192,7 @@ async def test_other_rings_ask_for_nothing(
     ledger: FakeLedger, waiting: WaitCoordinator, text: str
 ) -> None:
     await opened(waiting, ask("a"))
-    waiting.hear(text)
+    waiting.on_notification(text)
     await settle()
     assert ledger.asked == ["a"]
 
@@ -200,7 +200,7 @@ async def test_other_rings_ask_for_nothing(
 async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
-    for ring in (waiting.lost, lambda: waiting.hear("room East")):
+    for ring in (waiting.on_notifications_lost, lambda: waiting.on_notification("room East")):
         ledger.asked.clear()
         ledger.gate.clear()
         [task] = await opened(waiting, ask("a"))
@@ -217,7 +217,7 @@ async def test_after_a_lost_connection_all_lines_ask(
 ) -> None:
     await opened(waiting, ask("a"), ask("b", campaign="d"))
     ledger.asked.clear()
-    waiting.lost()
+    waiting.on_notifications_lost()
     await settle()
     assert ledger.asked == ["a", "b"]
 
@@ -225,7 +225,7 @@ async def test_after_a_lost_connection_all_lines_ask(
 async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
-    waiting.hear("room East 1")
+    waiting.on_notification("room East 1")
     await settle()
     assert await soon(task) == "grant"
 
@@ -256,7 +256,7 @@ async def test_whose_time_is_up_leaves_the_place_to_its_repeat(
     assert await soon(first) == "deny"
     assert ledger.queue == ["a"]
     ledger.free = 1
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     assert await soon(second) == "grant"
 
 
@@ -299,7 +299,7 @@ async def test_a_client_that_hangs_up_as_its_answer_comes_takes_nothing_from_its
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     ledger.free = 1
     ledger.gate.clear()
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     ledger.gate.set()
     await asyncio.sleep(0)
@@ -319,7 +319,7 @@ async def test_a_grant_for_a_client_that_is_gone_is_withdrawn_after_it(
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
     ledger.gate.clear()
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     task.cancel()
     ledger.gate.set()
@@ -334,7 +334,7 @@ async def test_a_grant_for_a_client_that_is_gone_does_not_end_the_wait_of_its_re
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     ledger.free = 1
     ledger.gate.clear()
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     first.cancel()  # its try is under way
     ledger.gate.set()
@@ -343,7 +343,7 @@ async def test_a_grant_for_a_client_that_is_gone_does_not_end_the_wait_of_its_re
     assert not second.done()
     assert ledger.queue == ["a"]
     ledger.free = 1
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     assert await soon(second) == "grant"
 
 
@@ -353,7 +353,7 @@ async def test_a_repeat_joins_its_first_and_both_get_the_grant(
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
     assert ledger.queue == ["a"]
     ledger.free = 1
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     assert [await soon(first), await soon(second)] == ["grant", "grant"]
     assert [op["id"] for op in ledger.ops[-2:]] == ["id-a", "again"]
     assert second.result()["repeated"] is True
@@ -363,7 +363,7 @@ async def test_a_place_is_kept_as_long_as_the_last_of_its_repeats_waits(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a", SHORT_MS), ask("a", LONG_MS, id="again"))
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     assert ledger.ops[-1]["waits"] > SHORT_MS
 
@@ -377,13 +377,13 @@ async def test_a_repeat_keeps_the_place_of_a_first_that_hung_up(
     assert "replica" not in ledger.withdrawn[0]
     assert ledger.queue == ["a", "b"]
     ledger.free = 1
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     assert await soon(second) == "grant"
     assert not other.done()
 
 
 async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
-    waiting = WaitCoordinator(ledger, replica="A", limit=2, beat_s=NEVER_S)
+    waiting = WaitCoordinator(ledger, replica="A", limit=2, heartbeat_s=NEVER_S)
     *waiters, third = await opened(waiting, ask("a"), ask("b"), ask("c"))
     assert await soon(third) == "deny"
     assert waiting.open == 2
@@ -396,10 +396,10 @@ async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
 async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.fault = Unavailable("away")
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     await settle()
     ledger.fault, ledger.free = None, 1
-    waiting.lost()
+    waiting.on_notifications_lost()
     assert await soon(task) == "grant"
 
 
@@ -427,7 +427,7 @@ async def test_a_fault_of_the_caller_ends_the_wait(
 ) -> None:
     first, second = await opened(waiting, ask("a"), ask("b"))
     ledger.fault = NotFound("campaign c is gone")
-    waiting.hear("room East")
+    waiting.on_notification("room East")
     for task in (first, second):
         with pytest.raises(NotFound):
             await soon(task)
@@ -461,7 +461,7 @@ async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
 async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
     ledger: FakeLedger,
 ) -> None:
-    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=0.001)
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=0.001)
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
     async with asyncio.timeout(5):
@@ -471,11 +471,11 @@ async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
 
 
 async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
-    waiting = WaitCoordinator(ledger, replica="A", limit=10, beat_s=0.001)
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=0.001)
     [task] = await opened(waiting, ask("a"))
     task.cancel()
-    await asyncio.gather(*waiting._beats.values())
-    assert waiting._beats == {}
+    await asyncio.gather(*waiting._heartbeats.values())
+    assert waiting._heartbeats == {}
     await waiting.stop()
 
 
@@ -485,8 +485,12 @@ async def test_lines_have_their_turn_one_after_the_other_and_go_with_their_last_
     for name in "abcde":
         waiter = Waiter(ask(name, campaign=name), NEVER_S)
         places.append((lines.join("East", name, waiter, {"decision": "deny"}), waiter))
-    turns = [[line.group for line in lines.next_of("East", 2)] for _ in range(5)]
+    turns = [[line.group for line in lines.rotate("East", 2)] for _ in range(5)]
     assert turns == [["a", "b"], ["c", "d"], ["e", "a"], ["b", "c"], ["d", "e"]]
     for place, waiter in places:
         lines.leave(place, waiter)
-    assert (lines.zones(), lines.of("East"), list(lines.places())) == ([], [], [])
+    assert (lines.list_zones(), lines.list_queues("East"), list(lines.iterate_entries())) == (
+        [],
+        [],
+        [],
+    )

@@ -61,7 +61,7 @@ async def push_snapshot(request: web.Request) -> web.Response:
     zone = find_zone_in_path(request)
     snapshot = parse(PushedSnapshot, await read_body(request))
     answer = await zone.push_snapshot(snapshot.taken_at, snapshot.groups())
-    request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer)
+    request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer.reason)
     return json_response(_build_push_answer(answer))
 
 

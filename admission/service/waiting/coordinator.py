@@ -1,19 +1,19 @@
-"""Asks that stay open until there is room: `wait_ms`.
+"""Admission requests that stay open until there is room: `wait_ms`.
 
-Theory of operation. The ledger decides who is next: a denied ask that waits has a place in its
-queue, one queue for each campaign and pool set (a *group*), over all replicas
-(lua/commands/wait.lua). This side keeps the clients' requests open, in one *line* for each group
-(queue.py), and asks again for the first of a line (retrier.py), and for the next one when that one
-was granted. It asks when
+Theory of operation. The ledger decides which request is next: a denied request that waits has an
+entry in the ledger's queue, one queue for each campaign and set of pools (a *group*), over all
+replicas (lua/commands/wait.lua). This process keeps the clients' requests open, in one queue for
+each group (queue.py), calls `admit` again for the first entry of a queue (retrier.py), and for the
+next one when that entry was granted. It calls again when
 
-* the bell rings `room ZONE`: somewhere something got better for waiters (after a lost connection:
+* the script published `room ZONE`: there may be room for a waiter (after a lost connection:
   perhaps);
-* the time has come that the ledger named: a rate, a pause of a breaker, an end of hunger;
-* a place before it was given up here: its time was up, or its client hung up;
-* a few seconds passed, a few lines at each beat, in case that a ring was lost.
+* the time has come that a denial named: a rate, a pause of a breaker, an end of contention;
+* an entry before it left the queue of this process: its time was up, or its client hung up;
+* a few seconds passed, for a few queues at each heartbeat, in case a notification was lost.
 
-A zone with waiters has one beat a second: without it their places would block nobody after a while.
-All that is asked because of one ring goes to the ledger in one call.
+A zone with waiters has one heartbeat a second: without it the ledger soon passes over their
+entries. All calls that one notification causes go to the ledger in one script call.
 """
 
 import asyncio
@@ -26,184 +26,193 @@ from typing import Any, Final
 from admission.domain.types import Answer
 from admission.errors import AdmissionError
 from admission.service.waiting.queue import QueueEntry, Waiter, WaitQueues
-from admission.service.waiting.retrier import AdmissionLedger, Op, Retrier
+from admission.service.waiting.retrier import AdmissionLedger, Operation, Retrier
 
 log = logging.getLogger(__name__)
 
-BEAT_S: Final = 1.0
-LOOKS: Final = 20  # lines of a zone that ask again at each beat, in turn, though nothing rang
+HEARTBEAT_S: Final = 1.0
+RETRIES_PER_HEARTBEAT: Final = 20  # queues of a zone that are tried in turn, without a notification
 
-_EVERYWHERE: Final = ""  # no zone is called that
+_ALL_ZONES: Final = ""  # no zone has this name
 
 
 class WaitCoordinator:
-    """Asks the ledger, and keeps asks open that may wait.
+    """Keeps admission requests open that may wait.
+
+    Example:
+        waiting = WaitCoordinator(ledger, replica="host:1", limit=2000)
+        answer = await waiting.admit("East", operation, wait_ms=10_000)
 
     Args:
-        ledger: who decides.
-        replica: this process, by a name that no other has.
-        limit: requests that may be kept open at once; more are answered as if they did not wait.
-        beat_s: seconds between signs of life of a zone that has waiters.
+        ledger: decides.
+        replica: name of this process, unique among all replicas.
+        limit: requests that may be kept open at once; others are answered as if they did not wait.
+        heartbeat_s: seconds between heartbeats of a zone that has waiters.
     """
 
     def __init__(
-        self, ledger: AdmissionLedger, *, replica: str, limit: int, beat_s: float = BEAT_S
+        self,
+        ledger: AdmissionLedger,
+        *,
+        replica: str,
+        limit: int,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._ledger = ledger
         self._replica = replica
         self._limit = limit
-        self._beat_s = beat_s
-        self._lines = WaitQueues()
-        self._again = Retrier(ledger, self._lines, replica=replica, spawn=self._spawn)
-        self._beats: dict[str, asyncio.Task[None]] = {}
+        self._heartbeat_s = heartbeat_s
+        self._queues = WaitQueues()
+        self._retrier = Retrier(ledger, self._queues, replica=replica, spawn=self._spawn)
+        self._heartbeats: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = 0
-        self._rings: Counter[str] = Counter()
-        self._stopped = False
+        self._notifications: Counter[str] = Counter()
+        self._is_stopped = False
 
     @property
     def open(self) -> int:
         """Requests that are kept open now."""
         return self._open
 
-    async def admit(self, zone: str, op: Op, wait_ms: int) -> Answer:
+    async def admit(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
         """Decide an admission request that may wait for room.
 
         A caller that cancels this calls `withdraw` afterwards: the request may have been granted.
 
         Args:
-            op: the ledger's `admit`.
+            operation: the ledger's `admit`.
             wait_ms: how long the answer may take.
         """
-        if wait_ms and self._may_wait(op):
-            return await self._admit_open(zone, op, wait_ms)
-        return await self._ledger.admit(zone, op)
+        if wait_ms and self._may_wait(operation):
+            return await self._admit_open(zone, operation, wait_ms)
+        return await self._ledger.admit(zone, operation)
 
-    def _may_wait(self, op: Op) -> bool:
-        is_full = self._stopped or self._open >= self._limit
-        return not (is_full or op.get("dry_run"))
+    def _may_wait(self, operation: Operation) -> bool:
+        is_full = self._is_stopped or self._open >= self._limit
+        return not (is_full or operation.get("dry_run"))
 
-    def withdraw(self, zone: str, op: Op) -> None:
-        """Nobody heard the answer to that ask: take back what it was granted, in the background."""
-        self._spawn(self._withdraw(zone, op), f"withdraw {zone}")
+    def withdraw(self, zone: str, operation: Operation) -> None:
+        """Take back in the background what that `admit` was granted: no client receives it."""
+        self._spawn(self._withdraw(zone, operation), f"withdraw {zone}")
 
-    def hear(self, text: str) -> None:
-        """What the bell rang: `room ZONE [MS ...]`, each a delay after which to ask again."""
+    def on_notification(self, text: str) -> None:
+        """Handle `room ZONE [MS ...]`; each number is a delay after which to call again."""
         verb, zone, *delays = text.split(" ")
         if verb != "room":
             return
         loop = asyncio.get_running_loop()
         for ms in map(int, delays or ["0"]):
             if ms:
-                loop.call_later(ms / 1000, self._ring, zone)
+                loop.call_later(ms / 1000, self._notify, zone)
             else:
-                self._ring(zone)
+                self._notify(zone)
 
-    def lost(self) -> None:
-        """Rings may have been lost: everybody asks again."""
-        self._rings[_EVERYWHERE] += 1
-        for zone in self._lines.zones():
-            self._ring(zone)
+    def on_notifications_lost(self) -> None:
+        """Call again for all queues: notifications may have been lost."""
+        self._notifications[_ALL_ZONES] += 1
+        for zone in self._queues.list_zones():
+            self._notify(zone)
 
     async def stop(self) -> None:
-        """Answer everybody with their last deny; from now on nobody waits."""
-        self._stopped = True
-        for place in self._lines.places():
-            for waiter in place.waiters:
-                waiter.give(place.deny)
-                self.withdraw(place.line.zone, waiter.op)
-            self._lines.drop(place)
-        for beat in self._beats.values():
-            beat.cancel()
+        """Answer every request with its last denial; from now on none waits."""
+        self._is_stopped = True
+        for entry in self._queues.iterate_entries():
+            for waiter in entry.waiters:
+                waiter.resolve(entry.denial)
+                self.withdraw(entry.queue.zone, waiter.operation)
+            self._queues.drop(entry)
+        for heartbeat in self._heartbeats.values():
+            heartbeat.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _admit_open(self, zone: str, op: Op, wait_ms: int) -> Answer:
+    async def _admit_open(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
         self._open += 1
         try:
-            return await self._wait(zone, op, wait_ms)
+            return await self._wait(zone, operation, wait_ms)
         except AdmissionError:
-            self.withdraw(zone, op)  # a lost reply may have been that it has a place
+            self.withdraw(zone, operation)  # the lost reply may have been that it has an entry
             raise
         finally:
             self._open -= 1
 
-    async def _wait(self, zone: str, op: Op, wait_ms: int) -> Answer:
+    async def _wait(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
         until = asyncio.get_running_loop().time() + wait_ms / 1000
-        rings = self._heard(zone)
+        notifications = self._count_notifications(zone)
         waits = {"replica": self._replica, "waits": wait_ms}
-        answer = await self._ledger.admit(zone, op | waits)
+        answer = await self._ledger.admit(zone, operation | waits)
         waiting = answer.pop("waiting", None)
         if waiting is None:
             return answer
-        if self._stopped:
-            self.withdraw(zone, op)
+        if self._is_stopped:
+            self.withdraw(zone, operation)
             return answer
-        waiter = Waiter(op | {"seen": answer["now"]}, until)
-        place = self._lines.join(zone, waiting["group"], waiter, answer)
-        self._again.note(place.line, waiting)
-        self._keep_beating(zone)
-        if rings != self._heard(zone):
-            self._again.ring(place.line)  # a ring may have overtaken the answer
-        return await self._answer(place, waiter)
+        waiter = Waiter(operation | {"seen": answer["now"]}, until)
+        entry = self._queues.join(zone, waiting["group"], waiter, answer)
+        self._retrier.schedule(entry.queue, waiting)
+        self._start_heartbeat(zone)
+        if notifications != self._count_notifications(zone):
+            self._retrier.notify(entry.queue)  # a notification may have overtaken the answer
+        return await self._await_answer(entry, waiter)
 
-    async def _answer(self, place: QueueEntry, waiter: Waiter) -> Answer:
+    async def _await_answer(self, entry: QueueEntry, waiter: Waiter) -> Answer:
         try:
             async with asyncio.timeout_at(waiter.until):
                 return await waiter.answer
         except TimeoutError:
-            self._lines.leave(place, waiter)
-            return await self._last_try(place, waiter)
+            self._queues.leave(entry, waiter)
+            return await self._try_last(entry, waiter)
         finally:
-            self._lines.leave(place, waiter)
+            self._queues.leave(entry, waiter)
 
-    async def _last_try(self, place: QueueEntry, waiter: Waiter) -> Answer:
-        """The time is up. The place is given up with it, unless a repeat still waits there."""
-        zone, op = place.line.zone, waiter.op
-        if not self._lines.has(zone, op):
-            op = op | {"replica": self._replica, "waits": 0}
-        answer = await self._ledger.admit(zone, op)
-        self._again.ring(place.line)
+    async def _try_last(self, entry: QueueEntry, waiter: Waiter) -> Answer:
+        """Call `admit` at the end of the wait. It gives the entry up, unless a repeat waits."""
+        zone, operation = entry.queue.zone, waiter.operation
+        if not self._queues.contains(zone, operation):
+            operation = operation | {"replica": self._replica, "waits": 0}
+        answer = await self._ledger.admit(zone, operation)
+        self._retrier.notify(entry.queue)
         return answer
 
-    def _heard(self, zone: str) -> int:
-        return self._rings[zone] + self._rings[_EVERYWHERE]
+    def _count_notifications(self, zone: str) -> int:
+        return self._notifications[zone] + self._notifications[_ALL_ZONES]
 
-    def _ring(self, zone: str) -> None:
-        self._rings[zone] += 1
-        for line in self._lines.of(zone):
-            self._again.ring(line)
+    def _notify(self, zone: str) -> None:
+        self._notifications[zone] += 1
+        for queue in self._queues.list_queues(zone):
+            self._retrier.notify(queue)
 
-    async def _withdraw(self, zone: str, op: Op) -> None:
-        told = {name: op[name] for name in ("campaign", "request_id", "id")}
-        if not self._lines.has(zone, op):
-            told["replica"] = self._replica
+    async def _withdraw(self, zone: str, operation: Operation) -> None:
+        fields = {name: operation[name] for name in ("campaign", "request_id", "id")}
+        if not self._queues.contains(zone, operation):
+            fields["replica"] = self._replica
         try:
-            group = await self._ledger.withdraw(zone, told)
+            group = await self._ledger.withdraw(zone, fields)
         except AdmissionError as fault:
-            # As with a process that dies: deadlines and the next snapshots make up for it.
+            # As after a crash of this process: deadlines and the next snapshots free the ports.
             log.info("zone %s: not withdrawn: %s", zone, fault.detail)
             return
-        line = self._lines.find(zone, group)
-        if line:
-            self._again.ring(line)
+        queue = self._queues.find(zone, group)
+        if queue:
+            self._retrier.notify(queue)
 
-    def _keep_beating(self, zone: str) -> None:
-        if zone not in self._beats:
-            self._beats[zone] = self._spawn(self._beat(zone), f"beat {zone}")
+    def _start_heartbeat(self, zone: str) -> None:
+        if zone not in self._heartbeats:
+            self._heartbeats[zone] = self._spawn(self._send_heartbeats(zone), f"heartbeat {zone}")
 
-    async def _beat(self, zone: str) -> None:
+    async def _send_heartbeats(self, zone: str) -> None:
         try:
             while True:
-                await asyncio.sleep(self._beat_s)
-                if not self._lines.of(zone):
+                await asyncio.sleep(self._heartbeat_s)
+                if not self._queues.list_queues(zone):
                     return
-                for line in self._lines.next_of(zone, LOOKS):
-                    self._again.ring(line)
+                for queue in self._queues.rotate(zone, RETRIES_PER_HEARTBEAT):
+                    self._retrier.notify(queue)
                 with contextlib.suppress(AdmissionError):
                     await self._ledger.send_heartbeat(zone, self._replica)
         finally:
-            del self._beats[zone]
+            del self._heartbeats[zone]
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

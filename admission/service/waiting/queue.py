@@ -1,4 +1,4 @@
-"""Who waits in this process: zones -> lines -> places -> waiters. Plain bookkeeping."""
+"""The admission requests that wait in this process: zones -> groups -> entries -> waiters."""
 
 import asyncio
 import math
@@ -13,65 +13,70 @@ class Waiter:
     """One request that is kept open.
 
     Args:
-        op: its ask, with `seen`.
-        until: the loop's time at which it has waited long enough.
+        operation: its `admit`, with `seen`.
+        until: when it has waited long enough, in the loop's time.
     """
 
-    __slots__ = ("answer", "op", "until")
+    __slots__ = ("answer", "operation", "until")
 
-    def __init__(self, op: dict[str, Any], until: float) -> None:
-        self.op = op
+    def __init__(self, operation: dict[str, Any], until: float) -> None:
+        self.operation = operation
         self.until = until
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-    def give(self, answer: Answer) -> None:
-        """Answer it, if it still listens."""
+    def resolve(self, answer: Answer) -> None:
+        """Answer the request if it is still open."""
         if not self.answer.done():
             self.answer.set_result(answer)
 
-    def fail(self, fault: Exception) -> None:
-        """Refuse it, if it still listens."""
+    def reject(self, fault: Exception) -> None:
+        """Fail the request if it is still open."""
         if not self.answer.done():
             self.answer.set_exception(fault)
 
 
 class QueueEntry:
-    """One place in the ledger's queue: a request, and its repeats that came while it waits.
+    """One entry of the ledger's queue: a request, and the repeats that came while it waits.
 
     Args:
-        deny: why it waits, as last told.
+        denial: the newest, which says why it waits.
     """
 
-    __slots__ = ("deny", "key", "line", "waiters")
+    __slots__ = ("denial", "key", "queue", "waiters")
 
-    def __init__(self, line: "GroupQueue", key: str, deny: Answer) -> None:
-        self.line = line
+    def __init__(self, queue: "GroupQueue", key: str, denial: Answer) -> None:
+        self.queue = queue
         self.key = key
-        self.deny = deny
+        self.denial = denial
         self.waiters: list[Waiter] = []
 
     def left_ms(self) -> int:
-        """How long somebody here will still wait."""
+        """How long the most patient of its waiters will still wait."""
         now = asyncio.get_running_loop().time()
         return max(1, math.ceil(1000 * (max(one.until for one in self.waiters) - now)))
 
 
 class GroupQueue:
-    """The places of one group, first come first."""
+    """The entries of one group, in order of arrival.
 
-    __slots__ = ("again", "asking", "group", "places", "timer", "zone")
+    Attributes:
+        is_asking: an `admit` for its first entry is under way.
+        ask_again: one more follows.
+    """
+
+    __slots__ = ("ask_again", "entries", "group", "is_asking", "timer", "zone")
 
     def __init__(self, zone: str, group: str) -> None:
         self.zone = zone
         self.group = group
-        self.places: dict[str, QueueEntry] = {}
-        self.asking = False
-        self.again = False
+        self.entries: dict[str, QueueEntry] = {}
+        self.is_asking = False
+        self.ask_again = False
         self.timer: asyncio.TimerHandle | None = None
 
     def first(self) -> QueueEntry:
-        """The place that came first."""
-        return next(iter(self.places.values()))
+        """The entry that came first."""
+        return next(iter(self.entries.values()))
 
     def cancel_timer(self) -> None:
         """Do not ask again by time."""
@@ -81,69 +86,70 @@ class GroupQueue:
 
 
 class WaitQueues:
-    """All lines. A line lives while it has places, a place while it has waiters."""
+    """All queues. A queue exists while it has entries, an entry while it has waiters."""
 
     def __init__(self) -> None:
         self._zones: dict[str, dict[str, GroupQueue]] = {}
-        self._places: dict[tuple[str, str], QueueEntry] = {}
+        self._entries: dict[tuple[str, str], QueueEntry] = {}
 
-    def zones(self) -> list[str]:
+    def list_zones(self) -> list[str]:
         """Zones that have waiters."""
         return list(self._zones)
 
-    def of(self, zone: str) -> list[GroupQueue]:
-        """The lines of a zone."""
+    def list_queues(self, zone: str) -> list[GroupQueue]:
+        """The queues of a zone."""
         return list(self._zones.get(zone, {}).values())
 
-    def next_of(self, zone: str, n: int) -> list[GroupQueue]:
-        """The lines whose turn it is: n at a time, all of them in turn."""
-        lines = self._zones.get(zone, {})
-        chosen = list(islice(lines.values(), n))
-        for line in chosen:
-            lines[line.group] = lines.pop(line.group)
+    def rotate(self, zone: str, n: int) -> list[GroupQueue]:
+        """The next n queues of a zone, all of them in turn."""
+        queues = self._zones.get(zone, {})
+        chosen = list(islice(queues.values(), n))
+        for queue in chosen:
+            queues[queue.group] = queues.pop(queue.group)
         return chosen
 
     def find(self, zone: str, group: str | None) -> GroupQueue | None:
-        """The line of a group, if somebody waits there."""
+        """The queue of a group, if a request waits there."""
         return self._zones.get(zone, {}).get(group or "")
 
-    def has(self, zone: str, op: dict[str, Any]) -> bool:
-        """Does a request with that key wait here?"""
-        return (zone, _key(op)) in self._places
+    def contains(self, zone: str, operation: dict[str, Any]) -> bool:
+        """Whether a request with that key waits here."""
+        return (zone, _make_key(operation)) in self._entries
 
-    def places(self) -> Iterator[QueueEntry]:
-        """All places; they may be dropped meanwhile."""
-        return iter(list(self._places.values()))
+    def iterate_entries(self) -> Iterator[QueueEntry]:
+        """All entries; they may be dropped meanwhile."""
+        return iter(list(self._entries.values()))
 
-    def join(self, zone: str, group: str, waiter: Waiter, deny: Answer) -> QueueEntry:
-        """A place at the end of its line; a repeat shares the place of its first."""
-        key = _key(waiter.op)
-        place = self._places.get((zone, key))
-        if place is None:
-            line = self._zones.setdefault(zone, {}).setdefault(group, GroupQueue(zone, group))
-            place = line.places[key] = self._places[zone, key] = QueueEntry(line, key, deny)
-        place.waiters.append(waiter)
-        return place
+    def join(self, zone: str, group: str, waiter: Waiter, denial: Answer) -> QueueEntry:
+        """An entry at the end of its queue; a repeat shares the entry of the first request."""
+        key = _make_key(waiter.operation)
+        entry = self._entries.get((zone, key))
+        if entry is None:
+            queues = self._zones.setdefault(zone, {})
+            queue = queues.setdefault(group, GroupQueue(zone, group))
+            entry = queue.entries[key] = self._entries[zone, key] = QueueEntry(queue, key, denial)
+        entry.waiters.append(waiter)
+        return entry
 
-    def leave(self, place: QueueEntry, waiter: Waiter) -> None:
-        """It waits no more. Safe to call again."""
-        if waiter in place.waiters:
-            place.waiters.remove(waiter)
-        if not place.waiters:
-            self.drop(place)
+    def leave(self, entry: QueueEntry, waiter: Waiter) -> None:
+        """Remove a waiter. Safe to call again."""
+        if waiter in entry.waiters:
+            entry.waiters.remove(waiter)
+        if not entry.waiters:
+            self.drop(entry)
 
-    def drop(self, place: QueueEntry) -> None:
-        """The place is no more, whoever was there. Safe to call again."""
-        line, zone = place.line, place.line.zone
-        if self._places.get((zone, place.key)) is not place:
+    def drop(self, entry: QueueEntry) -> None:
+        """Remove an entry with all of its waiters. Safe to call again."""
+        queue, zone = entry.queue, entry.queue.zone
+        if self._entries.get((zone, entry.key)) is not entry:
             return
-        del self._places[zone, place.key], line.places[place.key]
-        if not line.places:
-            line.cancel_timer()
-            del self._zones[zone][line.group]
+        del self._entries[zone, entry.key], queue.entries[entry.key]
+        if not queue.entries:
+            queue.cancel_timer()
+            del self._zones[zone][queue.group]
             if not self._zones[zone]:
                 del self._zones[zone]
 
 
-def _key(op: dict[str, Any]) -> str:
-    return f"{op['campaign']}/{op['request_id']}"
+def _make_key(operation: dict[str, Any]) -> str:
+    return f"{operation['campaign']}/{operation['request_id']}"

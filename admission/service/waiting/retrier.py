@@ -1,7 +1,8 @@
-"""Asking again for those who wait: one ask at a time for each line, for the first in it.
+"""Repeated `admit` calls for requests that wait: one at a time for each queue, for its first entry.
 
-A ring during an ask is not lost: the answer under way may have been decided before it, so one more
-follows. A grant lets the next one of the line ask at once, because there may be room for both.
+A notification during a call is not lost: the reply under way may have been decided before it, so
+one more call follows. After a grant the next entry is tried at once, because there may be room for
+both.
 """
 
 import asyncio
@@ -12,115 +13,118 @@ from admission.domain.types import Answer
 from admission.errors import AdmissionError, Unavailable
 from admission.service.waiting.queue import GroupQueue, QueueEntry, Waiter, WaitQueues
 
-Op = dict[str, Any]
+Operation = dict[str, Any]
 Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 
 class AdmissionLedger(Protocol):
-    """What waiting needs of the ledger (`admission.ledger.ledger.Ledger`)."""
+    """The methods of the ledger that waiting uses (`admission.ledger.ledger.Ledger`)."""
 
-    async def admit(self, zone: str, op: Op) -> Answer:
-        """Decide; a deny that has a place in the queue comes with `waiting`."""
+    async def admit(self, zone: str, operation: Operation) -> Answer:
+        """Decide; a denial that has an entry in the queue comes with `waiting`."""
         ...
 
-    async def withdraw(self, zone: str, op: Op) -> str | None:
-        """Leave nothing of an ask whose answer nobody waits for."""
+    async def withdraw(self, zone: str, operation: Operation) -> str | None:
+        """Take back whatever an `admit` was granted."""
         ...
 
     async def send_heartbeat(self, zone: str, replica: str) -> None:
-        """This replica lives."""
+        """Keep the queue entries of this replica alive."""
         ...
 
 
 class Retrier:
-    """Asks for the first of each line when told to.
+    """Calls `admit` for the first entry of a queue after each notification.
 
     Args:
-        ledger: who decides.
-        lines: who waits here.
-        replica: this process, by a name that no other has.
-        spawn: starts work by a name; its owner ends it.
+        ledger: decides.
+        queues: the requests that wait here.
+        replica: name of this process, unique among all replicas.
+        spawn: starts a task under a name; its owner ends it.
     """
 
     def __init__(
-        self, ledger: AdmissionLedger, lines: WaitQueues, *, replica: str, spawn: Spawn
+        self, ledger: AdmissionLedger, queues: WaitQueues, *, replica: str, spawn: Spawn
     ) -> None:
         self._ledger = ledger
-        self._lines = lines
+        self._queues = queues
         self._replica = replica
         self._spawn = spawn
 
-    def ring(self, line: GroupQueue) -> None:
-        """Something may have got better for the first of a line."""
-        if line.asking:
-            line.again = True  # what is under way may have been decided before the ring
-        elif line.places:
-            line.asking = True
-            self._spawn(self._ask(line), f"wait {line.zone}")
+    def notify(self, queue: GroupQueue) -> None:
+        """Try the first entry of a queue: there may be room for it now."""
+        if queue.is_asking:
+            queue.ask_again = True  # the call under way may have been decided before
+        elif queue.entries:
+            queue.is_asking = True
+            self._spawn(self._retry(queue), f"wait {queue.zone}")
 
-    def note(self, line: GroupQueue, waiting: dict[str, Any]) -> None:
-        """What the ledger said of the place of a line's first: when time alone may end its wait."""
-        line.cancel_timer()
+    def schedule(self, queue: GroupQueue, waiting: dict[str, Any]) -> None:
+        """Try again after `again_ms` of a denial, when time alone may end the wait."""
+        queue.cancel_timer()
         if again_ms := waiting.get("again_ms"):
             loop = asyncio.get_running_loop()
-            line.timer = loop.call_later(again_ms / 1000, self.ring, line)
+            queue.timer = loop.call_later(again_ms / 1000, self.notify, queue)
 
-    async def _ask(self, line: GroupQueue) -> None:
-        """Ask for the first of the line, and for the next ones as long as that gets anywhere."""
+    async def _retry(self, queue: GroupQueue) -> None:
+        """Try the first entry, and the next ones as long as entries leave the queue."""
         try:
             go_on = True
-            while line.places and (go_on or line.again):
-                line.again = False
-                go_on = await self._try(line.first())
+            while queue.entries and (go_on or queue.ask_again):
+                queue.ask_again = False
+                go_on = await self._try(queue.first())
         finally:
-            line.asking = False
+            queue.is_asking = False
 
-    async def _try(self, place: QueueEntry) -> bool:
-        """Ask for one place; whether it is off the line now."""
-        waiter, zone = place.waiters[0], place.line.zone
-        op = waiter.op | {"replica": self._replica, "waits": place.left_ms()}
+    async def _try(self, entry: QueueEntry) -> bool:
+        """Call `admit` for one entry. Returns: whether it left the queue."""
+        waiter, zone = entry.waiters[0], entry.queue.zone
+        operation = waiter.operation | {"replica": self._replica, "waits": entry.left_ms()}
         try:
-            answer = await self._ledger.admit(zone, op)
+            answer = await self._ledger.admit(zone, operation)
         except Unavailable:
-            return False  # an outage may pass; the last try of each tells if it did not
+            return False  # an outage may pass; if not, the last try of each request reports it
         except AdmissionError as fault:
-            return self._fail(place, fault)
+            return self._reject(entry, fault)
         waiting = answer.pop("waiting", None)
         if waiting is not None:
-            place.deny = answer
-            self.note(place.line, waiting)
+            entry.denial = answer
+            self.schedule(entry.queue, waiting)
             return False
-        if self._is_taken_back(place, waiter, answer):
-            place.line.again = True
+        if self._is_withdrawn(entry, waiter, answer):
+            entry.queue.ask_again = True
             return False
-        self._give(place, waiter, answer)
+        self._resolve(entry, waiter, answer)
         return True
 
-    def _is_taken_back(self, place: QueueEntry, waiter: Waiter, answer: Answer) -> bool:
-        """The grant is for one that went meanwhile, and withdraws it; repeats of it still wait."""
+    def _is_withdrawn(self, entry: QueueEntry, waiter: Waiter, answer: Answer) -> bool:
+        """Whether the grant is for a client that hung up meanwhile, while its repeats still wait.
+
+        The HTTP side withdraws such a grant.
+        """
         if answer["decision"] == "deny" or not waiter.answer.done():
             return False
-        self._lines.leave(place, waiter)
-        return bool(place.waiters)
+        self._queues.leave(entry, waiter)
+        return bool(entry.waiters)
 
-    def _give(self, place: QueueEntry, waiter: Waiter, answer: Answer) -> None:
-        """Answer everybody of a place. A repeat gets the same grant, by its own time."""
-        self._lines.drop(place)
-        for one in place.waiters:
+    def _resolve(self, entry: QueueEntry, waiter: Waiter, answer: Answer) -> None:
+        """Answer all waiters of an entry. A repeat fetches the same grant by a call of its own."""
+        self._queues.drop(entry)
+        for one in entry.waiters:
             if one is waiter or answer["decision"] == "deny":
-                one.give(answer)
+                one.resolve(answer)
             else:
-                self._spawn(self._repeat(place.line.zone, one), "repeat")
+                self._spawn(self._repeat(entry.queue.zone, one), "repeat")
 
     async def _repeat(self, zone: str, waiter: Waiter) -> None:
         try:
-            waiter.give(await self._ledger.admit(zone, waiter.op))
+            waiter.resolve(await self._ledger.admit(zone, waiter.operation))
         except AdmissionError as fault:
-            waiter.fail(fault)
+            waiter.reject(fault)
 
-    def _fail(self, place: QueueEntry, fault: AdmissionError) -> bool:
-        """Policy changed meanwhile: what was asked is no longer there."""
-        self._lines.drop(place)
-        for waiter in place.waiters:
-            waiter.fail(fault)  # each withdraws itself
+    def _reject(self, entry: QueueEntry, fault: AdmissionError) -> bool:
+        """Fail all waiters: a change of policy removed what they asked for."""
+        self._queues.drop(entry)
+        for waiter in entry.waiters:
+            waiter.reject(fault)  # the coordinator withdraws each
         return True

@@ -1,15 +1,15 @@
-"""A real Redis of our own: started with the service, stopped with it, restarted when it dies.
+"""The embedded Redis: started and stopped with the service, restarted when its process ends.
 
 The server runs in a session of its own, so a Ctrl-C in the terminal ends the service first and
-the service then ends the server. Should the service be killed, the server stays behind as an
-orphan. It could be told to die with us (PR_SET_PDEATHSIG), but that exists on Linux only, needs
-code between fork and exec, and fires when the *thread* that forked ends. Instead the next start
-finds the orphan by the lock it still holds and ends it: SIGTERM makes Redis write and fsync its
-append-only file first. Adopting it was the other choice; it would save the zones a few seconds of
-recovery after a SIGKILL, and cost a second kind of server: not our child, of another version or
+the service then ends the server. After a SIGKILL of the service the server stays behind as an
+orphan. PR_SET_PDEATHSIG would end it with the service, but exists on Linux only, needs code between
+fork and exec, and is sent when the *thread* that forked ends. Instead the next start finds the
+orphan by the lock that it still holds and ends it: on SIGTERM Redis writes and fsyncs its
+append-only file first. To adopt the orphan would save the zones a few seconds of recovery after a
+SIGKILL, at the cost of a second kind of server: no child process, and perhaps of another version or
 durability than configured.
 
-A restarted server has a new `run_id`, which is how the ledger knows that it must recover.
+A restarted server has a new `run_id`, by which the ledger notices that it must recover.
 """
 
 import asyncio
@@ -25,22 +25,27 @@ from urllib.parse import quote
 from admission.errors import ConfigError
 from admission.ledger.store.embedded.binary import find_server
 from admission.ledger.store.embedded.data_dir import DataDirectory
+from admission.tasks import Backoff, cancel_and_wait
 
 log = logging.getLogger(__name__)
 
-START_S = 120.0  # a long append-only file takes its time to load
+START_S = 120.0  # a long append-only file loads slowly
 STOP_S = 10.0
 POLL_S = 0.005
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 30.0
-STABLE_S = 60.0  # a server that ran for so long is restarted without delay again
+STABLE_S = 60.0  # after so long a run a server is restarted without delay
 
 
 class EmbeddedRedis:
     """One server process, and the task that restarts it.
 
+    Example:
+        server = EmbeddedRedis("data")
+        url = await server.start()
+
     Args:
-        data_dir: folder of its data, socket, log and locks; used by one service at a time.
+        data_dir: directory of its data, socket, log and locks; used by one service at a time.
         durability: `everysec` may lose the last second in a power cut, `always` nothing.
     """
 
@@ -55,7 +60,7 @@ class EmbeddedRedis:
 
     @property
     def pid(self) -> int | None:
-        """Of the server process; None while there is none."""
+        """Process id of the server; None while none runs."""
         alive = self._process and self._process.returncode is None
         return self._process.pid if self._process and alive else None
 
@@ -69,7 +74,7 @@ class EmbeddedRedis:
             raise RuntimeError("already started")
         binary = await asyncio.to_thread(find_server)
         folder = DataDirectory(self._data_dir)
-        self._lock = _own(folder)
+        self._lock = _lock_data_dir(folder)
         try:
             await self._launch(binary, folder)
         except BaseException:
@@ -82,9 +87,7 @@ class EmbeddedRedis:
         """End the server, its data written, and release the folder. Safe to call twice."""
         supervisor, self._supervisor = self._supervisor, None
         if supervisor:
-            supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervisor
+            await cancel_and_wait(supervisor)
         process, self._process = self._process, None
         if process:
             await _end(process)
@@ -93,16 +96,16 @@ class EmbeddedRedis:
             lock.close()
 
     async def _launch(self, binary: Path, folder: DataDirectory) -> None:
-        server_lock = await _lock_of_server(folder)
+        server_lock = await _lock_server(folder)
         try:
             folder.write_config(self._durability)
             offset_bytes = await self._spawn(binary, folder, server_lock)
         except OSError as exc:
             raise ConfigError(f"redis.data_dir: cannot start {binary}: {exc}") from exc
         finally:
-            server_lock.close()  # from here on the server alone holds it
+            server_lock.close()  # from here on only the server holds it
         assert self._process is not None
-        await _ready(self._process, folder, offset_bytes)
+        await _wait_until_ready(self._process, folder, offset_bytes)
         _warn_of_losses(folder, offset_bytes)
 
     async def _spawn(self, binary: Path, folder: DataDirectory, server_lock: IO[str]) -> int:
@@ -118,53 +121,51 @@ class EmbeddedRedis:
                 start_new_session=True,
                 pass_fds=(server_lock.fileno(),),
             )
-        _tell_pid(server_lock, self._process.pid)
+        _write_pid(server_lock, self._process.pid)
         return offset_bytes
 
     async def _supervise(self, binary: Path, folder: DataDirectory) -> None:
-        backoff_s = BACKOFF_MIN_S
+        backoff = Backoff(min_s=BACKOFF_MIN_S, max_s=BACKOFF_MAX_S, jitter=0)
         while True:
             assert self._process is not None
             began = time.monotonic()
             code = await self._process.wait()
             log.error("redis: the server ended with %s; restarting it", code)
             if time.monotonic() - began > STABLE_S:
-                backoff_s = BACKOFF_MIN_S
-            backoff_s = await self._revive(binary, folder, backoff_s)
+                backoff.reset()
+            await self._restart(binary, folder, backoff)
 
-    async def _revive(self, binary: Path, folder: DataDirectory, backoff_s: float) -> float:
-        """Try until it runs. Returns: how long to wait should it end soon again."""
-        said = ""
+    async def _restart(self, binary: Path, folder: DataDirectory, backoff: Backoff) -> None:
+        logged = ""
         while True:
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+            await asyncio.sleep(backoff.next_s())
             try:
                 await self._launch(binary, folder)
-                return backoff_s
+                return
             except (ConfigError, OSError) as exc:
-                if said != (said := str(exc).partition("\n")[0]):  # once, not at every attempt
+                if logged != (logged := str(exc).partition("\n")[0]):  # once, not at every attempt
                     log.error("redis: the server does not restart: %s", exc)
 
 
-def _own(folder: DataDirectory) -> IO[str]:
+def _lock_data_dir(folder: DataDirectory) -> IO[str]:
     lock = folder.lock("service")
     if lock is None:
         raise ConfigError(
             f"redis.data_dir: {folder.path} is in use by another running service, process "
             f"{folder.holder('service')}; stop that one, or give each its own folder"
         )
-    _tell_pid(lock, os.getpid())
+    _write_pid(lock, os.getpid())
     return lock
 
 
-def _tell_pid(lock: IO[str], pid: int) -> None:
+def _write_pid(lock: IO[str], pid: int) -> None:
     lock.truncate(0)
     lock.write(str(pid))
     lock.flush()
 
 
-async def _lock_of_server(folder: DataDirectory) -> IO[str]:
-    """The server's lock; a server that still holds it has lost its service, and is ended first."""
+async def _lock_server(folder: DataDirectory) -> IO[str]:
+    """The server's lock; an orphan that still holds it is ended first."""
     if lock := folder.lock("server"):
         return lock
     pid = folder.holder("server")
@@ -181,20 +182,20 @@ async def _lock_of_server(folder: DataDirectory) -> IO[str]:
     raise ConfigError(f"redis.data_dir: process {pid} still uses {folder.path} and does not end")
 
 
-async def _ready(
+async def _wait_until_ready(
     process: asyncio.subprocess.Process, folder: DataDirectory, offset_bytes: int
 ) -> None:
     deadline = time.monotonic() + START_S
     while process.returncode is None and time.monotonic() < deadline:
-        if await _answers(folder.socket):
+        if await _is_answering(folder.socket):
             return
         await asyncio.sleep(POLL_S)
-    said = folder.log_since(offset_bytes)
+    text = folder.log_since(offset_bytes)
     if process.returncode is None:
         await _end(process)
-        raise ConfigError(f"redis: the server did not answer within {START_S:.0f} s:\n{said}")
-    if "Bad file format reading the append only file" in said:
-        damaged = folder.damaged_file(said)
+        raise ConfigError(f"redis: the server did not answer within {START_S:.0f} s:\n{text}")
+    if "Bad file format reading the append only file" in text:
+        damaged = folder.damaged_file(text)
         # Redis 7 and newer keep several files and a list of them, which go together.
         what = "it" if damaged.parent == folder.path else f"the whole of {damaged.parent}"
         raise ConfigError(
@@ -202,7 +203,7 @@ async def _ready(
             "itself within seconds, without its reservations. Or repair a copy of it with "
             "redis-check-aof --fix"
         )
-    raise ConfigError(f"redis: the server ended with {process.returncode}:\n{said}")
+    raise ConfigError(f"redis: the server ended with {process.returncode}:\n{text}")
 
 
 def _warn_of_losses(folder: DataDirectory, offset_bytes: int) -> None:
@@ -212,8 +213,8 @@ def _warn_of_losses(folder: DataDirectory, offset_bytes: int) -> None:
         log.warning("redis: %s has data of two versions of Redis; one is not read", folder.path)
 
 
-async def _answers(path: Path) -> bool:
-    """True once it answers PING: not while it still loads its data."""
+async def _is_answering(path: Path) -> bool:
+    """Whether the server answers PING, which it does not while it loads its data."""
     try:
         async with asyncio.timeout(1.0):
             reader, writer = await asyncio.open_unix_connection(path)
