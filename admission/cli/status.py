@@ -10,6 +10,7 @@ from rich.text import Text
 from admission.cli.output import format_value, indent, make_table
 
 _NUMBERS: Final = ("in_use", "limit", "room")
+_REPAIRS: Final = {"recounted": "counts corrected", "set_aside": "entries set aside"}
 
 
 def render_overview(zones: Iterable[dict[str, Any]]) -> RenderableType:
@@ -37,6 +38,8 @@ def _describe_zone(zone: dict[str, Any]) -> Text:
     states += ["PAUSED"] if "zone" in paused else []
     states += [name for name in ("recovering", "shadow") if zone.get(name)]
     states += [f"{name} paused" for name in paused if name.startswith("mpp:")]
+    stats = zone.get("stats") or {}
+    states += [f"{stats[key]} {text}" for key, text in _REPAIRS.items() if stats.get(key)]
     for state in states:
         text.append(", ", style="not bold").append(state, style="yellow")
     return text

@@ -301,7 +301,7 @@ class Ledger:
             await self._restore(zone, remembered)
             reply = await self._calls.apply(zone, ops)
         if "error" in reply:
-            raise script_errors.translate_reply(zone, reply["error"])
+            raise script_errors.translate_reply(zone, reply["error"], str(reply.get("value", "")))
         if remembered and reply["policy"] < remembered.version:
             await self._restore(zone, remembered)
         else:

@@ -1,7 +1,10 @@
-"""Errors that the script answers, as exceptions of the project's tree."""
+"""Errors in replies of the script as exceptions of this project."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
+
+from redis import exceptions
 
 from admission.errors import (
     AdmissionError,
@@ -15,6 +18,9 @@ from admission.errors import (
 )
 from admission.ledger.policy_cache import PolicyLost
 from admission.ledger.results import make_public_id
+from admission.ledger.store.errors import translate
+
+log = logging.getLogger(__name__)
 
 _BEYOND_SCOPE: Final = {
     "id": "this reservation belongs to another campaign",
@@ -45,10 +51,19 @@ def _wrong(field: str, message: str) -> Invalid:
     return Invalid(FieldError(field=field, message=message))
 
 
-def translate_reply(zone: str, error: str) -> AdmissionError:
-    """The exception for a call that did nothing at all."""
+def translate_reply(zone: str, error: str, value: str = "") -> AdmissionError:
+    """The exception for a call that changed nothing.
+
+    Args:
+        value: for `aborted`, the error of Redis or of the script.
+    """
     if error == "no_policy":
         return Unavailable(f"zone {zone} has no policy yet")
+    if error == "oom":
+        return translate(exceptions.OutOfMemoryError())
+    if error == "aborted":
+        log.error("ledger %s: a call was aborted and changed nothing: %s", zone, value)
+        return translate(exceptions.ResponseError(value))
     return Unavailable(f"zone {zone} was written by another version of this service: {error}")
 
 

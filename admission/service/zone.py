@@ -1,9 +1,9 @@
 """One zone of the service: every operation that the HTTP side may ask of it."""
 
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from admission.domain.snapshots import IngestAnswer, Snapshot, SnapshotGroup
 from admission.domain.types import Answer
@@ -18,6 +18,12 @@ from admission.sources.polling.poller import Poller
 log = logging.getLogger(__name__)
 
 Operation = dict[str, Any]
+
+# Counters of the ledger's repairs, and what the log says of a new one.
+_REPAIRS: Final = {
+    "recounted": "counts differed from the reservations and were corrected",
+    "set_aside": "unreadable entries were set aside; see docs/runbook.md#admissionentriessetaside",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +59,14 @@ class Zone:
         components: shared by all zones.
     """
 
-    __slots__ = ("_components", "_ledger", "_waiting", "name")
+    __slots__ = ("_components", "_ledger", "_repairs", "_waiting", "name")
 
     def __init__(self, name: str, components: Components) -> None:
         self.name = name
         self._components = components
         self._ledger = components.ledger
         self._waiting = components.waiting
+        self._repairs: dict[str, int] = {}
 
     async def get_time(self) -> int:
         """Zone time in ms."""
@@ -102,7 +109,16 @@ class Zone:
         status = await self._ledger.get_status(self.name) | {"sources": sources}
         live = status["policy"]
         live["differs_from_file"] = policies.differs_from_file(self.name, live["digest"])
+        self._log_repairs(status["stats"])
         return status
+
+    def _log_repairs(self, stats: Mapping[str, int]) -> None:
+        """Log once when the ledger corrected counts or set unreadable entries aside."""
+        for counter, message in _REPAIRS.items():
+            count = stats.get(counter, 0)
+            if count > self._repairs.get(counter, count):
+                log.error("zone %s: %s (%d in total)", self.name, message, count)
+            self._repairs[counter] = count
 
     async def push_snapshot(self, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         """Ingest a pushed snapshot; `taken_at`: zone time in ms."""

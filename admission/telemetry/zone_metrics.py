@@ -237,6 +237,16 @@ METRICS: Final = (
     _counter("breaker_openings", "Times that a breaker opened.", _count("breaker")),
     _counter("recoveries", "Times that the zone began to recover.", _count("recovery")),
     _counter(
+        "counts_corrected",
+        "Counts that differed from the reservations and were corrected by a recount.",
+        _count("recounted"),
+    ),
+    _counter(
+        "entries_set_aside",
+        "Stored entries that were unreadable and were set aside for inspection.",
+        _count("set_aside"),
+    ),
+    _counter(
         "campaign_port_seconds",
         "Time that ended reservations held ports; *: of campaigns that policy does not name.",
         _counts("port_ms:", 0.001),

@@ -226,3 +226,28 @@ def test_a_call_that_did_nothing(error: str, says: str) -> None:
     found = script_errors.translate_reply("East", error)
     assert isinstance(found, Unavailable)
     assert says in found.detail
+
+
+@pytest.mark.parametrize(
+    ("error", "value", "says", "retry_after_s"),
+    [
+        ("oom", "", "is full (maxmemory)", 5.0),
+        ("aborted", "NOPERM this user has no permissions", "lacks a permission", 5.0),
+        ("aborted", "READONLY You can't write", "takes no writes", 1.0),
+    ],
+)
+def test_a_call_that_redis_refused_may_be_repeated(
+    error: str, value: str, says: str, retry_after_s: float
+) -> None:
+    found = script_errors.translate_reply("East", error, value)
+    assert isinstance(found, Unavailable)
+    assert (found.status, found.retry_after_s) == (503, retry_after_s)
+    assert says in found.detail
+
+
+def test_a_call_that_a_defect_aborted_is_logged_with_its_cause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = script_errors.translate_reply("East", "aborted", "attempt to index a nil value")
+    assert type(found) is AdmissionError
+    assert "attempt to index a nil value" in caplog.text

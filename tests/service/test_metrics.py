@@ -1,5 +1,13 @@
 """What the whole service tells Prometheus, after some calls: nothing is lost on the way."""
 
+from typing import Any
+
+import pytest
+
+from admission.service.bootstrap import _count_polls
+from admission.service.zone import Zone
+from admission.sources.polling.health import PollEvent
+from admission.telemetry.metrics import Telemetry
 from tests.support.service import ServiceHarness
 
 
@@ -27,3 +35,42 @@ async def test_what_happened_in_a_zone_is_scraped(harness: ServiceHarness) -> No
     calls = [line for line in lines if line.startswith("admission_ledger_call_seconds_count ")]
     assert float(calls[0].split()[1]) > 0
     assert not any("made-up" in line for line in lines)
+
+
+def test_a_polled_snapshot_is_counted_like_a_pushed_one() -> None:
+    telemetry = Telemetry()
+    count = _count_polls(telemetry)
+    count(PollEvent(zone="East", source="epm", kind="accepted"))
+    count(PollEvent(zone="East", source="epm", kind="refused", reason="inconsistent"))
+    count(PollEvent(zone="East", source="epm", kind="failed", reason="timeout"))
+    text = telemetry.scrape({}).decode()
+    for line in (
+        'admission_snapshots_total{accepted="true",reason="",zone="East"} 1.0',
+        'admission_snapshots_total{accepted="false",reason="inconsistent",zone="East"} 1.0',
+        'admission_source_polls_total{source="epm",zone="East"} 3.0',
+        'admission_source_failures_total{source="epm",zone="East"} 1.0',
+    ):
+        assert line in text
+
+
+async def test_a_repair_of_the_ledger_is_logged_once(
+    harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    components = harness.service.components
+    zone, ledger = Zone("East", components), components.ledger
+    read, stats = ledger.get_status, {"recounted": 3}
+
+    async def repaired(name: str) -> Any:
+        status = await read(name)
+        return status | {"stats": status["stats"] | stats}
+
+    monkeypatch.setattr(ledger, "get_status", repaired)
+    await zone.get_status()
+    assert "corrected" not in caplog.text  # of the time before this process
+    stats |= {"recounted": 5, "set_aside": 0}
+    await zone.get_status()
+    await zone.get_status()
+    assert caplog.text.count("were corrected (5 in total)") == 1
+    stats["set_aside"] = 1
+    await zone.get_status()
+    assert caplog.text.count("unreadable entries were set aside") == 1
