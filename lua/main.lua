@@ -1,14 +1,13 @@
--- main.lua: a call: clock, recovery, deadlines, then the operations in order.
+-- main.lua: a call: clock, recovery, deadlines, then the operations in order, as one unit of work.
 --
--- An operation that fails (a bug) answers `internal`; the others of the call are not affected, since decisions read
--- first and write last.
+-- An operation that fails before it changes anything answers `internal`, and the others of the call are not affected.
+-- An error after a change aborts the call: nothing is written, and the reply says so for all operations.
 
 -- Create the keys of a new zone. -> its meta
 local function create_zone()
   for _, key in ipairs({ RES, REQ, POOLS, STATS, SHARES, CONTENTION .. 'until', WAITERS }) do call('HSET', key, '', '') end
   for _, key in ipairs({ DEADLINES, ARRIVED }) do call('ZADD', key, FOREVER, '') end
   call('ZADD', QUEUE, 0, '')
-  call('HSET', ZONE, 'schema', SCHEMA)
   return {
     offset = 0, last = 0, stepped = 0, called = 0, run_id = '', recovered_from = 0, recover_until = 0,
     holder = '', token = 0, lease_until = 0, wanted = false, asked = 0, foreign = 0,
@@ -74,22 +73,56 @@ end
 -- Operations that may let waiting requests through although no pool changed.
 local NOTIFIES_WAITERS = set_of({ 'policy', 'pause' })
 
--- Operations that read buffered data only through the modules that know the buffer.
-local READS_BUFFERED = set_of({ 'admit', 'launched', 'renew', 'end' })
+-- -> the text of an error, as Redis or Lua raised it
+local function describe(raised)
+  return type(raised) == 'table' and raised.err or tostring(raised)
+end
 
+local function is_out_of_memory(raised)
+  return find(describe(raised), 'OOM command', 1, true) ~= nil
+end
+
+-- An error of an operation that changed nothing fails that operation; any other one aborts the call.
 local function perform(op)
   local verb = find_verb(op.op)
-  if not READS_BUFFERED[op.op] then flush_writes() end
   if not verb then return fault('internal', 'op', op.op) end
+  local before = unit.count_changes()
   local ok, result = pcall(verb, op)
   if ok and NOTIFIES_WAITERS[op.op] then need('notify').on('rules_changed') end
   if ok then return result end
-  return fault('internal', op.op, tostring(result))
+  if unit.count_changes() ~= before or is_out_of_memory(result) then error(result, 0) end
+  return fault('internal', op.op, describe(result))
 end
 
-local function main(ops)
+-- -> reservations and requests that the operations may add to the deadlines
+local function count_units(ops)
+  local units = #ops
+  for _, op in ipairs(ops) do units = units + (op.count or 0) end
+  return units
+end
+
+-- Process the oldest deadlines: at least twice as many as the call may add, so that a backlog always shrinks.
+local function process_deadlines(ops)
+  local slice = max(EXPIRY_SLICE, 2 * count_units(ops))
+  local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, slice)
+  if #ids > 0 then need('expiry')(ids) end
+end
+
+-- Hand what the modules cached over to the unit of work.
+local function flush_modules()
+  if loaded.contention then loaded.contention.clean() end
+  if loaded.pool then loaded.pool.flush() end
+  if loaded.notify then loaded.notify.flush() end
+  if loaded.shares then loaded.shares.flush() end
+  if loaded.deny_log then loaded.deny_log.flush() end
+  flush_counts()
+end
+
+-- -> the reply, with every write committed; raises an error, with writes that are to be undone
+local function apply(ops)
   local got = call('HMGET', ZONE, 'schema', 'meta')
   if got[1] and tonumber(got[1]) ~= SCHEMA then return encode({ now = 0, error = 'schema_mismatch' }) end
+  unit.begin(not got[1], got[2])
   if not load_policy() then
     if ops[1].op ~= 'policy' then return encode({ now = 0, error = 'no_policy' }) end
     need('policy').first(ops[1])
@@ -99,8 +132,7 @@ local function main(ops)
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   detect_loss()
   if has_waiters() then need('wait').remove_overdue() end
-  local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE)
-  if #ids > 0 then need('expiry')(ids) end
+  process_deadlines(ops)
   if #ops > 1 then
     need('idempotency').read_ahead(ops)
     need('reservation').read_ahead(ops)
@@ -111,15 +143,52 @@ local function main(ops)
     local result = perform(op)
     results[i] = type(result) == 'string' and result or encode(result)
   end
-  if loaded.contention then loaded.contention.clean() end
-  if loaded.pool then loaded.pool.flush() end
-  if loaded.notify then loaded.notify.flush() end
-  if loaded.shares then loaded.shares.flush() end
-  if loaded.deny_log then loaded.deny_log.flush() end
-  call('HSET', ZONE, 'meta', encode(meta))
-  flush_counts()
+  flush_modules()
+  unit.commit(encode(meta))
   local shared = loaded.grant and loaded.grant.shared_fields() or '[]'
   return format('{"now":%d,"policy":%d,"shared":%s,"results":[%s]}', now, zone.version, shared, concat(results, ','))
+end
+
+-- Forget everything that this call read or buffered. -> whether the zone can be read again
+local function restart()
+  unit.reset()
+  reset_counts()
+  for name in pairs(loaded) do loaded[name] = nil end
+  local got = call('HMGET', ZONE, 'schema', 'meta')
+  if not got[2] or not load_policy() then return false end
+  unit.begin(false, got[2])
+  meta = decode(got[2])
+  advance_clock()
+  return not is_another_server()
+end
+
+local HAS_ENDED = set_of({ 'ended', 'expired' })
+
+-- Redis is full: delete what has ended, and expire what is overdue, so that memory becomes free without an operator.
+-- Deletions come first, since Redis refuses them never; after one, it refuses no write of this script.
+local function free_memory()
+  for _, has_ended in ipairs({ true, false }) do
+    if not restart() then return end
+    local ids, chosen = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE), {}
+    for _, id in ipairs(ids) do
+      local r = need('reservation').read(id)
+      if (r ~= nil and HAS_ENDED[r.state] or false) == has_ended then chosen[#chosen + 1] = id end
+    end
+    if #chosen > 0 then
+      need('expiry')(chosen)
+      flush_modules()
+      unit.commit_deletions_first(encode(meta))
+    end
+  end
+end
+
+local function main(ops)
+  local ok, reply = pcall(apply, ops)
+  if ok then return reply end
+  unit.abort()
+  if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = describe(reply) }) end
+  if not pcall(free_memory) then unit.abort() end
+  return encode({ now = 0, error = 'oom' })
 end
 
 return main(decode(ARGV[1]))

@@ -1,6 +1,6 @@
--- prelude.lua: shared by all modules: keys, schema, bounds, buffered writes, small functions.
+-- prelude.lua: shared by all modules: keys, schema, bounds, small functions.
 --
--- The script is this prelude, then every other file as a module: a function that need(name) runs at its first use in
+-- The script is this prelude, then state/unit_of_work.lua, then every other file as a module: a function that need(name) runs at its first use in
 -- a call, so that a call pays for what it uses (a closure costs 0.3 us); then main.lua. Signature and operations:
 -- lua/README.md.
 --
@@ -35,7 +35,8 @@ local POOLS, POLICY, STATS, SHARES, CONTENTION, PEND = KEYS[5], KEYS[6], KEYS[7]
 local QUEUE, WAITERS, ARRIVED, AUDIT = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local CHANNEL = ARGV[2]
 
-local call, encode, decode = redis.call, cjson.encode, cjson.decode
+local call -- state/unit_of_work.lua
+local encode, decode = cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local format, match, gmatch, find, sub, concat = string.format, string.match, string.gmatch, string.find, string.sub, table.concat
 
@@ -95,47 +96,6 @@ local function score(ms)
   return text
 end
 
-local FIELDS_MAX = 1000 -- of one command: unpack is limited by the Lua stack (LUAI_MAXCSTACK, 8000)
-
--- Buffered writes, so that one command writes many: command -> key -> arguments. flush_writes sends them: before a
--- read or another write of the same data, at the latest at the end of the call.
-local BUFFERED = { 'HSET', 'ZADD', 'ZREM' } -- in this order
-local buffered, has_buffered = { HSET = {}, ZADD = {}, ZREM = {} }, false
-
-local function flush_writes()
-  if not has_buffered then return end
-  for _, command in ipairs(BUFFERED) do
-    for key, list in pairs(buffered[command]) do
-      for from = 1, list.n, 2 * FIELDS_MAX do
-        call(command, key, unpack(list, from, min(list.n, from + 2 * FIELDS_MAX - 1)))
-      end
-    end
-    buffered[command] = {}
-  end
-  has_buffered = false
-end
-
-local function list_of(command, key)
-  -- Added after it was removed in the same call: the removal comes first.
-  if command == 'ZADD' and buffered.ZREM[key] then flush_writes() end
-  local list = buffered[command][key] or { n = 0 }
-  buffered[command][key], has_buffered = list, true
-  return list
-end
-
--- first, second: field and text, or score and member
-local function buffer_write(command, key, first, second)
-  local list = buffered[command][key] or list_of(command, key)
-  local n = list.n
-  list[n + 1], list[n + 2], list.n = first, second, n + 2
-end
-
-local function buffer_removal(key, member)
-  if buffered.ZADD[key] then flush_writes() end
-  local list = list_of('ZREM', key)
-  list[list.n + 1], list.n = member, list.n + 1
-end
-
 local function kind_of(pool_name)
   return string.match(pool_name, '^([^:]*)')
 end
@@ -146,11 +106,6 @@ local ON_KNOWN_MPP = 'mpps'
 -- An error of the caller, answered for this operation alone. field: the part of the request that is wrong.
 local function fault(code, field, value)
   return { error = code, field = field, value = value }
-end
-
--- Notify all replicas: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.
-local function publish(what, ...)
-  if CHANNEL then call('PUBLISH', CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
 end
 
 -- Does any replica keep a request open until units are available? (commands/wait.lua)
@@ -167,6 +122,8 @@ end
 local function flush_counts()
   for name, n in pairs(counted) do call('HINCRBY', STATS, name, n) end
 end
+
+local function reset_counts() counted = {} end
 
 -- Calls may be up that the ledger does not know: nothing is granted until each of them has ended or is in a snapshot.
 local function begin_recovery()

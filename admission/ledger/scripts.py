@@ -25,6 +25,7 @@ RARE: Final = (
     "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",
 )  # fmt: skip
 MODULES: Final = (*HOT, *RARE)
+COMMON: Final = ("prelude", "state/unit_of_work")  # what modules and main stand on
 
 
 def find_lua_directory() -> Traversable:
@@ -50,7 +51,9 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
     files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
     hot, rare = ("\n".join(_module(name, files[name]) for name in some) for some in (HOT, RARE))
     defined = f"local function define()\n{hot}end\ndefine()\ndefine_rare = function()\n{rare}end\n"
-    return _script("\n".join((read_module("prelude"), defined, read_module("main"))))
+    return _script(
+        "\n".join((*(read_module(name) for name in COMMON), defined, read_module("main")))
+    )
 
 
 def _module(name: str, file: str) -> str:

@@ -79,7 +79,7 @@ end
 -- Entries before w0 stay held: the window never moves back.
 local function trim_pending(p)
   local old = call('ZCOUNT', PEND .. p.name, 0, '(' .. p.w0)
-  if old > 0 then call('ZREMRANGEBYRANK', PEND .. p.name, 1, min(old, TRIM_SLICE)) end
+  if old > 0 then unit.discard('ZREMRANGEBYRANK', PEND .. p.name, 1, min(old, TRIM_SLICE)) end
 end
 
 local function move_window(p, t0)

@@ -41,7 +41,9 @@ local function replace(op, version, applied)
   local secret = op.secret or call('HGET', POLICY, 'secret') or op.offer
   call('DEL', POLICY)
   if secret then call('HSET', POLICY, 'secret', secret) end
-  for name, rules in pairs(op.fields) do call('HSET', POLICY, name, encode(rules)) end
+  local fields = {}
+  for name, rules in pairs(op.fields) do fields[#fields + 1], fields[#fields + 2] = name, encode(rules) end
+  for from = 1, #fields, 2000 do call('HSET', POLICY, unpack(fields, from, min(#fields, from + 1999))) end
   call('HSET', POLICY, 'version', version, 'digest', op.digest, 'source', op.source, 'applied', encode(applied), 'paused', paused)
 end
 
@@ -135,6 +137,7 @@ function policy.pause(op)
     return fault('too_many_pauses', 'pool', PAUSED_MAX)
   end
   if changed then
+    unit.change()
     zone.paused[name] = op.on and now or nil
     pools.changes = pools.changes + 1
     zone.version = zone.version + 1

@@ -2,6 +2,7 @@
 -- A report for a reservation past its deadline finds it expired even before its turn (commands/report.lua), so a
 -- backlog delays the release of units, never the answer.
 local reservation, occupancy, limits = need('reservation'), need('occupancy'), need('limits')
+local deadlines = unit.zset(DEADLINES)
 
 -- Do snapshots of this pool decide? A lapsed MPP snapshot is ignored, since another may never come.
 local function is_watched(p)
@@ -21,7 +22,7 @@ local process = {} -- state -> what a deadline does
 
 function process.live(r)
   if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('release').expire(r) end
-  buffer_write('ZADD', DEADLINES, score(min(r.deadline, now + UNKNOWN_AGAIN_MS)), r.id)
+  unit.add(deadlines, r.id, score(min(r.deadline, now + UNKNOWN_AGAIN_MS)))
 end
 
 function process.releasing(r) need('release').finish(r) end
@@ -31,12 +32,13 @@ process.expired = reservation.delete
 
 -- id: "pool NAME", or a reservation that does not exist any more
 local function process_pool(id)
-  call('ZREM', DEADLINES, id)
+  unit.remove(deadlines, id)
   local pool = match(id, '^pool (.+)$')
   if pool then need('pool_gc').examine(pool) end
 end
 
 return function(ids)
+  if #ids > 1 then reservation.load(ids) end
   for _, id in ipairs(ids) do
     local r = reservation.read(id)
     if r then process[r.state](r) else process_pool(id) end

@@ -27,7 +27,6 @@ end
 function occupancy.pending(p, w0)
   if not w0 then return p.in_use end
   if w0 <= (p.known_at or 0) then return p.in_use end
-  flush_writes()
   return call('ZCOUNT', PEND .. p.name, w0, '+inf')
 end
 
@@ -42,6 +41,7 @@ end
 
 -- r joins the pools of the list without a check of room. The caller marks them as dirty.
 function occupancy.join(list, r)
+  unit.change()
   local campaign, visible_by, guaranteed = r.campaign, r.visible_by, zone.guaranteed
   local visible_text = score(visible_by)
   for i = 1, #list do
@@ -56,7 +56,7 @@ function occupancy.join(list, r)
         shares.change(p, campaign, 1)
       end
     end
-    if p.fed and not (p.w0 and visible_by < p.w0) then buffer_write('ZADD', p.pend, visible_text, r.id) end
+    if p.fed and not (p.w0 and visible_by < p.w0) then unit.add_new(p.pending_set or pools.pending(p), r.id, visible_text) end
   end
 end
 
@@ -64,9 +64,8 @@ end
 function occupancy.limit_visible_by(r, moment)
   if moment >= r.visible_by then return end
   r.visible_by = moment
-  flush_writes()
   for _, p in ipairs(occupancy.pools(r)) do
-    if p.fed and not occupancy.holds(p, r) then call('ZADD', p.pend, 'XX', score(moment), r.id) end
+    if p.fed and not occupancy.holds(p, r) then unit.move(pools.pending(p), r.id, score(moment)) end
   end
 end
 
@@ -81,6 +80,7 @@ end
 -- expired: no report of an end came. Then, and when a call with a port failed (the port may be gone together with
 -- its media server), a kept ceiling falls in any case.
 function occupancy.leave(p, r, credit, expired)
+  unit.change()
   p.in_use = p.in_use - 1
   if p.contended then shares.change(p, r.campaign, -1) end
   if p.fed then
@@ -90,7 +90,7 @@ function occupancy.leave(p, r, credit, expired)
     elseif ceiling.counts(p, r) then -- mutation: end-lowers-best-ceiling
       lower(p, 'best', p.best_t1, credit) -- mutation: best-ceiling-falls
     end
-    buffer_removal(p.pend, r.id)
+    unit.remove(pools.pending(p), r.id)
   end
   pools.mark_dirty(p)
 end

@@ -34,7 +34,7 @@ local function is_kept(p) return p.t0 ~= nil or p.open_until ~= nil end
 -- p is about to be written: drop what has no effect, and set a deadline for what has.
 function pool_gc.drop_expired(p)
   local ends = max(rate_until(p), limit_until(p), calls_until(p), contention_until(p))
-  if ends > 0 and not is_kept(p) then buffer_write('ZADD', DEADLINES, score(ends), 'pool ' .. p.name) end
+  if ends > 0 and not is_kept(p) then unit.add(unit.zset(DEADLINES), 'pool ' .. p.name, score(ends)) end
 end
 
 -- The deadline of a pool has come.

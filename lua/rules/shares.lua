@@ -4,6 +4,7 @@
 local pools, limits = need('pool'), need('limits')
 local shares = {}
 local cache = {}
+local texts = unit.hash(SHARES)
 
 local function key(pool, campaign)
   return pool .. ' ' .. campaign
@@ -20,7 +21,7 @@ local function entry(p, campaign)
   local s = of_pool[campaign]
   if not s then
     local name = key(p.name, campaign)
-    s = { n = tonumber(call('HGET', SHARES, name) or 0), key = name }
+    s = { n = tonumber(unit.get(texts, name) or 0), key = name }
     of_pool[campaign] = s
   end
   return s
@@ -31,7 +32,9 @@ function shares.read_ahead(list, campaign)
   local keys = {}
   for i, p in ipairs(list) do keys[i] = key(p.name, campaign) end
   if #keys < 2 then return end
-  for i, text in ipairs(call('HMGET', SHARES, unpack(keys))) do
+  unit.load(texts, keys)
+  for i = 1, #keys do
+    local text = unit.get(texts, keys[i])
     local of_pool = get_cache(list[i])
     of_pool[campaign] = of_pool[campaign] or { n = tonumber(text or 0), key = keys[i] }
   end
@@ -59,13 +62,9 @@ end
 function shares.flush()
   for _, of_pool in pairs(cache) do
     for _, s in pairs(of_pool) do
-      if s.dirty and s.n == 0 then call('HDEL', SHARES, s.key) end
-      if s.dirty and s.n ~= 0 then
-        buffer_write('HSET', SHARES, s.key, format('%d', s.n))
-      end
+      if s.dirty then unit.put(texts, s.key, s.n ~= 0 and format('%d', s.n)) end
     end
   end
-  flush_writes()
   cache = {}
 end
 

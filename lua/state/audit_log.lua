@@ -8,7 +8,7 @@ local KEPT = 1000 -- approximately: MAXLEN ~ drops whole nodes of the stream
 
 function audit_log.note(op, did, on, detail)
   if not op.by then return end
-  call('XADD', AUDIT, 'MAXLEN', '~', KEPT, '*', 'at', now, 'by', op.by, 'did', did, 'on', on, 'detail', encode(detail))
+  unit.append(AUDIT, 'MAXLEN', '~', KEPT, '*', 'at', now, 'by', op.by, 'did', did, 'on', on, 'detail', encode(detail))
 end
 
 local function entry_of(raw)

@@ -15,7 +15,7 @@ function idempotency.key(owner)
   return owner.campaign .. '/' .. owner.request_id
 end
 
-local texts = {} -- key -> text, as read ahead or written in this call; false: absent
+local records = unit.hash(REQ)
 
 -- Read the records of all requests of a call with one command.
 function idempotency.read_ahead(ops)
@@ -23,17 +23,15 @@ function idempotency.read_ahead(ops)
   for _, op in ipairs(ops) do
     if op.op == 'admit' and not op.dry_run then
       op.key = idempotency.key(op)
-      if texts[op.key] == nil then keys[#keys + 1] = op.key end
+      keys[#keys + 1] = op.key
     end
   end
-  if #keys < 2 then return end
-  for i, text in ipairs(call('HMGET', REQ, unpack(keys))) do texts[keys[i]] = text end
+  if #keys > 1 then unit.load(records, keys) end
 end
 
 -- key: campaign/request_id -> {id, body, granted, ...} or nil
 function idempotency.read(key)
-  local text = texts[key]
-  if text == nil then text = call('HGET', REQ, key) end
+  local text = unit.get(records, key)
   if not text or text == '' then return nil end
   local id, body, granted, remain, replayed, granted_at, launch_within, channel, mpp, answer_within = match(text, PATTERN)
   return {
@@ -50,9 +48,7 @@ function idempotency.rest(q)
 end
 
 local function write(key, id, q, rest)
-  local text = id .. ' ' .. q.body .. rest
-  texts[key] = text
-  buffer_write('HSET', REQ, key, text)
+  unit.put(records, key, id .. ' ' .. q.body .. rest)
 end
 
 function idempotency.write(key, q)
@@ -65,9 +61,7 @@ function idempotency.write_new(op, is_default_name, rest)
 end
 
 function idempotency.delete(key)
-  flush_writes()
-  texts[key] = false
-  call('HDEL', REQ, key)
+  unit.put(records, key, false)
 end
 
 return idempotency

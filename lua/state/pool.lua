@@ -16,6 +16,7 @@
 --   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
 local pools = {}
 local cache, dirty = {}, {}
+local texts = unit.hash(POOLS)
 
 -- Tables of pools are valid within one generation: a flush begins the next.
 pools.generation = 0
@@ -27,16 +28,24 @@ local SNAPSHOT = {
 }
 local REST = { 'adaptive', 'hold', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
+-- -> the sorted set of reservations that the newest snapshot of p may not contain yet: id, score = visible_by
+function pools.pending(p)
+  local z = p.pending_set or unit.zset(PEND .. p.name)
+  p.pending_set = z
+  return z
+end
+
 -- Read several pools with two commands: one for each pool would cost more than the decision.
-local ahead, ahead_rules = {}, {}
+local ahead_rules = {}
 function pools.read_ahead(names)
   local missing = {}
   for _, name in ipairs(names) do
-    if not cache[name] and ahead[name] == nil then missing[#missing + 1] = name end
+    if not cache[name] and ahead_rules[name] == nil then missing[#missing + 1] = name end
   end
   if #missing < 2 then return end
-  local texts, rules = call('HMGET', POOLS, unpack(missing)), call('HMGET', POLICY, unpack(missing))
-  for i, name in ipairs(missing) do ahead[name], ahead_rules[name] = texts[i], rules[i] end
+  unit.load(texts, missing)
+  local rules = call('HMGET', POLICY, unpack(missing))
+  for i, name in ipairs(missing) do ahead_rules[name] = rules[i] end
 end
 
 local wildcards = {} -- kind -> rules of KIND:*, false: none
@@ -85,12 +94,11 @@ end
 function pools.get(name)
   if cache[name] then return cache[name] end
   local kind = kind_of(name)
-  local text = ahead[name]
-  if text == nil then text = call('HGET', POOLS, name) end
+  local text = unit.get(texts, name)
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, find_rules(name, kind)
   p.contending_classes, p.hungry = p.hungry, nil
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
-  p.pend, p.tat = PEND .. name, tonumber(p.tat)
+  p.tat = tonumber(p.tat)
   -- Several campaigns may compete for it: not for the pool of a campaign, nor for one that only counts.
   p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
@@ -122,6 +130,7 @@ end
 
 -- p is written at the end of the call, and its limit may have changed.
 function pools.mark_changed(p)
+  unit.change()
   dirty[p.name] = p
   pools.drop_limit(p)
 end
@@ -135,10 +144,12 @@ end
 
 -- p is written at the end of the call; its limit has not changed.
 function pools.mark_dirty(p)
+  unit.change()
   dirty[p.name] = p
 end
 
 function pools.mark_all_dirty(list)
+  unit.change()
   for i = 1, #list do dirty[list[i].name] = list[i] end
 end
 
@@ -168,18 +179,11 @@ local function to_text(p)
 end
 
 function pools.flush()
-  flush_writes()
   for name, p in pairs(dirty) do
     if p.available_before then need('notify').compare(p) end
-    local text = to_text(p)
-    if text then
-      buffer_write('HSET', POOLS, name, text)
-    else
-      call('HDEL', POOLS, name)
-    end
+    unit.put(texts, name, to_text(p))
   end
-  flush_writes()
-  cache, dirty, ahead, ahead_rules, wildcards = {}, {}, {}, {}, {}
+  cache, dirty, ahead_rules, wildcards = {}, {}, {}, {}
   pools.generation = pools.generation + 1
 end
 

@@ -93,23 +93,24 @@ function reservation.parts(r)
   return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
 end
 
-local texts = {} -- id -> text, as read ahead or written in this call; false: absent
+local records, deadlines = unit.hash(RES), unit.zset(DEADLINES)
 
 -- Read the records of all reports of a call with one command.
 local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
 function reservation.read_ahead(ops)
   local ids = {}
   for _, op in ipairs(ops) do
-    if IS_REPORT[op.op] and texts[op.id] == nil then ids[#ids + 1] = op.id end -- mutation: written-over-read-ahead
+    if IS_REPORT[op.op] then ids[#ids + 1] = op.id end
   end
-  if #ids < 2 then return end
-  for i, text in ipairs(call('HMGET', RES, unpack(ids))) do texts[ids[i]] = text end
+  if #ids > 1 then unit.load(records, ids) end
 end
+
+-- Read several records with one command.
+function reservation.load(ids) unit.load(records, ids) end
 
 -- -> record or nil
 function reservation.read(id)
-  local text = texts[id]
-  if text == nil then text = call('HGET', RES, id) end
+  local text = unit.get(records, id)
   if not text or text == '' then return nil end
   local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
     request_id, common, free = match(text, PATTERN)
@@ -129,21 +130,16 @@ function reservation.read(id)
   return r
 end
 
-local function write(id, text)
-  texts[id] = text
-  buffer_write('HSET', RES, id, text)
-end
-
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
 function reservation.write(r, deadline)
-  write(r.id, reservation.text(r))
-  if deadline then buffer_write('ZADD', DEADLINES, score(deadline), r.id) end
+  unit.put(records, r.id, reservation.text(r))
+  if deadline then unit.add(deadlines, r.id, score(deadline)) end
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score
 function reservation.write_new(id, text, deadline_text)
-  write(id, text)
-  buffer_write('ZADD', DEADLINES, deadline_text, id)
+  unit.create(records, id, text)
+  unit.add_new(deadlines, id, deadline_text)
 end
 
 function reservation.is_live(r)
@@ -162,10 +158,8 @@ end
 
 -- Delete the record, and with the last record of a request its idempotency record.
 function reservation.delete(r)
-  flush_writes()
-  texts[r.id] = false
-  call('HDEL', RES, r.id)
-  call('ZREM', DEADLINES, r.id)
+  unit.put(records, r.id, false)
+  unit.remove(deadlines, r.id)
   if not r.request_id then return end
   local key = idempotency.key(r)
   local q = idempotency.read(key)

@@ -84,11 +84,6 @@ MUTATIONS = (
         tag="fast-path-valid",
         becomes="if not c.passed or ask.count ~= 1 or #c.broken > 0 then return nil end",
     ),
-    LuaMutation(
-        name="what is read ahead undoes what was written",
-        tag="written-over-read-ahead",
-        becomes="if IS_REPORT[op.op] then ids[#ids + 1] = op.id end",
-    ),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from admission.ledger.scripts import MODULES, find_lua_directory, read_module
+from admission.ledger.scripts import COMMON, MODULES, find_lua_directory, read_module
 from tests.support.paths import ROOT
 
 PACKAGE: Final = ROOT / "admission"
@@ -89,7 +89,9 @@ def long_functions(path: Path) -> Iterator[tuple[str, int]]:
 
 LONG_MODULES: Final[dict[str, str]] = {}
 LONG_FUNCTIONS: Final[dict[str, str]] = {}
-LONG_SCRIPTS: Final[dict[str, str]] = {}
+LONG_SCRIPTS: Final[dict[str, str]] = {
+    "unit_of_work": "buffers, inverse commands and commit are one protocol",
+}
 
 
 def test_modules_are_read_in_one_sitting() -> None:
@@ -128,6 +130,14 @@ def test_keys_and_arguments_are_named_once_in_the_prelude() -> None:
             assert named <= {allowed}, path.stem
 
 
+def test_only_the_unit_of_work_calls_redis() -> None:
+    allowed = {"state/unit_of_work", "agent_sessions"}
+    for path in LUA:
+        if lua_name(path) not in allowed:
+            text = re.sub(r"--.*", "", path.read_text("utf-8"))
+            assert not re.search(r"redis\.p?call", text), path.name
+
+
 def test_every_script_begins_with_its_name_and_purpose() -> None:
     for path in LUA:
         first = path.read_text("utf-8").splitlines()[0]
@@ -138,7 +148,7 @@ def test_every_script_is_loaded() -> None:
     alone = set(
         re.findall(r'load_single_file\("(\w+)"\)', "".join(p.read_text("utf-8") for p in FILES))
     )
-    known = {*MODULES, *alone, "prelude", "main", "clock_test"}
+    known = {*MODULES, *COMMON, *alone, "main", "clock_test"}
     assert {lua_name(path) for path in LUA} == known
 
 

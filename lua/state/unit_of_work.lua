@@ -1,0 +1,481 @@
+-- state/unit_of_work.lua: a call commits all of its writes, or none.
+--
+-- This file is the only one that writes to Redis. The call begins (main.lua), operations change state, and the call
+-- commits once, at its end. An error before that discards the buffers; an error in the middle of the commit undoes what
+-- the commit wrote. So no other call ever sees half of a call.
+--
+-- Buffered (records, requests, deadlines, pools, shares, pending sets), through a handle for each key:
+--   unit.hash(key)    get, load, create, put        unit.zset(key)    add, add_new, move, remove
+-- Immediate (all other keys): call(COMMAND, key, ...) writes at once and records the inverse command; call with a
+-- reading command first writes what is buffered for its key, so a read always sees the writes of its call.
+--
+-- The first write of a call needs memory (HSET is a denyoom command), and Redis refuses such commands only until the
+-- first write of a script: a full Redis refuses the call before anything changed.
+-- (scriptVerifyOOM in src/script.c of Redis 7; luaRedisGenericCommand in src/scripting.c of 6.2)
+local unit = {}
+
+local redis_call, redis_pcall = redis.call, redis.pcall
+
+local ARGUMENTS_MAX = 2000 -- of one command: unpack is limited by the Lua stack (LUAI_MAXCSTACK, 8000)
+
+local READS = set_of({
+  'GET', 'HGET', 'HGETALL', 'HKEYS', 'HMGET', 'HSCAN', 'INFO', 'TIME', 'TYPE', 'XREVRANGE', 'ZCARD', 'ZCOUNT',
+  'ZLEXCOUNT', 'ZRANGE', 'ZRANGEBYLEX', 'ZRANGEBYSCORE',
+})
+
+local hashes, zsets = {}, {}        -- key -> handle
+local hash_list, zset_list = {}, {} -- handles in the order of their first use: a call writes in the same order always
+local journal, journaled = {}, 0    -- inverse commands of what was written
+local appended, discarded, published = {}, {}, {}
+local changed = 0
+local is_new, stored_meta, is_guarded, has_failed_undo = false, nil, false, false
+
+-- Run a command; its error is raised as {err = text} on every version of Redis.
+local function run(...)
+  local reply = redis_pcall(...)
+  if type(reply) == 'table' and reply.err then error(reply, 0) end
+  return reply
+end
+
+local function record_inverse(...)
+  journaled = journaled + 1
+  journal[journaled] = { ... }
+end
+
+-- Record the commands that write those texts back; false: the field was absent.
+local function record_fields(key, fields, texts)
+  local set, absent = { 'HSET', key }, { 'HDEL', key }
+  for i = 1, #fields do
+    if texts[i] then
+      set[#set + 1], set[#set + 2] = fields[i], texts[i]
+    else
+      absent[#absent + 1] = fields[i]
+    end
+  end
+  if #absent > 2 then record_inverse(unpack(absent)) end
+  if #set > 2 then record_inverse(unpack(set)) end
+end
+
+-- Record the commands that write those scores back; false: the member was absent.
+local function record_scores(key, members, scores)
+  local add, absent = { 'ZADD', key }, { 'ZREM', key }
+  for i = 1, #members do
+    if scores[i] then
+      add[#add + 1], add[#add + 2] = scores[i], members[i]
+    else
+      absent[#absent + 1] = members[i]
+    end
+  end
+  if #absent > 2 then record_inverse(unpack(absent)) end
+  if #add > 2 then record_inverse(unpack(add)) end
+end
+
+-- The first write of the call: needs memory and changes nothing of an existing zone.
+local function guard()
+  if is_guarded then return end
+  run('HSET', ZONE, 'schema', SCHEMA)
+  is_guarded = true
+  if is_new then record_inverse('HDEL', ZONE, 'schema') end
+end
+
+-- Buffered hashes ----------------------------------------------------------------------------------------------
+
+-- -> the handle of a hash
+function unit.hash(key)
+  local h = hashes[key]
+  if not h then
+    h = { key = key, stored = {}, value = {}, touched = {}, n = 0 }
+    hashes[key], hash_list[#hash_list + 1] = h, h
+  end
+  return h
+end
+
+-- -> the text of a field, false if it is absent
+function unit.get(h, field)
+  local text = h.value[field]
+  if text ~= nil then return text end
+  text = h.stored[field]
+  if text == nil then
+    text = redis_call('HGET', h.key, field)
+    h.stored[field] = text
+  end
+  return text
+end
+
+-- Read several fields with one command, for later use of get.
+function unit.load(h, fields)
+  local missing = {}
+  for _, field in ipairs(fields) do
+    if h.stored[field] == nil and h.value[field] == nil then missing[#missing + 1] = field end
+  end
+  for from = 1, #missing, ARGUMENTS_MAX do
+    local some = { unpack(missing, from, min(#missing, from + ARGUMENTS_MAX - 1)) }
+    for i, text in ipairs(redis_call('HMGET', h.key, unpack(some))) do h.stored[some[i]] = text end
+  end
+end
+
+-- text: false deletes the field
+function unit.put(h, field, text)
+  if h.value[field] == nil then
+    local n = h.n + 1
+    h.n, h.touched[n] = n, field
+  end
+  h.value[field] = text
+  changed = changed + 1
+end
+local put = unit.put
+
+-- Write a field that is known to be absent.
+function unit.create(h, field, text)
+  h.stored[field] = false
+  put(h, field, text)
+end
+
+-- -> arguments of HSET and of HDEL for what is buffered
+local function list_fields(h)
+  local stored, value = h.stored, h.value
+  local missing = {}
+  for i = 1, h.n do
+    if stored[h.touched[i]] == nil then missing[#missing + 1] = h.touched[i] end
+  end
+  for from = 1, #missing, ARGUMENTS_MAX do
+    local some = { unpack(missing, from, min(#missing, from + ARGUMENTS_MAX - 1)) }
+    for i, text in ipairs(redis_call('HMGET', h.key, unpack(some))) do stored[some[i]] = text end
+  end
+  local set, n, delete = {}, 0, {}
+  for i = 1, h.n do
+    local field = h.touched[i]
+    local text = value[field]
+    if text then
+      set[n + 1], set[n + 2], n = field, text, n + 2
+    elseif stored[field] then
+      delete[#delete + 1] = field
+    end
+  end
+  return set, delete
+end
+
+-- Run a command with a long list of arguments in parts; inverse(part) records how to undo each.
+local function run_in_parts(command, key, list, inverse)
+  for from = 1, #list, ARGUMENTS_MAX do
+    local last = min(#list, from + ARGUMENTS_MAX - 1)
+    run(command, key, unpack(list, from, last))
+    journaled = journaled + 1
+    journal[journaled] = { list = list, from = from, last = last, inverse = inverse }
+  end
+end
+
+local function clear_hash(h)
+  for i = 1, h.n do h.stored[h.touched[i]] = h.value[h.touched[i]] end
+  h.value, h.touched, h.n = {}, {}, 0
+end
+
+-- -> functions that record the inverse of HSET and HDEL. stored: the texts before
+local function hash_inverses(key, stored)
+  local function record(list, from, last, step)
+    local fields, texts = {}, {}
+    for i = from, last, step do fields[#fields + 1], texts[#texts + 1] = list[i], stored[list[i]] or false end
+    record_fields(key, fields, texts)
+  end
+  return function(list, from, last) record(list, from, last, 2) end, function(list, from, last) record(list, from, last, 1) end
+end
+
+-- Buffered sorted sets -----------------------------------------------------------------------------------------
+
+-- -> the handle of a sorted set
+function unit.zset(key)
+  local z = zsets[key]
+  if not z then
+    z = { key = key, score = {}, touched = {}, n = 0, fresh = {}, existing = {} }
+    zsets[key], zset_list[#zset_list + 1] = z, z
+  end
+  return z
+end
+
+-- score: as text, false removes the member
+local function set_score(z, member, score)
+  if z.score[member] == nil then
+    local n = z.n + 1
+    z.n, z.touched[n] = n, member
+  end
+  z.score[member] = score
+  changed = changed + 1
+end
+
+-- Add a member, or move it.
+function unit.add(z, member, score)
+  set_score(z, member, score)
+  z.existing[member] = nil
+end
+
+-- Add a member that is known to be absent.
+function unit.add_new(z, member, score)
+  z.fresh[member] = true
+  set_score(z, member, score)
+end
+
+-- Move a member if it exists.
+function unit.move(z, member, score)
+  if z.score[member] == false then return end
+  if z.score[member] == nil then z.existing[member] = true end
+  set_score(z, member, score)
+end
+
+function unit.remove(z, member)
+  set_score(z, member, false)
+  z.existing[member] = nil
+end
+
+-- -> member -> stored score or false, for every buffered member that may exist
+local function read_scores(z)
+  local before, members = {}, {}
+  for i = 1, z.n do
+    local member = z.touched[i]
+    if z.fresh[member] then before[member] = false else members[#members + 1] = member end
+  end
+  for from = 1, #members, ARGUMENTS_MAX do
+    local some = { unpack(members, from, min(#members, from + ARGUMENTS_MAX - 1)) }
+    for i, score in ipairs(redis_call('ZMSCORE', z.key, unpack(some))) do before[some[i]] = score end
+  end
+  return before
+end
+
+-- -> arguments of ZADD and of ZREM for what is buffered, and the scores before
+local function list_members(z)
+  local before, add, n, drop = read_scores(z), {}, 0, {}
+  for i = 1, z.n do
+    local member = z.touched[i]
+    local score = z.score[member]
+    if score and (before[member] or not z.existing[member]) then
+      add[n + 1], add[n + 2], n = score, member, n + 2
+    elseif not score and before[member] then
+      drop[#drop + 1] = member
+    end
+  end
+  return add, drop, before
+end
+
+local function clear_zset(z)
+  z.score, z.touched, z.n, z.fresh, z.existing = {}, {}, 0, {}, {}
+end
+
+-- -> functions that record the inverse of ZADD and ZREM. before: the scores before
+local function zset_inverses(key, before)
+  local function record(list, from, last, step)
+    local members, scores = {}, {}
+    for i = from, last, step do members[#members + 1], scores[#scores + 1] = list[i], before[list[i]] or false end
+    record_scores(key, members, scores)
+  end
+  return function(list, from, last) record(list, from + 1, last, 2) end, function(list, from, last) record(list, from, last, 1) end
+end
+
+-- Writing ------------------------------------------------------------------------------------------------------
+
+-- -> steps {command, key, arguments, inverse} that write all buffers
+local function list_steps()
+  local steps = {}
+  for _, h in ipairs(hash_list) do
+    if h.n > 0 then
+      local set, delete = list_fields(h)
+      local undo_set, undo_delete = hash_inverses(h.key, h.stored)
+      if #set > 0 then steps[#steps + 1] = { 'HSET', h.key, set, undo_set } end
+      if #delete > 0 then steps[#steps + 1] = { 'HDEL', h.key, delete, undo_delete } end
+    end
+  end
+  for _, z in ipairs(zset_list) do
+    if z.n > 0 then
+      local add, drop, before = list_members(z)
+      local undo_add, undo_drop = zset_inverses(z.key, before)
+      if #add > 0 then steps[#steps + 1] = { 'ZADD', z.key, add, undo_add } end
+      if #drop > 0 then steps[#steps + 1] = { 'ZREM', z.key, drop, undo_drop } end
+    end
+  end
+  return steps
+end
+
+local function run_steps(steps)
+  for _, step in ipairs(steps) do run_in_parts(step[1], step[2], step[3], step[4]) end
+end
+
+-- Write what is buffered for a key before the end of the call, since a command is about to read it.
+local function write_early(key)
+  local h, z = hashes[key], zsets[key]
+  if h and h.n > 0 then
+    local set, delete = list_fields(h)
+    local before = {}
+    for i = 1, h.n do before[h.touched[i]] = h.stored[h.touched[i]] end
+    local undo_set, undo_delete = hash_inverses(key, before)
+    guard()
+    run_in_parts('HSET', key, set, undo_set)
+    run_in_parts('HDEL', key, delete, undo_delete)
+    clear_hash(h)
+  end
+  if z and z.n > 0 then
+    local add, drop, before = list_members(z)
+    local undo_add, undo_drop = zset_inverses(key, before)
+    guard()
+    run_in_parts('ZADD', key, add, undo_add)
+    run_in_parts('ZREM', key, drop, undo_drop)
+    clear_zset(z)
+  end
+end
+
+-- command -> records its inverse; called before the command runs
+local inverse = {}
+
+function inverse.HSET(key, ...)
+  local arguments, fields = { ... }, {}
+  for i = 1, #arguments, 2 do fields[#fields + 1] = arguments[i] end
+  record_fields(key, fields, redis_call('HMGET', key, unpack(fields)))
+end
+
+function inverse.HSETNX(key, field) record_fields(key, { field }, { redis_call('HGET', key, field) }) end
+
+function inverse.HINCRBY(key, field) record_fields(key, { field }, { redis_call('HGET', key, field) }) end
+
+function inverse.HDEL(key, ...) record_fields(key, { ... }, redis_call('HMGET', key, ...)) end
+
+function inverse.ZADD(key, ...)
+  local arguments, members = { ... }, {}
+  local first = arguments[1] == 'XX' and 3 or 2
+  for i = first, #arguments, 2 do members[#members + 1] = arguments[i] end
+  record_scores(key, members, redis_call('ZMSCORE', key, unpack(members)))
+end
+
+function inverse.ZREM(key, ...) record_scores(key, { ... }, redis_call('ZMSCORE', key, ...)) end
+
+function inverse.DEL(key)
+  local kind = redis_call('TYPE', key).ok
+  local list = kind == 'hash' and redis_call('HGETALL', key) or kind == 'zset' and redis_call('ZRANGE', key, 0, -1, 'WITHSCORES') or {}
+  local names, values = {}, {}
+  for i = 1, #list, 2 do names[#names + 1], values[#values + 1] = list[i], list[i + 1] end
+  local record = kind == 'hash' and record_fields or record_scores
+  for from = 1, #names, ARGUMENTS_MAX do
+    local last = min(#names, from + ARGUMENTS_MAX - 1)
+    record(key, { unpack(names, from, last) }, { unpack(values, from, last) })
+  end
+end
+
+-- -> the reply of a command. A write is undone if the call aborts.
+call = function(command, ...)
+  local key = ...
+  if key and (hashes[key] or zsets[key]) then write_early(key) end
+  if READS[command] then return redis_call(command, ...) end
+  changed = changed + 1
+  local before = journaled
+  inverse[command](...)
+  local added = journaled
+  guard()
+  -- The inverse of the guard was recorded after that of the command: harmless, both are undone together.
+  local reply = redis_pcall(command, ...)
+  if type(reply) == 'table' and reply.err then
+    for i = before + 1, added do journal[i] = false end
+    error(reply, 0)
+  end
+  if hashes[key] then hashes[key].stored = {} end
+  return reply
+end
+
+-- Append an entry to a stream at the commit. arguments: those of XADD after the key
+function unit.append(key, ...)
+  appended[#appended + 1] = { key, ... }
+  changed = changed + 1
+end
+
+-- Run a deletion after the commit: of data that no decision reads any more, so that nothing depends on it.
+function unit.discard(...) discarded[#discarded + 1] = { ... } end
+
+-- Publish after the commit. A notification is a hint: its failure fails nothing.
+function unit.publish(...) published[#published + 1] = { ... } end
+
+-- The life of a call -------------------------------------------------------------------------------------------
+
+-- is_new_zone: nothing is stored; meta: the stored meta text, or false
+function unit.begin(is_new_zone, meta)
+  is_new, stored_meta = is_new_zone, meta
+end
+
+-- State in the caches of the call changes now: an error from here on aborts the call, not the operation alone.
+function unit.change() changed = changed + 1 end
+
+-- -> a number that grows with every change
+function unit.count_changes() return changed end
+
+local function write_meta(meta)
+  run('HSET', ZONE, 'schema', SCHEMA, 'meta', meta)
+  is_guarded = true
+  record_fields(ZONE, is_new and { 'schema', 'meta' } or { 'meta' }, is_new and { false, stored_meta } or { stored_meta })
+end
+
+local function append_all()
+  for _, one in ipairs(appended) do
+    local id = run('XADD', unpack(one))
+    record_inverse('XDEL', one[1], id)
+  end
+end
+
+-- After the commit: what may fail.
+local function finish()
+  for _, one in ipairs(discarded) do redis_pcall(unpack(one)) end
+  for _, one in ipairs(published) do redis_pcall('PUBLISH', unpack(one)) end
+end
+
+-- Write everything. Raises what Redis answered, with nothing written; then abort must follow.
+function unit.commit(meta)
+  local steps = list_steps()
+  write_meta(meta)
+  run_steps(steps)
+  append_all()
+  finish()
+end
+
+local IS_DELETION = set_of({ 'HDEL', 'ZREM' })
+
+-- Commit where Redis is full: deletions first, since Redis grants them always, and the others after them.
+-- -> false, with nothing written, if there are none
+function unit.commit_deletions_first(meta)
+  local first, then_others = {}, {}
+  for _, step in ipairs(list_steps()) do
+    local list = IS_DELETION[step[1]] and first or then_others
+    list[#list + 1] = step
+  end
+  if #first == 0 then return false end
+  run_steps(first)
+  write_meta(meta)
+  run_steps(then_others)
+  finish()
+  return true
+end
+
+-- Undo what was written and forget what is buffered: the call changed nothing.
+-- -> false if a command of the undo failed
+function unit.abort()
+  local is_undone = true
+  local commands, n = journal, journaled
+  for i = n, 1, -1 do
+    local entry = commands[i]
+    journal, journaled = {}, 0
+    if entry and entry.inverse then
+      entry.inverse(entry.list, entry.from, entry.last)
+    elseif entry then
+      journal, journaled = { entry }, 1
+    end
+    for j = journaled, 1, -1 do
+      local reply = redis_pcall(unpack(journal[j]))
+      if type(reply) == 'table' and reply.err then is_undone = false end
+    end
+  end
+  unit.reset()
+  return is_undone
+end
+
+-- Forget all buffers.
+function unit.reset()
+  hashes, zsets, hash_list, zset_list, journal, journaled = {}, {}, {}, {}, {}, 0
+  appended, discarded, published, is_guarded = {}, {}, {}, false
+end
+
+-- Notify all replicas at the end of the call: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.
+local function publish(what, ...)
+  if CHANNEL then unit.publish(CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
+end

@@ -1,0 +1,170 @@
+"""A call commits or changes nothing, whichever of its Redis commands fails."""
+
+from itertools import product
+from typing import Any, Final
+
+import pytest
+import redis
+
+from admission.ledger.keys import zone_keys
+from tests.support.faulty_redis import CODES, FaultyScript
+from tests.support.rule_zone import policy
+from tests.support.zone_state import Content, ZoneState, check_counts, live_records
+
+Op = dict[str, Any]
+KEYS: Final = zone_keys("uow", "east")
+START_MS: Final = 1_790_000_000_000
+FIELDS: Final = policy(
+    zone={
+        "channels": ["sip", "h323"],
+        "fed": ["sip"],
+        "capacity": {"h323": 4},
+        "mpps": ["m1", "m2"],
+        "mpp_total": 8,
+        "guaranteed": "channel:sip",
+        "guarantee_total": 2,
+        "retention": 500,
+        "answer_within": 20_000,
+        "claim_max": 1,
+    },
+    guarantees={"b": 2},
+    mpp__m1__sip={"limit": 4},
+    mpp__m2__sip={"limit": 4},
+    campaign__a={"pools": ["trunk:x"]},
+    campaign__b={"pools": ["trunk:x"], "guarantee": 2, "weight": 2},
+    campaign__c={"breaker": {"failures_percent": 50, "window": 60_000, "min_calls": 1, "pause": 1}},
+    trunk__x={"limit": 3},
+)
+
+
+def admit(name: str, campaign: str = "a", **more: Any) -> Op:
+    op = {"op": "admit", "id": name, "request_id": name, "campaign": campaign, "owner": "o"}
+    return op | {"count": 1, "min_count": 1, "body": "b", "channel": "sip"} | more
+
+
+def wait(name: str, campaign: str = "a", **more: Any) -> Op:
+    return admit(name, campaign, replica="A", waits=10_000, **more)
+
+
+def end(name: str, outcome: str = "completed", **more: Any) -> Op:
+    return {"op": "end", "id": name, "outcome": outcome} | more
+
+
+def launched(name: str, **more: Any) -> Op:
+    return {"op": "launched", "id": name, "port_taken": True} | more
+
+
+def snapshot(t0: int, unused: int = 10) -> Op:
+    return {"op": "ingest", "t0": t0, "groups": [{"total": 12, "unused": {"channel:sip": unused}}]}
+
+
+ADOPT: Final = {"campaign": "a", "channel": "sip", "pools": ["trunk:x"]}
+SOURCE: Final = {"source": "", "fields": FIELDS}
+# Calls of every verb, each made to the same busy zone.
+CALLS: Final[dict[str, list[Op]]] = {
+    "grant": [admit("n1", "c", mpp="m1"), admit("n2", "d", count=3), admit("n3", "c")],
+    "deny": [admit("n1", "a"), admit("n2", "b", count=5, min_count=5)],
+    "queue": [wait("n1", "a"), wait("n2", "b"), wait("w1", "a")],
+    "replay": [admit("x1", "a"), admit("x2", "a", id="other")],
+    "dry run": [admit("n1", "a", dry_run=True, explain=True), admit("n2", "c", channel="any")],
+    "launched": [launched("x1", session="s", mpp="m2"), launched("y1"), launched("x2")],
+    "renew": [{"op": "renew", "id": "x1"}, {"op": "renew", "id": "nothing"}],
+    "end": [end("x1"), end("y1", "no_resource"), end("m1", "failed"), end("unheard")],
+    "end with waiters": [end("x1"), wait("w1", "a"), end("x2"), wait("w2", "b")],
+    "unknown": [end("x1", "unknown"), end("x2", "unknown", ended_at=START_MS)],
+    "adopt": [launched("lost", adopt=ADOPT), {"op": "renew", "id": "lost2", "adopt": ADOPT}],
+    "withdraw": [
+        {"op": "withdraw", "id": "x1", "request_id": "x1", "campaign": "a"},
+        {"op": "withdraw", "id": "w1", "request_id": "w1", "campaign": "a", "replica": "A"},
+        {"op": "beat", "replica": "A"},
+    ],
+    "ingest": [snapshot(START_MS + 3000, 7)],
+    "policy": [{"op": "policy", "mode": "apply", "digest": "e", **SOURCE}, admit("n1", "c")],
+    "pause": [
+        {"op": "pause", "pool": "trunk:x", "on": True, "by": "me"},
+        {"op": "pause", "on": False},
+    ],
+    "limit": [{"op": "limit", "pool": "campaign:a", "limit": 1, "ttl_ms": 500, "by": "me"}],
+    "lease": [{"op": "lease", "holder": "p", "ttl_ms": 1000}, {"op": "secret", "offer": "s"}],
+    "queries": [
+        {"op": "status"},
+        {"op": "list", "cursor": "0", "limit": 10},
+        {"op": "get", "id": "x1"},
+        {"op": "policy_get"},
+        {"op": "audit", "limit": 5},
+        {"op": "time"},
+    ],
+    "stepped": [{"op": "stepped"}, admit("n1", "c")],
+}
+DENIED: Final = ("deny", "queue", "end with waiters")
+# Zone time at the call: in the middle of everything, and when deadlines have passed.
+MOMENTS: Final = {"busy": START_MS + 3200, "deadlines": START_MS + 23_500}
+
+
+class Faulty:
+    """A busy zone, and calls to it of which one command fails."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        client.flushall()
+        self.script = FaultyScript(client, KEYS)
+        self.state = ZoneState(client, KEYS)
+        apply = {"op": "policy", "mode": "apply", "digest": "d", **SOURCE}
+        self._run([apply], 0)
+        self._run([snapshot(START_MS + 1000)], 1000)
+        self._run([snapshot(START_MS + 1900)], 2000)
+        self._run([admit("x1"), admit("x2"), admit("y1", "b"), admit("m1", "c", mpp="m1")], 2100)
+        self._run([admit("z1", "c", count=2), end("z1.2"), admit("v1", "c", channel="h323")], 2200)
+        self._run([wait("w1", "a"), wait("w2", "b"), launched("x1")], 2300)
+        self.state.save()
+
+    def _run(self, ops: list[Op], after_ms: int) -> None:
+        reply = self.script.call(ops, START_MS + after_ms)
+        assert "error" not in reply, reply
+        assert all(one.get("error") != "internal" for one in reply["results"]), reply
+        check_counts(self.state.read())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("verb", CALLS)
+def test_a_failing_command_leaves_nothing_half_written(
+    verb: str, moment: str, redis_sync: redis.Redis
+) -> None:
+    zone, ops, now = Faulty(redis_sync), CALLS[verb], MOMENTS[moment]
+    script, state = zone.script, zone.state
+    before = state.read()
+    good = script.call(ops, now)
+    commands, after = script.commands, state.read()
+    check_counts(after)
+    for failing, code in product(range(1, commands + 1), CODES):
+        state.restore()
+        reply = script.call(ops, now, failing, code)
+        found, where = state.read(), f"{code} at command {failing} of {commands}: {reply}"
+        check_counts(found)
+        if "error" in reply:
+            assert reply["error"] == ("oom" if code == "OOM" else "aborted"), where
+            if code != "OOM":
+                assert found == before, where
+            elif moment == "busy":  # a full Redis forgets what has ended, and nothing else
+                assert live_records(found) == live_records(before), where
+        elif reply == good:
+            assert without_pending(found) == without_pending(after), where
+            if verb in DENIED:
+                continue  # a denied request is decided anew at a repeat
+        else:
+            assert "internal" in [one.get("error") for one in reply["results"]], where
+            continue  # the others were decided without it: what it finds at a repeat may differ
+        script.call(ops, now)
+        repeated = state.read()
+        check_counts(repeated)
+        assert effects(repeated) == effects(after), where
+
+
+def without_pending(content: Content) -> Content:
+    """Leave out the sets that are trimmed after the commit, which may fail."""
+    return {name: value for name, value in content.items() if not name.startswith("pend:")}
+
+
+def effects(content: Content) -> dict[str, Any]:
+    """What calls did to reservations, requests and pools, whatever else is counted."""
+    kept = {name: content.get(name) for name in ("res", "due", "shares", "arrived")}
+    return kept | {"requests": set(content["req"]), "pools": set(content["pools"])}
