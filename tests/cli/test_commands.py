@@ -9,10 +9,10 @@ import pytest
 
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role
-from tests.http.auth.test_tokens import token
 from tests.support.http_server import FakeDecider, serving
 from tests.support.service import EAST, ServiceHarness
 from tests.support.service_fixtures import Run
+from tests.support.tokens import token
 
 
 @pytest.fixture

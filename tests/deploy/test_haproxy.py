@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.test_serve import ServiceProcess
 from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess
 from tests.support.tools import tool
 
 CONFIG = ROOT / "deploy" / "haproxy" / "haproxy.cfg"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import PAGES, PYTHON, ROOT, SHELL, Block, blocks
-from tests.runtime.test_serve import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 EXAMPLE_S = 120
 PRINTED_URL = "http://127.0.0.1:8080"

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from admission.http.schemas.forms import EndForm, LaunchedForm
-from tests.runtime.test_serve import ServiceProcess
 from tests.support.paths import ROOT
+from tests.support.service_process import ServiceProcess
 from tests.support.tools import tool
 
 EXAMPLES = ROOT / "examples"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.test_serve import START_S, ServiceProcess, is_alive
+from tests.support.service_process import START_S, ServiceProcess, is_alive
 
 ZONE = """
 [server]

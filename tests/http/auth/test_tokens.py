@@ -1,6 +1,5 @@
 """Who may call what: tokens, roles, and the lists of campaigns and zones."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Role, Tok
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
 from tests.support.http_server import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
+from tests.support.tokens import bearer, token
 
 EVERY_ROUTE: Final = [(route.method, route.path) for route in routes()]
 # The "who" column of the API's table; an operator may all.
@@ -66,15 +66,6 @@ BODIES: Final[dict[str, Any]] = {
 
 TOKEN: Final = make_token(b"secret of East", ID, "collections")
 LIMIT: Final = BODIES["/v1/zones/{zone}/pools/{pool}/limit"]
-
-
-def token(text: str, role: Role = Role.DIALER, **more: Any) -> Token:
-    """A credential whose secret is `text`."""
-    return Token(name=text, sha256=hashlib.sha256(text.encode()).hexdigest(), role=role, **more)
-
-
-def bearer(text: str | None) -> dict[str, str]:
-    return {} if text is None else {"Authorization": f"Bearer {text}"}
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from admission.http.auth.tokens import Credentials, Role
-from tests.http.auth.test_tokens import token
 from tests.http.dashboard.conftest import PATIENCE_MS, DashboardHarness, serve_dashboard
+from tests.support.tokens import token
 from tests.support.tools import module, tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,8 +10,8 @@ from admission.domain.outcomes import Reason
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials, Role
 from admission.http.dashboard.handlers import dashboard_files
-from tests.http.auth.test_tokens import bearer, token
 from tests.support.http_server import FakeDecider, serving
+from tests.support.tokens import bearer, token
 
 FILES = sorted(dashboard_files())
 HTML = {"Accept": "text/html,application/xhtml+xml"}

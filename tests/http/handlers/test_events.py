@@ -15,8 +15,8 @@ from admission.http.context import APP_CONTEXT
 from admission.http.events import feed
 from admission.http.events.feed import Feed, without_volatile_fields
 from admission.http.handlers import events
-from tests.http.auth.test_tokens import bearer, token
 from tests.support.http_server import NOW, FakeDecider, Server, problem, serving
+from tests.support.tokens import bearer, token
 
 PATIENCE_S = 20
 
