@@ -49,13 +49,25 @@ local function get_guarantee(p, campaign)
   return pools.get('campaign:' .. campaign).rules.guarantee or 0
 end
 
+-- -> the guarantee, less in proportion if all guarantees exceed the limit
+local function shrink(guarantee, total, limit)
+  return total > limit and floor(guarantee * limit / total) or guarantee
+end
+
+-- The campaign has `after` units instead of `before`: its guarantee is used more, or less.
+local function change_unused(p, guarantee, before, after)
+  p.unmet = (p.unmet or 0) + max(0, guarantee - after) - max(0, guarantee - before)
+  local sums = p.shrunk
+  if not sums then return end
+  local own = shrink(guarantee, zone.guarantee_total, sums.limit)
+  sums.unused = sums.unused + max(0, own - after) - max(0, own - before)
+end
+
 function shares.change(p, campaign, by)
   local s = p.shares and p.shares[campaign] or entry(p, campaign)
   local before, guarantee = s.n, p.name == zone.guaranteed and get_guarantee(p, campaign) or 0
   s.n, s.dirty = before + by, true
-  if guarantee > 0 then
-    p.unmet = (p.unmet or 0) + max(0, guarantee - s.n) - max(0, guarantee - before)
-  end
+  if guarantee > 0 then change_unused(p, guarantee, before, s.n) end
   if p.contending_classes then need('contention').update_ratio(p, campaign) end
 end
 
@@ -68,9 +80,42 @@ function shares.flush()
   cache = {}
 end
 
--- -> the guarantee, less in proportion if all guarantees exceed the limit
-local function shrink(guarantee, total, limit)
-  return total > limit and floor(guarantee * limit / total) or guarantee
+local READ_MAX = 1000 -- shares in one command
+
+-- Read the shares of those campaigns in p in few commands.
+local function read_all(p, campaigns)
+  local of_pool = get_cache(p)
+  for from = 1, #campaigns, READ_MAX do
+    local keys, last = {}, min(#campaigns, from + READ_MAX - 1)
+    for i = from, last do keys[#keys + 1] = key(p.name, campaigns[i]) end
+    for i, text in ipairs(call('HMGET', SHARES, unpack(keys))) do
+      local campaign = campaigns[from + i - 1]
+      of_pool[campaign] = of_pool[campaign] or { n = tonumber(text or 0), key = keys[i] }
+    end
+  end
+end
+
+-- -> campaign -> its guarantee, with the shares of all of them read
+local function read_guarantees(p)
+  local guarantees, campaigns = decode(call('HGET', POLICY, 'guarantees')), {}
+  for campaign in pairs(guarantees) do campaigns[#campaigns + 1] = campaign end
+  read_all(p, campaigns)
+  return guarantees
+end
+
+-- -> the sums of the guarantees that a limit below their total shrinks: promised, and unused. Computed once for a
+-- limit, for as many campaigns as policy has, and stored with p: shares.change keeps them.
+local function get_shrunk_sums(p, limit)
+  if p.shrunk and p.shrunk.limit == limit then return p.shrunk end
+  local total, sums = zone.guarantee_total, { limit = limit, promised = 0, unused = 0 }
+  for campaign, guarantee in pairs(read_guarantees(p)) do
+    local own = shrink(guarantee, total, limit)
+    sums.promised = sums.promised + own
+    sums.unused = sums.unused + max(0, own - shares.get(p, campaign))
+  end
+  p.shrunk = sums
+  pools.mark_dirty(p)
+  return sums
 end
 
 -- -> unused units of the guarantees of p: the campaign's own, and all others'
@@ -79,13 +124,7 @@ function shares.get_unused_guarantees(p, campaign, limit)
   local total, own = zone.guarantee_total, get_guarantee(p, campaign)
   local mine = max(0, shrink(own, total, limit) - shares.get(p, campaign))
   if total <= limit then return mine, (p.unmet or 0) - mine end
-  local others = 0
-  for other, guarantee in pairs(decode(call('HGET', POLICY, 'guarantees'))) do
-    if other ~= campaign then
-      others = others + max(0, shrink(guarantee, total, limit) - shares.get(p, other))
-    end
-  end
-  return mine, others
+  return mine, get_shrunk_sums(p, limit).unused - mine
 end
 
 -- -> free units of a channel that no guarantee of another campaign and no higher class reserves
@@ -100,21 +139,18 @@ function shares.get_guarantees(p, campaign, limit)
   if p.name ~= zone.guaranteed then return 0, 0 end
   local total, own = zone.guarantee_total, get_guarantee(p, campaign)
   if total <= limit then return own, total - own end
-  local others = 0
-  for other, guarantee in pairs(decode(call('HGET', POLICY, 'guarantees'))) do
-    if other ~= campaign then others = others + shrink(guarantee, total, limit) end
-  end
-  return shrink(own, total, limit), others
+  own = shrink(own, total, limit)
+  return own, get_shrunk_sums(p, limit).promised - own
 end
 
 -- The policy changed: recount the unused units of all guarantees.
 function shares.recount()
   if not zone.guaranteed then return end
   local p, unmet = pools.get(zone.guaranteed), 0
-  for campaign, guarantee in pairs(decode(call('HGET', POLICY, 'guarantees'))) do
+  for campaign, guarantee in pairs(read_guarantees(p)) do
     unmet = unmet + max(0, guarantee - shares.get(p, campaign))
   end
-  p.unmet = unmet
+  p.unmet, p.shrunk = unmet, nil
   pools.mark_changed(p)
 end
 

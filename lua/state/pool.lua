@@ -11,6 +11,7 @@
 --   hold      mean hold time of a reservation in ms, learned from ends
 --   hungry    digits: priority classes with campaigns that contend for it (state/contention.lua); p.contending_classes
 --   unmet     unused units of all guarantees (rules/shares.lua)
+--   shrunk    sums of guarantees that exceed the limit: {limit, promised, unused} (rules/shares.lua)
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
 --   set_limit, set_until   a temporary limit and when it ends (commands/set_limit.lua)
 --   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
@@ -26,7 +27,7 @@ pools.changes = 0
 local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
 }
-local REST = { 'adaptive', 'hold', 'unmet', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+local REST = { 'adaptive', 'hold', 'unmet', 'shrunk', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
 -- -> the sorted set of reservations that the newest snapshot of p may not contain yet: id, score = visible_by
 function pools.pending(p)

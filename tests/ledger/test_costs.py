@@ -1,0 +1,62 @@
+"""What a call costs does not grow with what its operations do not name: counted in commands."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from tests.ledger.test_fairness import zone_of
+from tests.support.virtual_zone import VirtualZone
+
+PORTS = 10
+
+
+def commands(client: redis.Redis) -> int:
+    """Commands since the server started, those of scripts too."""
+    stats = client.info("commandstats")
+    return sum(one["calls"] for name, one in stats.items() if name in COUNTED)
+
+
+COUNTED = ("cmdstat_hget", "cmdstat_hmget", "cmdstat_zrange")
+
+
+def asks(calls: int, campaign: str = "c1") -> list[dict[str, Any]]:
+    return [
+        {"op": "admit", "id": f"{campaign}-{n:08d}", "request_id": f"r{n}", "campaign": campaign}
+        | {"count": 1, "min_count": 1, "owner": "o", "body": "b"}
+        for n in range(calls)
+    ]
+
+
+def zone(client: redis.Redis, ports: int, campaigns: int, guarantee: int) -> VirtualZone:
+    """A zone past its recovery whose campaigns c1, c2 ... have that guarantee."""
+    names = {f"c{n}": {"guarantee": guarantee} for n in range(1, campaigns + 1)}
+    made = VirtualZone(client, zone_of(ports, names), name=f"of{campaigns}")
+    made.advance(60_000)
+    return made
+
+
+def cost(client: redis.Redis, made: VirtualZone) -> int:
+    """Commands of a call of 40 asks, the second of its kind."""
+    made.call(asks(2))
+    made.advance(1)
+    before = commands(client)
+    made.call(asks(40, "c2"))
+    return commands(client) - before
+
+
+def test_guarantees_above_the_ceiling_are_summed_once(redis_sync: redis.Redis) -> None:
+    few, many = (zone(redis_sync, PORTS, campaigns, guarantee=1) for campaigns in (20, 900))
+    assert cost(redis_sync, few) == cost(redis_sync, many)
+
+
+@pytest.mark.parametrize("limit", [9, 10])
+def test_sums_of_shrunk_guarantees_follow_shares(redis_sync: redis.Redis, limit: int) -> None:
+    east = zone(redis_sync, limit, 4, guarantee=4)
+    mine = 2 + limit - 4 * 2  # 4 * limit // 16, and what rounding leaves over
+    assert [one["decision"] for one in east.call(asks(mine + 1))] == ["grant"] * mine + ["deny"]
+    east.one("end", id=f"c1-{0:08d}", outcome="completed")
+    again = east.call(asks(mine + 3)[mine + 1 :])
+    assert [one["decision"] for one in again] == ["grant", "deny"]
+    others = [decide["decision"] for n in (2, 3, 4) for decide in east.call(asks(3, f"c{n}"))]
+    assert others == ["grant", "grant", "deny"] * 3
