@@ -5,7 +5,8 @@
 --
 -- To yield means to leave as many units free as the contending campaigns were denied at once, and no more:
 -- otherwise a campaign that needs one port now and then would empty the zone, and one that cannot take more
--- (its own limit) would keep ports free in vain. A campaign that a shared rate denied needs launches of that
+-- (its own limit, another pool) would keep ports free in vain: once another pool denies a campaign, its demand for the
+-- pools that did not lasts no longer than DEMAND_MS_MIN, so that two campaigns cannot yield to each other for long. A campaign that a shared rate denied needs launches of that
 -- rate left over in the same way.
 --
 -- A waiter that needs several units at once needs ports to stay free for a while: its campaign precedes others
@@ -50,9 +51,23 @@ local function add_units(demand, units)
   return { since = is_new and now or demand.since, sum = sum, want = max(demand.want, sum) }
 end
 
+-- The request was denied, not by the pools other than `limiting_pool`: demand for them is short from now on.
+local function shorten_other_demand(ask, c, limiting_pool)
+  local campaign, ends = ask.op.campaign, now + DEMAND_MS_MIN
+  for _, p in ipairs(c.contended) do
+    local demand = p ~= limiting_pool and p.contending_classes and contention.read(p, campaign)
+    if demand and demand.ends > ends then
+      demand.ends = ends
+      contention.change(p, campaign, demand) -- mutation: demand-elsewhere-shortens
+      if meta.held_back then need('notify').on('demand_ends', DEMAND_MS_MIN + 1) end
+    end
+  end
+end
+
 -- k: units granted nevertheless -> name of the pool for which the campaign contends, or nil
 function fair_share.record_unmet_demand(ask, c, k, limiting)
   local p = get_contended_pool(ask, c, limiting)
+  if k < ask.min_count then shorten_other_demand(ask, c, p) end
   if not p then return end
   local campaign, class = ask.op.campaign, ask.campaign.rules.priority or 0
   local lasts = max(DEMAND_MS_MIN, 2 * (limiting.retry_after_ms or 0), ask.op.waits or 0)

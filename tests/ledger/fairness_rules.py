@@ -78,6 +78,7 @@ MUTATIONS = (
         tag="fast-path-room",
         becomes="if room <= (reserved[i] or 0) then return nil end",
     ),
+    LuaMutation(name="demand elsewhere lasts", tag="demand-elsewhere-shortens"),
     LuaMutation(name="the fast path passes every rate", tag="fast-path-rate"),
     LuaMutation(
         name="the fast path forgets what changed",

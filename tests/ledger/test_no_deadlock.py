@@ -77,8 +77,10 @@ class World:
     ends: list[tuple[int, str, list[str]]] = field(default_factory=list)
     # asker -> the pool that denies it fair_share, and since when that has enough free
     stepped_back: dict[int, tuple[str, int]] = field(default_factory=dict)
-    # pool -> the longest that hunger for it lasted
+    # pool -> the longest that demand for it lasted
     hunger_ms: dict[str, int] = field(default_factory=dict)
+    # pool -> campaign -> when its demand for the pool ends, at the latest
+    demand: dict[str, dict[str, int]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     rate: Bucket | None = None
 
@@ -125,8 +127,26 @@ class World:
             self.stepped_back.pop(n, None)
         if answer.get("granted"):
             self.served(asker)
+        self.note_demand(asker.wish, answer)
         for one in answer.get("reservations") or []:
             self.take(asker, one)
+
+    def note_demand(self, wish: dict[str, Any], answer: Answer) -> None:
+        """Demand for the pool that denied lasts; for the others it is short from now on."""
+        pool = answer.get("pool")
+        if pool is None:
+            return
+        pool = {"zone": "channel:sip"}.get(
+            pool, f"{pool}:sip" if pool.count(":") < 2 and pool.startswith("mpp:") else pool
+        )
+        campaign, ends = wish["campaign"], self.now_ms + HUNGER_MS_MIN
+        if answer["decision"] == "deny":
+            for other in {"channel:sip", *wish.get("pools", [])} - {pool}:
+                known = self.demand.get(other, {})
+                known[campaign] = min(known.get(campaign, 0), ends)
+        lasts = max(HUNGER_MS_MIN, 2 * (answer.get("retry_after_ms") or 0))
+        known = self.demand.setdefault(pool, {})
+        known[campaign] = max(known.get(campaign, 0), self.now_ms + lasts)
 
     def served(self, asker: AdmissionLedger) -> None:
         """Its campaign got ports: which of a campaign's asks gets them is luck."""
@@ -151,6 +171,9 @@ class World:
 
     def step_back(self, n: int, pool: str) -> None:
         """It leaves the ports to somebody. To whom?"""
+        campaign = self.askers[n].wish["campaign"]
+        ends = [at for other, at in self.demand.get(pool, {}).items() if other != campaign]
+        assert max(ends, default=0) >= self.now_ms, f"{campaign} yields for {pool} to no demand"
         _, since = self.stepped_back.get(n, (pool, self.now_ms))
         self.stepped_back[n] = (pool, since)
         longest_ms = CALL_MS_MAX + self.hunger_ms.get(pool, 0) + 2 * TICK_MS
@@ -230,3 +253,42 @@ def test_no_port_is_kept_for_nobody(redis_sync, part):
         reasons += world.reasons
     assert reasons["fair_share"] > 100
     assert reasons["granted"] > 500
+
+
+def test_two_campaigns_that_yield_to_each_other_do_so_for_two_seconds_at_most(redis_sync):
+    """Each has more than the other of one of two trunks, and both trunks have units free."""
+    trunks = {"trunk:x": {"limit": 4}, "trunk:y": {"limit": 4}}
+    fields = compiled(capacity={"sip": 100}, pools=trunks, campaigns={"*": {}})
+    zone = VirtualZone(redis_sync, fields)
+    zone.advance(60_000)
+
+    def ask(campaign: str, *pools: str, count: int = 1) -> Answer:
+        id_ = f"{next(IDS):011d}"
+        op = {"op": "admit", "id": id_, "request_id": id_, "owner": "me", "body": "b"}
+        op |= {"campaign": campaign, "count": count, "min_count": count, "pools": list(pools)}
+        return zone.call([op])[0]
+
+    def end(answer: Answer) -> None:
+        for one in answer["reservations"]:
+            zone.one("end", id=one["id"], outcome="completed")
+
+    for campaign, pool in HELD.items():
+        assert ask(campaign, pool, count=2)["decision"] == "grant"
+    first = [ask("c", pool, count=2) for pool in trunks]
+    zone.advance(40_000)
+    for answer in first:  # from long calls the ledger learns to answer long retries
+        end(answer)
+    second = [ask("c", pool, count=2) for pool in trunks]
+    for campaign, pool in (("b", "trunk:y"), ("a", "trunk:x")):
+        denied = ask(campaign, pool, count=2)
+        assert (denied["reason"], denied["retry_after_ms"]) == ("pool_full", 20_000)
+    for answer in second:
+        end(answer)
+    waited_ms = 0
+    while not any(ask(campaign, *trunks)["decision"] == "grant" for campaign in HELD):
+        zone.advance(TICK_MS)
+        waited_ms += TICK_MS
+        assert waited_ms <= 2_000
+
+
+HELD = {"a": "trunk:y", "b": "trunk:x"}

@@ -11,6 +11,7 @@ from tests.oracle.fairness import (
     add_unmet_demand,
     can_ever_satisfy,
     get_contended_pool,
+    shorten_other_demand,
 )
 from tests.oracle.names import mpp_of, name_error, pools_of
 from tests.oracle.pools import headroom, in_use, limit, public_room, room, snapshot
@@ -83,10 +84,14 @@ def note_denial(zone: Zone, op: dict[str, Any], chosen: Candidate) -> None:
         return
     if why.reason in ENDED_BY_SNAPSHOT:
         zone.wanted = True
-    if why.reason not in MAKES_CONTEND or why.pool is None:
-        return
-    pool = get_contended_pool(why.pool, chosen.channel, chosen.mpp)
-    if pool and can_ever_satisfy(zone, chosen.pools, op["campaign"], op["min_count"]):
+    pool = None
+    if why.reason in MAKES_CONTEND and why.pool is not None:
+        pool = get_contended_pool(why.pool, chosen.channel, chosen.mpp)
+    if pool and not can_ever_satisfy(zone, chosen.pools, op["campaign"], op["min_count"]):
+        pool = None
+    if not chosen.gives:
+        shorten_other_demand(zone, [one for one in chosen.pools if one != pool], op["campaign"])
+    if pool:
         add_unmet_demand(
             zone,
             pool,

@@ -4,7 +4,7 @@ Only unmet demand is stored. Shares are counted from the reservations.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
@@ -201,3 +201,12 @@ def add_unmet_demand(
         burst=burst,
         by_rate=before.by_rate or by_rate,
     )
+
+
+def shorten_other_demand(zone: Zone, pools: list[str], campaign: str) -> None:
+    """Another pool denied the campaign: its demand for these is short from now on."""
+    ends = zone.now + DEMAND_MS_MIN
+    for pool in pools:
+        demand = zone.unmet_demand.get((pool, campaign))
+        if demand is not None and demand.until > ends:
+            zone.unmet_demand[pool, campaign] = replace(demand, until=ends)
