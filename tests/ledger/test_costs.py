@@ -38,10 +38,10 @@ def zone(client: redis.Redis, ports: int, campaigns: int, guarantee: int) -> Vir
 
 def cost(client: redis.Redis, made: VirtualZone) -> int:
     """Commands of a call of 40 asks, the second of its kind."""
-    made.call(asks(2))
+    made.call(*asks(2))
     made.advance(1)
     before = commands(client)
-    made.call(asks(40, "c2"))
+    made.call(*asks(40, "c2"))
     return commands(client) - before
 
 
@@ -54,9 +54,9 @@ def test_guarantees_above_the_ceiling_are_summed_once(redis_sync: redis.Redis) -
 def test_sums_of_shrunk_guarantees_follow_shares(redis_sync: redis.Redis, limit: int) -> None:
     east = zone(redis_sync, limit, 4, guarantee=4)
     mine = 2 + limit - 4 * 2  # 4 * limit // 16, and what rounding leaves over
-    assert [one["decision"] for one in east.call(asks(mine + 1))] == ["grant"] * mine + ["deny"]
+    assert [one["decision"] for one in east.call(*asks(mine + 1))] == ["grant"] * mine + ["deny"]
     east.one("end", id=f"c1-{0:08d}", outcome="completed")
-    again = east.call(asks(mine + 3)[mine + 1 :])
+    again = east.call(*asks(mine + 3)[mine + 1 :])
     assert [one["decision"] for one in again] == ["grant", "deny"]
-    others = [decide["decision"] for n in (2, 3, 4) for decide in east.call(asks(3, f"c{n}"))]
+    others = [decide["decision"] for n in (2, 3, 4) for decide in east.call(*asks(3, f"c{n}"))]
     assert others == ["grant", "grant", "deny"] * 3

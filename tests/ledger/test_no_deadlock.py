@@ -266,7 +266,7 @@ def test_two_campaigns_that_yield_to_each_other_do_so_for_two_seconds_at_most(re
         id_ = f"{next(IDS):011d}"
         op = {"op": "admit", "id": id_, "request_id": id_, "owner": "me", "body": "b"}
         op |= {"campaign": campaign, "count": count, "min_count": count, "pools": list(pools)}
-        return zone.call([op])[0]
+        return zone.call(op)[0]
 
     def end(answer: Answer) -> None:
         for one in answer["reservations"]:
