@@ -125,7 +125,7 @@ MUTATIONS = (
     LuaMutation(
         name="a kept ceiling does not shrink",
         tag="best-ceiling-shrinks",
-        becomes="if p.best_w0 and is_kept(p) then most = max(most, p.best) end",
+        becomes="if p.best_w0 and can_keep(p) then most = max(most, p.best) end",
     ),
     LuaMutation(name="no_resource raises no headroom", tag="no-resource-raises-headroom"),
     LuaMutation(name="headroom never recovers", tag="headroom-recovers"),
