@@ -1,7 +1,7 @@
-"""What can go wrong, whose fault it is, and the HTTP status that says so.
+"""The exceptions of this project, by who can repair the fault, with their HTTP status.
 
     AdmissionError
-    ├── CallerError                  the caller's fault
+    ├── CallerError                  the caller can repair it
     │   ├── BadRequest        400    not JSON
     │   ├── Unauthorized      401    no valid credentials (http/problems.py)
     │   ├── Forbidden         403    not this campaign, zone or role
@@ -10,20 +10,20 @@
     │   ├── PreconditionFailed 412   the policy is of another version than If-Match says
     │   ├── UnsupportedMediaType 415    a body that is not JSON (http/problems.py)
     │   ├── Invalid           422    a field is wrong
-    │   └── TooFast           429    this caller asks too fast
-    ├── Unavailable           503    ours: the store, the schema, shutting down
-    ├── SourceError                  upstream's: the platform did not give a snapshot
-    └── ConfigError                  the operator's: at start, never over HTTP
+    │   └── TooFast           429    this caller exceeds its request rate
+    ├── Unavailable           503    the service: the store, the schema, overload, shutdown
+    ├── SourceError                  the platform returned no snapshot
+    └── ConfigError                  the operator can repair it: at start, never over HTTP
         └── InvalidSettings          with every error and its place (config/load.py)
 
-A denial is not here: it is an answer.
+A denial is an answer, not an exception.
 """
 
 from dataclasses import dataclass
 
 
 class AdmissionError(Exception):
-    """Anything this project raises on purpose. `detail` is safe to show to the caller."""
+    """Base of all exceptions of this project. `detail` may be shown to the caller."""
 
     status = 500
     title = "Internal error"
@@ -34,14 +34,14 @@ class AdmissionError(Exception):
 
 
 class CallerError(AdmissionError):
-    """The caller can mend it."""
+    """The caller can repair the request."""
 
     status = 400
     title = "Bad request"
 
 
 class BadRequest(CallerError):
-    """The body is not what this endpoint reads."""
+    """The body has a form that this endpoint does not read."""
 
 
 class Forbidden(CallerError):
@@ -66,7 +66,7 @@ class Conflict(CallerError):
 
 
 class PreconditionFailed(CallerError):
-    """What was to be replaced is not what is there."""
+    """The resource is not of the version that the request replaces."""
 
     status = 412
     title = "Precondition failed"
@@ -74,14 +74,14 @@ class PreconditionFailed(CallerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldError:
-    """One wrong field: its dotted path and what is wrong with it."""
+    """One invalid field: its dotted path and a message."""
 
     field: str
     message: str
 
 
 class Invalid(CallerError):
-    """One or more fields are wrong."""
+    """One or more fields are invalid."""
 
     status = 422
     title = "Unprocessable content"
@@ -92,9 +92,9 @@ class Invalid(CallerError):
 
 
 class TooFast(CallerError):
-    """This caller exceeds its own request limit.
+    """This caller exceeds its own request rate.
 
-    Args: retry_after_s: seconds after which it may ask again.
+    Args: retry_after_s: seconds after which the caller may try again.
     """
 
     status = 429
@@ -106,9 +106,9 @@ class TooFast(CallerError):
 
 
 class Unavailable(AdmissionError):
-    """The service cannot decide now: the store is out of reach, or it is shutting down.
+    """The service cannot decide now: store unreachable, zone overloaded, or shutdown.
 
-    Args: retry_after_s: seconds after which asking again makes sense.
+    Args: retry_after_s: seconds after which a new attempt makes sense.
     """
 
     status = 503

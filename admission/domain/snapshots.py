@@ -8,7 +8,7 @@ from typing import Any
 class SnapshotGroup:
     """Pools that share one total (EP: both protocols), with the unused ports of each.
 
-    The numbers are the platform's, unchecked: the ledger refuses and counts what cannot be.
+    The numbers are the platform's, unchecked: the ledger refuses and counts impossible ones.
     """
 
     total: int
@@ -23,7 +23,7 @@ class Snapshot:
         groups: what it counted.
         absent: pools of which it said that it has no number (Huawei's 4294967295).
         notes: facts for the zone's status only (licence end, signed-in agents). No secrets.
-        warnings: what the operator should look at though there are counts, a line each.
+        warnings: conditions that an operator should examine although there are counts, a line each.
     """
 
     groups: tuple[SnapshotGroup, ...]
@@ -40,8 +40,8 @@ class Lease:
         now: zone time in ms; the t0 of a snapshot whose query starts after this answer.
         token: fencing token when the lease is ours, else None.
         until: zone time in ms when the lease lapses.
-        wanted: somebody was denied for capacity since the newest snapshot.
-        idle_ms: ms since anybody asked for admission.
+        wanted: a request was denied for capacity since the newest snapshot.
+        idle_ms: ms since the last admission request.
         newest_t0: t0 of the newest snapshot of the channel pools, 0 if none.
     """
 
@@ -55,7 +55,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestAnswer:
-    """What the ledger made of a snapshot; `refused`: pool -> reason, empty when all was taken."""
+    """The result of an ingest; `refused`: pool -> reason, empty when all groups were accepted."""
 
     now: int
     accepted: bool

@@ -1,7 +1,7 @@
-"""Validation errors as an operator reads them: the exact place, and one sentence.
+"""Validation errors for operators: the exact location, and one sentence.
 
-Pydantic says *where* as a tuple and *what* in its own words. Here both become ours, with a
-suggestion where a key looks misspelt. Values are never repeated: one of them may be a secret.
+This module translates the locations and messages of pydantic, and suggests a name for a misspelt
+key. A message never repeats a value, because a value may be a secret.
 """
 
 import json
@@ -51,7 +51,7 @@ _SENTENCES: Final = {
     "too_short": "must have at least {min_length} entries",
     "tuple_type": "must be a list",
 }
-# Patterns have no words of their own.
+# Messages of patterns.
 _PATTERNS: Final = {
     NAME: f"is not a name: {_NAME_RULE}",
     POOL: "is not the name of a pool, such as trunk:carrier-a",
@@ -64,7 +64,7 @@ _PATTERNS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """One validation error.
 
     Args:
         place: keys and list positions that lead to it, from the top of the document.
@@ -75,16 +75,16 @@ class Problem:
     message: str
 
     def under(self, prefix: Location) -> "Problem":
-        """The same problem, seen from further up."""
+        """The same problem, with its location in an outer document."""
         return Problem(place=prefix + self.place, message=self.message)
 
     def field_error(self) -> FieldError:
-        """The problem as the HTTP API tells it."""
+        """The problem in the form of the HTTP API."""
         return FieldError(field=format_location(self.place), message=self.message)
 
 
 def format_location(place: Location) -> str:
-    """A place as TOML writes it: `zones.East.campaigns."*".limit`, list positions as numbers."""
+    """A location as TOML writes it: `zones.East.campaigns."*".limit`, list positions as numbers."""
     return ".".join(_quoted(step) for step in place)
 
 
@@ -114,7 +114,7 @@ def list_problems(
 
 
 def raise_problems(title: str, problems: Iterable[Problem]) -> None:
-    """Raise what a validator finds out about several places at once, each under its own place.
+    """Raise the problems that a validator found, each at its own location.
 
     Raises:
         ValidationError: when there is any problem.

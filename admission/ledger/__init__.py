@@ -1,1 +1,1 @@
-"""The ledger: reservations in Redis, decided by one Lua script. Nobody else knows Redis."""
+"""The ledger: reservations in Redis, decided by one Lua script. No other package uses Redis."""

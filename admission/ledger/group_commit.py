@@ -22,7 +22,7 @@ from admission.errors import AdmissionError, Unavailable
 
 log = logging.getLogger(__name__)
 
-UNITS_MAX: Final = 1000  # reservations and reports that one script call may touch
+UNITS_MAX: Final = 250  # of one call: 3 ms of script time at 12 us each, which other zones wait for
 HALF_FROM: Final = 16  # as many calls that find a queue idle are sent in two halves
 QUEUE_UNITS_MAX: Final = 20_000  # of one zone: 0.3 s of script time at 15 us for each unit
 WAIT_S_MAX: Final = 0.4  # see `RedisConnection.queue_wait_s_max`

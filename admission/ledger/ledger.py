@@ -1,7 +1,7 @@
-"""The ledger as the rest of the house sees it: one typed method for each operation.
+"""The ledger: one typed method for each operation of the script.
 
-The decision is made in Lua (lua/README.md). Here its answers get the names and ids of the API, and
-its faults become exceptions.
+The script decides (lua/README.md). This module gives its results the names and ids of the API and
+turns its errors into exceptions.
 """
 
 import logging
@@ -23,12 +23,12 @@ from admission.ledger.store.connection import RedisConnection, Script
 
 log = logging.getLogger(__name__)
 
-CHANGE_TRIES: Final = 3  # of a change that met a Redis which had lost the policy
+CHANGE_TRIES: Final = 3  # attempts of a change while a lost policy is being restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerHooks:
-    """Hooks for metrics: operations of a call, seconds of a call."""
+    """Callbacks for metrics: operations of a call, seconds of a call."""
 
     on_batch: Callable[[int], None] = lambda size: None
     on_call: Callable[[float], None] = lambda seconds: None
@@ -60,7 +60,7 @@ class Ledger:
         self._group = GroupCommit(
             self._send, hooks.on_batch, wait_s_max=connection.queue_wait_s_max
         )
-        self._memory = PolicyCache(self.get_policy, on_policy)
+        self._policies = PolicyCache(self.get_policy, on_policy)
 
     async def admit(self, zone: str, operation: Operation) -> Answer:
         """Decide an `admit` operation; the answer is a grant or a denial in the fields of the API.
@@ -103,23 +103,23 @@ class Ledger:
         return results.build_jittered_decision(zone, operation, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
-        """Nobody waits for that admit's answer any more: nothing is left of it.
+        """Take back what an `admit` was granted, and its queue entry: no client gets its answer.
 
-        The rule stands in lua/commands/wait.lua.
+        lua/commands/wait.lua has the rule.
 
         Returns:
-            The group of waiters that it left, if it was in one.
+            The group of waiters that it left, if it waited.
         """
         _, result = await self._perform(zone, {"op": "withdraw", **op})
         group: str | None = result.get("group")
         return group
 
     async def send_heartbeat(self, zone: str, replica: str) -> None:
-        """This replica lives, and so do its waiters."""
+        """Keep the queue entries of this replica alive."""
         await self._perform(zone, {"op": "beat", "replica": replica})
 
     async def report(self, zone: str, op: Operation) -> Answer:
-        """Take a report: `op["op"]` is launched, renew or end; the id is the public one."""
+        """Apply a report: `op["op"]` is launched, renew or end; the id is the public one."""
         inner = op | {"id": results.parse_private_id(op["id"])}
         now, result = await self._perform(zone, inner)
         return results.build_report(zone, now, result)
@@ -127,11 +127,11 @@ class Ledger:
     async def ingest(
         self, zone: str, t0: int, snapshot: Snapshot, token: int | None = None
     ) -> IngestAnswer:
-        """Take a snapshot.
+        """Ingest a snapshot.
 
         Args:
-            t0: zone time in ms, asked for before the platform was.
-            token: of the poller's lease; None for a snapshot that somebody pushed.
+            t0: zone time in ms, read before the platform was queried.
+            token: of the poller's lease; None for a pushed snapshot.
         """
         groups = operations.build_groups(snapshot)
         op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
@@ -150,7 +150,7 @@ class Ledger:
         return results.read_lease(now, result)
 
     async def release_lease(self, zone: str, holder: str) -> None:
-        """Give it up, so that another replica polls at once."""
+        """Give the lease up, so that another replica polls at once."""
         await self._perform(zone, {"op": "lease", "holder": holder, "ttl_ms": 0, "release": True})
 
     async def get_reservation(
@@ -170,7 +170,7 @@ class Ledger:
         return results.build_page(zone, now, result)
 
     async def get_status(self, zone: str) -> Answer:
-        """Everything about a zone: pools, recovery, counters, who polls."""
+        """Everything of a zone: pools, recovery, counters, the lease."""
         now, result = await self._perform(zone, {"op": "status"})
         return results.build_status(zone, now, result)
 
@@ -180,7 +180,7 @@ class Ledger:
         """Stop grants (`on`) or resume them; of one pool (`mpp:mpp1`: a whole MPP), or of all.
 
         Args:
-            by: who does it, for the audit; None: not audited.
+            by: the actor, for the audit; None: not audited.
 
         Raises:
             NotFound: no such pool. Conflict: too many pools are paused.
@@ -197,11 +197,11 @@ class Ledger:
         scope: Sequence[str] | None,
         by: str | None = None,
     ) -> Answer:
-        """Limit a pool for a while; of this and policy's limit the smaller counts.
+        """Limit a pool for `ttl_ms`; the smaller of this and the policy's limit counts.
 
         Args:
             scope: the campaigns whose pools the caller may limit; None: any pool.
-            by: who does it, for the audit; None: not audited.
+            by: the actor, for the audit; None: not audited.
 
         Raises:
             NotFound: no such pool. Forbidden: beyond the scope.
@@ -211,7 +211,7 @@ class Ledger:
         return results.build_limit(zone, now, result)
 
     async def list_audit_entries(self, zone: str, limit: int, before: str | None = None) -> Answer:
-        """What was done by hand, newest first; `before`: the id of an entry, only older ones."""
+        """Changes by operators, newest first; `before`: the id of an entry, only older ones."""
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
         return results.build_audit(zone, now, result)
 
@@ -222,11 +222,11 @@ class Ledger:
             refresh: read it from Redis, because another replica may have made its own after a loss
                 of both.
         """
-        remembered = self._memory.newest(zone)
-        if remembered and remembered.secret and not refresh:
-            return remembered.secret.encode()
+        cached = self._policies.newest(zone)
+        if cached and cached.secret and not refresh:
+            return cached.secret.encode()
         _, result = await self._perform(zone, {"op": "secret", "offer": operations.make_secret()})
-        self._memory.keep_secret(zone, result["secret"])
+        self._policies.keep_secret(zone, result["secret"])
         return str(result["secret"]).encode()
 
     async def get_policy(self, zone: str) -> StoredPolicy:
@@ -247,7 +247,7 @@ class Ledger:
         Args:
             mode: `file`, `apply`, `put` or `restore` (lua/commands/policy.lua).
             expected: for `put`: the version that it replaces.
-            by: who does it, for the audit; None: not audited.
+            by: the actor, for the audit; None: not audited.
 
         Returns:
             The live version, and whether this call changed it.
@@ -260,13 +260,13 @@ class Ledger:
         return int(result["version"]), bool(result["applied"])
 
     async def close(self) -> None:
-        """Wait for what is under way."""
-        await self._memory.close()
+        """Wait for the calls under way."""
+        await self._policies.close()
         await self._group.close()
         await self._calls.close()
 
     async def _change(self, zone: str, op: Operation) -> tuple[int, Any]:
-        """A change of what Redis may lose: once it is answered, this replica remembers it."""
+        """Change state that Redis may lose: this replica caches the new version before the answer."""
         tries = AsyncRetrying(
             retry=retry_if_exception_type(PolicyLost),
             stop=stop_after_attempt(CHANGE_TRIES),
@@ -274,9 +274,9 @@ class Ledger:
         )
         async for one in tries:
             with one:
-                known = self._memory.version(zone) or None
+                known = self._policies.version(zone) or None
                 now, result = await self._perform(zone, op | {"known": known})
-        await self._memory.learn(zone, result["version"])
+        await self._policies.learn(zone, result["version"])
         return now, result
 
     async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
@@ -296,20 +296,20 @@ class Ledger:
     ) -> list[tuple[int, Any]]:
         self._calls.check(zone)
         reply = await self._calls.apply(zone, ops, waited_s)
-        remembered = self._memory.newest(zone)
-        if reply.get("error") == "no_policy" and remembered:
-            await self._restore(zone, remembered)
+        cached = self._policies.newest(zone)
+        if reply.get("error") == "no_policy" and cached:
+            await self._restore(zone, cached)
             reply = await self._calls.apply(zone, ops)
         if "error" in reply:
             raise script_errors.translate_reply(zone, reply["error"], str(reply.get("value", "")))
-        if remembered and reply["policy"] < remembered.version:
-            await self._restore(zone, remembered)
+        if cached and reply["policy"] < cached.version:
+            await self._restore(zone, cached)
         else:
-            self._memory.saw(zone, reply["policy"])
+            self._policies.saw(zone, reply["policy"])
         now = reply["now"]
         return [(now, result) for result in iterate_results(reply)]
 
-    async def _restore(self, zone: str, remembered: StoredPolicy) -> None:
-        """Redis lost the policy, or has an older one than this replica saw."""
-        log.warning("zone %s: policy version %d restored", zone, remembered.version)
-        await self._calls.apply(zone, [operations.drop_nulls(operations.build_restore(remembered))])
+    async def _restore(self, zone: str, cached: StoredPolicy) -> None:
+        """Bring the policy back: Redis lost it, or has an older version than this replica saw."""
+        log.warning("zone %s: policy version %d restored", zone, cached.version)
+        await self._calls.apply(zone, [operations.drop_nulls(operations.build_restore(cached))])

@@ -1,4 +1,4 @@
-"""Operations of the script whose fields come from values of the house (lua/README.md)."""
+"""Operations of the script that are built from values of the domain (lua/README.md)."""
 
 import json
 import secrets
@@ -27,16 +27,16 @@ def build_policy(one: StoredPolicy, mode: str) -> dict[str, Any]:
 
 
 def make_secret() -> str:
-    """What a zone without a secret may have."""
+    """A random secret, for a zone that has none."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def build_restore(remembered: StoredPolicy) -> dict[str, Any]:
-    """`policy` in the mode `restore`: all that Redis lost with it."""
-    return build_policy(remembered, "restore") | {
-        "paused": json.dumps(dict(remembered.paused)),
-        "applied": list(remembered.applied) or None,
-        "secret": remembered.secret or None,
+def build_restore(cached: StoredPolicy) -> dict[str, Any]:
+    """`policy` in the mode `restore`, with everything that Redis lost with the policy."""
+    return build_policy(cached, "restore") | {
+        "paused": json.dumps(dict(cached.paused)),
+        "applied": list(cached.applied) or None,
+        "secret": cached.secret or None,
         "by": RESTORED_BY,
     }
 
@@ -47,7 +47,7 @@ def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def split_by_units(asks: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Asks in order, as many together as one call takes, each part with its units."""
+    """Admissions in order, in parts of as many units as one call takes, each with its units."""
     part: list[dict[str, Any]] = []
     units = 0
     for ask in asks:
@@ -61,7 +61,7 @@ def split_by_units(asks: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[s
 
 
 def drop_nulls(op: dict[str, Any]) -> dict[str, Any]:
-    """cjson.null is true in Lua: what is not given must not be sent."""
+    """Without fields that are None: cjson.null is true in Lua."""
     return {
         name: drop_nulls(value) if isinstance(value, dict) else value
         for name, value in op.items()

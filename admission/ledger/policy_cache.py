@@ -1,9 +1,9 @@
-"""What this replica remembers of the zones' policies, so that they outlive a Redis that lost them.
+"""The newest policy of each zone that this replica saw, so that it outlives a loss in Redis.
 
-Every answer of the script carries the version of the live policy. A newer one than remembered is
-fetched in the background, once at a time for each zone, and no answer waits for that. An older
-one, or none, means that Redis lost what this replica saw: it is restored (ledger.py). Of several
-replicas the one that saw the highest version wins.
+Every reply of the script carries the version of the live policy. A newer version than the cached
+one is fetched in the background, one fetch at a time for each zone, and no answer waits for it. An
+older version, or none, means that Redis lost it: the ledger restores the cached policy (ledger.py).
+Of several replicas the one with the highest version wins.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from admission.errors import AdmissionError, Unavailable
 
 log = logging.getLogger(__name__)
 
-LEARN_TRIES: Final = 2  # a fetch that was under way may have been too early
+LEARN_TRIES: Final = 2  # a fetch under way may have read the version before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class StoredPolicy:
         source: JSON text of the policy.
         paused: pool, or `zone` for all of it -> since when it is paused, zone time in ms.
         applied: digests of the contents that were live before, oldest first, the newest of them.
-        secret: what all replicas sign with; empty when none was needed yet.
+        secret: signs the zone's `report_url`s; empty when none was needed yet.
     """
 
     version: int = 0
@@ -51,15 +51,19 @@ OnPolicy = Callable[[str, StoredPolicy], None]
 
 
 def ignore(_zone: str, _policy: StoredPolicy) -> None:
-    """For who needs not know of new policies."""
+    """The default callback."""
 
 
 class PolicyCache:
     """The newest policy of each zone that this replica saw.
 
     Args:
-        fetch: asks for a zone's live policy.
-        on_policy: told each newer policy, once; must not block or raise.
+        fetch: reads a zone's live policy.
+        on_policy: called once with each newer policy; must not block or raise.
+
+    Example:
+        cache = PolicyCache(ledger.get_policy)
+        cache.saw("East", version=7)
     """
 
     def __init__(self, fetch: Fetch, on_policy: OnPolicy = ignore) -> None:
@@ -69,38 +73,38 @@ class PolicyCache:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def newest(self, zone: str) -> StoredPolicy | None:
-        """What is remembered of a zone."""
+        """The cached policy of a zone."""
         return self._newest.get(zone)
 
     def version(self, zone: str) -> int:
-        """Its version, 0 if nothing is remembered."""
-        remembered = self._newest.get(zone)
-        return remembered.version if remembered else 0
+        """The cached version, 0 if there is none."""
+        cached = self._newest.get(zone)
+        return cached.version if cached else 0
 
     def keep(self, zone: str, policy: StoredPolicy) -> None:
-        """Remember a policy, unless a newer one is remembered."""
+        """Cache a policy, unless the cached one is newer."""
         if policy.version > self.version(zone):
             self._newest[zone] = policy
             self._on_policy(zone, policy)
 
     def keep_secret(self, zone: str, secret: str) -> None:
-        """Remember what the zone's answers are signed with, so that it outlives Redis too."""
-        if remembered := self._newest.get(zone):
-            self._newest[zone] = replace(remembered, secret=secret)
+        """Cache the zone's secret, so that it outlives a loss in Redis too."""
+        if cached := self._newest.get(zone):
+            self._newest[zone] = replace(cached, secret=secret)
 
     def saw(self, zone: str, version: int) -> None:
-        """An answer named this version: fetch it if it is new, without waiting."""
+        """Fetch a version that a reply named, if it is new, without waiting."""
         if version > self.version(zone):
             self._begin(zone)
 
     async def learn(self, zone: str, version: int) -> None:
-        """Wait until that version, or a newer one, is remembered; not for ever."""
+        """Wait until that version, or a newer one, is cached; a bounded number of attempts."""
         for _ in range(LEARN_TRIES):
             if self.version(zone) < version:
                 await asyncio.wait({self._begin(zone)})
 
     async def close(self) -> None:
-        """Give up what is being fetched."""
+        """Cancel the fetches under way."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -118,5 +122,5 @@ class PolicyCache:
         try:
             self.keep(zone, await self._fetch(zone))
         except AdmissionError as fault:
-            # The next answer tells of it again.
+            # The next reply names the version again.
             log.info("zone %s: its policy could not be fetched: %s", zone, fault.detail)

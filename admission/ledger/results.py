@@ -1,4 +1,4 @@
-"""From the script's results to the answers of the API, and from its faults to exceptions."""
+"""Results of the script as answers of the API."""
 
 import json
 import random
@@ -11,9 +11,9 @@ from admission.domain.snapshots import IngestAnswer, Lease
 from admission.domain.types import Answer
 from admission.ledger.policy_cache import StoredPolicy
 
-JITTER: Final = 0.25  # part of retry_after_ms that is drawn anew for each denial
+JITTER: Final = 0.25  # random part of retry_after_ms, drawn for each denial
 
-LAST: Final = "0"  # the cursor with which Redis ends a scan
+LAST: Final = "0"  # cursor of Redis at the end of a scan
 
 _LIMITING: Final = ("reason", "pool", "in_use", "limit", "retry_after_ms")
 
@@ -34,44 +34,44 @@ Result = dict[str, Any]
 
 
 class PlainGrant(NamedTuple):
-    """One launch that was granted in full: nearly every answer.
+    """One launch that was granted in full: nearly every result.
 
     Args:
-        like: what it has in common with others of the call: `channel`, `mpp`, `launch_within_ms`,
-            `renew_within_ms`, `snapshot`.
-        room: units left in its tightest pool; None: none has a limit.
+        shared: the fields that it shares with other grants of the call: `channel`, `mpp`,
+            `launch_within_ms`, `renew_within_ms`, `snapshot`.
+        room: units left in its tightest pool; None: no pool has a limit.
     """
 
-    like: dict[str, Any]
+    shared: dict[str, Any]
     room: int | None
 
 
 def make_public_id(zone: str, private: str) -> str:
-    """The id as dialers know it: it carries its zone."""
+    """The id in the API, which carries its zone."""
     return f"{zone}~{private}"
 
 
 def parse_private_id(public: str) -> str:
-    """The id as the ledger knows it."""
+    """The id in the script."""
     return public.partition("~")[2]
 
 
 def build_jittered_decision(
     zone: str, op: dict[str, Any], now: int, result: dict[str, Any]
 ) -> Answer:
-    """A grant or a deny to be told to a dialer."""
+    """A grant or a denial for a dialer, with a random part in `retry_after_ms`."""
     answer = build_decision(zone, op, now, result)
     if answer.get("retry_after_ms"):
-        # Dialers that were denied together must not come back together.
+        # Dialers that were denied together must not retry together.
         spread = 1 + JITTER * random.random()
         answer["retry_after_ms"] = int(answer["retry_after_ms"] * spread)
     return answer
 
 
 def build_plain_grant(zone: str, op: dict[str, Any], now: int, grant: PlainGrant) -> Answer:
-    """What `admission` makes of a plain grant, without looking for what it has not."""
-    like, room = grant
-    channel = like["channel"]
+    """The answer that `build_decision` gives for a plain grant, without its optional fields."""
+    shared, room = grant
+    channel = shared["channel"]
     return {
         "decision": "grant",
         "now": now,
@@ -80,22 +80,22 @@ def build_plain_grant(zone: str, op: dict[str, Any], now: int, grant: PlainGrant
         "channel": channel,
         "campaign": op["campaign"],
         "granted": 1,
-        "launch_within_ms": like["launch_within_ms"],
+        "launch_within_ms": shared["launch_within_ms"],
         "reservations": [
             {
                 "id": make_public_id(zone, op["id"]),
-                "mpp": like.get("mpp"),
+                "mpp": shared.get("mpp"),
                 "channel": channel,
-                "renew_within_ms": like["renew_within_ms"],
+                "renew_within_ms": shared["renew_within_ms"],
             }
         ],
         "room": room,
-        "snapshot": like.get("snapshot"),
+        "snapshot": shared.get("snapshot"),
     }
 
 
 def build_decision(zone: str, op: dict[str, Any], now: int, result: dict[str, Any]) -> Answer:
-    """A grant or a deny, in the order of the contract."""
+    """A grant or a denial, its fields in the order of the API."""
     granted = result["decision"] == "grant"
     answer: Answer = {
         "decision": result["decision"],
@@ -116,7 +116,7 @@ def build_decision(zone: str, op: dict[str, Any], now: int, result: dict[str, An
         if result.get(name):
             answer[name] = True
     if "waiting" in result:
-        answer["waiting"] = result["waiting"]  # the waiting coordinator takes it out
+        answer["waiting"] = result["waiting"]  # the wait coordinator removes it
     if "pools" in result:
         answer["pools"] = [_explained(one) for one in result["pools"]]
     return answer
@@ -140,7 +140,7 @@ def _explained(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_report(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """What became of a report."""
+    """The answer to a report."""
     answer: Answer = {
         "id": make_public_id(zone, result["id"]),
         "now": now,
@@ -154,7 +154,7 @@ def build_report(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 
 def build_reservation(zone: str, result: dict[str, Any], **head: Any) -> Answer:
-    """One reservation, with the names of the API. `head`: what is told of it besides, early."""
+    """One reservation, with the names of the API. `head`: more fields, after the id."""
     shown = {
         _RESERVATION_NAMES.get(name, name): value for name, value in result.items() if name != "id"
     }
@@ -175,7 +175,7 @@ def build_page(zone: str, now: int, result: dict[str, Any]) -> Answer:
 
 
 def read_ingest(now: int, result: dict[str, Any]) -> IngestAnswer:
-    """What the ledger made of a snapshot."""
+    """The result of an ingest."""
     return IngestAnswer(
         now=now,
         accepted=result["accepted"],
@@ -186,7 +186,7 @@ def read_ingest(now: int, result: dict[str, Any]) -> IngestAnswer:
 
 
 def read_lease(now: int, result: dict[str, Any]) -> Lease:
-    """Who polls."""
+    """The state of the polling lease."""
     return Lease(
         now=now,
         token=result.get("token"),
@@ -198,7 +198,7 @@ def read_lease(now: int, result: dict[str, Any]) -> Lease:
 
 
 def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """A zone's status: every pool has every field, null where there is nothing to say."""
+    """A zone's status: every pool has every field, null where it has no value."""
     pools = [_pool(one) for one in result["pools"]]
     found = {name: value for name, value in result.items() if name != "denied"}
     # An empty object of Lua arrives as an empty list.
@@ -226,10 +226,10 @@ def _pool(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """What a pause or a resume did; `pool` null: the whole zone."""
+    """The answer to a pause or a resume; `pool` null: the whole zone."""
     pool = None if result["pool"] == "zone" else result["pool"]
-    told = {name: result[name] for name in ("paused", "changed", "version")}
-    return {"now": now, "zone": zone, "pool": pool} | told
+    fields = {name: result[name] for name in ("paused", "changed", "version")}
+    return {"now": now, "zone": zone, "pool": pool} | fields
 
 
 def build_limit(zone: str, now: int, result: dict[str, Any]) -> Answer:
@@ -274,7 +274,7 @@ def _audited(zone: str, one: dict[str, Any]) -> Answer:
 
 
 def iterate_results(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
-    """The results of a call, in the order of its operations."""
+    """The results of a reply, in the order of its operations."""
     shared = reply["shared"]
     for one in reply["results"]:
         # An empty object of Lua may come as an empty list.
@@ -282,7 +282,7 @@ def iterate_results(reply: dict[str, Any]) -> Iterator[Result | PlainGrant]:
 
 
 def expand_reply(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:
-    """The reply to those operations with every result in full."""
+    """The reply to those operations, with plain grants in full."""
     reply: dict[str, Any] = from_json(raw)
     if "results" in reply:
         results = zip(ops, iterate_results(reply), strict=True)
@@ -294,16 +294,16 @@ def expand_reply(ops: Sequence[dict[str, Any]], raw: bytes) -> dict[str, Any]:
 
 
 def expand_plain_grant(op: dict[str, Any], grant: PlainGrant) -> Result:
-    """A plain grant of that `admit` as any other grant is told."""
-    like, room = grant
-    shown = {"id": op["id"], "mpp": like.get("mpp"), "channel": like["channel"]}
+    """A plain grant in the form of every other grant."""
+    shared, room = grant
+    shown = {"id": op["id"], "mpp": shared.get("mpp"), "channel": shared["channel"]}
     return {
         "decision": "grant",
         "request_id": op["request_id"],
         "granted": 1,
-        "channel": like["channel"],
-        "launch_within_ms": like["launch_within_ms"],
+        "channel": shared["channel"],
+        "launch_within_ms": shared["launch_within_ms"],
         "room": room,
-        "snapshot": like.get("snapshot"),
-        "reservations": [shown | {"renew_within_ms": like["renew_within_ms"]}],
+        "snapshot": shared.get("snapshot"),
+        "reservations": [shown | {"renew_within_ms": shared["renew_within_ms"]}],
     }

@@ -1,4 +1,4 @@
-"""The Lua scripts, from lua/ in a checkout or from inside the wheel: the whole, and small ones."""
+"""The Lua scripts, read from lua/ in a checkout or from the wheel."""
 
 from functools import cache
 from hashlib import sha1
@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from admission.ledger.store.connection import Script
 
-# A file is a module of the script, named by its file; it runs when a call first needs it. Few calls
-# need those of RARE: the script does not even define them before.
+# Each file is a module of the script with the name of the file; it runs when a call first needs it.
+# Few calls need a module of RARE, so the script defines these only when one is needed.
 HOT: Final = (
     "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/reasons",
     "rules/limits", "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit",
@@ -29,10 +29,10 @@ COMMON: Final = ("prelude", "state/unit_of_work")  # what modules and main stand
 
 
 def find_lua_directory() -> Traversable:
-    """Where the Lua files are.
+    """The directory of the Lua files.
 
     Raises:
-        FileNotFoundError: neither beside the package nor inside it.
+        FileNotFoundError: it is neither beside the package nor in it.
     """
     checkout = Path(__file__).parents[2] / "lua"
     for place in (checkout, files("admission") / "lua"):
@@ -62,7 +62,7 @@ def _module(name: str, file: str) -> str:
 
 @cache
 def load_single_file(name: str) -> Script:
-    """A script that is one file and no part of the whole."""
+    """A script of one file that is not part of the ledger's script."""
     return _script(read_module(name))
 
 

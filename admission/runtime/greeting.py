@@ -1,4 +1,4 @@
-"""What a started service prints: its address and a first command to try."""
+"""The output of a started service: its address and a first command."""
 
 import asyncio
 from contextlib import suppress
@@ -9,14 +9,13 @@ from admission.errors import Unavailable
 from admission.service.service import Service
 
 WARM_UP_S_MAX: Final = 15.0
-
 WARM_UP_LOOK_S: Final = 0.1
 
 
 async def print_suggestions(settings: Settings, service: Service, port: int) -> None:
-    """As soon as the default zone can grant.
+    """Print a first command as soon as the default zone can grant.
 
-    No event tells that a recovery is over, so it is looked at, a few times a second.
+    The end of a recovery is no event, so the status is polled.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(WARM_UP_S_MAX):
@@ -26,7 +25,7 @@ async def print_suggestions(settings: Settings, service: Service, port: int) -> 
 
 
 async def _can_grant(service: Service, zone: str) -> bool:
-    """A new zone watches its platform for a few seconds before its first grant."""
+    """Whether the zone can grant: a new zone waits for snapshots before its first grant."""
     try:
         status = await service.zone(zone).get_status()
     except Unavailable:
@@ -42,7 +41,7 @@ def _url(settings: Settings, port: int) -> str:
 
 
 def format_banner(settings: Settings, port: int) -> str:
-    """What a user wants to know first: where it is."""
+    """The address of the service, its store, zones and sources."""
     url = _url(settings, port)
     return "\n".join(
         (
@@ -56,14 +55,14 @@ def format_banner(settings: Settings, port: int) -> str:
 
 
 def format_suggestions(settings: Settings, port: int) -> str:
-    """Lines to paste into another terminal."""
+    """Commands to paste into another terminal."""
     url, default = _url(settings, port), settings.server.default_zone
     names = settings.zones[default].campaigns
     campaign = next((name for name in names if name != "*"), "collections")
     ask = f'{{"campaign": "{campaign}"}}'
     return "\n".join(
         (
-            "Ready to be asked: may I launch? And then: what does the zone look like?",
+            "Ready. Request an admission, then look at the zone:",
             f"  curl -s {url}/v1/admissions -H 'Content-Type: application/json' -d '{ask}'",
             f"  curl -s {url}/v1/zones/{default}",
         )

@@ -1,4 +1,4 @@
-"""The service in one process: alone, or one worker of several."""
+"""The service in one process: the only one, or one worker of several."""
 
 import asyncio
 import gc
@@ -35,12 +35,12 @@ async def serve_in_process(
     """Serve until `stop` is set.
 
     Args:
-        path, environ: where the settings came from, for SIGHUP.
+        path, environ: the origin of the settings, read again on SIGHUP.
         settings: as they were read.
-        used: the same, with the addresses of what was started for them.
-        announce: print where it listens and what to try.
-        on_listening: told the port, instead of the terminal.
-        telemetry: of several processes together; None: of this one.
+        used: the same, with the addresses of servers that were started for them.
+        announce: print the address and a first command.
+        on_listening: called with the port, instead of a line on the terminal.
+        telemetry: shared by several processes; None: of this process alone.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -107,23 +107,22 @@ async def _listen(
 
 
 def open_certificates(server: ServerSettings) -> Certificates | None:
-    """What TLS needs, None without it; raises `ConfigError`."""
+    """The certificates for TLS, None without TLS; raises `ConfigError`."""
     if server.tls_cert is None or server.tls_key is None:
         return None
     return Certificates(server.tls_cert, server.tls_key, server.client_ca)
 
 
-# Objects more than were freed, before the youngest are looked through (Python's own: 700): a few
-# hundred requests, some MB at most.
+# Allocations without deallocations before a collection of the youngest generation (Python: 700): a
+# few hundred requests, some MB at most.
 NEW_OBJECTS: Final = 20_000
 
-YOUNG_ROUNDS: Final = 10  # looks at the youngest before one at those that survived one (as Python)
-
+YOUNG_ROUNDS: Final = 10  # collections of a generation before one of the next (Python: 10)
 OLDER_ROUNDS: Final = 10
 
 
 def tune_gc() -> None:
-    """Everything is loaded: pass over it from now on, and look for new cycles less often."""
+    """Exclude all loaded objects from garbage collection, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS, YOUNG_ROUNDS, OLDER_ROUNDS)

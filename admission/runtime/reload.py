@@ -1,8 +1,8 @@
-"""SIGHUP: the configuration file is read again, and what can change while serving changes.
+"""SIGHUP: reads the configuration file again and applies the settings that can change at run time.
 
-Tokens, zones and certificates can: tokens are replaced, a zone's policy becomes live if that
-content never was, the files of the certificates are read again under their old names.
-For everything else the log says that a restart is needed. A broken file changes nothing.
+Tokens are replaced, a zone's policy becomes live if that content never was, and the certificate
+files are read again under their old names. For every other setting the log says that a restart is
+needed. A broken file changes nothing.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ _AT_START_ONLY: Final = ("server", "redis", "log", "limits")
 
 
 class Reloader:
-    """Takes over a changed file.
+    """Applies a changed configuration file.
 
     Args:
         path: the file; None: the built-in demo, which has none.
         environ: overrides and secrets.
         started: the settings that the service was started with.
-        service, credentials, certificates: what changes.
+        service, credentials, certificates: changed by `reload`.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Reloader:
         self._certificates = certificates
 
     async def reload(self) -> bool:
-        """Read the file and take over what can be. Returns: whether all of that went well.
+        """Read the file and apply it. Returns: whether everything succeeded.
 
-        Raises nothing: what goes wrong is logged.
+        Raises nothing: failures are logged.
         """
         renewed = self._renew_certificates()
         if self._path is None:
@@ -113,7 +113,7 @@ def build_tokens(settings: Settings) -> list[Token]:
 
 @asynccontextmanager
 async def reload_on_sighup(reload: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Call `reload` after each SIGHUP, one at a time; what came meanwhile counts once."""
+    """Call `reload` after each SIGHUP, one call at a time; signals during a call count once."""
     hangup, loop = asyncio.Event(), asyncio.get_running_loop()
 
     async def follow() -> None:

@@ -2,7 +2,7 @@
 
 `admission.runtime.supervisor` alone starts it.
 
-It lives no longer than its parent: its standard input ends when the parent does.
+A worker stops when its supervisor ends: its standard input ends then.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from admission.telemetry.metrics import Telemetry
 
 
 async def work(plan: WorkerPlan) -> None:
-    """Serve until a signal, or until the parent is gone."""
+    """Serve until a signal, or until the supervisor ends."""
     environ, stop = dict(os.environ), asyncio.Event()
     settings = load_settings(plan.file, environ)
     configure_logging(settings.log)
@@ -43,7 +43,7 @@ async def work(plan: WorkerPlan) -> None:
 
 
 def _is_orphan() -> bool:
-    """Whether the parent is gone. The system ends its pipes before it gives its children away."""
+    """Whether the supervisor has ended. The kernel closes its pipes before it reparents workers."""
     is_readable, _, _ = select.select([sys.stdin], [], [], 0)
     return bool(is_readable) and not os.read(sys.stdin.fileno(), 1)
 
@@ -57,7 +57,7 @@ def main() -> int:
         print(f"admission: {describe_errors(fault)}", file=sys.stderr)
         return USAGE
     finally:
-        if _is_orphan():  # else the parent removes it
+        if _is_orphan():  # otherwise the supervisor removes it
             shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
     return 0
 

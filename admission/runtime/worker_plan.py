@@ -1,4 +1,4 @@
-"""What a worker process is told when it starts: one line of JSON on its standard input."""
+"""The plan of a worker process: one line of JSON on its standard input."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,23 +8,26 @@ from typing import Final, Self
 from admission.config.load import replace_platform_url
 from admission.config.settings import Settings
 
-# A line that a worker says once it serves; whatever else it says is for the terminal.
+# A worker prints this line once it serves; every other line is for the terminal.
 LISTENING: Final = "listening"
 USAGE: Final = 2  # exit code: the configuration cannot be used
-# Names the folder in which workers count together; the metrics library reads it when it is loaded.
+# Directory in which all workers count; the metrics library reads the variable when it is imported.
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
-    """What the parent made for all of its workers.
+    """The resources that the supervisor shares with all of its workers.
 
     Args:
         path: the configuration file; None: the built-in demo.
-        port: that all of them share.
-        redis_url: of the embedded server, which the parent owns; None: as configured.
-        platform_url: of the demo's simulated platform, which the parent runs; None: as configured.
-        announces: this worker says when the default zone can grant.
+        port: shared by all workers.
+        redis_url: of the embedded server of the supervisor; None: as configured.
+        platform_url: of the demo's simulated platform in the supervisor; None: as configured.
+        announces: this worker prints when the default zone can grant.
+
+    Example:
+        plan = WorkerPlan.decode(sys.stdin.readline())
     """
 
     path: str | None
@@ -39,7 +42,7 @@ class WorkerPlan:
         return None if self.path is None else Path(self.path)
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with what the parent has already."""
+        """The settings with the addresses of the shared resources."""
         server = settings.server.model_copy(update={"port": self.port})
         found = settings.model_copy(update={"server": server})
         if self.redis_url is not None:

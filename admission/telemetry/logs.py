@@ -1,7 +1,7 @@
-"""How the service writes its log: for people or as JSON; and decisions when somebody wants them.
+"""The log of the service: plain lines or JSON; decisions if they are configured.
 
-Decisions have a logger of their own: denies are INFO on it, grants DEBUG. What `log.decisions`
-leaves out costs a look at the level, and nothing else.
+Decisions have a logger of their own: denials are INFO on it, grants DEBUG. A decision that
+`log.decisions` excludes costs one comparison of levels.
 """
 
 import json
@@ -20,7 +20,7 @@ _DECISIONS_LEVEL: Final = {
     "denies": logging.INFO,
     "all": logging.DEBUG,
 }
-_TOLD: Final = (
+_FIELDS: Final = (
     "zone", "campaign", "channel", "request_id", "granted", "reason", "pool", "in_use", "limit",
     "retry_after_ms", "room", "repeated", "shadow", "dry_run",
 )  # fmt: skip
@@ -38,14 +38,14 @@ def log_decision(answer: Answer) -> None:
     """A line for this decision, if decisions of its kind are wanted."""
     level = logging.DEBUG if answer["granted"] else logging.INFO
     if decisions.isEnabledFor(level):
-        fields = {name: answer[name] for name in _TOLD if answer.get(name) is not None}
+        fields = {name: answer[name] for name in _FIELDS if answer.get(name) is not None}
         ids = [one["id"] for one in answer.get("reservations") or ()]
-        told = fields | ({"reservations": ids} if ids else {})
-        decisions.log(level, answer["decision"], extra={"fields": told})
+        shown = fields | ({"reservations": ids} if ids else {})
+        decisions.log(level, answer["decision"], extra={"fields": shown})
 
 
 class PlainLines(logging.Formatter):
-    """For people: time, level, logger, message, then fields as name=value."""
+    """Plain text: time, level, logger, message, then fields as name=value."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -57,7 +57,7 @@ class PlainLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """For programs: one object a line; `time` is UTC (RFC 3339) to the millisecond."""
+    """One JSON object in each line; `time` is UTC (RFC 3339) to the millisecond."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; a trace is the text of `exception`."""

@@ -1,8 +1,7 @@
-"""What Prometheus sees. The names are stable; every label comes from a bounded set.
+"""Prometheus metrics of this process. Names are stable; every label comes from a bounded set.
 
-What is here is counted by this process (several workers: by all of them together). What concerns
-zones as a whole is read from the ledger when somebody scrapes (telemetry/zone_metrics.py), so every
-replica shows the same.
+This module counts events of this process, or of all workers together. Metrics of zones are read
+from the ledger at each scrape (telemetry/zone_metrics.py), so every replica shows the same values.
 """
 
 from collections import Counter as Tally
@@ -25,10 +24,13 @@ class Telemetry:
     """All metrics of one process.
 
     Args:
-        registry: where they live; a new one by default, so that two services in one process (tests)
-            do not meet.
-        shared: folder in which several processes count together; each then tells the sums of all,
-            also of those that died, and nothing of its own memory and files.
+        registry: a new one by default, so that two services in one process (tests) do not collide.
+        shared: directory in which several processes count together; each then shows the sums of
+            all, of ended ones too, and no figures of its own memory and files.
+
+    Example:
+        telemetry = Telemetry()
+        telemetry.count_report("East", "end", "completed")
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Telemetry:
 
     def _count_calls(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
-            # Every call counts: finding a child by its labels is dear, and there are few of them.
+            # The look-up of a child by its labels is slow, and there are few children.
             return cache(Counter(name, text, labels, registry=self.registry).labels)
 
         self._decisions = counter(
@@ -85,12 +87,12 @@ class Telemetry:
     def count_decisions(
         self, zone: str, answers: Sequence[Mapping[str, Any]], seconds: float | None
     ) -> None:
-        """Asks were decided together in this time, which counts once.
+        """Count admissions that were decided together in this time, which counts once.
 
         Args:
-            seconds: None: one that waited for room, so its time says nothing.
+            seconds: None for a request that waited for room.
         """
-        if len(answers) == 1:  # as nearly always: nothing to add up
+        if len(answers) == 1:  # the usual case: no sum
             self._decisions(zone, _decision(answers[0]), answers[0].get("reason") or "").inc()
         else:
             kinds = Tally((_decision(one), one.get("reason") or "") for one in answers)
@@ -100,11 +102,11 @@ class Telemetry:
             self._decision_duration.observe(seconds)
 
     def count_report(self, zone: str, verb: str, outcome: str) -> None:
-        """A report was taken. `outcome`: of the call for `end`, else ok, adopted, repeated ..."""
+        """Count a report. `outcome`: of the call for `end`, otherwise ok, adopted, repeated ..."""
         self._reports(zone, verb, outcome).inc()
 
     def count_request(self, route: str, status: int) -> None:
-        """An HTTP request was answered; `route` is the template, not the path."""
+        """Count an HTTP response; `route` is the template, not the path."""
         self._requests(route, str(status)).inc()
 
     def count_snapshot(self, zone: str, refused: str | None = None) -> None:
@@ -113,15 +115,15 @@ class Telemetry:
         self._snapshots.labels(zone, accepted, refused or "").inc()
 
     def observe_batch(self, operations: int) -> None:
-        """So many operations went to the ledger in one call."""
+        """Record the number of operations of one script call."""
         self._ledger_batch_size.observe(operations)
 
     def observe_call(self, seconds: float) -> None:
-        """A call of the ledger's script took so long."""
+        """Record the time of one script call."""
         self._call_seconds.observe(seconds)
 
     def count_poll(self, zone: str, source: str, *, failed: bool = False) -> None:
-        """A platform was asked for a snapshot."""
+        """Count a poll of a platform."""
         self._polls.labels(zone, source).inc()
         if failed:
             self._failures.labels(zone, source).inc()
@@ -130,7 +132,7 @@ class Telemetry:
         """Everything in the text format of Prometheus.
 
         Args:
-            statuses: zone -> its status as the ledger tells it, None if it could not.
+            statuses: zone -> its status by the ledger, None if it does not answer.
         """
         zones = CollectorRegistry()
         zones.register(ZoneCollector(statuses))
@@ -145,7 +147,7 @@ class Telemetry:
 
 
 def _decision(answer: Mapping[str, Any]) -> str:
-    """`grant` is what was really granted: not again when repeated, not in a dry run."""
+    """`grant` counts new grants only: no repeats, no dry runs."""
     for kind in ("dry_run", "repeated", "shadow"):
         if answer.get(kind):
             return kind

@@ -1,7 +1,7 @@
-"""What Prometheus sees of zones: made from their statuses at each scrape.
+"""Prometheus metrics of zones, computed from their statuses at each scrape.
 
-So every replica shows the same, and a pool that is gone leaves no trace. One table: name, kind,
-meaning, labels, and where in a status the numbers are.
+Every replica therefore shows the same values, and a removed pool leaves no series. One table: name,
+kind, meaning, labels, and the place of the numbers in a status.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-# Pools that come into being by asking (campaign "*", agent:*) are as many as callers make them.
+# Requests create pools (campaign "*", agent:*), so callers determine their number.
 POOL_LABELS_MAX: Final = 500
 
 Status: TypeAlias = Mapping[str, Any]
@@ -30,7 +30,7 @@ class ZoneMetric:
     is_counter: bool = False
 
     def family(self, statuses: Mapping[str, Status]) -> Metric:
-        """It, of all zones."""
+        """The metric of all zones."""
         kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
         made = kind(self.name, self.text, labels=["zone", *self.labels])
         for zone, status in statuses.items():
@@ -131,7 +131,7 @@ def _channels(status: Status) -> Iterator[Status]:
 
 def _labelled(status: Status) -> list[Status]:
     listed = [pool for pool in status.get("pools") or () if not pool.get("wildcard")]
-    # The platform's own pools first: they are few, and nobody wants to lose them to the bound.
+    # The platform's own pools first: they are few, and the bound must not drop them.
     listed.sort(key=lambda pool: not pool["pool"].startswith(("channel:", "mpp:")))
     return listed[:POOL_LABELS_MAX]
 

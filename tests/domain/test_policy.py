@@ -100,7 +100,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (
         {"campaigns": {"*": {"guarantee": 1}}},
         'campaigns."*".guarantee',
-        "must not be given to *: nobody knows how many campaigns that would be",
+        "must not be given to *: the number of such campaigns is unknown",
     ),
     (
         {"campaigns": {"a": {"limit": 5, "guarantee": 6}}},

@@ -3,18 +3,21 @@
 import pytest
 
 from admission.ledger import operations
+from admission.ledger.group_commit import UNITS_MAX
+
+MOST = UNITS_MAX - 100
 
 
 @pytest.mark.parametrize(
     ("counts", "parts"),
     [
         ([], []),
-        ([1001], [[1001]]),
+        ([UNITS_MAX + 1], [[UNITS_MAX + 1]]),
         ([1, 2], [[1, 2]]),
-        ([600, 400], [[600, 400]]),
-        ([600, 400, 1], [[600, 400], [1]]),
-        ([1, 1000, 1], [[1], [1000], [1]]),
-        ([999, 2, 999, 1], [[999], [2], [999, 1]]),
+        ([MOST, 100], [[MOST, 100]]),
+        ([MOST, 100, 1], [[MOST, 100], [1]]),
+        ([1, UNITS_MAX, 1], [[1], [UNITS_MAX], [1]]),
+        ([MOST, 101, MOST, 1], [[MOST], [101], [MOST, 1]]),
     ],
 )
 def test_asks_go_in_their_order_as_many_together_as_a_call_takes(

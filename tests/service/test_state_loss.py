@@ -86,5 +86,5 @@ async def _knows_the_pause(harness: ServiceHarness) -> None:
     async with asyncio.timeout(20):
         while True:
             version = (await harness.get("/v1/zones/East"))["policy"]["version"]
-            if harness.service.components.ledger._memory.version("East") == version:
+            if harness.service.components.ledger._policies.version("East") == version:
                 return

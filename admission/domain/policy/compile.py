@@ -1,12 +1,9 @@
-"""A zone's policy in and out of text, and as the ledger reads it.
+"""Compiles a zone's policy into the fields that the script reads.
 
-The operator's words come in once, as a `ZonePolicy`; what the ledger decides with is
-`compile_policy`, flat and without units, so that the script reads one field for each thing
-a request names.
-
-What is not named there reaches the script as it was said, under its own name: a setting that the
-model gets is there for the script at once. A policy that an older version compiled lacks it, and
-may live on in Redis: the script reads what is new with a default.
+The compiled policy is flat and without units, so that the script reads one field for each name in a
+request. A setting without a rule of its own reaches the script unchanged under its own name, so a
+new setting of the model is available to the script at once. Redis may hold a policy that an older
+version compiled: the script reads a new setting with a default.
 """
 
 from typing import Any, Final, TypeAlias
@@ -19,7 +16,7 @@ from admission.domain.policy.zone import ZonePolicy
 # EP tries an H.323 port before a SIP one; an `any` call is granted in the same order.
 ANY_ORDER: Final = ("h323", "sip")
 
-# Settings of a zone that the script knows in another form.
+# Settings of a zone that the script reads in another form.
 OTHERWISE: Final = frozenset(
     {
         *("source", "sources", "source_zone", "ports"),
@@ -39,14 +36,14 @@ def compile_policy(policy: ZonePolicy) -> Fields:
     for name, mpp in policy.mpps.items():
         fields |= _mpp(f"mpp:{name}", mpp)
     for name, application in policy.applications.items():
-        fields[f"application:{name}"] = _said(application)
+        fields[f"application:{name}"] = _copy_settings(application)
     for name, pool in policy.pools.items():
-        fields[name] = _said(pool) | _rate(pool)
+        fields[name] = _copy_settings(pool) | _rate(pool)
     return fields
 
 
-def _said(part: BaseModel, *without: str) -> dict[str, Any]:
-    """Its settings by name; a duration's unit is said nowhere, because it is always ms."""
+def _copy_settings(part: BaseModel, *without: str) -> dict[str, Any]:
+    """Settings by name; durations without `_ms`, since all are in ms."""
     return {
         name.removesuffix("_ms"): _plain(value)
         for name, value in part
@@ -56,13 +53,13 @@ def _said(part: BaseModel, *without: str) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
-        return _said(value)
+        return _copy_settings(value)
     return list(value) if isinstance(value, tuple) else value
 
 
 def _zone(policy: ZonePolicy) -> dict[str, Any]:
     return {
-        **_said(policy, *OTHERWISE),
+        **_copy_settings(policy, *OTHERWISE),
         "claim_max": policy.claim_max_ms,
         "any": _any_order(policy.channels),
         "fed": list(policy.fed_channels),
@@ -109,7 +106,7 @@ def _mpp(pool: str, mpp: MppPolicy) -> Fields:
 
 
 def _rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict[str, Any]:
-    """`burst` 0 means one second's worth: said here once, so that nobody else has to know."""
+    """Rate and burst; `burst` 0 is the launches of one second."""
     second = max(1, -int(-limited.rate_per_s // 1)) if limited.rate_per_s else 0
     return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second}
 
@@ -117,4 +114,4 @@ def _rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict
 def _campaign(campaign: CampaignPolicy) -> dict[str, Any]:
     allowed = campaign.allowed_pools
     own = {} if allowed is None else {"allowed": list(allowed)}
-    return _said(campaign, "allowed_pools") | own | _rate(campaign)
+    return _copy_settings(campaign, "allowed_pools") | own | _rate(campaign)

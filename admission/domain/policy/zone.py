@@ -231,7 +231,7 @@ def _pools(policy: "ZonePolicy") -> Iterator[Problem]:
 def _guarantees(policy: "ZonePolicy") -> Iterator[Problem]:
     others = policy.campaigns.get("*")
     if others and others.guarantee:
-        message = "must not be given to *: nobody knows how many campaigns that would be"
+        message = "must not be given to *: the number of such campaigns is unknown"
         yield Problem(place=("campaigns", "*", "guarantee"), message=message)
 
 

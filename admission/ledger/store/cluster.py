@@ -1,16 +1,16 @@
-"""A client of a Redis Cluster, as much of one as the ledger needs: scripts routed by their slot.
+"""A client of a Redis Cluster with the commands that the ledger needs: scripts, by their slot.
 
-One zone is one slot, so a call has one node to go to. redis-py's own cluster client is not used:
+One zone is one slot, so a call concerns one node. redis-py's own cluster client is not used:
 it sends ASKING on one pooled connection and the command on another, closes the connections of all
 nodes when one says CLUSTERDOWN, and fails instead of waiting when its connections are in use. Here
-each node has the same bounded client as a single server has, and one zone's trouble stays its own.
+each node has the same bounded client as a single server, and a fault of one node stays there.
 
-    MOVED          the slot lives elsewhere: the map is corrected, and the call sent there
-    ASK, TRYAGAIN  the slot is moving: asked again until it has moved or the time is up. ASK is
-                   never followed: a zone of which some keys have gone already must not be decided
-                   on. Two of the declared keys are prefixes that no key has, so Redis answers one
-                   of these, whatever has moved yet (lua/README.md).
-    no answer      the map is fetched anew, and the call sent to a new owner if there is one
+    MOVED          another node has the slot: the map is corrected, and the call sent there
+    ASK, TRYAGAIN  the slot is moving: tried again until it has moved or the time is up. ASK is
+                   never followed: no decision may be made on a zone of which some keys have moved.
+                   Two of the declared keys are prefixes that no key has, so Redis answers one of
+                   these whichever keys have moved (lua/README.md).
+    no answer      the map is fetched again, and the call sent to a new owner if there is one
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _AWAY: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 class ClusterClient:
-    """Runs scripts on whichever node owns the slot of their keys.
+    """Runs scripts on the node that owns the slot of their keys.
 
     Args:
         settings: with a `redis+cluster://` URL.
@@ -62,11 +62,11 @@ class ClusterClient:
         self._pubsubs = 0
 
     async def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
-        """EVALSHA where its first key lives. Raises: redis errors, as of a single server."""
+        """EVALSHA on the node of its first key. Raises: redis errors, as of a single server."""
         return await self._run(arguments[0], lambda node: node.evalsha(sha, numkeys, *arguments))
 
     async def eval(self, script: str, numkeys: int, *arguments: Any) -> Any:
-        """EVAL where its first key lives."""
+        """EVAL on the node of its first key."""
         return await self._run(arguments[0], lambda node: node.eval(script, numkeys, *arguments))
 
     async def ping(self) -> None:
@@ -151,7 +151,7 @@ class ClusterClient:
         await asyncio.shield(self._refresh_soon())
 
     async def _fetch_map(self) -> None:
-        """Ask every node at once, so that a dead one delays nobody."""
+        """Ask every node at once, so that an unreachable one causes no delay."""
         known = dict.fromkeys([*self._owners.values(), *self._nodes, *self._seeds])
         asked = [asyncio.create_task(_map_of(self._node(one), one)) for one in known]
         try:
@@ -163,7 +163,7 @@ class ClusterClient:
         await self._forget({*self._owners.values(), *self._seeds})
 
     async def _forget(self, but: set[Address]) -> None:
-        """Close the clients of nodes that own nothing any more."""
+        """Close the clients of nodes that own no slot any more."""
         for address in set(self._nodes) - but:
             await self._nodes.pop(address).connection_pool.disconnect(inuse_connections=False)
 
@@ -202,7 +202,7 @@ async def _ask(node: Redis, command: str) -> Any:
 
 def _owners(ranges: list[list[Any]], asked: Address) -> Iterator[tuple[int, Address]]:
     for first, last, (host, port, *_), *_ in ranges:
-        # A node that does not know its own name yet leaves it out: it is the one that was asked.
+        # A node that does not know its own name yet leaves it out: it is the node that answered.
         owner = (host.decode() if host else asked[0], int(port))
         for slot in range(int(first), int(last) + 1):
             yield slot, owner
@@ -214,7 +214,7 @@ def _login(host: Host) -> dict[str, str]:
 
 
 def _end_if_cancelled() -> None:
-    """A cancellation that met redis-py just as an answer came is lost: go no further then.
+    """Raise a cancellation that redis-py swallowed just as a reply came.
 
     Seen with redis-py 8.1 on CPython 3.11 in 14 of 400 time-outs of a zone whose slot moves: the
     loop around the commands never ended.
@@ -225,6 +225,6 @@ def _end_if_cancelled() -> None:
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
-    """A refresh that nobody waited for may fail in silence: the next call asks again."""
+    """Log a failed refresh that no task awaits: the next call refreshes again."""
     if not task.cancelled() and (fault := task.exception()):
         log.info("the map of the cluster was not fetched: %s", fault)

@@ -1,7 +1,8 @@
-"""A client of the primary that the sentinels agree on; it follows a failover by itself.
+"""A client of the primary on which the sentinels agree; it follows a failover by itself.
 
-A connection that breaks asks the sentinels anew before it is made again. So does one whose server
-was deposed: its READONLY or NOREPLICAS drops the idle connections (connection.py).
+A broken connection asks the sentinels again before it is made again. So does a connection to a
+server that is no longer the primary: READONLY or NOREPLICAS drops the idle connections
+(connection.py).
 """
 
 from typing import Any, Final

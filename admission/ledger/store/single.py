@@ -1,9 +1,9 @@
-"""A client of one Redis server, every wait of which is bounded.
+"""A client of one Redis server; every wait is bounded.
 
 `timeout_ms` bounds a connection, a reply, and the wait for a free connection. A command whose
 connection broke or whose reply is late is sent once more at once: safe because every operation is
-idempotent, and it hides a restarted server or a dropped idle connection. What a whole script call
-may take is `RedisConnection`'s to bound.
+idempotent, and it hides a restarted server or a dropped idle connection. `RedisConnection` bounds
+the time of a whole script call.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ from admission.config.redis_url import MultiHostUrl
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError
 
-CONNECTIONS_MAX: Final = 64  # one script call per zone at a time, and one for the bell
+CONNECTIONS_MAX: Final = 64  # one script call per zone at a time, and one subscription
 RETRIES: Final = 1
 
 
@@ -44,13 +44,13 @@ def client_of_socket(settings: RedisSettings, url: str) -> Redis:
 
 
 def connection_options(settings: RedisSettings, *, retries: int = RETRIES) -> dict[str, Any]:
-    """What every connection has, by the names of redis-py."""
+    """Options of every connection, by the names of redis-py."""
     timeout_s = settings.timeout_ms / 1000
     again = (exceptions.ConnectionError, exceptions.TimeoutError)
     return {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        # No probe of idle connections: the second try does its work, and redis-py's probe never
+        # No probe of idle connections: the second attempt replaces it, and redis-py's probe never
         # ends on a server that asks for a password when none is configured.
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), retries, again),
@@ -63,7 +63,7 @@ def connection_options(settings: RedisSettings, *, retries: int = RETRIES) -> di
 
 
 def pool_options(settings: RedisSettings) -> dict[str, Any]:
-    """How many connections there are, and how long (s) one waits for a free one."""
+    """The number of connections, and how long (s) a call waits for a free one."""
     return {"max_connections": CONNECTIONS_MAX, "timeout": settings.timeout_ms / 1000}
 
 

@@ -1,14 +1,14 @@
-"""The private folder of the embedded server: its locks, socket, configuration and log.
+"""The private data directory of the embedded server: locks, socket, configuration, log, data.
 
-    service.lock   locked by the service that owns the folder; its text is that service's pid
-    server.lock    locked by the running server process, which inherits it; its text is its pid
+    service.lock   locked by the service that owns the directory; contains the service's pid
+    server.lock    locked by the server process, which inherits it; contains the server's pid
     redis.sock     where the server listens
-    redis.conf     written anew at every start
-    redis.log      what the server says, and redis.log.1 before that
+    redis.conf     written at every start
+    redis.log      the output of the server; redis.log.1 is older
     appendonly*    the data
 
-Both locks are `flock`s: the kernel lets go of them with the last process that has them open, so
-a crash leaves no stale lock, whatever the pid in the file says.
+Both locks are `flock`s: the kernel releases them when the last process that has them open ends, so
+a crash leaves no stale lock, whatever pid the file contains.
 """
 
 import fcntl
@@ -28,9 +28,13 @@ LOG_TAIL_BYTES = 2_000
 
 
 class DataDirectory:
-    """Paths and files of one data folder; made, private, if it does not exist.
+    """Paths and files of one data directory; created, private, if it does not exist.
 
-    An existing folder keeps its mode: the server's own files are made private by its umask.
+    An existing directory keeps its mode: the umask makes the server's own files private.
+
+    Example:
+        directory = DataDirectory(Path("data"))
+        lock = directory.lock("service")
 
     Args: path: the `redis.data_dir` of the configuration.
     Raises: ConfigError: it cannot be made, or there is nowhere to put the socket.
@@ -47,7 +51,7 @@ class DataDirectory:
         self.log = self.path / "redis.log"
 
     def lock(self, name: str) -> IO[str] | None:
-        """Lock `name`.lock; None if somebody else has it. Closing the file unlocks it.
+        """Lock `name`.lock; None if another process has it. Closing the file unlocks it.
 
         Raises: ConfigError: the folder is not writable, or its file system has no locks.
         """
@@ -67,7 +71,7 @@ class DataDirectory:
         return file
 
     def holder(self, name: str) -> int | None:
-        """The pid that `name`.lock tells; meaningful only while the lock is taken."""
+        """The pid in `name`.lock; meaningful only while the lock is taken."""
         try:
             return int((self.path / f"{name}.lock").read_text())
         except (OSError, ValueError):
@@ -96,13 +100,13 @@ class DataDirectory:
             file.write("# Written anew at every start of the service.\n" + text)
 
     def open_log(self) -> IO[bytes]:
-        """The server's log, set aside first if it has grown too long."""
+        """The server's log, rotated first if it has grown too long."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         return open(self.log, "ab", opener=_private)
 
     def log_since(self, offset_bytes: int) -> str:
-        """The end of what the server wrote to its log after `offset_bytes`."""
+        """The tail of the server's log after `offset_bytes`."""
         with self.log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(offset_bytes, size - LOG_TAIL_BYTES))
@@ -115,7 +119,7 @@ class DataDirectory:
     def damaged_file(self, log: str) -> Path:
         """The append-only file that, by the server's log, could not be read."""
         named = re.search(r"append only file ([\w.-]+): make", log)
-        if named:  # Redis 7 and newer tell which of their files
+        if named:  # Redis 7 and newer name the file
             return self.path / "appendonlydir" / named[1]
         return self.path / "appendonly.aof"
 
