@@ -266,7 +266,7 @@ class Ledger:
         await self._calls.close()
 
     async def _change(self, zone: str, op: Operation) -> tuple[int, Any]:
-        """Change state that Redis may lose: this replica caches the new version before the answer."""
+        """Change state that Redis may lose; cache the new version before the answer."""
         tries = AsyncRetrying(
             retry=retry_if_exception_type(PolicyLost),
             stop=stop_after_attempt(CHANGE_TRIES),
