@@ -23,58 +23,45 @@ from admission.http.route import (
 from admission.http.schemas import responses
 
 
-def _service_routes(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
-    def get(
-        path: str, handler: Handler, roles: frozenset[Role] | None, summary: str,
-        answer: type[BaseModel] | str, faults: tuple[int, ...] = (401, 403),
-    ) -> Route:  # fmt: skip
-        return Route(
-            method="GET", path=path, handler=handler, roles=roles, tag="Service",
-            summary=summary, answer=answer, faults=faults,
-        )  # fmt: skip
+def _get_route(
+    path: str,
+    handler: Handler,
+    roles: frozenset[Role] | None,
+    summary: str,
+    answer: type[BaseModel] | str,
+    faults: tuple[int, ...] = (401, 403),
+) -> Route:
+    return Route(
+        method="GET", path=path, handler=handler, roles=roles, tag="Service",
+        summary=summary, answer=answer, faults=faults,
+    )  # fmt: skip
 
-    plain = "text/plain"
+
+_PAGE: Final = Route(
+    method="GET",
+    path="/",
+    handler=handlers.get_page,
+    roles=VIEWER,
+    checks_credentials=True,
+    tag="Service",
+    summary="The dashboard; without credentials a browser gets a sign-in form",
+    answer="text/html",
+    faults=(401, 403),
+)
+
+
+def _service_routes(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
+    get, model, plain = _get_route, responses.Health, "text/plain"
     closed = () if metrics_roles is EVERYBODY else (401, 403)
     return (
-        get(
-            "/healthz",
-            health.get_liveness,
-            EVERYBODY,
-            "The process is running",
-            responses.Health,
-            (),
-        ),
-        get(
-            "/readyz",
-            health.get_readiness,
-            EVERYBODY,
-            "The service can decide",
-            responses.Health,
-            (503,),
-        ),
+        get("/healthz", health.get_liveness, EVERYBODY, "The process is running", model, ()),
+        get("/readyz", health.get_readiness, EVERYBODY, "The service can decide", model, (503,)),
         get("/metrics", health.get_metrics, metrics_roles, "Prometheus metrics", plain, closed),
         get("/openapi.json", health.get_openapi, VIEWER, "This description", "application/json"),
         get("/docs", health.get_docs, VIEWER, "This description as a page", "text/html"),
-        Route(
-            method="GET",
-            path="/",
-            handler=handlers.get_page,
-            roles=VIEWER,
-            checks_credentials=True,
-            tag="Service",
-            summary="The dashboard; without credentials a browser gets a sign-in form",
-            answer="text/html",
-            faults=(401, 403),
-        ),
-        get(
-            "/dashboard/{file}",
-            handlers.get_file,
-            EVERYBODY,
-            "Files of the dashboard",
-            "*/*",
-            (404,),
-        ),
-    )
+        _PAGE,
+        get("/dashboard/{file}", handlers.get_file, EVERYBODY, "Its files", "*/*", (404,)),
+    )  # fmt: skip
 
 
 def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
