@@ -18,9 +18,10 @@ local function make_answer(decision, op, c, limiting)
 end
 
 -- -> candidate, units, what limited them: the first channel that gives all units, else the one that gives most.
--- Also, for a unit granted by the fast path: the tightest room before.
+-- Also, for a unit granted by the fast path: the tightest room before; else the denials of all channels.
 local function choose(ask)
   local best, most, limiting
+  local denials = {}
   for _, channel in ipairs(ask.channels) do
     local c = candidate.find(ask, channel)
     local room = fast_path.find_room(ask, c)
@@ -28,10 +29,11 @@ local function choose(ask)
     local k, why = checks.run(ask, c)
     if k < ask.min_count then k = 0 end
     -- Without a unit on any channel, the reason of the last one counts: it is the platform's last resort too.
+    denials[#denials + 1] = why
     if not best or k > most or most == 0 then best, most, limiting = c, k, why end
     if most >= ask.count then break end
   end
-  return best, most, limiting
+  return best, most, limiting, nil, denials
 end
 
 local function explain(ask, c)
@@ -79,9 +81,10 @@ local function replay(op, q)
   return a
 end
 
-local function deny(ask, c, limiting, contended_pool)
+-- denials: of all channels, if they differ
+local function deny(ask, c, limiting, contended_pool, denials)
   local op = ask.op
-  local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, contended_pool) or nil
+  local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, contended_pool, denials) or nil
   local a = make_answer('deny', op, c, limiting)
   a.channel, a.granted, a.reservations = ask.channel, 0, {}
   a.waiting, a.again_ms = waiting, nil
@@ -147,7 +150,7 @@ return function(op)
   if waited and waited.has_other_body(op) then return fault('conflict', 'request_id', op.request_id) end
   local blocked_by = waited and waited.find_blocker(ask)
   ask.is_big = op.replica and ask.min_count > 1 and not blocked_by -- the request waits for several units or none
-  local c, k, limiting, room = choose(ask)
+  local c, k, limiting, room, denials = choose(ask)
   local wrong_burst = not room and find_burst_exceeded(ask, c)
   if wrong_burst then return wrong_burst end
   local contended_pool
@@ -155,14 +158,14 @@ return function(op)
     request_snapshot(limiting)
     contended_pool = need('fair_share').record_unmet_demand(ask, c, k, limiting)
   end
-  if blocked_by and k >= ask.min_count then k, limiting = 0, blocked_by end
+  if blocked_by and k >= ask.min_count then k, limiting, denials = 0, blocked_by, { blocked_by } end
   local a
   if k >= ask.min_count then
     a = grant(ask, c, k, limiting, true, waited, room)
   elseif zone.shadow and not op.dry_run then
     a = grant_in_shadow(ask, c, limiting, waited)
   else
-    a = deny(ask, c, limiting, contended_pool)
+    a = deny(ask, c, limiting, contended_pool, denials)
   end
   if op.dry_run then a.dry_run = true end
   if op.explain then a.pools = explain(ask, c) end

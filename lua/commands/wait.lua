@@ -82,7 +82,7 @@ local function can_never_fit(ask, limiting)
   return ask.min_count > min(p.rules.limit or FOREVER, p.fed and p.total or FOREVER, limits.get_most_of_others(p))
 end
 
--- -> ms after which time alone may have ended the denial, or nil
+-- -> ms after which time alone may have ended that denial, or nil
 local function get_again_ms(limiting)
   local again, p = limiting.again_ms, limiting.pool and pools.get(limiting.pool)
   if reasons.get(limiting.reason).by_time then again = limiting.retry_after_ms end
@@ -91,14 +91,25 @@ local function get_again_ms(limiting)
   return again
 end
 
+-- -> the least of them for the denials of all channels, or nil
+local function get_first_again_ms(denials)
+  local first
+  for _, limiting in ipairs(denials) do
+    local again = get_again_ms(limiting)
+    first = again and min(again, first or again) or first
+  end
+  return first
+end
+
 local function add(ask, group)
   if not has_waiters() then pools.each(notify.measure) end
   return wait_queue.add(ask, group)
 end
 
--- A denied request takes a place in the queue, or keeps it. contended_pool: for which its campaign contends, or nil
+-- A denied request takes a place in the queue, or keeps it. contended_pool: for which its campaign contends, or nil;
+-- denials: of all channels
 -- -> {group, again_ms}, or nil if it does not wait
-function wait.keep_place(ask, limiting, contended_pool)
+function wait.keep_place(ask, limiting, contended_pool, denials)
   local op, group = ask.op, wait_queue.make_group(ask)
   if op.waits <= 0 or can_never_fit(ask, limiting) then
     give_up(op)
@@ -120,7 +131,7 @@ function wait.keep_place(ask, limiting, contended_pool)
   wait_queue.write(key, entry)
   wait_queue.record_heartbeat(op.replica)
   meta.held_back = meta.held_back or limiting.reason == 'fair_share'
-  return { group = group, again_ms = get_again_ms(limiting) }
+  return { group = group, again_ms = get_first_again_ms(denials) }
 end
 
 -- The request is answered: its place ends, also one that another replica keeps open.

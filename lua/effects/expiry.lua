@@ -6,6 +6,7 @@ local deadlines = unit.zset(DEADLINES)
 
 -- Do snapshots of this pool decide? A lapsed MPP snapshot is ignored, since another may never come.
 local function is_watched(p)
+  if p.name == ON_KNOWN_MPP then return p.t0 end -- counted with snapshots of channels, if any come
   return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p)) -- mutation: mpp-snapshot-lapses
 end
 

@@ -18,6 +18,7 @@ local RECEIVERS = {
   place_left = 'waiters',       -- the next one of the group waits on another replica
   demand_met = 'waiters',       -- a contending campaign was granted units, and some are left for those who yielded
   demand_ends = 'waiters',      -- the campaign's last waiter left: other campaigns yield to it for the delay only
+  large_request_left = 'waiters', -- smaller requests of its campaign yielded to it
   release_ends = 'waiters',     -- after the delay a call that was reported as ended leaves its pools
   answered_elsewhere = 'holder',
 }

@@ -85,8 +85,10 @@ function fair_share.stop_contending(p, campaign, has_other_waiters)
   local demand = contention.read(p, campaign)
   if not p.contending_classes or demand.ends < now then return end
   if not has_other_waiters then demand.ends = min(demand.ends, now + DEMAND_MS_MIN) end
+  local was_big = demand.is_big
   demand.is_big = false
   contention.change(p, campaign, demand)
+  if was_big and has_other_waiters then need('notify').on('large_request_left') end
   if not has_other_waiters and meta.held_back then need('notify').on('demand_ends', DEMAND_MS_MIN + 1) end
 end
 

@@ -88,9 +88,10 @@ local function read_all(p, campaigns)
   for from = 1, #campaigns, READ_MAX do
     local keys, last = {}, min(#campaigns, from + READ_MAX - 1)
     for i = from, last do keys[#keys + 1] = key(p.name, campaigns[i]) end
-    for i, text in ipairs(call('HMGET', SHARES, unpack(keys))) do
+    unit.load(texts, keys)
+    for i = 1, #keys do
       local campaign = campaigns[from + i - 1]
-      of_pool[campaign] = of_pool[campaign] or { n = tonumber(text or 0), key = keys[i] }
+      of_pool[campaign] = of_pool[campaign] or { n = tonumber(unit.get(texts, keys[i]) or 0), key = keys[i] }
     end
   end
 end

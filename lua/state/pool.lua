@@ -98,6 +98,8 @@ function pools.get(name)
   local text = unit.get(texts, name)
   local p, rules, wildcard = text and decode(text) or { in_use = 0 }, find_rules(name, kind)
   p.contending_classes, p.hungry = p.hungry, nil
+  -- A pool "mpps:x" is a named pool, whatever the hidden one is called.
+  if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.tat = tonumber(p.tat)
   -- Several campaigns may compete for it: not for the pool of a campaign, nor for one that only counts.

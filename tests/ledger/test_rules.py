@@ -292,3 +292,15 @@ def test_a_report_beyond_the_deadline_meets_an_expired_call():
     assert zone.renew(id_)["state"] == "live"
     zone.wait(ANSWER_MS + 1)
     assert zone.end(id_) == {"id": id_, "state": "expired", "repeated": False}
+
+
+def test_a_call_in_unknown_state_of_a_static_zone_expires_when_its_port_must_be_claimed():
+    """No snapshot will ever show it, neither of the channel nor of the MPPs."""
+    static = {"fed": [], "capacity": {"sip": 5}, "mpps": ["m"], "mpp_total": 6}
+    zone = RuleZone(policy(static, mpp__m__sip={"limit": 6}))
+    zone.wait(VISIBLE_MS)
+    zone.end(zone.grant(mpp="m"), "unknown")
+    zone.wait(VISIBLE_MS)
+    assert zone.pool()["in_use"] == 1
+    zone.wait(1000)
+    assert zone.pool()["in_use"] == 0

@@ -47,6 +47,11 @@ REASONS: dict[str, Any] = {
 }
 
 
+def test_a_named_pool_of_the_kind_mpps_has_its_limit():
+    zone = RuleZone(policy(mpps__full={"limit": 0})).ready(sip=10)
+    assert zone.ask(pools=["mpps:full"])["reason"] == "pool_full"
+
+
 @pytest.mark.parametrize("reason", REASONS)
 def test_each_pool_that_is_full_has_its_reason(reason):
     rules, asked = REASONS[reason]

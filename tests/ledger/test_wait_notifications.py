@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.virtual_zone import StaticZone, ask, beat, decision, end, wait, withdraw
+from tests.support.virtual_zone import StaticZone, ask, beat, big, decision, end, wait, withdraw
 
 SNAPSHOTS = {"source": "push", "capacity": {}}
 
@@ -127,3 +127,26 @@ def test_the_end_of_a_recovery_and_of_a_limit_for_a_while_say_when(redis_sync: r
     zone.advance(990)
     zone.call({"op": "limit", "pool": "campaign:c", "limit": 0, "ttl_ms": 700})
     assert zone.one(wait("w"))["waiting"]["again_ms"] == 700
+
+
+def test_a_large_request_that_leaves_lets_its_campaign_s_smaller_ones_go_on(
+    redis_sync: redis.Redis,
+) -> None:
+    mpps = {"m1": {"sip": 9}, "m2": {"sip": 9}}
+    zone = StaticZone(redis_sync, capacity={"sip": 2}, mpps=mpps)
+    zone.call(ask("x", campaign="k", mpp="m1"), ask("y", campaign="k", mpp="m1"))
+    zone.call(big("b", 2, campaign="d", mpp="m2"))
+    assert decision(zone.call(end("x"), wait("v", "B", campaign="d", mpp="m1"))[1]) == "fair_share"
+    assert zone.notifications == ["room East"]  # of the end
+    zone.call(withdraw("b", campaign="d"))
+    assert zone.notifications == ["room East"]
+    assert decision(zone.one(wait("v", "B", campaign="d", mpp="m1"))) == "grant"
+
+
+def test_of_several_channels_the_first_that_time_alone_may_free_is_tried_again(
+    redis_sync: redis.Redis,
+) -> None:
+    zone = StaticZone(redis_sync, channels=["sip", "h323"], capacity={"sip": 1, "h323": 1})
+    limit = {"op": "limit", "pool": "channel:h323", "limit": 0, "ttl_ms": 500}
+    zone.call(ask("x", channel="sip"), limit)
+    assert zone.one(wait("w", channel="any"))["waiting"]["again_ms"] == 500

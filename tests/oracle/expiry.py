@@ -43,6 +43,8 @@ def is_decided(zone: Zone, one: Reservation) -> bool:
 
 def is_watched(zone: Zone, pool: str) -> bool:
     """Whether a pool's snapshot must show the call: not an MPP's that has lapsed."""
+    if pool == "mpps":
+        return pool in zone.snapshots  # without snapshots of channels there is none of it
     if kind(pool) != "mpp":
         return fed(zone, pool)
     return pool in zone.snapshots and is_fresh(zone, zone.snapshots[pool])

@@ -41,7 +41,7 @@ def ratio(zone: Zone, pool: str, campaign: str) -> Fraction:
 
 def is_contended(pool: str) -> bool:
     """Whether campaigns compete for a pool: only one uses a campaign's own."""
-    return kind(pool) not in ("campaign", "mpps", "zone")
+    return pool != "mpps" and kind(pool) not in ("campaign", "zone")
 
 
 def guarantee(zone: Zone, pool: str, campaign: str) -> int:

@@ -13,7 +13,7 @@ def kind(pool: str) -> str:
 
 def is_named(pool: str) -> bool:
     """Whether the pool is neither built in nor hidden."""
-    return kind(pool) not in ("channel", "mpp", "mpps", "campaign", "zone")
+    return pool != "mpps" and kind(pool) not in ("channel", "mpp", "campaign", "zone")
 
 
 class Policy:
@@ -39,7 +39,8 @@ class Policy:
 
     def is_wildcard(self, pool: str) -> bool:
         """Whether the rules of a pool are those of its kind."""
-        return kind(pool) not in ("channel", "mpp", "mpps") and pool not in self.fields
+        is_built_in = pool == "mpps" or kind(pool) in ("channel", "mpp")
+        return not is_built_in and pool not in self.fields
 
     def rules(self, pool: str) -> dict[str, Any]:
         """What policy says of a pool that may have a rate or a breaker; nothing for the others."""
