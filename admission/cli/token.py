@@ -2,19 +2,19 @@
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from admission.cli.common import EXIT_CODES, OK, SERVICE, AsJson, command
 from admission.cli.plain_help import PlainHelpGroup
+from admission.domain.types import RoleName
 from admission.errors import ConfigError
 
 if TYPE_CHECKING:
     from datetime import date
 
 TOKEN_BYTES: Final = 32  # 256 bits: more than any attacker can try
-Role: TypeAlias = Literal["dialer", "source", "operator", "viewer"]
 _EXAMPLE: Final = "admission token new collections-dialer --campaign collections --zone East"
 
 group = typer.Typer(
@@ -41,7 +41,7 @@ def create_token(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The caller, as logs and the audit name it.")
     ] = "dialer-1",
-    role: Annotated[Role, typer.Option(help="The rights of the caller.")] = "dialer",
+    role: Annotated[RoleName, typer.Option(help="The rights of the caller.")] = "dialer",
     campaigns: Annotated[
         list[str] | None,
         typer.Option("--campaign", metavar="CAMPAIGN", help="Repeatable; absent: all campaigns."),

@@ -17,7 +17,7 @@ from admission.config.base import FilePath, OptionalHttpUrl, Section
 from admission.config.secret_refs import Secret
 from admission.config.sources.registry import SourceSettings
 from admission.domain.policy.zone import ZonePolicy
-from admission.domain.types import Name, Text
+from admission.domain.types import Name, RoleName, Text
 from admission.domain.validation import SHA256, Problem, raise_problems
 
 # Ten minutes: longer than any supervisor waits (systemd: 90 s, Kubernetes: 30 s by default).
@@ -197,7 +197,7 @@ class TokenSettings(Section):
     sha256: Digest
     """SHA-256 digest of the token; `admission token new` prints both. The token itself is not
     stored in the configuration."""
-    role: Literal["dialer", "source", "operator", "viewer"]
+    role: RoleName
     """`dialer` requests admissions and reports, `source` pushes snapshots, `viewer` reads,
     `operator` has all rights."""
     campaigns: ScopeNames | None = None

@@ -1,6 +1,6 @@
 """Names, bounds and constrained types that every package shares."""
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -44,7 +44,7 @@ Milliseconds: TypeAlias = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 
 Text: TypeAlias = Annotated[str, StringConstraints(max_length=128)]
 
-# Numbers a platform says: checked by the ledger, which counts what it refuses.
+# Numbers of a platform: the ledger checks them and counts those that it refuses.
 Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]
 
 
@@ -62,3 +62,6 @@ class StrictModel(BaseModel):
 
 # An answer of the ledger, in the field names of the API. Rendered as it is.
 Answer: TypeAlias = dict[str, Any]
+
+# The roles of a token; docs/configuration.md describes them.
+RoleName: TypeAlias = Literal["dialer", "source", "operator", "viewer"]

@@ -11,9 +11,6 @@ from admission.config.load import load_settings, replace_platform_url
 from admission.config.settings import Settings
 from admission.runtime.process import serve_in_process
 from admission.runtime.supervisor import serve_with_workers
-from admission.sim.experience_portal.app import serve_portal
-from admission.sim.experience_portal.contract import CURRENT_PATH
-from admission.sim.experience_portal.from_settings import platform_for
 from admission.telemetry.logs import configure_logging
 
 log = logging.getLogger(__name__)
@@ -25,7 +22,7 @@ async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool
     Args:
         path: the configuration file; None: the built-in demo with its simulated platform.
         environ: overrides and secrets.
-        announce: print where it listens and what to try.
+        announce: print the address and a first command.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -41,10 +38,15 @@ async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool
 
 @asynccontextmanager
 async def serve_demo_platform(path: Path | None, settings: Settings) -> AsyncIterator[Settings]:
-    """The demo's platform, on a free loopback port, to which the settings then point."""
+    """Serve the demo's platform on a free loopback port, and point the settings to it."""
     if path is not None:
         yield settings
         return
+    # Imported here: a service with a configuration file needs no simulator.
+    from admission.sim.experience_portal.app import serve_portal
+    from admission.sim.experience_portal.contract import CURRENT_PATH
+    from admission.sim.experience_portal.from_settings import platform_for
+
     async with serve_portal(platform_for(settings)) as url:
         log.info("simulated Experience Portal at %s", url)
         yield replace_platform_url(settings, url + CURRENT_PATH)
@@ -52,7 +54,7 @@ async def serve_demo_platform(path: Path | None, settings: Settings) -> AsyncIte
 
 @contextmanager
 def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`, once; what happens then is the caller's."""
+    """Set `stop` on SIGINT and SIGTERM."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
     for one in signals:
