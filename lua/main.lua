@@ -132,6 +132,7 @@ local function apply(ops)
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   detect_loss()
   if has_waiters() then need('wait').remove_overdue() end
+  if meta.recount or now >= (meta.recount_at or 0) then need('recount').run_if_due() end
   process_deadlines(ops)
   if #ops > 1 then
     need('idempotency').read_ahead(ops)

@@ -40,6 +40,13 @@ function shares.read_ahead(list, campaign)
   end
 end
 
+-- Set a share to what the records say. name: "pool campaign"
+function shares.correct(name, n)
+  local pool, campaign = match(name, '^(.*) (%S*)$')
+  local s = entry(pools.get(pool), campaign)
+  s.n, s.dirty = n, true
+end
+
 function shares.get(p, campaign)
   return entry(p, campaign).n
 end

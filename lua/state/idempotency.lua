@@ -7,8 +7,8 @@
 --   mpp        empty: not known
 local idempotency = {}
 
-local REST = ' %d %d %s %d %d %s %s %d'
-local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)$'
+local REST = ' %d %d %s %d %d %s %s %d%s'
+local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)(.*)$'
 
 -- owner: a request, or a reservation of it
 function idempotency.key(owner)
@@ -33,18 +33,23 @@ end
 function idempotency.read(key)
   local text = unit.get(records, key)
   if not text or text == '' then return nil end
-  local id, body, granted, remain, replayed, granted_at, launch_within, channel, mpp, answer_within = match(text, PATTERN)
+  local id, body, granted, remain, replayed, granted_at, launch_within, channel, mpp, answer_within, tail = match(text, PATTERN)
+  if not id then
+    set_aside('request', key, text)
+    unit.put(records, key, false)
+    return nil
+  end
   return {
     id = id == '=' and match(key, '/r%-(.*)$') or id, body = body, granted = tonumber(granted), remain = tonumber(remain), replayed = replayed == 'r',
     granted_at = tonumber(granted_at), launch_within = tonumber(launch_within), channel = channel,
-    mpp = mpp ~= '' and mpp or nil, answer_within = tonumber(answer_within),
+    mpp = mpp ~= '' and mpp or nil, answer_within = tonumber(answer_within), tail = tail,
   }
 end
 
 -- -> the text after the body, which grants of one template share
 function idempotency.rest(q)
   return format(REST, q.granted, q.remain, q.replayed and 'r' or '', q.granted_at, q.launch_within, q.channel,
-    q.mpp or '', q.answer_within)
+    q.mpp or '', q.answer_within, q.tail or '')
 end
 
 local function write(key, id, q, rest)

@@ -92,18 +92,49 @@ local function forget_snapshot(p)
   for _, field in ipairs(SNAPSHOT) do p[field] = nil end
 end
 
+-- Fields of a later version are kept as they are.
+local KNOWN = set_of(chained(SNAPSHOT, REST, { 'in_use', 'hungry' }))
+local function find_unknown(p)
+  local unknown
+  for field, value in pairs(p) do
+    if not KNOWN[field] then
+      unknown = unknown or {}
+      unknown[field] = value
+    end
+  end
+  return unknown
+end
+
+-- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records
+local function parse(name, text)
+  local ok, p = pcall(decode, text)
+  if ok and type(p) == 'table' and type(p.in_use) == 'number' then
+    p.unknown = find_unknown(p)
+    return p
+  end
+  set_aside('pool', name, text)
+  unit.put(texts, name, false)
+  p = { in_use = need('recount').count_pool(name), name = name }
+  dirty[name] = p
+  return p
+end
+
+-- Do several campaigns compete for pools of that kind? Not for the pool of a campaign, nor for one that only counts.
+function pools.is_contended(kind)
+  return kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
+end
+
 function pools.get(name)
   if cache[name] then return cache[name] end
   local kind = kind_of(name)
   local text = unit.get(texts, name)
-  local p, rules, wildcard = text and decode(text) or { in_use = 0 }, find_rules(name, kind)
+  local p, rules, wildcard = text and parse(name, text) or { in_use = 0 }, find_rules(name, kind)
   p.contending_classes, p.hungry = p.hungry, nil
   -- A pool "mpps:x" is a named pool, whatever the hidden one is called.
   if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.tat = tonumber(p.tat)
-  -- Several campaigns may compete for it: not for the pool of a campaign, nor for one that only counts.
-  p.contended = kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
+  p.contended = pools.is_contended(kind)
   if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
     forget_snapshot(p)
   else
@@ -177,6 +208,7 @@ local function to_text(p)
       if value then text[field], is_stored = value, true end
     end
   end
+  for field, value in pairs(p.unknown or {}) do text[field] = value end
   if text.tat then text.tat = format('%.0f', text.tat) end -- JSON would round it
   return is_stored and encode(text)
 end

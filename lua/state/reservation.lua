@@ -1,13 +1,14 @@
 -- state/reservation.lua: reservation records in the res hash: a line of fields, then two free texts.
 --
 --   granted_at visible_by deadline state outcome marks launched_at reported_at ended_at released_at
---   claim_within owner_bytes request_id SHARED \n owner session
+--   claim_within owner_bytes[TAIL] request_id SHARED \n owner session
 --   state    l live, r releasing (its end was reported, its port is not free yet), e ended, x expired
 --   deadline     empty: after answer_within
 --   request_id   "=" for r-ID
 --   marks    t taken: a report confirmed its port; a adopted: restated by its dialer
 --   times    granted_at is zone time in ms, all others are ms after it; empty: not known
 --   claim_within   ms from the launch until the platform claims the port, by the policy of the grant; empty: not known
+--   TAIL     fields of a later version, without a space: kept as they are
 --   SHARED   fields that many reservations share:
 --            campaign channel mpp answer_within max_call (ms, by the policy of the grant) pools
 --            pools: every pool that it occupies, abbreviated: c channel:CHANNEL, m mpp:MPP:CHANNEL, k mpps,
@@ -25,8 +26,8 @@ reservation.FIELDS = {
 
 local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
 local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
-local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d %s %s\n'
-local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+) (%S*) ([^\n]*)\n(.*)$'
+local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d%s %s %s\n'
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+)(%S*) (%S*) ([^\n]*)\n(.*)$'
 
 local shared_texts = {} -- pools (a table that is replaced, never changed) -> text
 local parsed = {} -- text -> shared fields
@@ -80,7 +81,7 @@ function reservation.text(r)
   local line = format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline),
     LETTER[r.state], r.outcome or '', marks,
     after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    r.claim_within or '', #owner, r.request_id == 'r-' .. r.id and '=' or r.request_id or '', shared_text(r))
+    r.claim_within or '', #owner, r.tail or '', r.request_id == 'r-' .. r.id and '=' or r.request_id or '', shared_text(r))
   return line .. owner .. (r.session or '') -- string.format would cut a text at a zero byte
 end
 
@@ -108,12 +109,11 @@ end
 -- Read several records with one command.
 function reservation.load(ids) unit.load(records, ids) end
 
--- -> record or nil
-function reservation.read(id)
-  local text = unit.get(records, id)
-  if not text or text == '' then return nil end
-  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes,
+-- -> the record, or nil if the text is none
+function reservation.parse(id, text)
+  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, tail,
     request_id, common, free = match(text, PATTERN)
+  if not STATE[state] then return nil end
   local k = parsed[common] or parse_shared(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local r = {
@@ -127,7 +127,20 @@ function reservation.read(id)
   }
   r.launched_at, r.reported_at = at(r, launched), at(r, reported)
   r.ended_at, r.released_at = at(r, ended), at(r, released)
+  if tail ~= '' then r.tail = tail end
   return r
+end
+
+-- -> record or nil; one that cannot be read is set aside
+function reservation.read(id)
+  local text = unit.get(records, id)
+  if not text or text == '' then return nil end
+  local ok, r = pcall(reservation.parse, id, text)
+  if ok and r then return r end
+  set_aside('reservation', id, text)
+  unit.put(records, id, false)
+  unit.remove(deadlines, id)
+  return nil
 end
 
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged

@@ -19,7 +19,7 @@ local redis_call, redis_pcall = redis.call, redis.pcall
 local ARGUMENTS_MAX = 2000 -- of one command: unpack is limited by the Lua stack (LUAI_MAXCSTACK, 8000)
 
 local READS = set_of({
-  'GET', 'HGET', 'HGETALL', 'HKEYS', 'HMGET', 'HSCAN', 'INFO', 'TIME', 'TYPE', 'XREVRANGE', 'ZCARD', 'ZCOUNT',
+  'GET', 'HGET', 'HGETALL', 'HKEYS', 'HLEN', 'HMGET', 'HSCAN', 'INFO', 'TIME', 'TYPE', 'XREVRANGE', 'ZCARD', 'ZCOUNT',
   'ZLEXCOUNT', 'ZRANGE', 'ZRANGEBYLEX', 'ZRANGEBYSCORE',
 })
 
@@ -478,4 +478,14 @@ end
 -- Notify all replicas at the end of the call: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.
 local function publish(what, ...)
   if CHANNEL then unit.publish(CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
+end
+
+local ASIDE_MAX = 100 -- entries kept for inspection
+
+-- Set an entry aside that cannot be read, so that it stops no other: it is kept for inspection and counted. The zone is
+-- recounted by the next call, since the counts may include the entry. kind: reservation, request or pool
+local function set_aside(kind, name, text)
+  count('set_aside')
+  meta.recount = true
+  if call('HLEN', ASIDE) < ASIDE_MAX then unit.put(unit.hash(ASIDE), kind .. ' ' .. name, text) end
 end

@@ -91,6 +91,7 @@ LONG_MODULES: Final[dict[str, str]] = {}
 LONG_FUNCTIONS: Final[dict[str, str]] = {}
 LONG_SCRIPTS: Final[dict[str, str]] = {
     "unit_of_work": "buffers, inverse commands and commit are one protocol",
+    "pool": "the stored form of a pool, its rules and its cache share their fields",
 }
 
 
