@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 DRIFT: Final = 2000  # clocks are trusted to one part in this many, as in lua/prelude.lua
-SLACK_MS: Final = 100  # a smaller step cannot be told from drift and rounding of two clocks
+SLACK_MS: Final = 100  # a smaller step is within drift and rounding of two clocks
 
 
 class Observation(NamedTuple):

@@ -114,7 +114,7 @@ class ZoneQueue:
         while self._waiting and self._waiting[0].arrived_s <= arrived_s:
             pending = self._pop()
             if not pending.future.done():
-                pending.future.set_exception(_overloaded(zone))
+                pending.future.set_exception(_make_overloaded(zone))
 
     def oldest_s(self) -> float | None:
         """When the first call in the queue arrived, in the loop's time."""
@@ -209,7 +209,7 @@ class GroupCommit:
         if queue is None:
             queue = self._queues[zone] = ZoneQueue()
         if not queue.has_room(units):
-            raise _overloaded(zone)
+            raise _make_overloaded(zone)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         queue.add(PendingCall(operations, units, loop.time(), future, is_single))
@@ -264,7 +264,7 @@ class GroupCommit:
                 log.exception("ledger %s: a call of %d operations failed", zone, len(operations))
 
 
-def _overloaded(zone: str) -> Overloaded:
+def _make_overloaded(zone: str) -> Overloaded:
     return Overloaded(f"zone {zone} is overloaded: this request was not carried out")
 
 

@@ -41,7 +41,7 @@ class Ledger:
         connection: the Redis that holds them.
         statistics: hooks for metrics.
         script: with another clock, for tests alone.
-        on_policy: told each new version of a zone's policy, this replica's own or another's.
+        on_policy: called with each new version of a zone's policy, this replica's own or another's.
 
     Every method raises Unavailable when Redis does not answer, and the caller's faults of
     `admission.errors` where the operation names something that policy does not know.
@@ -99,7 +99,7 @@ class Ledger:
         if isinstance(result, PlainGrant):
             return results.build_plain_grant(zone, operation, now, result)
         if "error" in result:
-            return self._fault(zone, "admit", result)
+            return self._translate_fault(zone, "admit", result)
         return results.build_jittered_decision(zone, operation, now, result)
 
     async def withdraw(self, zone: str, op: Operation) -> str | None:
@@ -282,11 +282,11 @@ class Ledger:
     async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
         now, result = await self._group.submit(zone, operations.drop_nulls(op), units)
         if "error" in result:
-            raise self._fault(zone, op["op"], result)
+            raise self._translate_fault(zone, op["op"], result)
         return now, result
 
     @staticmethod
-    def _fault(zone: str, verb: str, result: dict[str, Any]) -> AdmissionError:
+    def _translate_fault(zone: str, verb: str, result: dict[str, Any]) -> AdmissionError:
         if result["error"] == "internal":
             log.error("ledger %s: %s failed: %s", zone, verb, result.get("value"))
         return script_errors.translate_result(zone, result)

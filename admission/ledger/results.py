@@ -108,7 +108,7 @@ def build_decision(zone: str, op: dict[str, Any], now: int, result: dict[str, An
     }
     if granted:
         answer["launch_within_ms"] = result["launch_within_ms"]
-    answer["reservations"] = [_granted(zone, one) for one in result["reservations"]]
+    answer["reservations"] = [_build_granted(zone, one) for one in result["reservations"]]
     if not granted or "reason" in result:
         answer |= {name: result.get(name) for name in _LIMITING}
     answer["room"], answer["snapshot"] = result.get("room"), result.get("snapshot")
@@ -118,11 +118,11 @@ def build_decision(zone: str, op: dict[str, Any], now: int, result: dict[str, An
     if "waiting" in result:
         answer["waiting"] = result["waiting"]  # the wait coordinator removes it
     if "pools" in result:
-        answer["pools"] = [_explained(one) for one in result["pools"]]
+        answer["pools"] = [_build_explanation(one) for one in result["pools"]]
     return answer
 
 
-def _granted(zone: str, one: dict[str, Any]) -> dict[str, Any]:
+def _build_granted(zone: str, one: dict[str, Any]) -> dict[str, Any]:
     shown = {
         "id": make_public_id(zone, one["id"]),
         "mpp": one.get("mpp"),
@@ -134,7 +134,7 @@ def _granted(zone: str, one: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _explained(one: dict[str, Any]) -> dict[str, Any]:
+def _build_explanation(one: dict[str, Any]) -> dict[str, Any]:
     names = ("pool", "limit", "in_use", "headroom", "room", "verdict")
     return {name: one.get(name) for name in names}
 
@@ -199,7 +199,7 @@ def read_lease(now: int, result: dict[str, Any]) -> Lease:
 
 def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool has every field, null where it has no value."""
-    pools = [_pool(one) for one in result["pools"]]
+    pools = [_build_pool(one) for one in result["pools"]]
     found = {name: value for name, value in result.items() if name != "denied"}
     # An empty object of Lua arrives as an empty list.
     lists = {
@@ -211,7 +211,7 @@ def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     return {"zone": zone, "now": now} | found | lists
 
 
-def _pool(one: dict[str, Any]) -> dict[str, Any]:
+def _build_pool(one: dict[str, Any]) -> dict[str, Any]:
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     shown = {"pool": one["pool"]} | {name: one.get(name) for name in names}
     shown["snapshot"] = one.get("snapshot")
@@ -262,11 +262,11 @@ def build_audit(zone: str, now: int, result: dict[str, Any]) -> Answer:
     return {
         "now": now,
         "zone": zone,
-        "entries": [_audited(zone, one) for one in result["entries"] or ()],
+        "entries": [_build_audit_entry(zone, one) for one in result["entries"] or ()],
     }
 
 
-def _audited(zone: str, one: dict[str, Any]) -> Answer:
+def _build_audit_entry(zone: str, one: dict[str, Any]) -> Answer:
     named = {"zone": None}.get(one["on"], one["on"])
     target = make_public_id(zone, named) if one["did"] == "end" else named
     shown = {public: one[name] for name, public in _AUDIT_NAMES.items()}

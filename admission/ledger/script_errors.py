@@ -35,19 +35,19 @@ _FAULTS: Final[dict[str, Callable[[str, str, Any], CallerError]]] = {
     ),
     "forbidden": lambda _, field, __: Forbidden(_BEYOND_SCOPE.get(field, _BEYOND_SCOPE["id"])),
     "too_many_pauses": lambda _, __, most: Conflict(f"{most} pools are paused: resume one first"),
-    "min_count_above_burst": lambda _, field, pool: _wrong(
+    "min_count_above_burst": lambda _, field, pool: _invalid(
         field, f"is more than the burst of {pool}: its rate never lets so many through at once"
     ),
-    "pool_not_allowed": lambda _, field, name: _wrong(
+    "pool_not_allowed": lambda _, field, name: _invalid(
         field, f"{name} is not open to this campaign"
     ),
-    "unknown_channel": lambda zone, field, name: _wrong(field, f"zone {zone} has no {name}"),
-    "unknown_application": lambda zone, field, name: _wrong(field, f"zone {zone} has no {name}"),
-    "unknown_mpp": lambda _, field, name: _wrong(field, f"{name} is not an MPP for this request"),
+    "unknown_channel": lambda zone, field, name: _invalid(field, f"zone {zone} has no {name}"),
+    "unknown_application": lambda zone, field, name: _invalid(field, f"zone {zone} has no {name}"),
+    "unknown_mpp": lambda _, field, name: _invalid(field, f"{name} is not an MPP for this request"),
 }
 
 
-def _wrong(field: str, message: str) -> Invalid:
+def _invalid(field: str, message: str) -> Invalid:
     return Invalid(FieldError(field=field, message=message))
 
 

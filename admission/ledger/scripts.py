@@ -49,24 +49,26 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
         clock: `server` reads Redis TIME and INFO; `test` reads both from keys that a test sets.
     """
     files = {name: "clock_test" if (name, clock) == ("clock", "test") else name for name in MODULES}
-    hot, rare = ("\n".join(_module(name, files[name]) for name in some) for some in (HOT, RARE))
+    hot, rare = (
+        "\n".join(_wrap_module(name, files[name]) for name in some) for some in (HOT, RARE)
+    )
     defined = f"local function define()\n{hot}end\ndefine()\ndefine_rare = function()\n{rare}end\n"
-    return _script(
+    return _make_script(
         "\n".join((*(read_module(name) for name in COMMON), defined, read_module("main")))
     )
 
 
-def _module(name: str, file: str) -> str:
+def _wrap_module(name: str, file: str) -> str:
     return f"modules.{name.rsplit('/', 1)[-1]} = function()\n{read_module(file)}end\n"
 
 
 @cache
 def load_single_file(name: str) -> Script:
     """A script of one file that is not part of the ledger's script."""
-    return _script(read_module(name))
+    return _make_script(read_module(name))
 
 
-def _script(source: str) -> Script:
+def _make_script(source: str) -> Script:
     return Script(source=source, sha=sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

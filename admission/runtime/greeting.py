@@ -35,14 +35,14 @@ async def _can_grant(service: Service, zone: str) -> bool:
     return not status["recovering"] and all(seen)
 
 
-def _url(settings: Settings, port: int) -> str:
+def _build_url(settings: Settings, port: int) -> str:
     host, scheme = settings.server.host, "https" if settings.server.tls_cert else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def format_banner(settings: Settings, port: int) -> str:
     """The address of the service, its store, zones and sources."""
-    url = _url(settings, port)
+    url = _build_url(settings, port)
     return "\n".join(
         (
             f"admission listens at {url} (Ctrl-C ends it)",
@@ -56,7 +56,7 @@ def format_banner(settings: Settings, port: int) -> str:
 
 def format_suggestions(settings: Settings, port: int) -> str:
     """Commands to paste into another terminal."""
-    url, default = _url(settings, port), settings.server.default_zone
+    url, default = _build_url(settings, port), settings.server.default_zone
     names = settings.zones[default].campaigns
     campaign = next((name for name in names if name != "*"), "collections")
     ask = f'{{"campaign": "{campaign}"}}'

@@ -67,12 +67,12 @@ class Reloader:
             settings = load_settings(self._path, self._environ)
             self._credentials.replace(build_tokens(settings))
         except ConfigError as fault:
-            for line in _lines(fault):
+            for line in _format_lines(fault):
                 log.error("SIGHUP: nothing is changed: %s", line)
             return False
-        for what in _needs_restart(self._started, settings):
+        for what in _list_restart_reasons(self._started, settings):
             log.warning("SIGHUP: %s: restart the service for that", what)
-        return await self._take(dict(_servable(self._started, settings))) and renewed
+        return await self._apply_zones(dict(_select_servable(self._started, settings))) and renewed
 
     def _renew_certificates(self) -> bool:
         if self._certificates is None:
@@ -85,7 +85,7 @@ class Reloader:
         log.info("SIGHUP: certificates read again")
         return True
 
-    async def _take(self, zones: dict[str, ZonePolicy]) -> bool:
+    async def _apply_zones(self, zones: dict[str, ZonePolicy]) -> bool:
         try:
             await self._service.reload(zones)
         except AdmissionError as fault:
@@ -133,13 +133,13 @@ async def reload_on_sighup(reload: Callable[[], Awaitable[object]]) -> AsyncIter
             await following
 
 
-def _lines(fault: ConfigError) -> list[str]:
+def _format_lines(fault: ConfigError) -> list[str]:
     if isinstance(fault, InvalidSettings):
         return [f"{fault.source}: {error}" for error in fault.errors]
     return [fault.detail]
 
 
-def _needs_restart(started: Settings, read: Settings) -> Iterator[str]:
+def _list_restart_reasons(started: Settings, read: Settings) -> Iterator[str]:
     for table in _AT_START_ONLY:
         if getattr(started, table) != getattr(read, table):
             yield f"[{table}] differs from what it was started with"
@@ -150,16 +150,16 @@ def _needs_restart(started: Settings, read: Settings) -> Iterator[str]:
         if zone not in read.zones:
             yield f"zone {zone} is not in the file any more, and is still served"
     for zone in read.zones:
-        if missing := _missing(started, read.zones[zone]):
+        if missing := _list_missing_sources(started, read.zones[zone]):
             yield f"zone {zone} is left as it is: it needs the new source {', '.join(missing)}"
 
 
-def _servable(started: Settings, read: Settings) -> Iterator[tuple[str, ZonePolicy]]:
+def _select_servable(started: Settings, read: Settings) -> Iterator[tuple[str, ZonePolicy]]:
     for zone, policy in read.zones.items():
-        if not _missing(started, policy):
+        if not _list_missing_sources(started, policy):
             yield zone, policy
 
 
-def _missing(started: Settings, policy: ZonePolicy) -> list[str]:
+def _list_missing_sources(started: Settings, policy: ZonePolicy) -> list[str]:
     names = filter(is_polled, policy.source_names)
     return [name for name in names if name not in started.sources]

@@ -49,7 +49,7 @@ async def serve_with_workers(
     """Serve with several workers until `stop`; arguments and errors as of `serve_in_process`."""
     server = settings.server
     platform_url = None if used is settings else used.sources[DEMO_SOURCE].url
-    async with _shared(path, settings, platform_url) as plan:
+    async with _open_shared(path, settings, platform_url) as plan:
         with tempfile.TemporaryDirectory(prefix="admission-metrics-") as metrics:
             supervisor = Supervisor(
                 replace(plan, announces=announce),
@@ -64,12 +64,12 @@ async def serve_with_workers(
 
 
 @asynccontextmanager
-async def _shared(
+async def _open_shared(
     path: Path | None, settings: Settings, platform_url: str | None
 ) -> AsyncIterator[WorkerPlan]:
     """The resources that all workers share, while they run."""
     async with AsyncExitStack() as stack:
-        port = stack.enter_context(_reserved(settings.server.host, settings.server.port))
+        port = stack.enter_context(_reserve_port(settings.server.host, settings.server.port))
         plan = WorkerPlan(
             path=None if path is None else str(path), port=port, platform_url=platform_url
         )
@@ -81,7 +81,7 @@ async def _shared(
 
 
 @contextlib.contextmanager
-def _reserved(host: str, port: int) -> Iterator[int]:
+def _reserve_port(host: str, port: int) -> Iterator[int]:
     """The port, bound for the workers; this process does not listen on it."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(

@@ -72,15 +72,15 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         )
         service = Service(connection, components)
         async with (
-            _prepared(service),
-            _notified(connection, poller, waiting),
+            _prepare_in_background(service),
+            _handle_notifications(connection, poller, waiting),
             polling(policies, poller, sources),
         ):
             yield service
 
 
 @asynccontextmanager
-async def _prepared(service: Service) -> AsyncIterator[None]:
+async def _prepare_in_background(service: Service) -> AsyncIterator[None]:
     """Prepare in the background; a store that must not be used fails the start."""
     preparing = asyncio.create_task(service.prepare(), name="prepare")
     try:
@@ -101,7 +101,7 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def _notified(
+async def _handle_notifications(
     connection: RedisConnection, poller: Poller, waiting: WaitCoordinator
 ) -> AsyncIterator[None]:
     """Handle notifications of all replicas.

@@ -85,7 +85,7 @@ class PolicyRegistry:
             self._live[zone] = self.live(zone)
             log.error(
                 "zone %s: policy version %d is not understood by this version of the service; "
-                "polling goes on as before: %s",
+                "polling continues with the policy before: %s",
                 zone,
                 stored.version,
                 fault.detail,
@@ -98,14 +98,16 @@ class PolicyRegistry:
         A zone whose live policy was not reported yet is not polled: the file may name an outdated
         zone of the platform.
         """
-        found = {zone: self._sources(zone, policy, sources) for zone, policy in self._live.items()}
+        found = {
+            zone: self._select_sources(zone, policy, sources) for zone, policy in self._live.items()
+        }
         return {
             zone: ZonePoll(sources=polled, policy=self._live[zone])
             for zone, polled in found.items()
             if polled
         }
 
-    def _sources(
+    def _select_sources(
         self, zone: str, policy: ZonePolicy, sources: Mapping[str, Source]
     ) -> tuple[Source, ...]:
         names = [name for name in policy.source_names if is_polled(name)]

@@ -42,7 +42,7 @@ class PolicyEditor:
 
     async def read(self, zone: str) -> Answer:
         """The live policy with its version and digest."""
-        return await self._answer(zone, await self._ledger.get_policy(zone))
+        return await self._build_answer(zone, await self._ledger.get_policy(zone))
 
     async def put(
         self, zone: str, document: Any, versions: frozenset[int] | None, by: str | None = None
@@ -59,17 +59,17 @@ class PolicyEditor:
             PreconditionFailed: the live version is another.
             Conflict: other changes came between all attempts.
         """
-        policy = self._checked(_object(document))
+        policy = self._check(_require_object(document))
         return await self._change(zone, lambda _: policy, versions, by)
 
     async def patch(
         self, zone: str, patch: Any, versions: frozenset[int] | None, by: str | None = None
     ) -> Answer:
         """Apply a JSON merge patch to the policy; arguments and errors as in `put`."""
-        _object(patch)
+        _require_object(patch)
 
         def edit(live: StoredPolicy) -> ZonePolicy:
-            return self._checked(apply_merge_patch(json.loads(live.source), patch))
+            return self._check(apply_merge_patch(json.loads(live.source), patch))
 
         return await self._change(zone, edit, versions, by)
 
@@ -82,26 +82,26 @@ class PolicyEditor:
     ) -> Answer:
         for _ in range(EDIT_TRIES):
             live = await self._ledger.get_policy(zone)
-            wanted = _edited(live, edit, versions)
+            wanted = _apply_edit(live, edit, versions)
             if wanted.digest == live.digest:
-                return await self._answer(zone, live) | {"changed": False}
+                return await self._build_answer(zone, live) | {"changed": False}
             with suppress(Conflict):
                 version, _ = await self._ledger.store_policy(
                     zone, wanted, "put", expected=live.version, by=by
                 )
                 # No change came between, so the pauses are those that were read.
                 now_live = replace(wanted, version=version, paused=live.paused)
-                return await self._answer(zone, now_live) | {"changed": True}
+                return await self._build_answer(zone, now_live) | {"changed": True}
         raise Conflict("Other changes of this policy came between all attempts; try again.")
 
-    def _checked(self, document: Any) -> ZonePolicy:
+    def _check(self, document: Any) -> ZonePolicy:
         policy = parse_policy(document)
         problems = [one.field_error() for one in find_zone_problems(policy, self._source_types)]
         if problems:
             raise Invalid(*problems)
         return policy
 
-    async def _answer(self, zone: str, live: StoredPolicy) -> Answer:
+    async def _build_answer(self, zone: str, live: StoredPolicy) -> Answer:
         return {
             "now": await self._ledger.get_time(zone),
             "zone": zone,
@@ -112,13 +112,13 @@ class PolicyEditor:
         }
 
 
-def _object(document: Any) -> dict[str, Any]:
+def _require_object(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Invalid(FieldError(field="body", message="must be an object"))
     return document
 
 
-def _edited(live: StoredPolicy, edit: Edit, versions: frozenset[int] | None) -> StoredPolicy:
+def _apply_edit(live: StoredPolicy, edit: Edit, versions: frozenset[int] | None) -> StoredPolicy:
     """The policy after the edit. An outdated version is no error if that policy is live already: a
     repeat of a request whose answer was lost."""
     if versions is None or live.version in versions:

@@ -52,7 +52,7 @@ class PlainLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line, without a trace."""
-        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        fields = "".join(f" {name}={value}" for name, value in _get_fields(record).items())
         return super().formatMessage(record) + fields
 
 
@@ -67,12 +67,12 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_fields(record),
+            **_get_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+def _get_fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "fields", {})

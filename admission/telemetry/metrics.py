@@ -49,11 +49,11 @@ class Telemetry:
             return cache(Counter(name, text, labels, registry=self.registry).labels)
 
         self._decisions = counter(
-            "admission_decisions", "Asks decided.", "zone", "decision", "reason"
+            "admission_decisions", "Admissions decided.", "zone", "decision", "reason"
         )
         self._decision_duration = Histogram(
             "admission_decision_duration_seconds",
-            "Time to decide an ask that did not wait for room, or all of a batch.",
+            "Time to decide an admission that did not wait for room, or all of a batch.",
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -93,9 +93,9 @@ class Telemetry:
             seconds: None for a request that waited for room.
         """
         if len(answers) == 1:  # the usual case: no sum
-            self._decisions(zone, _decision(answers[0]), answers[0].get("reason") or "").inc()
+            self._decisions(zone, _classify(answers[0]), answers[0].get("reason") or "").inc()
         else:
-            kinds = Tally((_decision(one), one.get("reason") or "") for one in answers)
+            kinds = Tally((_classify(one), one.get("reason") or "") for one in answers)
             for (decision, reason), n in kinds.items():
                 self._decisions(zone, decision, reason).inc(n)
         if seconds is not None and answers:
@@ -136,9 +136,9 @@ class Telemetry:
         """
         zones = CollectorRegistry()
         zones.register(ZoneCollector(statuses))
-        return generate_latest(self._counted()) + generate_latest(zones)
+        return generate_latest(self._collect()) + generate_latest(zones)
 
-    def _counted(self) -> CollectorRegistry:
+    def _collect(self) -> CollectorRegistry:
         if self._shared is None:
             return self.registry
         together = CollectorRegistry()
@@ -146,7 +146,7 @@ class Telemetry:
         return together
 
 
-def _decision(answer: Mapping[str, Any]) -> str:
+def _classify(answer: Mapping[str, Any]) -> str:
     """`grant` counts new grants only: no repeats, no dry runs."""
     for kind in ("dry_run", "repeated", "shadow"):
         if answer.get(kind):

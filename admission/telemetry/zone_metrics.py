@@ -56,7 +56,7 @@ class ZoneCollector(Collector):
             yield metric.family(known)
 
 
-def _value(read: Callable[[Status], float | None]) -> Callable[[Status], Found]:
+def _read_value(read: Callable[[Status], float | None]) -> Callable[[Status], Found]:
     """One number of the whole zone, if it is known."""
 
     def found(status: Status) -> Found:
@@ -66,24 +66,24 @@ def _value(read: Callable[[Status], float | None]) -> Callable[[Status], Found]:
     return found
 
 
-def _field(name: str, scale: float = 1) -> Callable[[Status], Found]:
-    return _value(lambda status: (status.get(name) or 0) * scale)
+def _read_field(name: str, scale: float = 1) -> Callable[[Status], Found]:
+    return _read_value(lambda status: (status.get(name) or 0) * scale)
 
 
-def _pool(field: str) -> Callable[[Status], Found]:
+def _read_pool(field: str) -> Callable[[Status], Found]:
     def found(status: Status) -> Found:
-        for pool in _labelled(status):
+        for pool in _list_labelled(status):
             if isinstance(pool.get(field), int):
                 yield (pool["pool"],), pool[field]
 
     return found
 
 
-def _snapshot(field: str, scale: float = 1) -> Callable[[Status], Found]:
+def _read_snapshot(field: str, scale: float = 1) -> Callable[[Status], Found]:
     """Of a channel's newest snapshot."""
 
     def found(status: Status) -> Found:
-        for pool in _channels(status):
+        for pool in _list_channels(status):
             value = (pool.get("snapshot") or {}).get(field)
             if value is not None:
                 yield (pool["pool"].partition(":")[2],), value * scale
@@ -91,22 +91,22 @@ def _snapshot(field: str, scale: float = 1) -> Callable[[Status], Found]:
     return found
 
 
-def _foreign(sign: int) -> Callable[[Status], Found]:
+def _read_foreign(sign: int) -> Callable[[Status], Found]:
     """Ports of a group of channels: of others (sign 1), or ours that the platform does not show."""
 
     def found(status: Status) -> Found:
-        snapshots = [pool.get("snapshot") or {} for pool in _channels(status)]
+        snapshots = [pool.get("snapshot") or {} for pool in _list_channels(status)]
         groups = {one["group"]: one["foreign"] for one in snapshots if "group" in one}
         return [((group,), max(0, sign * foreign)) for group, foreign in groups.items()]
 
     return found
 
 
-def _count(name: str) -> Callable[[Status], Found]:
-    return _value(lambda status: (status.get("stats") or {}).get(name, 0))
+def _read_count(name: str) -> Callable[[Status], Found]:
+    return _read_value(lambda status: (status.get("stats") or {}).get(name, 0))
 
 
-def _counts(prefix: str, scale: float = 1) -> Callable[[Status], Found]:
+def _read_counts(prefix: str, scale: float = 1) -> Callable[[Status], Found]:
     """All counters whose name begins so; the rest is the label."""
 
     def found(status: Status) -> Found:
@@ -117,19 +117,19 @@ def _counts(prefix: str, scale: float = 1) -> Callable[[Status], Found]:
     return found
 
 
-def _paused(status: Status) -> Found:
+def _read_paused(status: Status) -> Found:
     return [((pool,), 1) for pool in status.get("paused") or {}]
 
 
-def _differs(status: Status) -> float:
+def _read_out_of_sync(status: Status) -> float:
     return float(bool((status.get("policy") or {}).get("differs_from_file")))
 
 
-def _channels(status: Status) -> Iterator[Status]:
+def _list_channels(status: Status) -> Iterator[Status]:
     return (pool for pool in status.get("pools") or () if pool["pool"].startswith("channel:"))
 
 
-def _labelled(status: Status) -> list[Status]:
+def _list_labelled(status: Status) -> list[Status]:
     listed = [pool for pool in status.get("pools") or () if not pool.get("wildcard")]
     # The platform's own pools first: they are few, and the bound must not drop them.
     listed.sort(key=lambda pool: not pool["pool"].startswith(("channel:", "mpp:")))
@@ -150,106 +150,116 @@ def _counter(name: str, text: str, read: Callable[[Status], Found], *labels: str
 
 UP: Final = ("admission_zone_up", "1 when the zone's store answers.")
 METRICS: Final = (
-    _gauge("zone_recovering", "1 while the zone is recovering.", _field("recovering")),
-    _gauge("zone_shadow", "1 when the zone only watches.", _field("shadow")),
-    _gauge("pool_paused", "1 for each paused pool, or `zone`.", _paused, "pool"),
-    _gauge("policy_out_of_sync", "1 when the live policy is not the file's.", _value(_differs)),
-    _gauge("waiters", "Asks that wait for room, on all replicas.", _field("waiters")),
+    _gauge("zone_recovering", "1 while the zone is recovering.", _read_field("recovering")),
+    _gauge("zone_shadow", "1 when the zone only watches.", _read_field("shadow")),
+    _gauge("pool_paused", "1 for each paused pool, or `zone`.", _read_paused, "pool"),
+    _gauge(
+        "policy_out_of_sync",
+        "1 when the live policy is not the file's.",
+        _read_value(_read_out_of_sync),
+    ),
+    _gauge("waiters", "Asks that wait for room, on all replicas.", _read_field("waiters")),
     _gauge(
         "longest_wait_seconds",
         "How long the first of them waits.",
-        _field("longest_wait_ms", 0.001),
+        _read_field("longest_wait_ms", 0.001),
     ),
-    _gauge("pool_in_use", "Live reservations that hold the pool.", _pool("in_use"), "pool"),
+    _gauge("pool_in_use", "Live reservations that hold the pool.", _read_pool("in_use"), "pool"),
     _gauge(
         "pool_ceiling",
         "The most reservations that the pool may hold, by its newest snapshot.",
-        _pool("ceiling"),
+        _read_pool("ceiling"),
         "pool",
     ),
     _gauge(
         "pool_limit",
         "The most reservations that the pool may hold now.",
-        _pool("limit"),
+        _read_pool("limit"),
         "pool",
     ),
-    _gauge("pool_headroom", "Ports that are never granted.", _pool("headroom"), "pool"),
+    _gauge("pool_headroom", "Ports that are never granted.", _read_pool("headroom"), "pool"),
     _gauge(
         "pool_adaptive_headroom",
         "Of them: kept back after launches that found no port.",
-        _pool("adaptive_headroom"),
+        _read_pool("adaptive_headroom"),
         "pool",
     ),
-    _gauge("pool_available", "Launches that the pool can admit now.", _pool("room"), "pool"),
+    _gauge("pool_available", "Launches that the pool can admit now.", _read_pool("room"), "pool"),
     _gauge(
         "pool_held",
         "Live reservations that the newest snapshot must contain.",
-        _pool("held"),
+        _read_pool("held"),
         "pool",
     ),
     _gauge(
         "pool_pending",
         "Live reservations that the newest snapshot may not contain yet.",
-        _pool("pending"),
+        _read_pool("pending"),
         "pool",
     ),
     _gauge(
         "snapshot_age_seconds",
         "Age of the newest snapshot of a channel.",
-        _snapshot("age_ms", 0.001),
+        _read_snapshot("age_ms", 0.001),
         "channel",
     ),
     _gauge(
         "snapshot_max_age_seconds",
         "The age from which nothing is granted.",
-        _field("max_age_ms", 0.001),
+        _read_field("max_age_ms", 0.001),
     ),
-    _gauge("snapshot_total", "Ports, by the newest snapshot.", _snapshot("total"), "channel"),
-    _gauge("snapshot_unused", "Free of them.", _snapshot("unused"), "channel"),
+    _gauge("snapshot_total", "Ports, by the newest snapshot.", _read_snapshot("total"), "channel"),
+    _gauge("snapshot_unused", "Free of them.", _read_snapshot("unused"), "channel"),
     _gauge(
         "foreign_ports",
         "Ports that neither are free nor held by us, by the newest snapshot.",
-        _foreign(1),
+        _read_foreign(1),
         "group",
     ),
     _gauge(
         "unseen_reservations",
         "Calls that we count as up and the newest snapshot does not show.",
-        _foreign(-1),
+        _read_foreign(-1),
         "group",
     ),
-    _counter("zone_granted", "Launches granted.", _count("grant")),
-    _counter("zone_denied", "Asks denied.", _counts("deny:"), "reason"),
-    _counter("zone_shadow_granted", "Launches granted by shadow mode alone.", _count("shadow")),
-    _counter("zone_ended", "Calls reported as ended.", _counts("end:"), "outcome"),
+    _counter("zone_granted", "Launches granted.", _read_count("grant")),
+    _counter("zone_denied", "Admissions denied.", _read_counts("deny:"), "reason"),
     _counter(
-        "over_launches", "Launches granted and reported to find no port.", _count("end:no_resource")
+        "zone_shadow_granted",
+        "Launches granted by shadow mode alone.",
+        _read_count("shadow"),
+    ),
+    _counter("zone_ended", "Calls reported as ended.", _read_counts("end:"), "outcome"),
+    _counter(
+        "over_launches",
+        "Launches granted and reported to find no port.",
+        _read_count("end:no_resource"),
     ),
     _counter(
         "reservations_expired",
         "Reservations that expired without a report of their end.",
-        _count("expired"),
+        _read_count("expired"),
     ),
     _counter(
-        "withdrawn", "Launches granted to clients that had hung up.", _count("withdrawn")
+        "withdrawn", "Launches granted to clients that had hung up.", _read_count("withdrawn")
     ),
-    _counter("adopted", "Reservations restated by their dialers.", _count("adopted")),
-    _counter("breaker_openings", "Times that a breaker opened.", _count("breaker")),
-    _counter("recoveries", "Times that the zone began to recover.", _count("recovery")),
+    _counter("adopted", "Reservations restated by their dialers.", _read_count("adopted")),
+    _counter("breaker_openings", "Times that a breaker opened.", _read_count("breaker")),
+    _counter("recoveries", "Times that the zone began to recover.", _read_count("recovery")),
     _counter(
         "counts_corrected",
         "Counts that differed from the reservations and were corrected by a recount.",
-        _count("recounted"),
+        _read_count("recounted"),
     ),
     _counter(
         "entries_set_aside",
         "Stored entries that were unreadable and were set aside for inspection.",
-        _count("set_aside"),
+        _read_count("set_aside"),
     ),
     _counter(
         "campaign_port_seconds",
         "Time that ended reservations held ports; *: of campaigns that policy does not name.",
-        _counts("port_ms:", 0.001),
+        _read_counts("port_ms:", 0.001),
         "campaign",
     ),
 )  # fmt: skip

@@ -30,88 +30,88 @@ Fields: TypeAlias = dict[str, dict[str, Any]]
 
 def compile_policy(policy: ZonePolicy) -> Fields:
     """The `fields` of the ledger's `policy` operation. Absent optional keys are left out."""
-    fields: Fields = {"zone": _zone(policy), "guarantees": _guarantees(policy)}
+    fields: Fields = {"zone": _compile_zone(policy), "guarantees": _collect_guarantees(policy)}
     for name, campaign in policy.campaigns.items():
-        fields[f"campaign:{name}"] = _campaign(campaign)
+        fields[f"campaign:{name}"] = _compile_campaign(campaign)
     for name, mpp in policy.mpps.items():
-        fields |= _mpp(f"mpp:{name}", mpp)
+        fields |= _compile_mpp(f"mpp:{name}", mpp)
     for name, application in policy.applications.items():
         fields[f"application:{name}"] = _copy_settings(application)
     for name, pool in policy.pools.items():
-        fields[name] = _copy_settings(pool) | _rate(pool)
+        fields[name] = _copy_settings(pool) | _compile_rate(pool)
     return fields
 
 
 def _copy_settings(part: BaseModel, *without: str) -> dict[str, Any]:
     """Settings by name; durations without `_ms`, since all are in ms."""
     return {
-        name.removesuffix("_ms"): _plain(value)
+        name.removesuffix("_ms"): _convert(value)
         for name, value in part
         if value is not None and name not in without
     }
 
 
-def _plain(value: object) -> object:
+def _convert(value: object) -> object:
     if isinstance(value, BaseModel):
         return _copy_settings(value)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _zone(policy: ZonePolicy) -> dict[str, Any]:
+def _compile_zone(policy: ZonePolicy) -> dict[str, Any]:
     return {
         **_copy_settings(policy, *OTHERWISE),
         "claim_max": policy.claim_max_ms,
-        "any": _any_order(policy.channels),
+        "any": _order_channels(policy.channels),
         "fed": list(policy.fed_channels),
         "takes": {c: list(policy.call_takes.get(c, (c,))) for c in policy.channels},
-        **_ports_or_percent("headroom", policy.headroom),
-        **_ports_or_percent("adaptive", policy.adaptive_headroom),
+        **_split_ports_or_percent("headroom", policy.headroom),
+        **_split_ports_or_percent("adaptive", policy.adaptive_headroom),
         "growth_per_s": policy.foreign_growth_per_s,
         "dedicated": policy.ports == "dedicated",
         "mpps": list(policy.mpps),
         "mpp_total": sum(sum(mpp.ports.values()) for mpp in policy.mpps.values()),
         "source": f"{','.join(policy.source_names)}/{policy.source_zone or ''}",
-        **_guaranteed(policy),
-        **_rate(policy),
+        **_compile_guarantees(policy),
+        **_compile_rate(policy),
     }
 
 
-def _ports_or_percent(name: str, value: int | str) -> dict[str, int]:
+def _split_ports_or_percent(name: str, value: int | str) -> dict[str, int]:
     """Either in ports or in percent of the limit; the other is 0."""
     if isinstance(value, int):
         return {name: value, f"{name}_percent": 0}
     return {name: 0, f"{name}_percent": int(value.rstrip("%"))}
 
 
-def _guarantees(policy: ZonePolicy) -> dict[str, int]:
+def _collect_guarantees(policy: ZonePolicy) -> dict[str, int]:
     return {name: one.guarantee for name, one in policy.campaigns.items() if one.guarantee}
 
 
-def _guaranteed(policy: ZonePolicy) -> dict[str, Any]:
+def _compile_guarantees(policy: ZonePolicy) -> dict[str, Any]:
     """Guarantees are ports of one channel: the zone's first."""
-    total = sum(_guarantees(policy).values())
+    total = sum(_collect_guarantees(policy).values())
     pool = {"guaranteed": f"channel:{policy.channels[0]}"} if total else {}
     return pool | {"guarantee_total": total}
 
 
-def _any_order(channels: tuple[str, ...]) -> list[str]:
+def _order_channels(channels: tuple[str, ...]) -> list[str]:
     first = [channel for channel in ANY_ORDER if channel in channels]
     return first + [channel for channel in channels if channel not in first]
 
 
-def _mpp(pool: str, mpp: MppPolicy) -> Fields:
+def _compile_mpp(pool: str, mpp: MppPolicy) -> Fields:
     """A pool for each channel, and a record of its own for the rate of all of them."""
     fields: Fields = {f"{pool}:{channel}": {"limit": n} for channel, n in mpp.ports.items()}
-    return fields | ({pool: _rate(mpp)} if mpp.rate_per_s else {})
+    return fields | ({pool: _compile_rate(mpp)} if mpp.rate_per_s else {})
 
 
-def _rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict[str, Any]:
+def _compile_rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict[str, Any]:
     """Rate and burst; `burst` 0 is the launches of one second."""
     second = max(1, -int(-limited.rate_per_s // 1)) if limited.rate_per_s else 0
     return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second}
 
 
-def _campaign(campaign: CampaignPolicy) -> dict[str, Any]:
+def _compile_campaign(campaign: CampaignPolicy) -> dict[str, Any]:
     allowed = campaign.allowed_pools
     own = {} if allowed is None else {"allowed": list(allowed)}
-    return _copy_settings(campaign, "allowed_pools") | own | _rate(campaign)
+    return _copy_settings(campaign, "allowed_pools") | own | _compile_rate(campaign)

@@ -21,10 +21,10 @@ class Difference:
     def line(self) -> str:
         """`+` only the file says it, `-` only the live policy does, `~` they differ."""
         if self.live is ABSENT:
-            return f"+ {self.path} = {_text(self.file)}"
+            return f"+ {self.path} = {_format_value(self.file)}"
         if self.file is ABSENT:
-            return f"- {self.path} = {_text(self.live)}"
-        return f"~ {self.path}: {_text(self.live)} -> {_text(self.file)}"
+            return f"- {self.path} = {_format_value(self.live)}"
+        return f"~ {self.path}: {_format_value(self.live)} -> {_format_value(self.file)}"
 
     def fields(self) -> dict[str, Any]:
         """For programs; what is not said is left out."""
@@ -34,7 +34,7 @@ class Difference:
 
 def differences(live: Mapping[str, Any], file: Mapping[str, Any]) -> list[Difference]:
     """Every setting that differs between the sources of two policies, by its path."""
-    ours, theirs = dict(_settings((), live)), dict(_settings((), file))
+    ours, theirs = dict(_list_settings((), live)), dict(_list_settings((), file))
     found = [
         Difference(
             path=format_location(place),
@@ -50,14 +50,14 @@ def differences(live: Mapping[str, Any], file: Mapping[str, Any]) -> list[Differ
     return found
 
 
-def _settings(place: Location, value: Any) -> Iterator[tuple[Location, Any]]:
+def _list_settings(place: Location, value: Any) -> Iterator[tuple[Location, Any]]:
     """The leaves of a policy's source; an empty table counts, as it may name a campaign."""
     if isinstance(value, Mapping) and (value or not place):
         for key, inside in value.items():
-            yield from _settings((*place, key), inside)
+            yield from _list_settings((*place, key), inside)
     else:
         yield place, value
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

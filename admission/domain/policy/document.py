@@ -18,7 +18,7 @@ def parse_policy(data: object) -> ZonePolicy:
     Raises:
         Invalid: it is not one; lists every wrong field.
     """
-    return _parsed(lambda: ZonePolicy.model_validate(data))
+    return _parse(lambda: ZonePolicy.model_validate(data))
 
 
 def from_json(text: str | bytes) -> ZonePolicy:
@@ -27,7 +27,7 @@ def from_json(text: str | bytes) -> ZonePolicy:
     Raises:
         Invalid: it is not one; lists every wrong field.
     """
-    return _parsed(lambda: ZonePolicy.model_validate_json(text))
+    return _parse(lambda: ZonePolicy.model_validate_json(text))
 
 
 def policy_json(policy: ZonePolicy) -> str:
@@ -36,7 +36,7 @@ def policy_json(policy: ZonePolicy) -> str:
     Defaults stay out so that a release with a new parameter does not make every unchanged
     file look changed.
     """
-    return json.dumps(_source(policy), separators=(",", ":"))
+    return json.dumps(_dump_source(policy), separators=(",", ":"))
 
 
 def digest(policy: ZonePolicy) -> str:
@@ -44,17 +44,17 @@ def digest(policy: ZonePolicy) -> str:
 
     Only the order of the MPPs counts, because placement prefers the first on ties.
     """
-    said = _source(policy)
+    said = _dump_source(policy)
     said["mpps"] = list(said.get("mpps", {}).items())
     canonical = json.dumps(said, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _source(policy: ZonePolicy) -> dict[str, Any]:
+def _dump_source(policy: ZonePolicy) -> dict[str, Any]:
     return policy.model_dump(exclude_unset=True)
 
 
-def _parsed(parse: Callable[[], ZonePolicy]) -> ZonePolicy:
+def _parse(parse: Callable[[], ZonePolicy]) -> ZonePolicy:
     try:
         return parse()
     except ValidationError as error:

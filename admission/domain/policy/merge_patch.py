@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7396): say what changes, null for what goes."""
+"""JSON merge patch (RFC 7396): an object of changes, null removes a key."""
 
 from typing import Any
 

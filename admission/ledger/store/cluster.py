@@ -50,9 +50,9 @@ class ClusterClient:
     def __init__(self, settings: RedisSettings) -> None:
         many = parse_many_hosts(settings.url)
         self._seeds = [(host.name, host.port) for host in many.hosts]
-        self._logins = {(host.name, host.port): _login(host) for host in many.hosts}
+        self._logins = {(host.name, host.port): _collect_login(host) for host in many.hosts}
         self._options = connection_options(settings) | pool_options(settings)
-        self._default_login = credentials(settings) or _login(many.hosts[0])
+        self._default_login = credentials(settings) or _collect_login(many.hosts[0])
         if tls := tls_options(settings, many):
             del tls["ssl"]
             self._options |= tls | {"connection_class": SSLConnection}
@@ -76,7 +76,7 @@ class ClusterClient:
     async def primaries(self) -> list[Redis]:
         """A client of each primary that owns slots, by the newest map."""
         await self._refresh()
-        return [self._node(address) for address in sorted(set(self._owners.values()))]
+        return [self._get_node(address) for address in sorted(set(self._owners.values()))]
 
     def pubsub(self) -> PubSub:
         """A subscription at some node: a PUBLISH anywhere reaches all of them.
@@ -85,7 +85,7 @@ class ClusterClient:
         """
         addresses = sorted(set(self._owners.values())) or self._seeds
         self._pubsubs += 1
-        return self._node(addresses[self._pubsubs % len(addresses)]).pubsub()
+        return self._get_node(addresses[self._pubsubs % len(addresses)]).pubsub()
 
     async def drop_idle(self) -> None:
         """Make all connections anew before their next use."""
@@ -106,10 +106,10 @@ class ClusterClient:
         slot = key_slot(key.encode())
         redirects = 0
         while True:
-            _end_if_cancelled()
-            address = await self._owner(slot)
+            _raise_if_cancelled()
+            address = await self._find_owner(slot)
             try:
-                return await command(self._node(address))
+                return await command(self._get_node(address))
             except exceptions.MovedError as moved:
                 redirects += 1
                 if redirects > REDIRECTS_MAX:
@@ -123,14 +123,14 @@ class ClusterClient:
                 if self._owners.get(slot) == address:
                     raise
 
-    async def _owner(self, slot: int) -> Address:
+    async def _find_owner(self, slot: int) -> Address:
         if slot not in self._owners:
             await self._refresh()
         if slot not in self._owners:
             raise exceptions.ClusterDownError("Hash slot not served")
         return self._owners[slot]
 
-    def _node(self, address: Address) -> Redis:
+    def _get_node(self, address: Address) -> Redis:
         node = self._nodes.get(address)
         if node is None:
             login = self._logins.get(address) or self._default_login
@@ -143,7 +143,7 @@ class ClusterClient:
         """The one refresh that is under way, begun now if there is none."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._fetch_map(), name="map of the cluster")
-            self._refreshing.add_done_callback(_retrieved)
+            self._refreshing.add_done_callback(_log_failed_refresh)
         return self._refreshing
 
     async def _refresh(self) -> None:
@@ -153,9 +153,9 @@ class ClusterClient:
     async def _fetch_map(self) -> None:
         """Ask every node at once, so that an unreachable one causes no delay."""
         known = dict.fromkeys([*self._owners.values(), *self._nodes, *self._seeds])
-        asked = [asyncio.create_task(_map_of(self._node(one), one)) for one in known]
+        asked = [asyncio.create_task(_read_map(self._get_node(one), one)) for one in known]
         try:
-            self._owners = await _best(asked)
+            self._owners = await _choose_map(asked)
         finally:
             for task in asked:
                 task.cancel()
@@ -168,7 +168,7 @@ class ClusterClient:
             await self._nodes.pop(address).connection_pool.disconnect(inuse_connections=False)
 
 
-async def _best(asked: Iterable[asyncio.Task[tuple[bool, Owners]]]) -> Owners:
+async def _choose_map(asked: Iterable[asyncio.Task[tuple[bool, Owners]]]) -> Owners:
     """The first map of a node that sees a whole cluster, else any: it may be cut off itself.
 
     Raises: redis ConnectionError: no node answered.
@@ -189,18 +189,18 @@ async def _best(asked: Iterable[asyncio.Task[tuple[bool, Owners]]]) -> Owners:
     return found
 
 
-async def _map_of(node: Redis, address: Address) -> tuple[bool, Owners]:
+async def _read_map(node: Redis, address: Address) -> tuple[bool, Owners]:
     """Whether this node says that the cluster is whole, and who owns which slot."""
-    info = await _ask(node, "CLUSTER INFO")
-    ranges = await _ask(node, "CLUSTER SLOTS")
-    return info.get("cluster_state") == "ok", dict(_owners(ranges, address))
+    info = await _execute(node, "CLUSTER INFO")
+    ranges = await _execute(node, "CLUSTER SLOTS")
+    return info.get("cluster_state") == "ok", dict(_parse_owners(ranges, address))
 
 
-async def _ask(node: Redis, command: str) -> Any:
+async def _execute(node: Redis, command: str) -> Any:
     return await node.execute_command(command)  # type: ignore[no-untyped-call]  # redis-py
 
 
-def _owners(ranges: list[list[Any]], asked: Address) -> Iterator[tuple[int, Address]]:
+def _parse_owners(ranges: list[list[Any]], asked: Address) -> Iterator[tuple[int, Address]]:
     for first, last, (host, port, *_), *_ in ranges:
         # A node that does not know its own name yet leaves it out: it is the node that answered.
         owner = (host.decode() if host else asked[0], int(port))
@@ -208,12 +208,12 @@ def _owners(ranges: list[list[Any]], asked: Address) -> Iterator[tuple[int, Addr
             yield slot, owner
 
 
-def _login(host: Host) -> dict[str, str]:
+def _collect_login(host: Host) -> dict[str, str]:
     login = {"username": host.username, "password": host.password}
     return {name: value for name, value in login.items() if value}
 
 
-def _end_if_cancelled() -> None:
+def _raise_if_cancelled() -> None:
     """Raise a cancellation that redis-py swallowed just as a reply came.
 
     Seen with redis-py 8.1 on CPython 3.11 in 14 of 400 time-outs of a zone whose slot moves: the
@@ -224,7 +224,7 @@ def _end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def _retrieved(task: asyncio.Task[None]) -> None:
+def _log_failed_refresh(task: asyncio.Task[None]) -> None:
     """Log a failed refresh that no task awaits: the next call refreshes again."""
     if not task.cancelled() and (fault := task.exception()):
         log.info("the map of the cluster was not fetched: %s", fault)

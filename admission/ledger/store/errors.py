@@ -32,7 +32,7 @@ _CODES: dict[str, tuple[str, float]] = {
     "MASTERDOWN": ("The ledger's Redis has lost its primary", 1.0),
     "CLUSTERDOWN": ("The ledger's Redis Cluster is down", 1.0),
     "TRYAGAIN": ("The zone's slot is moving to another Redis node", 1.0),
-    "MOVED": ("The zone's slot lives on another Redis node", 1.0),
+    "MOVED": ("Another Redis node has the zone's slot", 1.0),
     "ASK": ("The zone's slot is moving to another Redis node", 1.0),
     "BUSY": ("The ledger's Redis is busy with a script", 1.0),
     "OOM": ("The ledger's Redis is full (maxmemory)", OPERATOR_S),
@@ -80,7 +80,7 @@ def translate(exc: BaseException) -> AdmissionError:
     """
     if isinstance(exc, AdmissionError):
         return exc
-    if code := _code(exc := root(exc)):
+    if code := _find_code(exc := root(exc)):
         detail, retry_after_s = _CODES[code]
         return Unavailable(detail, retry_after_s=retry_after_s)
     if isinstance(exc, _LATE):
@@ -94,7 +94,7 @@ def translate(exc: BaseException) -> AdmissionError:
 
 def is_deposed(exc: BaseException) -> bool:
     """Whether the server that answered is, or may be, no longer a primary."""
-    return _code(root(exc)) in ("READONLY", "NOREPLICAS", "MASTERDOWN")
+    return _find_code(root(exc)) in ("READONLY", "NOREPLICAS", "MASTERDOWN")
 
 
 def root(exc: BaseException) -> BaseException:
@@ -103,7 +103,7 @@ def root(exc: BaseException) -> BaseException:
     return wrapped if isinstance(wrapped, exceptions.RedisError) else exc
 
 
-def _code(exc: BaseException) -> str | None:
+def _find_code(exc: BaseException) -> str | None:
     for kind, code in _CLASSES:
         if isinstance(exc, kind):
             return code

