@@ -92,7 +92,7 @@ def _render_zone(
 
 
 def _describe_zone(zone: Mapping[str, Any]) -> Text:
-    rooms = [
+    free_by_channel = [
         f"{one['pool'].partition(':')[2]} {format_value(one.get('room'))}"
         for one in zone["pools"]
         if one["pool"].startswith("channel:")
@@ -103,7 +103,7 @@ def _describe_zone(zone: Mapping[str, Any]) -> Text:
     if states:
         text.append(", ".join(states), style="bold red")
     else:
-        text.append(f"may launch: {', '.join(rooms)}", style="not bold green")
+        text.append(f"may launch: {', '.join(free_by_channel)}", style="not bold green")
     waiters, longest_s = zone.get("waiters") or 0, (zone.get("longest_wait_ms") or 0) / 1000
     if waiters:
         text.append(f"   {waiters} waiting, longest {longest_s:.1f} s", style="not bold")

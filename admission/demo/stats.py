@@ -180,7 +180,7 @@ class StatsCollector:
             denies=sum(n for (_, one, _), n in self._decisions.denies.items() if one == name),
             launches=launches,
             over_launches=counts.get("over_launches", 0),
-            habit=self._campaigns[name],
+            defect=self._campaigns[name],
         )
 
 

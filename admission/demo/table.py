@@ -52,7 +52,7 @@ class CampaignNumbers:
 
     Args:
         calls: that are up, counted by the simulator.
-        habit: the defect of its dialers; empty: none.
+        defect: the defect of its dialers; empty: none.
 
     Example:
         `CampaignNumbers(name="sales", calls=50)`
@@ -65,7 +65,7 @@ class CampaignNumbers:
     denies: int = 0
     launches: int = 0
     over_launches: int = 0
-    habit: str = ""
+    defect: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ def _tabulate_campaigns(campaigns: Iterable[CampaignNumbers]) -> Table:
             _format_value(one.in_use),
             *(str(number) for number in (one.calls, one.grants, one.denies)),
             *_format_launches(one.launches, one.over_launches),
-            Text(one.habit, style="dim"),
+            Text(one.defect, style="dim"),
         )
     return table
 

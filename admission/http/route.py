@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from admission.http.auth.tokens import Role
 from admission.http.parsing import JSON
 
-EVERYBODY: Final = None
+ANYONE: Final = None
 OPERATOR: Final[frozenset[Role]] = frozenset()
 DIALER: Final = frozenset({Role.DIALER})
 SOURCE: Final = frozenset({Role.SOURCE})

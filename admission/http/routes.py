@@ -16,7 +16,7 @@ from admission.http.handlers.reports import REPORT_ROUTES
 from admission.http.handlers.reservations import RESERVATION_ROUTES
 from admission.http.handlers.zones import ZONE_ROUTES
 from admission.http.route import (
-    EVERYBODY,
+    ANYONE,
     VIEWER,
     Route,
 )
@@ -52,21 +52,21 @@ _PAGE: Final = Route(
 
 def _service_routes(metrics_roles: frozenset[Role] | None) -> tuple[Route, ...]:
     get, model, plain = _get_route, responses.Health, "text/plain"
-    closed = () if metrics_roles is EVERYBODY else (401, 403)
+    closed = () if metrics_roles is ANYONE else (401, 403)
     return (
-        get("/healthz", health.get_liveness, EVERYBODY, "The process is running", model, ()),
-        get("/readyz", health.get_readiness, EVERYBODY, "The service can decide", model, (503,)),
+        get("/healthz", health.get_liveness, ANYONE, "The process is running", model, ()),
+        get("/readyz", health.get_readiness, ANYONE, "The service can decide", model, (503,)),
         get("/metrics", health.get_metrics, metrics_roles, "Prometheus metrics", plain, closed),
         get("/openapi.json", health.get_openapi, VIEWER, "This description", "application/json"),
         get("/docs", health.get_docs, VIEWER, "This description as a page", "text/html"),
         _PAGE,
-        get("/dashboard/{file}", handlers.get_file, EVERYBODY, "Its files", "*/*", (404,)),
+        get("/dashboard/{file}", handlers.get_file, ANYONE, "Its files", "*/*", (404,)),
     )  # fmt: skip
 
 
 def routes(*, metrics_public: bool = False) -> tuple[Route, ...]:
     """Every route. `metrics_public`: /metrics needs no credentials."""
-    service = _service_routes(EVERYBODY if metrics_public else VIEWER)
+    service = _service_routes(ANYONE if metrics_public else VIEWER)
     return (
         ADMISSION_ROUTES
         + REPORT_ROUTES

@@ -21,11 +21,11 @@ class AgentSessions:
 
     def __init__(self, guids: AgentSessionStore, sources: Mapping[str, Source]) -> None:
         self._guids = guids
-        self._takers = set()
+        self._receivers = set()
         for name, source in sources.items():
             if isinstance(source, UsesAgentGuids):
                 source.use_guid_store(guids)
-                self._takers.add(name)
+                self._receivers.add(name)
 
     async def take(self, zone: str, policy: ZonePolicy, agent: int, guid: str) -> str:
         """Store an agent's Guid. Returns: the pool in which the agent is counted.
@@ -34,7 +34,7 @@ class AgentSessions:
             NotFound: the zone counts no agents, or not that one. Conflict: too many agents.
             Unavailable: the store does not answer.
         """
-        if self._takers.isdisjoint(policy.source_names):
+        if self._receivers.isdisjoint(policy.source_names):
             raise NotFound(f"no source of zone {zone} counts agents")
         pool = f"agent:{agent}"
         if pool not in policy.pools and "agent:*" not in policy.pools:

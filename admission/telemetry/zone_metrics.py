@@ -180,7 +180,7 @@ METRICS: Final = (
     _gauge("pool_headroom", "Ports that are never granted.", _read_pool("headroom"), "pool"),
     _gauge(
         "pool_adaptive_headroom",
-        "Of them: kept back after launches that found no port.",
+        "Of them: reserved after launches that found no free port.",
         _read_pool("adaptive_headroom"),
         "pool",
     ),

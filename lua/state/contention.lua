@@ -74,7 +74,7 @@ function contention.enter(p, campaign, class, demand)
   call('ZADD', get_set_key(p, class), get_ratio(p, campaign, demand.is_big), campaign)
 end
 
--- Entries that a read found over: pool, class, campaigns; is_last: nobody else of the class contends.
+-- Entries that a read found over: pool, class, campaigns; is_last: no other campaign of the class contends.
 local over = {}
 
 -- -> campaigns of that class that contend for p, as {campaign, ratio, demand}, least ratio first: those up to
@@ -129,7 +129,7 @@ function contention.clean()
   over = {}
 end
 
--- Nobody contends for p any more: a policy may have changed weights and classes.
+-- No campaign contends for p any more: a policy may have changed weights and classes.
 function contention.clear(p)
   for class in gmatch(p.contending_classes or '', '%d') do
     for _, campaign in ipairs(call('ZRANGE', get_set_key(p, class), 0, -1)) do

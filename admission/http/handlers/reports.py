@@ -15,10 +15,10 @@ from admission.http.handlers.batch import respond_to_each
 from admission.http.parsing import JSON, load, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import (
+    ANYONE,
     BODY_FAULTS,
     CALLER_FAULTS,
     DIALER,
-    EVERYBODY,
     Route,
 )
 from admission.http.schemas import responses
@@ -159,7 +159,7 @@ def _link_route(verb: ReportVerb, body: type[BaseModel], summary: str) -> Route:
         method="POST",
         path=f"{report_links.PATH}/{verb}",
         handler=report_link_route(verb),
-        roles=EVERYBODY,
+        roles=ANYONE,
         tag="Reports",
         summary=summary,
         answer=responses.ReportAnswer,
