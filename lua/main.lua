@@ -57,9 +57,20 @@ modules.time = function()
 end
 -- The server's clock stepped forward, which a replica notices (ledger/clock_steps.py): reservations look older than
 -- they are. As after a loss, only time shows which of them a snapshot contains.
+-- since: zone time of the replica's reply before the step; ahead_ms: how far the clock stepped since then. Every replica
+-- notices the same step, perhaps hours later: steps that the zone knows begin no second recovery.
+local STEPS_MAX, STEP_SLACK_MS = 8, 100
 modules.stepped = function()
-  return function()
+  return function(op)
+    local steps, known = meta.steps or {}, 0
+    for _, step in ipairs(steps) do
+      if step.at > (op.since or now) then known = known + step.ahead_ms end
+    end
+    if known > 0 and (op.ahead_ms or FOREVER) <= known + STEP_SLACK_MS then return {} end
     begin_recovery()
+    steps[#steps + 1] = { at = now, ahead_ms = (op.ahead_ms or 0) - known }
+    if #steps > STEPS_MAX then table.remove(steps, 1) end
+    meta.steps = steps
     return {}
   end
 end

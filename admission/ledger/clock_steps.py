@@ -56,6 +56,16 @@ class ClockStepDetector:
         passed_ms = (self._clock() - last.sent_s) * 1000
         return now - last.now > passed_ms * (1 + 1 / DRIFT) + SLACK_MS
 
+    def describe_step(self, zone: str, now: int) -> dict[str, int]:
+        """Return the fields of the operation `stepped`: which step, so that it is handled once.
+
+        Args:
+            now: zone time in ms of the reply that stepped.
+        """
+        last = self._last[zone]
+        passed_ms = (self._clock() - last.sent_s) * 1000
+        return {"since": last.now, "ahead_ms": max(1, int(now - last.now - passed_ms))}
+
     def record(self, zone: str, now: int, sent_s: float) -> None:
         """Compare the next reply with this one. Call it after a step was dealt with."""
         self._last[zone] = Observation(now, sent_s)

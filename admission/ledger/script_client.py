@@ -80,7 +80,8 @@ class ScriptClient:
             return
         if self._steps.has_stepped(zone, now, sent):
             log.warning("zone %s: the clock of Redis stepped ahead; the zone recovers", zone)
-            await self.evaluate(zone, [{"op": "stepped"}])
+            step = self._steps.describe_step(zone, now)
+            await self.evaluate(zone, [{"op": "stepped", **step}])
         self._steps.record(zone, now, sent)
 
     async def evaluate(self, zone: str, ops: list[Operation], waited_s: float = 0.0) -> bytes:

@@ -86,3 +86,16 @@ def test_fields_of_a_later_version_are_kept(zone: Faulty, redis_sync: redis.Redi
     assert redis_sync.hget(f"{PREFIX}req", "a/x1").endswith(b" later=8")
     assert json.loads(redis_sync.hget(f"{PREFIX}pools", "trunk:x"))["later"] == 9
     assert b"x1" not in live_records(zone.state.read())
+
+
+def test_replicas_that_notice_one_clock_step_cause_one_recovery(zone: Faulty) -> None:
+    def recoveries() -> int:
+        return int(stats(zone)[b"recovery"])
+
+    before = recoveries()
+    noticed = {"op": "stepped", "since": START_MS + 2300, "ahead_ms": 5000}
+    call(zone, noticed, now=START_MS + 9000)
+    call(zone, noticed, now=START_MS + 9500)
+    assert recoveries() == before + 1
+    call(zone, noticed | {"ahead_ms": 9000}, now=START_MS + 9700)  # there was a second step
+    assert recoveries() == before + 2
