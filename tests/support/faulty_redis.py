@@ -33,7 +33,7 @@ local redis = setmetatable({
 """
 _LAST: Final = "return main(decode(ARGV[1]))"
 _COUNTED: Final = """local reply = main(decode(ARGV[1]))
-real.call('SET', KEYS[1] .. ':calls', calls)
+real.pcall('SET', KEYS[1] .. ':calls', calls)
 return reply"""
 
 
@@ -56,9 +56,16 @@ class FaultyScript:
         client.script_load(self._source)
 
     def call(
-        self, ops: list[dict[str, Any]], now_ms: int, failing: int = 0, code: str = "OOM"
+        self,
+        ops: list[dict[str, Any]],
+        now_ms: int,
+        failing: int = 0,
+        code: str = "OOM",
+        maxmemory: int = 0,
     ) -> dict[str, Any]:
         """Apply operations; the failing-th command of the call fails with that code, 0: none.
+
+        maxmemory: of the server during the call, bytes; 0: no limit.
 
         `commands` is the number of commands that the call ran.
         """
@@ -67,8 +74,10 @@ class FaultyScript:
         arguments = (json.dumps(ops), "bell", failing, CODES[code])
         with self._client.pipeline(transaction=False) as pipe:
             pipe.mset({clock: now_ms * 1000, run: "first"})
+            pipe.config_set("maxmemory", maxmemory)
             pipe.evalsha(self._sha, len(self._keys), *self._keys, *arguments)
+            pipe.config_set("maxmemory", 0)
             pipe.get(count)
-            _, text, commands = pipe.execute()
+            *_, text, _, commands = pipe.execute()
         self.commands = int(commands)
         return results.expand_reply(ops, text)

@@ -1,0 +1,48 @@
+"""A full Redis (maxmemory, noeviction) refuses whole calls and forgets what has ended."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+import redis
+
+from tests.ledger.test_unit_of_work import START_MS, Faulty, admit, end, launched, wait
+from tests.support.redis_server import RedisServer
+from tests.support.zone_state import check_counts, live_records
+
+WORLDS = 30
+FULL = 1  # byte: less than any server uses
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[redis.Redis]:
+    with RedisServer() as server, server.client() as opened:
+        yield opened
+
+
+def draw(rng: Random, n: int) -> dict[str, Any]:
+    name = f"r{rng.randrange(30)}"
+    campaign = rng.choice("abc")
+    return rng.choice(
+        [admit(name, campaign), wait(name, campaign), end(name), launched(name), end(f"r{n % 30}")]
+    )
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+def test_counts_survive_a_full_redis(client: redis.Redis, seed: int) -> None:
+    rng, zone, now = Random(seed), Faulty(client), START_MS + 3200
+    for n in range(60):
+        is_full = n % 20 >= 10
+        before = zone.state.read()
+        now += rng.randrange(100)
+        reply = zone.script.call(
+            [draw(rng, n) for _ in range(rng.randrange(1, 5))],
+            now,
+            maxmemory=FULL if is_full else 0,
+        )
+        after = zone.state.read()
+        check_counts(after)
+        assert (reply.get("error") == "oom") == is_full
+        if is_full:
+            assert live_records(after).keys() <= live_records(before).keys()
