@@ -19,7 +19,8 @@ HOT: Final = (
     "effects/release", "commands/report",
 )  # fmt: skip
 RARE: Final = (
-    "rules/adaptive_headroom", "state/contention", "rules/fair_share", "rules/circuit_breaker",
+    "rules/adaptive_headroom", "rules/placement",
+    "state/contention", "rules/fair_share", "rules/circuit_breaker",
     "effects/adopt", "effects/expiry", "effects/recount", "commands/ingest", "commands/lease",
     "commands/query", "commands/policy", "commands/set_limit", "effects/pool_gc", "effects/notify",
     "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",

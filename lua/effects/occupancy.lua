@@ -82,6 +82,7 @@ end
 function occupancy.leave(p, r, credit, expired)
   unit.change()
   p.in_use = p.in_use - 1
+  if p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
   if p.contended then shares.change(p, r.campaign, -1) end
   if p.fed then
     if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end -- mutation: held-end-lowers-ceiling

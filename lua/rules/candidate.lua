@@ -5,23 +5,11 @@
 local pools, limits, rate_limit = need('pool'), need('limits'), need('rate_limit')
 local candidate = {}
 
--- -> the MPP with most room, the first in the order of the policy on ties
-local function find_emptiest(mpps, channel)
-  local best, most
-  for _, mpp in ipairs(mpps) do
-    local name = 'mpp:' .. mpp .. ':' .. channel
-    local room = limits.get_room(pools.get(name)) or FOREVER
-    if zone.paused['mpp:' .. mpp] or zone.paused[name] then room = -FOREVER end
-    if not most or room > most then best, most = mpp, room end
-  end
-  return best
-end
-
 local function mpp_of(ask, channel)
   if ask.op.mpp then return ask.op.mpp end
   local place = ask.placement
   if place.own and #place.mpps == 1 then return place.mpps[1] end
-  if zone.placement == 'controller' then return find_emptiest(place.mpps, channel) end
+  if zone.placement == 'controller' then return need('placement').find_emptiest(ask.op.application, place.mpps, channel) end
   return nil -- the platform chooses: booked when `launched` names the MPP
 end
 

@@ -23,6 +23,8 @@ local texts = unit.hash(POOLS)
 pools.generation = 0
 -- Grows with every change of a pool other than a change of counts.
 pools.changes = 0
+-- Pools of MPPs that may have more room than before in this call, in this order (rules/placement.lua).
+pools.grown = {}
 
 local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
@@ -160,6 +162,7 @@ end
 function pools.drop_limit(p)
   pools.changes = pools.changes + 1
   p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
+  if p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
 end
 
 -- p is written at the end of the call, and its limit may have changed.

@@ -60,3 +60,32 @@ def test_sums_of_shrunk_guarantees_follow_shares(redis_sync: redis.Redis, limit:
     assert [one["decision"] for one in again] == ["grant", "deny"]
     others = [decide["decision"] for n in (2, 3, 4) for decide in east.call(*asks(3, f"c{n}"))]
     assert others == ["grant", "grant", "deny"] * 3
+
+
+def test_placement_reads_the_pools_of_all_mpps_once_in_a_call(redis_sync: redis.Redis) -> None:
+    def place(mpps: int, calls: int) -> int:
+        ports = {f"m{n}": {"sip": 3} for n in range(mpps)}
+        fields = zone_of(1000, {"*": {}}, mpps=ports, placement="controller")
+        made = VirtualZone(redis_sync, fields, name=f"mpps{mpps}x{calls}")
+        made.advance(60_000)
+        before = commands(redis_sync)
+        answers = made.call(*asks(calls))
+        assert len({one["reservations"][0]["mpp"] for one in answers}) == min(mpps, calls)
+        return commands(redis_sync) - before
+
+    assert place(300, 1) < 40  # else one or two for each MPP
+
+
+def test_each_launch_goes_to_the_mpp_with_most_room_also_after_ends(redis_sync) -> None:
+    ports = {"m1": {"sip": 2}, "m2": {"sip": 3}, "m3": {"sip": 3}}
+    fields = zone_of(100, {"*": {}}, mpps=ports, placement="controller")
+    made = VirtualZone(redis_sync, fields)
+    made.advance(60_000)
+
+    def placed(answers: list[dict[str, Any]]) -> str:
+        return " ".join(one["reservations"][0]["mpp"] for one in answers if "decision" in one)
+
+    assert placed(made.call(*asks(5))) == "m2 m3 m1 m2 m3"
+    end = {"op": "end", "id": f"c1-{1:08d}", "outcome": "completed"}
+    limit = {"op": "limit", "pool": "mpp:m1:sip", "limit": 0, "ttl_ms": 1000}
+    assert placed(made.call(end, *asks(6)[5:], limit, *asks(8)[6:])) == "m3 m2 m3"

@@ -1,0 +1,85 @@
+-- rules/placement.lua: the MPP with most room, for placement = controller. Reads only.
+--
+-- Each channel and list of MPPs has a heap, built once in a call: {room, index, pool}, most room first, then in the
+-- order of the policy. Grants only lower rooms, so an entry is corrected when it comes to the top; a pool whose room may
+-- have grown is entered again (pools.grown).
+local pools, limits = need('pool'), need('limits')
+local placement = {}
+
+local function get_room(p)
+  if zone.paused[p.name] or zone.paused[match(p.name, '^mpp:[^:]+')] then return -FOREVER end
+  return limits.get_room(p) or FOREVER
+end
+
+local function precedes(a, b)
+  if a.room ~= b.room then return a.room > b.room end
+  return a.index < b.index
+end
+
+local function sift_up(heap, i)
+  local entry = heap[i]
+  while i > 1 do
+    local parent = floor(i / 2)
+    if not precedes(entry, heap[parent]) then break end
+    heap[i], i = heap[parent], parent
+  end
+  heap[i] = entry
+end
+
+local function sift_down(heap, i)
+  local entry, n = heap[i], #heap
+  while 2 * i <= n do
+    local child = 2 * i
+    if child < n and precedes(heap[child + 1], heap[child]) then child = child + 1 end
+    if not precedes(heap[child], entry) then break end
+    heap[i], i = heap[child], child
+  end
+  heap[i] = entry
+end
+
+local function push(heap, p, index)
+  heap[#heap + 1] = { room = get_room(p), index = index, pool = p }
+  sift_up(heap, #heap)
+end
+
+local function build(mpps, channel)
+  local names, heap = {}, { index = {}, seen = #pools.grown, version = zone.version, generation = pools.generation }
+  for i, mpp in ipairs(mpps) do names[i] = 'mpp:' .. mpp .. ':' .. channel end
+  pools.read_ahead(names)
+  for i, name in ipairs(names) do
+    heap.index[name] = i
+    push(heap, pools.get(name), i)
+  end
+  return heap
+end
+
+local heaps = {} -- names of the MPPs, and the channel -> heap
+
+local function get_heap(key, mpps, channel)
+  local heap = heaps[key]
+  if not heap or heap.version ~= zone.version or heap.generation ~= pools.generation then
+    heap = build(mpps, channel)
+    heaps[key] = heap
+  end
+  for i = heap.seen + 1, #pools.grown do
+    local p = pools.grown[i]
+    if heap.index[p.name] then push(heap, p, heap.index[p.name]) end
+  end
+  heap.seen = #pools.grown
+  return heap
+end
+
+-- application: its name, or nil; the MPPs follow from it -> the MPP with most room; nil if there are none
+function placement.find_emptiest(application, mpps, channel)
+  if #mpps == 0 then return nil end
+  local heap = get_heap(channel .. ' ' .. (application or ''), mpps, channel)
+  while true do
+    local top = heap[1]
+    local room = get_room(top.pool)
+    if room == top.room then return mpps[top.index] end
+    top.room = room
+    sift_down(heap, 1)
+  end
+end
+
+return placement
