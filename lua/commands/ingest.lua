@@ -78,8 +78,9 @@ end
 
 -- Entries before w0 stay held: the window never moves back.
 local function trim_pending(p)
-  local old = call('ZCOUNT', PEND .. p.name, 0, '(' .. p.w0)
-  if old > 0 then unit.discard('ZREMRANGEBYRANK', PEND .. p.name, 1, min(old, TRIM_SLICE)) end
+  -- By their ids: a range of ranks would mean other members once the call has removed some.
+  local old = call('ZRANGEBYSCORE', PEND .. p.name, 0, '(' .. p.w0, 'LIMIT', 0, TRIM_SLICE)
+  if #old > 0 then unit.discard('ZREM', PEND .. p.name, unpack(old)) end
 end
 
 local function move_window(p, t0)
