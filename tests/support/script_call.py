@@ -45,7 +45,8 @@ def call_at(
     except redis.exceptions.NoScriptError:
         client.script_load(source)
         answer = once()
-    failed = [one for one in answer.get("results", ()) if one.get("error") == "internal"]
+    # "or {}": an empty table of Lua may come as a list
+    failed = [one for one in answer.get("results", ()) if (one or {}).get("error") == "internal"]
     if failed:
         raise ScriptFailedError(failed)
     return answer
