@@ -1,7 +1,7 @@
 -- rules/placement.lua: the MPP with most room, for placement = controller. Reads only.
 --
 -- Each channel and list of MPPs has a heap, built once in a call: {room, index, pool}, most room first, then in the
--- order of the policy. Grants only lower rooms, so an entry is corrected when it comes to the top; a pool whose room may
+-- order of the policy. Grants only lower the room of a pool, so an entry is corrected when it comes to the top; a pool whose room may
 -- have grown is entered again (pools.grown).
 local pools, limits = need('pool'), need('limits')
 local placement = {}
