@@ -8,9 +8,7 @@ from typing import Any
 
 from admission.cli.common import Api, describe_refusal, zone_path
 from admission.config.load import load_policies
-from admission.domain.policy.diff import Difference, differences
-from admission.domain.policy.document import digest, policy_json
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import Difference, ZonePolicy, differences, digest, policy_json
 from admission.errors import CallerError, PreconditionFailed
 
 

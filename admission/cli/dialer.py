@@ -21,7 +21,7 @@ from admission.cli.common import (
     command,
     show,
 )
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 
 app = typer.Typer()
 

@@ -45,7 +45,8 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Check a configuration file and explain every error."""
-    from admission.config.errors import describe_errors, errors_to_json
+    from admission.config import describe_errors
+    from admission.config.errors import errors_to_json
     from admission.config.load import load_settings
 
     try:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A service that answers with another status than 503 is reached, and failed.
         return complain(fault, UNREACHABLE if fault.status == Unavailable.status else FAILED)
     except ConfigError as fault:
-        from admission.config.errors import describe_errors
+        from admission.config import describe_errors
 
         return complain(describe_errors(fault), USAGE)
     except CallerError as fault:

@@ -83,7 +83,7 @@ def create_token(
 def _validate(table: dict[str, Any]) -> None:
     from pydantic import ValidationError
 
-    from admission.config.settings import TokenSettings
+    from admission.config import TokenSettings
 
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     try:

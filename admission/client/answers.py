@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from admission.domain.outcomes import Reason
+from admission.domain import Reason
 from admission.errors import Unavailable
 
 Body = Mapping[str, Any]

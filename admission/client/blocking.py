@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 from admission.client.answers import Denied, Listed, Reported
 from admission.client.client import AdmissionClient, AskOptions
 from admission.client.grant import SETTLE_S, Grant, Granted
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.errors import Unavailable
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from admission.client.grant import Grant, Granted
 from admission.client.grant_registry import GrantRegistry
 from admission.client.transport import Call, Reply, Transport
 from admission.client.zone_clock import Stopwatch
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.domain.types import WAIT_MS_MAX
 from admission.errors import Unavailable
 

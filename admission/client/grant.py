@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from admission.client.answers import Reported, Reservation, _Answer
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 
 # The end of the block waits so long for the reports; then they continue in the background.
 SETTLE_S: Final = 2.0

@@ -17,7 +17,7 @@ from admission.client.outbox import Outbox
 from admission.client.renewals import Renewals
 from admission.client.transport import Reply, Transport
 from admission.client.zone_clock import Stopwatch, ZoneClock
-from admission.domain.outcomes import Reason
+from admission.domain import Reason
 from admission.domain.types import BUILT_IN_POOLS
 from admission.errors import Unavailable
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
 from admission.config.sources.registry import BUILT_IN_SOURCES, COUNTED_CHANNELS
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.domain.validation import Problem, suggest_name
 
 # Huawei types the ccId as a 16-bit number.

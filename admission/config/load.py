@@ -19,7 +19,7 @@ from admission.config.errors import InvalidSettings, SettingError
 from admission.config.settings import Settings
 from admission.config.tables import TableReader
 from admission.config.toml_lines import find_key_lines, find_line
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.domain.validation import Location, Problem, format_location
 
 # Room for 1000 zones with hundreds of campaigns each.

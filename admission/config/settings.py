@@ -16,8 +16,9 @@ from admission.config import redis_url
 from admission.config.base import FilePath, OptionalHttpUrl, Section
 from admission.config.secret_refs import Secret
 from admission.config.sources.registry import SourceSettings
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.types import Name, RoleName, Text
+from admission.domain import Name
+from admission.domain.policy import ZonePolicy
+from admission.domain.types import RoleName, Text
 from admission.domain.validation import SHA256, Problem, raise_problems
 
 # Ten minutes: longer than any supervisor waits (systemd: 90 s, Kubernetes: 30 s by default).

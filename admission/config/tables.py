@@ -26,8 +26,8 @@ from admission.config.settings import (
     TokenSettings,
 )
 from admission.config.sources.registry import BUILT_IN_SOURCES, SOURCE_TYPES
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.types import Name
+from admission.domain import Name
+from admission.domain.policy import ZonePolicy
 from admission.domain.validation import Location, Problem, list_problems, suggest_name
 
 TABLES_MAX: Final = 1_000

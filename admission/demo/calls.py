@@ -9,13 +9,12 @@ from typing import Any, Final
 
 import aiohttp
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.errors import SourceError
 from admission.sim.experience_portal.config import ReturnCodes
 from admission.sim.experience_portal.values import SIP
 from admission.sim.values import Progress
-from admission.sources.experience_portal.soap import SoapFault, Value
-from admission.sources.experience_portal.soap_client import SoapClient
+from admission.sources.experience_portal import SoapClient, SoapFault, Value
 
 CONNECT_TIMEOUT_S: Final = 30
 # LaunchVXML answers when the call is connected: the request takes longer than it rings.

@@ -15,7 +15,7 @@ from typing import Final
 
 from admission.demo.calls import CallFeed, CallStep, Launcher, LaunchFailed
 from admission.demo.launch_policies import Denial, LaunchPolicy, Permit
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.sim.values import Progress
 
 # Concurrent calls of one dialer. All dialers together want more calls than there are ports.

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import aiohttp
 
+from admission.config import Settings
 from admission.config.load import load_demo_settings, replace_platform_url
-from admission.config.settings import Settings
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.demo.calls import Launcher
 from admission.demo.launch_policies import (
@@ -29,19 +29,17 @@ from admission.demo.launch_policies import (
     PollingLaunchPolicy,
     Stopwatch,
 )
-from admission.domain.policy.document import parse_policy, policy_json
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy, parse_policy, policy_json
 from admission.errors import ConfigError
-from admission.http.app import create_app
-from admission.http.server.serve import serve_app
-from admission.service.bootstrap import open_service
+from admission.http import create_app, serve_app
+from admission.service import open_service
 from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.experience_portal.from_settings import platform_for
 from admission.sim.values import CallTiming, Delay
-from admission.sources.experience_portal.soap_client import SoapClient
-from admission.telemetry.metrics import Telemetry
+from admission.sources.experience_portal import SoapClient
+from admission.telemetry import Telemetry
 
 SEED: Final = 7
 PORT_VARIABLE: Final = "ADMISSION__SERVER__PORT"

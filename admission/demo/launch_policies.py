@@ -13,11 +13,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import aiohttp
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.errors import SourceError
 from admission.sim.experience_portal.values import H323, SIP
-from admission.sources.experience_portal.soap import Value, read_integer
-from admission.sources.experience_portal.soap_client import SoapClient
+from admission.sources.experience_portal import SoapClient, Value, read_integer
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from admission.config.settings import Settings
+from admission.config import Settings
 from admission.demo.calls import CallFeed
 from admission.demo.dialer import CALLS_MAX, FLAWLESS, Dialer, DialerContext, DialerProfile
 from admission.demo.environment import SEED, DemoEnvironment, open_environment, tune

@@ -15,7 +15,7 @@ from admission.http.openapi.description import Description
 from admission.http.openapi.document import describe
 from admission.http.parsing import BODY_BYTES_MAX
 from admission.http.routes import add_routes, routes, routes_by_handler
-from admission.telemetry.metrics import Telemetry
+from admission.telemetry import Telemetry
 
 
 def create_app(

@@ -14,7 +14,7 @@ from admission.http.events.feed import Feed
 from admission.http.ids import Ids
 from admission.http.openapi.description import Description
 from admission.http.route import Route
-from admission.telemetry.metrics import Telemetry
+from admission.telemetry import Telemetry
 
 
 @dataclass(slots=True, kw_only=True)

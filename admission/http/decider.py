@@ -3,8 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from admission.domain.snapshots import IngestAnswer, SnapshotGroup
-from admission.domain.types import Answer
+from admission.domain import Answer, IngestAnswer, SnapshotGroup
 from admission.errors import AdmissionError
 
 

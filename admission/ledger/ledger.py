@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
-from admission.domain.snapshots import IngestAnswer, Lease, Snapshot
-from admission.domain.types import Answer
+from admission.domain import Answer, IngestAnswer, Lease, Snapshot
 from admission.errors import AdmissionError
 from admission.ledger import operations, results, script_errors, scripts
 from admission.ledger.group_commit import GroupCommit, Operation

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from admission.domain.snapshots import Snapshot
+from admission.domain import Snapshot
 from admission.ledger.group_commit import UNITS_MAX
 from admission.ledger.policy_cache import StoredPolicy
 

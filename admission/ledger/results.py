@@ -7,8 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
-from admission.domain.snapshots import IngestAnswer, Lease
-from admission.domain.types import Answer
+from admission.domain import Answer, IngestAnswer, Lease
 from admission.ledger.policy_cache import StoredPolicy
 
 JITTER: Final = 0.25  # random part of retry_after_ms, drawn for each denial

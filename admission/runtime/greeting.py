@@ -4,9 +4,9 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from admission.config.settings import Settings
+from admission.config import Settings
 from admission.errors import Unavailable
-from admission.service.service import Service
+from admission.service import Service
 
 WARM_UP_S_MAX: Final = 15.0
 WARM_UP_LOOK_S: Final = 0.1

@@ -7,18 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from admission.config.settings import ServerSettings, Settings
+from admission.config import ServerSettings, Settings
 from admission.errors import ConfigError
-from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials
-from admission.http.server.serve import serve_app
-from admission.http.server.timeouts import raise_file_limit
-from admission.http.server.tls import Certificates
+from admission.http import Certificates, Credentials, create_app, raise_file_limit, serve_app
 from admission.runtime.greeting import format_banner, print_suggestions
 from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
-from admission.service.bootstrap import open_service
-from admission.service.service import Service
-from admission.telemetry.metrics import Telemetry
+from admission.service import Service, open_service
+from admission.telemetry import Telemetry
 
 
 async def serve_in_process(

@@ -13,15 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from admission.config.errors import InvalidSettings
+from admission.config import InvalidSettings, Settings
 from admission.config.load import load_settings
-from admission.config.settings import Settings
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.errors import AdmissionError, ConfigError
-from admission.http.auth.tokens import Credentials, Role, Token
-from admission.http.server.tls import Certificates
-from admission.service.service import Service
-from admission.sources.base import is_polled
+from admission.http import Certificates, Credentials, Role, Token
+from admission.service import Service
+from admission.sources import is_polled
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from admission.config import Settings
 from admission.config.load import load_settings, replace_platform_url
-from admission.config.settings import Settings
 from admission.runtime.process import serve_in_process
 from admission.runtime.supervisor import serve_with_workers
-from admission.telemetry.logs import configure_logging
+from admission.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from admission.config import Settings
 from admission.config.load import DEMO_SOURCE
-from admission.config.settings import Settings
 from admission.errors import ConfigError
-from admission.ledger.store.embedded.server import EmbeddedRedis
+from admission.ledger import EmbeddedRedis
 from admission.runtime.greeting import format_banner
 from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
 from admission.tasks import Backoff, cancel_and_wait

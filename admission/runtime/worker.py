@@ -13,14 +13,13 @@ import sys
 
 import uvloop
 
-from admission.config.errors import describe_errors
+from admission.config import describe_errors
 from admission.config.load import load_settings
 from admission.errors import ConfigError
 from admission.runtime.process import serve_in_process
 from admission.runtime.serve import stop_on_signals
 from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
-from admission.telemetry.logs import configure_logging
-from admission.telemetry.metrics import Telemetry
+from admission.telemetry import Telemetry, configure_logging
 
 
 async def work(plan: WorkerPlan) -> None:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from admission.config import Settings
 from admission.config.load import replace_platform_url
-from admission.config.settings import Settings
 
 # A worker prints this line once it serves; every other line is for the terminal.
 LISTENING: Final = "listening"

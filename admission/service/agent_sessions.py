@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.errors import NotFound
-from admission.ledger.agent_sessions import AgentSessionStore
-from admission.sources.base import Source, UsesAgentGuids
+from admission.ledger import AgentSessionStore
+from admission.sources import Source, UsesAgentGuids
 
 
 class AgentSessions:

@@ -11,23 +11,26 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 
-from admission.config.settings import Settings
-from admission.ledger.agent_sessions import AgentSessionStore
-from admission.ledger.ledger import Ledger, LedgerHooks
-from admission.ledger.notifications import NOTIFICATIONS_LOST, NotificationListener
-from admission.ledger.store.connection import RedisConnection, open_connection
+from admission.config import Settings
+from admission.ledger import (
+    NOTIFICATIONS_LOST,
+    AgentSessionStore,
+    Ledger,
+    LedgerHooks,
+    NotificationListener,
+    RedisConnection,
+    open_connection,
+)
 from admission.service.agent_sessions import AgentSessions
 from admission.service.policies import PolicyRegistry, source_types
 from admission.service.policy_editor import PolicyEditor
 from admission.service.service import Service
 from admission.service.waiting.coordinator import WaitCoordinator
 from admission.service.zone import Components
-from admission.sources.base import Source
-from admission.sources.polling.health import PollEvent
-from admission.sources.polling.poller import Poller
-from admission.sources.registry import build_source
+from admission.sources import Source, build_source
+from admission.sources.polling import Poller, PollEvent
 from admission.tasks import cancel_and_wait
-from admission.telemetry.metrics import Telemetry
+from admission.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,11 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from admission.domain.policy.compile import compile_policy
-from admission.domain.policy.document import digest, from_json, policy_json
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy, compile_policy, digest, from_json, policy_json
 from admission.errors import Invalid
-from admission.ledger.policy_cache import StoredPolicy
-from admission.sources.base import Source, is_polled
-from admission.sources.polling.schedule import ZonePoll
+from admission.ledger import StoredPolicy
+from admission.sources import Source, is_polled
+from admission.sources.polling import ZonePoll
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,10 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from admission.config.checks import find_zone_problems
-from admission.domain.policy.document import parse_policy
-from admission.domain.policy.merge_patch import apply_merge_patch
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.types import Answer
+from admission.domain import Answer
+from admission.domain.policy import ZonePolicy, apply_merge_patch, parse_policy
 from admission.errors import Conflict, FieldError, Invalid, PreconditionFailed
-from admission.ledger.ledger import Ledger
-from admission.ledger.policy_cache import StoredPolicy
+from admission.ledger import Ledger, StoredPolicy
 from admission.service.policies import stored_policy
 
 EDIT_TRIES: Final = 8

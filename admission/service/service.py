@@ -6,9 +6,9 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.errors import NotFound, Unavailable
-from admission.ledger.store.connection import RedisConnection
+from admission.ledger import RedisConnection
 from admission.service.policies import stored_policy
 from admission.service.zone import Components, Zone
 

@@ -5,15 +5,14 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from admission.domain.snapshots import IngestAnswer, Snapshot, SnapshotGroup
-from admission.domain.types import Answer
+from admission.domain import Answer, IngestAnswer, Snapshot, SnapshotGroup
 from admission.errors import AdmissionError
-from admission.ledger.ledger import Ledger
+from admission.ledger import Ledger
 from admission.service.agent_sessions import AgentSessions
 from admission.service.policies import PolicyRegistry
 from admission.service.policy_editor import PolicyEditor
 from admission.service.waiting.coordinator import WaitCoordinator
-from admission.sources.polling.poller import Poller
+from admission.sources.polling import Poller
 
 log = logging.getLogger(__name__)
 

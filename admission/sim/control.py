@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
-from admission.domain.types import StrictModel
+from admission.domain import StrictModel
 from admission.sim.sessions import FEED, SessionLog, TooManyWaiters
 
 # Shorter than the idle time-outs of usual proxies (60 s).

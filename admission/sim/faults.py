@@ -6,7 +6,7 @@ from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import Field
 
-from admission.domain.types import StrictModel
+from admission.domain import StrictModel
 
 FAULTS_MAX: Final = 20
 # More operations than any simulated platform has.

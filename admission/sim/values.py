@@ -5,7 +5,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from admission.config.base import SourceSection
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Snapshot
+from admission.config import SourceSection
+from admission.domain import Snapshot
+from admission.domain.policy import ZonePolicy
 
 PUSH: Final = "push"
 STATIC: Final = "static"

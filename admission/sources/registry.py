@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from admission.errors import ConfigError
 from admission.sources.base import Source
-from admission.sources.experience_portal.source import ExperiencePortalSource
+from admission.sources.experience_portal import ExperiencePortalSource
 from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
 from admission.sources.huawei.cms import HuaweiCmsSource
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from admission.config.base import SourceSection
+from admission.config import SourceSection
 from admission.errors import ConfigError, SourceError
 from admission.sources.base import sanitize_line
 

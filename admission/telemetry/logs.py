@@ -10,8 +10,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from admission.config.settings import LogSettings
-from admission.domain.types import Answer
+from admission.config import LogSettings
+from admission.domain import Answer
 
 decisions: Final = logging.getLogger("admission.decisions")
 

@@ -172,6 +172,24 @@ def test_every_script_is_on_the_map_and_its_twin_exists() -> None:
     assert twins == oracle - {"__init__"}
 
 
+FACE_NAMES_MAX: Final = 10
+LARGE_FACES: Final = {"admission.client": "the names that dialers import; they stay"}
+
+
+def test_the_face_of_a_package_has_at_most_ten_names() -> None:
+    large = set()
+    for path in FILES:
+        if path.name == "__init__.py":
+            (names,) = [
+                ast.literal_eval(node.value)
+                for node in ast.parse(path.read_text("utf-8")).body
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            ] or [[]]
+            if len(names) > FACE_NAMES_MAX:
+                large.add(module_of(path))
+    assert large == set(LARGE_FACES)
+
+
 def test_an_exception_has_a_reason() -> None:
     for reasons in (LONG_MODULES, LONG_FUNCTIONS, LONG_SCRIPTS):
         assert all(reason.strip() for reason in reasons.values())

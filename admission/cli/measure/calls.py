@@ -19,10 +19,9 @@ from admission.client.portal.launch_fields import (
     launch_fields,
 )
 from admission.config.sources.experience_portal import ExperiencePortalSettings
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
-from admission.sources.experience_portal.soap_client import SoapClient
-from admission.sources.experience_portal.source import ExperiencePortalSource
+from admission.sources.experience_portal import ExperiencePortalSource, SoapClient
 
 MARGIN_S: Final = 10  # beyond the time-out of the platform, before the request is given up
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from admission.cli.measure.advice import Advice
     from admission.cli.measure.calls import CallRunner, Plan
     from admission.cli.measure.trace import CallTimes
-    from admission.config.settings import Settings
+    from admission.config import Settings
     from admission.config.sources.experience_portal import ExperiencePortalSettings
 
 app = typer.Typer()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypedDict
 
 from admission.client.portal.parameters import Parameters, write_parameters
-from admission.sources.experience_portal.soap import Value
+from admission.sources.experience_portal import Value
 
 Operation: TypeAlias = Literal["LaunchVXML", "LaunchCCXML"]
 SipHint: TypeAlias = Literal["parameters", "to_uri", "none"]

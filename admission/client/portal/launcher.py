@@ -18,11 +18,10 @@ from admission.client.portal.launch_fields import (
     launch_fields,
 )
 from admission.config.sources.experience_portal import ExperiencePortalSettings
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.errors import AdmissionError, SourceError
-from admission.sources.experience_portal.soap import SoapFault, Value
-from admission.sources.experience_portal.soap_client import SoapClient
-from admission.sources.transport import RequestNotDelivered
+from admission.sources import RequestNotDelivered
+from admission.sources.experience_portal import SoapClient, SoapFault, Value
 
 LAUNCHES_MAX: Final = 500
 # Beyond the time-out of the platform: after a time-out of this client the outcome is unknown.

@@ -18,7 +18,8 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from admission.domain.types import NAME, RESERVATION_ID, Answer
+from admission.domain import Answer
+from admission.domain.types import NAME, RESERVATION_ID
 from admission.errors import NotFound
 from admission.http.auth.tokens import Caller, Role
 from admission.http.decider import Decider

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from admission.domain.outcomes import Reason
+from admission.domain import Reason
 from admission.errors import Forbidden, NotFound
 from admission.http.auth.tokens import Role
 from admission.http.context import APP_CONTEXT

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.errors import AdmissionError, Unavailable
 from admission.http.events.trends import PortHistory, RecentDecisions
 from admission.http.problems import problem_of

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 
 RECENT_MS: Final = 10_000
 HISTORY_STEP_MS: Final = 2_000

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from aiohttp import web
 from pydantic import ValidationError
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.errors import AdmissionError, Invalid
 from admission.http.auth.tokens import Caller
 from admission.http.context import APP_CONTEXT, CALLER
@@ -29,7 +29,7 @@ from admission.http.schemas import responses
 from admission.http.schemas.requests import AdmissionBatch, AdmissionRequest, RawAdmissionBatch
 from admission.http.scope import find_zone_or_default
 from admission.http.server.connection import CancelOnDisconnect, has_disconnected
-from admission.telemetry.logs import log_decision
+from admission.telemetry import log_decision
 
 Operation: TypeAlias = dict[str, Any]
 Parsed: TypeAlias = AdmissionRequest | Invalid

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.http.context import REQUEST_ID
 from admission.http.problems import problem_of
 from admission.http.responses import json_response

@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict
 
 from admission import __version__
-from admission.domain.types import Name
+from admission.domain import Name
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
 from admission.http.events.feed import Stream, format_event
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID

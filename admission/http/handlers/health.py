@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from admission.errors import Forbidden, Unavailable
 from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.responses import json_response
-from admission.telemetry.metrics import CONTENT_TYPE
+from admission.telemetry import CONTENT_TYPE
 
 
 async def get_liveness(request: web.Request) -> web.Response:

@@ -7,8 +7,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.types import ANY_POOL, Answer
+from admission.domain import Answer
+from admission.domain.policy import ZonePolicy
+from admission.domain.types import ANY_POOL
 from admission.errors import BadRequest, Forbidden, NotFound
 from admission.http.auth.tokens import Caller, Role
 from admission.http.context import CALLER

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.errors import FieldError, Invalid, NotFound
 from admission.http.auth import report_links
 from admission.http.auth.tokens import ANONYMOUS

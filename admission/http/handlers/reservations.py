@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from admission.domain.types import Name, Text
+from admission.domain import Name
+from admission.domain.types import Text
 from admission.http.context import CALLER
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from admission.domain.snapshots import IngestAnswer
-from admission.domain.types import AGENT_ID, Answer
+from admission.domain import Answer, IngestAnswer
+from admission.domain.types import AGENT_ID
 from admission.errors import NotFound, Unavailable
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
 from admission.http.handlers import events

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain.policy import ZonePolicy
 from admission.http.schemas import responses
 from admission.http.schemas.requests import (
     AdmissionBatch,

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from admission.domain.outcomes import PLATFORM_CODES, Outcome
-from admission.domain.snapshots import SnapshotGroup
+from admission.domain import Name, Outcome, PoolName, SnapshotGroup, StrictModel
+from admission.domain.outcomes import PLATFORM_CODES
 from admission.domain.types import (
     BATCH_MAX,
     BUILT_IN_POOLS,
@@ -17,9 +17,6 @@ from admission.domain.types import (
     WAIT_MS_MAX,
     Counted,
     Milliseconds,
-    Name,
-    PoolName,
-    StrictModel,
     Text,
 )
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from admission.domain.outcomes import Outcome, Reason
-from admission.domain.policy.zone import ZonePolicy
+from admission.domain import Outcome, Reason
+from admission.domain.policy import ZonePolicy
 from admission.domain.types import BATCH_MAX
 from admission.http.schemas.requests import End, Launched, Renew
 

@@ -23,8 +23,8 @@ from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.client import PubSub
 from redis.crc import key_slot
 
+from admission.config import RedisSettings
 from admission.config.redis_url import Host, parse_many_hosts
-from admission.config.settings import RedisSettings
 from admission.ledger.store.single import connection_options, credentials, pool_options, tls_options
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from admission.config.settings import RedisSettings
+from admission.config import RedisSettings
 from admission.errors import AdmissionError, ConfigError, Unavailable
 from admission.ledger.keys import notification_channel
 from admission.ledger.store.cluster import ClusterClient

@@ -10,8 +10,8 @@ from typing import Any, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
+from admission.config import RedisSettings
 from admission.config.redis_url import Host, parse_many_hosts
-from admission.config.settings import RedisSettings
 from admission.ledger.store.single import connection_options, credentials, pool_options, tls_options
 
 SENTINEL_PART: Final = 1 / 3  # of timeout_ms that one silent sentinel may take before the next

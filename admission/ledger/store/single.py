@@ -14,8 +14,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from admission.config import RedisSettings
 from admission.config.redis_url import MultiHostUrl
-from admission.config.settings import RedisSettings
 from admission.errors import ConfigError
 
 CONNECTIONS_MAX: Final = 64  # one script call per zone at a time, and one subscription

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.errors import AdmissionError
 from admission.service.waiting.queue import QueueEntry, Waiter, WaitQueues
 from admission.service.waiting.retrier import AdmissionLedger, Operation, Retrier

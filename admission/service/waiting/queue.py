@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 
 
 class Waiter:

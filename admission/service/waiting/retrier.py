@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from admission.domain.types import Answer
+from admission.domain import Answer
 from admission.errors import AdmissionError, Unavailable
 from admission.service.waiting.queue import GroupQueue, QueueEntry, Waiter, WaitQueues
 

@@ -17,7 +17,8 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field
 
-from admission.domain.types import Milliseconds, StrictModel
+from admission.domain import StrictModel
+from admission.domain.types import Milliseconds
 from admission.sim.control import SessionControl, read_body, run_or_refuse
 from admission.sim.experience_portal.faults import Fault, Faults
 from admission.sim.experience_portal.live import RealTimePortal

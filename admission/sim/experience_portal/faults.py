@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from admission.domain.types import StrictModel
+from admission.domain import StrictModel
 from admission.sim.experience_portal.soap import Values
 from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, InjectedFault
 

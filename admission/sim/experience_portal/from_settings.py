@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from admission.config.settings import Settings
+from admission.config import Settings
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.values import (
     ForeignUse,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CONNECT_TIMEOUT_S, parse_parameters
 from admission.sim.experience_portal.live import RealTimePortal

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, TypeAlias
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.sim.experience_portal.foreign_calls import ForeignCalls
 from admission.sim.experience_portal.truth import Truth, truth_json
 from admission.sim.experience_portal.values import CHANNELS, Counts, ForeignUse, SystemSettings

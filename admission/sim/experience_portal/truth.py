@@ -4,7 +4,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.sim.experience_portal.zone import Call, Zone
 
 # Over-launches that are listed; all are counted.

@@ -17,7 +17,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, TypeAlias
 
-from admission.domain.outcomes import Outcome
+from admission.domain import Outcome
 from admission.sim.huawei.counters import AGENT, Counters
 from admission.sim.huawei.foreign_calls import ForeignCalls
 from admission.sim.huawei.values import LICENCES_FULL, NO_RESOURCE, CenterEvent, CenterSettings

@@ -23,7 +23,7 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
-from admission.domain.types import Name, StrictModel
+from admission.domain import Name, StrictModel
 from admission.sim.control import SessionControl, make_error, read_body, run_or_refuse
 from admission.sim.faults import ActiveFaults
 from admission.sim.huawei.agent_sessions import AgentSessions

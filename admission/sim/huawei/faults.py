@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from admission.domain.types import StrictModel
+from admission.domain import StrictModel
 from admission.sim.faults import FAULTS_MAX, UNSIGNED_WRAP, ActiveFaults, InjectedFault
 
 HUGE_BYTES: Final = 8 * 2**20

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from admission.config.sources.experience_portal import ExperiencePortalSettings
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Snapshot, SnapshotGroup
+from admission.domain import Snapshot, SnapshotGroup
+from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
 from admission.sources.base import ConfiguredSource
 from admission.sources.experience_portal.soap import Value, read_integer

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from admission.config.sources.huawei import HuaweiAgentGatewaySettings
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Snapshot, SnapshotGroup
+from admission.domain import Snapshot, SnapshotGroup
+from admission.domain.policy import ZonePolicy
 from admission.errors import AdmissionError, SourceError
 from admission.sources.base import ConfiguredSource, GuidStore
 from admission.sources.huawei.agent_session import OwnedSession, SessionBackoff

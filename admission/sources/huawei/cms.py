@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from admission.config.sources.huawei import HuaweiCmsSettings
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Snapshot, SnapshotGroup
+from admission.domain import Snapshot, SnapshotGroup
+from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
 from admission.sources.base import ConfiguredSource, sanitize_line
 from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply, redact

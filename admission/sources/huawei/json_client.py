@@ -11,7 +11,7 @@ from typing import Any
 
 from yarl import URL
 
-from admission.config.base import SourceSection
+from admission.config import SourceSection
 from admission.errors import SourceError
 from admission.sources.base import sanitize_line
 from admission.sources.transport import HttpSession, check_head, exchange_within, read_body

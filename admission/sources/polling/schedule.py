@@ -16,8 +16,8 @@ from typing import Final, Protocol
 
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random_exponential
 
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Lease
+from admission.domain import Lease
+from admission.domain.policy import ZonePolicy
 from admission.sources.base import Source
 
 # Without an admission request for this long, a zone is polled less often.

@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from admission.domain.snapshots import IngestAnswer, Lease, Snapshot
+from admission.domain import IngestAnswer, Lease, Snapshot
 from admission.errors import AdmissionError, SourceError
 from admission.sources.base import Source
 from admission.sources.polling.health import EventKind, HealthRecord, PollEvent
