@@ -1,0 +1,1 @@
+"""Learned ceilings against an oracle, the proved ceiling and others, in modelled worlds."""
