@@ -1,0 +1,174 @@
+"""What holds of every history of snapshots, and what single events do."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from admission.estimator import Counters, Doubt, Parameters, State, findings, learn
+from admission.estimator.estimator import DEFAULTS
+from admission.estimator.parameters import BIN_MS
+from tests.estimator.pools import START_MS, histories, observation, steady, taught
+
+
+@settings(max_examples=25)
+@given(histories(8))
+def test_a_ceiling_never_exceeds_the_count_and_what_it_may_not_show(history):
+    state = None
+    for seen in history:
+        step = taught(state, seen)
+        state = step.state
+        most = seen.unused + seen.in_use + seen.recent_ends
+        assert all(0 <= ceiling <= most for ceiling in step.estimate.ceilings)
+
+
+@settings(max_examples=25)
+@given(histories(8))
+def test_a_restored_state_is_the_same_and_goes_on_alike(history):
+    kept = stored = None
+    for seen in history:
+        step = taught(kept, seen)
+        again = taught(State.load(stored) if stored else None, seen)
+        assert again == step
+        kept, stored = step.state, step.state.dump()
+        assert State.load(stored) == kept
+
+
+@settings(max_examples=25)
+@given(histories(8))
+def test_no_snapshot_is_learned_from_twice(history):
+    state = None
+    for seen in history:
+        state = taught(state, seen).state
+        assert learn(state, seen) is None
+        assert learn(state, replace(seen, t0=seen.t0 - 1, unused=0)) is None
+
+
+@settings(max_examples=25)
+@given(histories(8))
+def test_a_smaller_target_never_has_the_larger_ceiling(history):
+    cautious = Parameters.for_target(0.0001)
+    state = None
+    for seen in history:
+        step = taught(state, seen)
+        wary = learn(state, seen, cautious)
+        assert wary is not None
+        pairs = zip(wary.estimate.ceilings, step.estimate.ceilings, strict=True)
+        assert all(low <= high for low, high in pairs)
+        state = step.state
+
+
+@settings(max_examples=25)
+@given(histories(8))
+def test_findings_are_within_what_the_hypotheses_can_say(history):
+    state = None
+    for seen in history:
+        state = taught(state, seen).state
+        found = findings(state, DEFAULTS)
+        assert found is not None
+        assert 0 <= found.claim_median_s <= found.claim_p99_s <= 4.6
+        assert 0 <= found.count_age_s <= 1.6
+
+
+def test_an_idle_pool_may_be_filled():
+    assert steady().estimate.ceilings == (200,)
+    assert steady().estimate.trusted
+
+
+def test_ports_that_others_use_are_not_available():
+    assert steady(unused=140).estimate.ceilings == (140,)
+
+
+def test_settled_calls_are_available_to_us():
+    assert steady(unused=40, in_use=100).estimate.ceilings == (140,)
+
+
+def test_lost_ends_do_not_lower_what_may_be_granted():
+    """30 reservations are live whose calls are over: `in_use` and the ceiling contain both."""
+    assert steady(unused=100, in_use=130).estimate.ceilings == (230,)
+
+
+def test_the_first_snapshots_are_not_trusted():
+    first = taught(None, observation())
+    assert first.estimate.doubts == {Doubt.COLD}
+    assert not steady(5).estimate.trusted
+    assert steady(7).estimate.trusted
+
+
+def test_a_dropped_reservation_takes_its_port_along():
+    before = steady(unused=40, in_use=100)
+    seen = observation(30, unused=40, in_use=99, counters=Counters(drops=1))
+    assert taught(before.state, seen).estimate.ceilings == (139,)
+
+
+@pytest.mark.parametrize("shares_total", [False, True])
+def test_another_total_is_believed_at_once(shares_total):
+    before = steady(unused=40, in_use=100)
+    seen = observation(30, total=150, unused=0, in_use=90, shares_total=shares_total)
+    assert taught(before.state, seen).estimate.ceilings[0] <= 91
+
+
+def test_other_parameters_begin_anew():
+    few = Parameters(claim_laws=DEFAULTS.claim_laws[:2])
+    step = learn(steady().state, observation(40), few)
+    assert step is not None
+    assert step.state.snapshots == 1
+    assert findings(steady().state, few) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"v":0}', "null", '{"v":1,"snapshot":[1]}'])
+def test_a_state_that_cannot_be_read_is_none(text):
+    assert State.load(text) is None
+
+
+def test_a_slow_poll_gets_a_ceiling_that_falls_with_time():
+    step = taught(None, observation(unused=100, in_use=100))
+    for i, unused in enumerate((96, 90, 97, 91, 99, 93, 97, 90, 95, 99, 92), start=1):
+        step = taught(step.state, observation(5 * i, unused=unused, in_use=100))
+    ceilings = step.estimate.ceilings
+    assert len(ceilings) >= 4
+    assert list(ceilings) == sorted(ceilings, reverse=True)
+    assert ceilings[0] > ceilings[-1]
+
+
+def test_only_a_younger_count_lifts_the_freeze():
+    state = steady(unused=40, in_use=100).state
+    t1 = START_MS + 30_000
+    early = observation(30, unused=40, in_use=100, frozen_at=t1 - 50)
+    late = observation(30, unused=40, in_use=100, frozen_at=t1 - 5_000)
+    assert not taught(state, early).estimate.lifts_freeze
+    assert taught(state, late).estimate.lifts_freeze
+    assert not taught(state, observation(30)).estimate.lifts_freeze
+
+
+def test_a_failing_launch_lowers_the_ceiling_that_follows():
+    step = steady(unused=20, in_use=100)
+    t1 = START_MS + 30_000
+    plain = observation(30, unused=20, in_use=100)
+    failed = replace(plain, failed_at=t1 - 300, counters=Counters(failures=1, ends=1))
+    lower = taught(step.state, failed).estimate.ceilings[0]
+    assert lower < taught(step.state, plain).estimate.ceilings[0]
+
+
+def test_a_count_with_a_stated_time_says_nothing_of_the_age_of_counts():
+    """100 calls were launched 1 to 1.5 s ago, and the count does not show them."""
+    newest = (START_MS + 30_000) // BIN_MS
+    granted = {newest - age: 20 for age in range(10, 15)}
+    state = steady(unused=200).state
+    fresh = observation(30, unused=200, in_use=100, granted=granted)
+    stated = replace(fresh, counted_at=fresh.t1 - 1_500)
+    before, guessed, known = (
+        findings(one, DEFAULTS)
+        for one in (state, taught(state, fresh).state, taught(state, stated).state)
+    )
+    assert before is not None
+    assert guessed is not None
+    assert known is not None
+    assert guessed.count_age_s > before.count_age_s + 0.1
+    assert known.count_age_s == pytest.approx(before.count_age_s, abs=0.02)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, -1.0])
+def test_a_target_is_a_share(target):
+    with pytest.raises(ValueError, match="share between 0 and 1"):
+        Parameters.for_target(target)
