@@ -48,7 +48,7 @@ that the platform might not show. Between slow snapshots the ceiling is a list, 
 or so: it falls as fast as the forecast widens, instead of being as low as its end for all the time.
 
 Between two snapshots own ends do not move the ceiling. Three events do, in the ledger's script:
-  drop     a reservation that goes without an end (expired) leaves M without entering `unused`:
+  drop     a reservation that expires without an end leaves M without entering `unused`:
            minus one.
   failure  a launch that finds no port says unused = 0, now: until the next snapshot no more than
            in_use - pending. The next snapshot corrects the filters with it first.
@@ -68,7 +68,7 @@ Distrust (distrust.py). The caller uses the proved ceiling (unused + held) while
   restless      the most restless mode explains the counts for too long: noise, a second dialer
   failing       launches failed though the prediction held that for nearly impossible
 Each ends by itself when its evidence falls below a lower bound. The share of failing launches alone
-is no measure: where others compete for the last port, an oracle's launches fail too.
+is no measure: where foreign calls compete for the last port, an oracle's launches fail too.
 
 THE CONTRACT WITH THE LEDGER
 
@@ -110,7 +110,7 @@ What the script keeps for each snapshot-fed channel pool, integers all; a bin is
 A reservation that is adopted, or whose grant predates the fields, is in no bin: what `in_use` has
 beyond the bins counts as having a port.
 
-SOURCES. Measurement-based admission control filters the load that others make: Gibbens and Kelly,
+SOURCES. Measurement-based admission control filters the measured foreign load: Gibbens and Kelly,
 "Measurement-based connection admission control", ITC 15 (1997); Grossglauser and Tse, "A framework
 for robust measurement-based admission control", IEEE/ACM Trans. Networking 7 (1999): the error of
 the estimate belongs in the margin, hence quantiles of a posterior instead of a point estimate;
@@ -242,23 +242,23 @@ class _Update:
 
     def run(self) -> Step:
         """Learn from what happened since the last snapshot, then from the count."""
-        habits = self._habits()
-        reports = LaunchReports(share=habits.report_share, delay_s=habits.launch_delay_s)
+        statistics = self._statistics()
+        reports = LaunchReports(share=statistics.report_share, delay_s=statistics.launch_delay_s)
         self._shift()
-        evidence, dt_s = self._failure(habits.evidence, reports)
+        evidence, dt_s = self._failure(statistics.evidence, reports)
         expected = self._expected(self._ages(), reports)
         self._bank.predict(self._modes, dt_s, self._parameters)
         probability = 1.0
         if not self._stands_still():
             probability = self._correct(self._seen.unused, expected)
         visible = self._average([one.mean for one in expected])
-        habits = replace(habits, visible=visible)
+        statistics = replace(statistics, visible=visible)
         if self._old.snapshots:
             evidence = self._judge(evidence, probability, visible, expected)
-        state = replace(habits, bank=pack_bank(self._bank), evidence=evidence)
+        state = replace(statistics, bank=pack_bank(self._bank), evidence=evidence)
         return Step(state=state, estimate=self._estimate(state))
 
-    def _habits(self) -> State:
+    def _statistics(self) -> State:
         """The state with the usual interval, rates and shares brought up to this snapshot."""
         old, seen, events, dt_s = self._old, self._seen, self._events, self._dt_s
         interval_s, rate = old.interval_s, old.end_rate

@@ -71,7 +71,7 @@ COUNT_AGES: Final = (
     CountAge(ages_s=(0.3, 1.0, 1.7)),
     CountAge(ages_s=(1.5,)),
 )
-# Nobody else; Poisson inbound of some calls a second; waves, surges, a lost media server.
+# No foreign use; some inbound calls per second; waves, surges, a lost media server.
 FOREIGN_MODES: Final = (
     ForeignMode(variance_per_s=0.003, slope_sd_per_s=0.0),
     ForeignMode(variance_per_s=3.0, slope_sd_per_s=1.0),
@@ -81,7 +81,7 @@ FOREIGN_MODES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """Values that hold for every zone; the defaults were tuned in benchmarks/worlds.
+    """Values for every zone; docs/decisions/learned-ceilings.md has what the defaults achieve.
 
     Args:
         claim_laws, count_ages, foreign_modes: the hypotheses; each combination has a filter.
@@ -138,7 +138,7 @@ class Parameters:
         )
 
 
-DEFAULT_TARGET: Final = 0.001  # issue of the policy `overlaunch_target`: 0.1% of launches
+DEFAULT_TARGET: Final = 0.001  # 0.1% of launches: one in a thousand contacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

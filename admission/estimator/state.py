@@ -15,7 +15,7 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Everything that has been learned of one pool; any replica goes on from it.
+    """Everything that has been learned of one pool; any replica continues from it.
 
     Args:
         t0, t1, total, unused: of the newest snapshot learned from. A snapshot whose t0 is not
@@ -62,7 +62,7 @@ class State:
                 "v": VERSION,
                 "snapshot": [self.t0, self.t1, self.total, self.unused],
                 "learned": [self.born_at, self.snapshots, self.failed_at],
-                "habits": [
+                "statistics": [
                     self.interval_s,
                     self.end_rate,
                     self.report_share,
@@ -99,7 +99,7 @@ class State:
     def _from(cls, stored: dict[str, Any]) -> "State":
         t0, t1, total, unused = stored["snapshot"]
         born_at, snapshots, failed_at = stored["learned"]
-        interval_s, end_rate, report_share, launch_delay_s, visible = stored["habits"]
+        interval_s, end_rate, report_share, launch_delay_s, visible = stored["statistics"]
         grants, reports, report_delay_ms, ends, failures, drops = stored["counters"]
         surprise, frozen, restless, failing, doubts = stored["evidence"]
         return cls(

@@ -138,7 +138,7 @@ class Measured(Proved):
 
 
 class Dedicated(Measured):
-    """`ports = "dedicated"` with the worst times of this world: only where nobody else is."""
+    """`ports = "dedicated"` with the worst times of this world: safe only without foreign use."""
 
     dedicated = True
 

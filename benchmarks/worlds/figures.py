@@ -25,7 +25,7 @@ class Figures:
     """One contestant in one world.
 
     Args:
-        used: ports in use, whoever used them, in percent.
+        used: ports in use, by granted and foreign calls, in percent.
         used_error: standard error of `used` over the blocks.
         own: ports in use by granted calls, in percent.
         failing: launches that found no port.

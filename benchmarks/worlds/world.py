@@ -109,7 +109,7 @@ class World:
         for dialer in range(scenario.dialers):
             self._at(2 + self.random.random(), self._ask, dialer)
         if scenario.foreign in ("rival", "second"):
-            self._at(0.7, self._grab)
+            self._at(0.7, self._take_free)
         elif scenario.foreign != "none":
             self._at(0.5, self._arrive)
         if scenario.restart:
@@ -161,7 +161,7 @@ class World:
 
     # The service
 
-    def _tell(self, report: Callable[[], None]) -> None:
+    def _report(self, report: Callable[[], None]) -> None:
         """Dialers repeat a report until the service takes it."""
         if self._down:
             self._late.append(report)
@@ -176,13 +176,13 @@ class World:
             for channel in self.channels:
                 place = bisect_right(channel.moments, counted_at) - 1
                 seen.append(channel.history[max(0, place)])
-            unused = self._told([one[1] for one in seen], sum(one[0] for one in seen))
+            unused = self._answered_counts([one[1] for one in seen], sum(one[0] for one in seen))
             stated = counted_at if scenario.states_time else None
             total = sum(one[0] for one in seen)
             self.controller.snapshot(self.now, total, unused, stated)
         self._at(self.now + scenario.poll_s, self._poll)
 
-    def _told(self, unused: list[int], total: int) -> list[int]:
+    def _answered_counts(self, unused: list[int], total: int) -> list[int]:
         """The counts as the platform answers them: it may lie for a while."""
         lie = self.scenario.lie
         if lie is None or not lie.begin_s <= self.now < lie.end_s:
@@ -222,7 +222,7 @@ class World:
         self._open[call.number] = call
         self.controller.granted(self.now, call.number, index)
         if self.random.random() < self.scenario.dead_grants:
-            self._at(self.now + self.scenario.expiry_s, self._tell, self._drop(call))
+            self._at(self.now + self.scenario.expiry_s, self._report, self._drop(call))
         else:
             channel.in_flight += 1
             self._at(self.now + self.random.uniform(*self.scenario.launch_s), self._launch, call)
@@ -236,7 +236,7 @@ class World:
             self.channels[call.channel].in_flight -= 1
             return
         if self.scenario.reported and self.random.random() < self.scenario.reported:
-            self._tell(lambda: self.controller.launched(self.now, call.number))
+            self._report(lambda: self.controller.launched(self.now, call.number))
         self._at(self.now + self.scenario.claim.law(self.now, self.random), self._claim, call)
 
     def _claim(self, call: Call) -> None:
@@ -256,7 +256,7 @@ class World:
             length += self.random.expovariate(1 / kind.talk_s)
             if self.scenario.port_taken:
                 report = self._connect(call)
-                self._at(self.now + ring, self._tell, report)
+                self._at(self.now + ring, self._report, report)
         self._at(self.now + length, self._end, call)
 
     def _connect(self, call: Call) -> Callable[[], None]:
@@ -270,7 +270,7 @@ class World:
         del channel.own[call.number]
         self._change(channel, -1)
         if self.random.random() < self.scenario.lost_ends:
-            self._at(self.now + self.scenario.expiry_s, self._tell, self._drop(call))
+            self._at(self.now + self.scenario.expiry_s, self._report, self._drop(call))
         else:
             self._at(self.now + self.random.uniform(*NOTICE_S), self._report_end, call, False)
 
@@ -278,7 +278,7 @@ class World:
         if self._orphan(call):
             return
         self._open.pop(call.number, None)
-        self._tell(lambda at=self.now: self.controller.ended(self.now, call.number, failed, at))
+        self._report(lambda at=self.now: self.controller.ended(self.now, call.number, failed, at))
 
     def _orphan(self, call: Call) -> bool:
         """Whether its dialer died with it: its reports never come, it expires with the others."""
@@ -350,7 +350,7 @@ class World:
                 break
         self._at(when, self._arrive)
 
-    def _grab(self) -> None:
+    def _take_free(self) -> None:
         """A rival takes whatever is free; a second system launches for what it last saw free."""
         for channel in self.channels:
             free = channel.ports - channel.used
@@ -359,6 +359,6 @@ class World:
             for _ in range(free):
                 self._take(channel, self._foreign.expovariate(1 / self.scenario.foreign_call_s))
         if self.scenario.foreign == "second" and self._foreign.random() < 0.1:
-            self._at(self.now + self._foreign.uniform(15, 40), self._grab)  # it rests
+            self._at(self.now + self._foreign.uniform(15, 40), self._take_free)  # it rests
         else:
-            self._at(self.now + self._foreign.uniform(0.5, 1.5), self._grab)
+            self._at(self.now + self._foreign.uniform(0.5, 1.5), self._take_free)
