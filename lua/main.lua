@@ -198,7 +198,12 @@ local function main(ops)
   local ok, reply = pcall(apply, ops)
   if ok then return reply end
   unit.abort()
-  if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = describe(reply) }) end
+  local text = describe(reply)
+  -- The server takes no writes at all: the client follows another server on this very error (ledger/store/errors.py).
+  if match(text, '^%-?READONLY') or match(text, '^%-?NOREPLICAS') or match(text, '^%-?MISCONF') then
+    return redis.error_reply((string.gsub(text, '^%-', '')))
+  end
+  if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = text }) end
   if not pcall(free_memory) then unit.abort() end
   return encode({ now = 0, error = 'oom' })
 end

@@ -34,7 +34,7 @@ EAST = ZoneNumbers(
     filled=0.953,
 )
 SALES = CampaignNumbers(
-    name="sales", in_use=52, calls=50, grants=126, denies=210, launches=126, habit="crashes"
+    name="sales", in_use=52, calls=50, grants=126, denies=210, launches=126, defect="crashes"
 )
 GUARDED = Numbers(url="http://127.0.0.1:8080", seconds=83.4, zones=(EAST,), campaigns=(SALES,))
 UNGUARDED = replace(
@@ -72,7 +72,7 @@ HUGE = replace(
             denies=9_999_999,
             launches=9_999_999,
             over_launches=9_999_999,
-            habit="a very long habit",
+            defect="a very long defect",
         )
         for _ in range(5)
     ),
@@ -112,7 +112,7 @@ def test_the_table_shows_why_launches_were_denied() -> None:
     assert "no_capacity 700, reserved 40" in text_of(GUARDED)
 
 
-def test_a_campaign_has_its_row_and_its_habit() -> None:
+def test_a_campaign_has_its_row_and_its_defect() -> None:
     row = next(line for line in lines_of(GUARDED) if line.startswith("sales"))
     assert row.split() == ["sales", "52", "50", "126", "210", "126", "0", "0.0%", "crashes"]
 

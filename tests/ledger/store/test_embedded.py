@@ -115,7 +115,7 @@ async def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: P
 async def test_a_server_that_does_not_start_shows_its_last_words(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_dir, "_quoted", lambda _: "a b c")
+    monkeypatch.setattr(data_dir, "_quote", lambda _: "a b c")
     with pytest.raises(ConfigError, match=r"(?s)ended with 1.*unixsocket"):
         await EmbeddedRedis(data).start()
     monkeypatch.undo()
