@@ -28,7 +28,7 @@ local hash_list, zset_list = {}, {} -- handles in the order of their first use: 
 local journal, journaled = {}, 0    -- inverse commands of what was written
 local appended, discarded, published = {}, {}, {}
 local changed = 0
-local is_new, stored_meta, is_guarded, has_failed_undo = false, nil, false, false
+local is_new, stored_meta, is_guarded = false, nil, false
 
 -- Run a command; its error is raised as {err = text} on every version of Redis.
 local function run(...)
