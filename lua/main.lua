@@ -200,8 +200,11 @@ local function main(ops)
   unit.abort()
   local text = describe(reply)
   -- The server takes no writes at all: the client follows another server on this very error (ledger/store/errors.py).
-  if match(text, '^%-?READONLY') or match(text, '^%-?NOREPLICAS') or match(text, '^%-?MISCONF') then
-    return redis.error_reply((string.gsub(text, '^%-', '')))
+  -- Redis 6.2 puts the script's line before it.
+  local refusal = match(text, '^@user_script: ?%d+: (.*)') or text
+  refusal = match(refusal, '^%-?(.*)')
+  if match(refusal, '^READONLY') or match(refusal, '^NOREPLICAS') or match(refusal, '^MISCONF') then
+    return redis.error_reply(refusal)
   end
   if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = text }) end
   if not pcall(free_memory) then unit.abort() end
