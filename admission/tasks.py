@@ -1,10 +1,15 @@
-"""Helpers for background tasks: cancellation that ends, pauses between attempts."""
+"""Helpers for tasks: cancellation that ends, pauses between attempts, work in slices."""
 
 import asyncio
 import random
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 CANCEL_AGAIN_S: Final = 0.2
+SLICE_ITEMS: Final = 100  # up to 0.7 ms of work at the 3 to 7 us that an item of a batch takes
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
@@ -52,3 +57,35 @@ class Backoff:
         """The next pause, seconds."""
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._max_s)
         return pause_s * random.uniform(1 - self._jitter, 1)
+
+
+class TimeSlices:
+    """Long computations of several requests share the event loop: each turn of it runs one slice.
+
+    A batch of 1000 takes some 20 ms of the loop. In one piece, and with several batches at once, a
+    single request would wait for all of them at every step of its way.
+
+    Example:
+        texts = await slices.run(items, encode)  # `encode` gets up to SLICE_ITEMS items
+    """
+
+    __slots__ = ("_turn",)
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()  # fair: the computations take turns
+
+    async def run(self, items: Sequence[T], work: Callable[[Sequence[T]], R]) -> list[R]:
+        """Apply `work` to the items slice by slice, in order. Returns: one result for each slice.
+
+        Up to SLICE_ITEMS items are one slice, which runs at once.
+        """
+        if len(items) <= SLICE_ITEMS:
+            return [work(items)]
+        results = []
+        for start in range(0, len(items), SLICE_ITEMS):
+            async with self._turn:
+                results.append(work(items[start : start + SLICE_ITEMS]))
+                await asyncio.sleep(
+                    0
+                )  # within the turn: no other slice runs in this turn of the loop
+        return results

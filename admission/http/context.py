@@ -1,7 +1,7 @@
 """What handlers find on the application and on a request, by typed keys."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -14,6 +14,7 @@ from admission.http.events.feed import Feed
 from admission.http.ids import Ids
 from admission.http.openapi.description import Description
 from admission.http.route import Route
+from admission.tasks import TimeSlices
 from admission.telemetry import Telemetry
 
 
@@ -32,6 +33,7 @@ class AppContext:
         feed: statuses of zones for clients that follow them.
         report_links: signs and verifies `report_url`s.
         description: the OpenAPI document.
+        slices: in which batches share the event loop with single requests.
         is_stopping: the process shuts down: not ready, though requests are still answered.
     """
 
@@ -45,6 +47,7 @@ class AppContext:
     feed: Feed
     report_links: ReportLinks
     description: Description
+    slices: TimeSlices = field(default_factory=TimeSlices)
     is_stopping: bool = False
 
 

@@ -62,6 +62,12 @@ class Zone(Protocol):
         """
         ...
 
+    async def report_batch(
+        self, operations: Sequence[dict[str, Any]]
+    ) -> list[Answer | AdmissionError]:
+        """Apply reports in order; a fault stands in its place."""
+        ...
+
     async def get_reservation(self, reservation_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation with all its times. `scope`: the campaigns the caller may see, or all."""
         ...

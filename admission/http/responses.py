@@ -20,7 +20,12 @@ def encode(value: Any) -> bytes:
 
 def json_response(value: Any) -> web.Response:
     """A 200 response with this JSON."""
-    return FastResponse(body=encode(value), headers=_JSON)
+    return json_bytes_response(encode(value))
+
+
+def json_bytes_response(body: bytes) -> web.Response:
+    """A 200 response with JSON that is serialized already."""
+    return FastResponse(body=body, headers=_JSON)
 
 
 class FastResponse(web.Response):

@@ -166,23 +166,17 @@ class GroupCommit:
         """
         return self._add(zone, [operation], units, is_single=True)
 
-    async def submit_parts(self, zone: str, parts: Iterable[Part]) -> list[Any]:
+    def submit_parts(self, zone: str, parts: Iterable[Part]) -> list[asyncio.Future[list[Any]]]:
         """Queue operations of which each part is sent in one call.
 
         Args:
             parts: operations, and reservations that they may touch, at most UNITS_MAX.
 
         Returns:
-            The results of all, in order. Where the call of a part failed, its fault stands in the
-            place of each of its operations, so that the grants of the other parts are not lost.
+            For each part a future of its results, in order. A part that is refused or whose call
+            fails has its fault in its own future, so that the grants of the others are not lost.
         """
-        parts = list(parts)
-        sent = [self._add_part(zone, operations, units) for operations, units in parts]
-        results: list[Any] = []
-        found = await asyncio.gather(*sent, return_exceptions=True)
-        for (operations, _), one in zip(parts, found, strict=True):
-            results += [one] * len(operations) if isinstance(one, BaseException) else one
-        return results
+        return [self._add_part(zone, operations, units) for operations, units in parts]
 
     async def close(self) -> None:
         """Wait for the calls under way."""

@@ -4,6 +4,7 @@ The script decides (lua/README.md). This module gives its results the names and 
 turns its errors into exceptions.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from admission.ledger.script_client import ScriptClient
 from admission.ledger.store.connection import RedisConnection, Script
 
 log = logging.getLogger(__name__)
+
+# Of zone, operation and (zone time in ms, result of the script).
+BuildAnswer = Callable[[str, Operation, Any], Answer | AdmissionError]
 
 CHANGE_TRIES: Final = 3  # attempts of a change while a lost policy is being restored
 
@@ -80,20 +84,25 @@ class Ledger:
 
         An operation that waits for room belongs into a call of its own.
         """
-        parts = operations.split_by_units(admissions)
-        found = await self._group.submit_parts(zone, parts)
-        return [
-            self._build_decision(zone, operation, one)
-            for operation, one in zip(admissions, found, strict=True)
-        ]
+        return await self._submit_batch(zone, admissions, self._build_decision)
+
+    async def _submit_batch(
+        self, zone: str, ops: Sequence[Operation], build: BuildAnswer
+    ) -> list[Answer | AdmissionError]:
+        parts = list(operations.split_by_units(ops))
+        futures = self._group.submit_parts(zone, parts)
+        # Each part by itself, as it comes: other requests are answered in between.
+        answered = await asyncio.gather(
+            *(
+                _build_answers(zone, part, future, build)
+                for (part, _), future in zip(parts, futures, strict=True)
+            )
+        )
+        return [answer for answers in answered for answer in answers]
 
     def _build_decision(
         self, zone: str, operation: Operation, found: Any
     ) -> Answer | AdmissionError:
-        if isinstance(found, AdmissionError):
-            return found
-        if isinstance(found, BaseException):
-            raise found
         now, result = found
         if isinstance(result, PlainGrant):
             return results.build_plain_grant(zone, operation, now, result)
@@ -119,8 +128,20 @@ class Ledger:
 
     async def report(self, zone: str, op: Operation) -> Answer:
         """Apply a report: `op["op"]` is launched, renew or end; the id is the public one."""
-        inner = op | {"id": results.parse_private_id(op["id"])}
-        now, result = await self._perform(zone, inner)
+        now, result = await self._perform(zone, _make_private(op))
+        return results.build_report(zone, now, result)
+
+    async def report_batch(
+        self, zone: str, reports: Sequence[Operation]
+    ) -> list[Answer | AdmissionError]:
+        """Apply reports in order, each by itself; a fault stands in its place."""
+        ops = [operations.drop_nulls(_make_private(op)) for op in reports]
+        return await self._submit_batch(zone, ops, self._build_report)
+
+    def _build_report(self, zone: str, op: Operation, found: Any) -> Answer | AdmissionError:
+        now, result = found
+        if "error" in result:
+            return self._translate_fault(zone, op["op"], result)
         return results.build_report(zone, now, result)
 
     async def ingest(
@@ -312,3 +333,19 @@ class Ledger:
         """Bring the policy back: Redis lost it, or has an older version than this replica saw."""
         log.warning("zone %s: policy version %d restored", zone, cached.version)
         await self._calls.apply(zone, [operations.drop_nulls(operations.build_restore(cached))])
+
+
+def _make_private(op: Operation) -> Operation:
+    return op | {"id": results.parse_private_id(op["id"])}
+
+
+async def _build_answers(
+    zone: str, part: Sequence[Operation], future: asyncio.Future[list[Any]], build: BuildAnswer
+) -> list[Answer | AdmissionError]:
+    try:
+        found = await future
+    except AdmissionError as fault:
+        return [fault] * len(part)
+    except Exception:  # logged by the group commit; the grants of the other parts stand
+        return [AdmissionError("the ledger failed")] * len(part)
+    return [build(zone, operation, one) for operation, one in zip(part, found, strict=True)]

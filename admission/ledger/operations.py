@@ -46,16 +46,20 @@ def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
     return [{"total": group.total, "unused": group.unused} for group in snapshot.groups]
 
 
-def split_by_units(asks: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Admissions in order, in parts of as many units as one call takes, each with its units."""
+def split_by_units(ops: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Operations in order, in parts of as many units as one call takes, each with its units.
+
+    An admission has `count` units, a report one.
+    """
     part: list[dict[str, Any]] = []
     units = 0
-    for ask in asks:
-        if part and units + ask["count"] > UNITS_MAX:
+    for op in ops:
+        count = op.get("count", 1)
+        if part and units + count > UNITS_MAX:
             yield part, units
             part, units = [], 0
-        part.append(ask)
-        units += ask["count"]
+        part.append(op)
+        units += count
     if part:
         yield part, units
 

@@ -91,6 +91,12 @@ class Zone:
         """Apply a report on a reservation: `launched`, `renew` or `end`."""
         return self._ledger.report(self.name, operation)
 
+    def report_batch(
+        self, operations: Sequence[Operation]
+    ) -> Coroutine[Any, Any, list[Answer | AdmissionError]]:
+        """Apply reports in order, each by itself."""
+        return self._ledger.report_batch(self.name, operations)
+
     async def get_reservation(self, reservation_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation with its times and pools."""
         return await self._ledger.get_reservation(self.name, reservation_id, scope)

@@ -8,11 +8,16 @@ beside the overload, are recorded in the log of the test.
 
 import asyncio
 import itertools
+import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -22,8 +27,11 @@ from admission.ledger import group_commit
 from admission.ledger.group_commit import Overloaded
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import open_connection
+from tests.faults.table import record
 from tests.ledger.test_ledger import ask, stored
+from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
+from tests.support.service_process import ServiceProcess
 
 pytestmark = pytest.mark.faults
 
@@ -32,6 +40,22 @@ ALONE_S = 1.0
 CLIENTS = 4
 BATCH = 1000
 CAPACITY = 20_000
+CONFIG = """
+[redis]
+url = "{url}"
+timeout_ms = 20000
+""" + "".join(
+    f"""
+[zones.{zone}]
+source = "static"
+channels = ["sip"]
+capacity.sip = {CAPACITY}
+launch_within_ms = 1
+claim_within_ms = 0
+campaigns."*" = {{{{}}}}
+"""
+    for zone in ("East", "West")
+)
 
 log = logging.getLogger(__name__)
 numbers = itertools.count(1)
@@ -138,3 +162,52 @@ async def test_full_batches_of_four_clients_open_no_circuit_and_lose_no_grant(
                 "overload: %d granted, %d refused; other zone p99 %s ms alone, %s ms beside it",
                 granted, refused, p99_ms(alone), p99_ms(beside),
             )  # fmt: skip
+
+
+def start_client(kind: str, url: str, zone: str, seconds: float) -> subprocess.Popen[str]:
+    arguments = ["-m", "tests.faults.load_client", kind, url, zone, str(seconds)]
+    return subprocess.Popen([sys.executable, *arguments], stdout=PIPE, text=True, cwd=ROOT)
+
+
+def finish(client: subprocess.Popen[str]) -> Any:
+    """Wait for a client. Returns: what it found."""
+    output, _ = client.communicate(timeout=OVERLOAD_S + 120)
+    assert client.returncode == 0
+    return json.loads(output)
+
+
+def test_four_client_processes_of_full_batches_leave_the_other_zone_its_answers(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    (tmp_path / "admission.toml").write_text(CONFIG.format(url=own_redis.url))
+    service = ServiceProcess(tmp_path, "admission.toml")
+    try:
+        alone = finish(start_client("single", service.url, "West", OVERLOAD_S))
+        clients = [start_client("batches", service.url, "East", OVERLOAD_S) for _ in range(CLIENTS)]
+        beside = finish(start_client("single", service.url, "West", OVERLOAD_S))
+        found = [finish(client) for client in clients]
+        statuses = [service.call("GET", f"/v1/zones/{zone}")[1] for zone in ("East", "West")]
+    finally:
+        _, errors = service.stop()
+
+    assert "calls are refused until" not in errors  # no circuit opened
+    assert beside["statuses"].keys() == {"200"}
+    for client in found:
+        assert client["statuses"].keys() <= {"200", "503"}
+        assert client["grants"]
+    left = sum(pool["in_use"] for status in statuses for pool in status["pools"])
+    grants = sum(client["grants"] for client in found)
+    record(
+        f"4 clients send full batches for {OVERLOAD_S:.0f} s: requests of another zone",
+        sent=beside["requests"],
+        answered=beside["requests"],
+        grants=beside["grants"],
+        leaked=left,
+        slowest_s=beside["max_ms"] / 1000,
+        group="Processes",
+    )
+    assert not left  # every grant was received: the clients ended what they received
+    log.info(
+        "overload: %d grants in batches; the other zone alone %s, beside them %s",
+        grants, alone, beside,
+    )  # fmt: skip

@@ -68,9 +68,7 @@ async def test_operations_that_go_together_are_answered_together():
     server = Server()
     commit = GroupCommit(server.send)
     server.gate.set()
-    parts = commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)])
-    together = asyncio.create_task(parts)
-    await asyncio.sleep(0)  # queued, and nothing sent yet
+    (together,) = commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)])
     alone = commit.submit("East", {"n": 3})
     assert await asyncio.gather(together, alone) == [[10, 20], 30]
     assert [len(ops) for _, ops in server.calls] == [3]
@@ -273,7 +271,8 @@ async def test_a_hook_that_raises_fails_its_call_and_no_other():
     commit = GroupCommit(server.send, hook)
     with pytest.raises(OSError, match="disk full"):
         await commit.submit("East", {"n": 1})
-    assert await commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)]) == [10, 20]
+    (together,) = commit.submit_parts("East", [([{"n": 1}, {"n": 2}], 2)])
+    assert await together == [10, 20]
 
 
 async def test_results_that_do_not_fit_fail_their_call_and_no_other(
@@ -300,7 +299,8 @@ async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypat
     monkeypatch.setattr(group_commit, "QUEUE_UNITS_MAX", 3 * group_commit.UNITS_MAX)
     parts = [([{"n": n}, {"n": n}], group_commit.UNITS_MAX) for n in range(1, 4)]
     commit = GroupCommit(send)
-    *answered, refused, too_many = await commit.submit_parts("East", [*parts, ([{"n": 9}], 1)])
-    assert answered == [1, 1, 2, 2, fault]
+    sent = commit.submit_parts("East", [*parts, ([{"n": 9}], 1)])
+    *answered, refused, too_many = await asyncio.gather(*sent, return_exceptions=True)
+    assert answered == [[1, 1], [2, 2]]
     assert refused is fault
     assert isinstance(too_many, Unavailable)

@@ -263,3 +263,29 @@ async def test_of_a_batch_in_two_calls_the_answered_one_counts_though_the_other_
     assert kinds == [10] * half + [True] * half
     await ledger.close()
     await connection.close()
+
+
+async def test_reports_of_a_batch_are_applied_in_order_and_each_fails_by_itself(redis_url: str):
+    connection, ledger = await open_ledger(redis_url, capacity={"sip": 5}, campaigns={"*": {}})
+    answer = await ledger.admit("East", ask(1))
+    known = answer["reservations"][0]["id"]
+    end = {"op": "end", "outcome": "completed", "ended_at": None}
+    reports = [
+        {"op": "renew", "id": known, "adopt": None},
+        {"op": "launched", "id": "East~unknown0000", "adopt": None},
+        end | {"id": known},
+        end | {"id": known},
+    ]
+
+    found = await ledger.report_batch("East", reports)
+
+    assert [one if isinstance(one, Exception) else one["state"] for one in found[::2]] == [
+        "live",
+        "ended",
+    ]
+    assert isinstance(found[1], errors.NotFound)
+    assert isinstance(found[3], dict)
+    assert found[3]["repeated"]
+    assert await in_use(ledger) == {}
+    await ledger.close()
+    await connection.close()

@@ -136,6 +136,12 @@ class FakeZone:
         await self.decider.wait()
         return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
 
+    async def report_batch(self, ops: Sequence[dict[str, Any]]) -> list[Answer | AdmissionError]:
+        try:
+            return [await self.report(op) for op in ops]
+        except AdmissionError as fault:
+            return [fault for _ in ops]
+
     async def get_reservation(self, reservation_id: str, scope: Any) -> Answer:
         await self.decider.record("get_reservation", self.name, reservation_id, scope)
         return {"id": reservation_id, "now": NOW, "state": "live", "campaign": "collections"}

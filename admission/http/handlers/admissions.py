@@ -8,13 +8,14 @@ their own.
 import asyncio
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from admission.domain import Answer
 from admission.errors import AdmissionError, Invalid
@@ -34,6 +35,10 @@ from admission.telemetry import log_decision
 Operation: TypeAlias = dict[str, Any]
 Parsed: TypeAlias = AdmissionRequest | Invalid
 
+_REQUESTS: Final = TypeAdapter(list[AdmissionRequest])
+# Some 100 requests are parsed in one pass, in two thirds of the time that two passes take.
+_ONE_PASS_BYTES_MAX: Final = 16 * 1024
+
 _OPTIONAL: Final = ("channel", "application", "mpp", "pools", "dry_run", "explain")
 
 
@@ -46,12 +51,12 @@ async def request_admission(request: web.Request) -> web.Response:
 
 async def request_admissions(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
-    batch = _parse_batch(await read_body(request))
+    batch = await _parse_batch(request, await read_body(request))
     with _WithdrawOnDisconnect(request) as pending:
         if any(isinstance(one, AdmissionRequest) and one.wait_ms for one in batch):
-            decisions = (_decide_parsed(request, one, pending) for one in batch)
+            decisions = [partial(_decide_parsed, request, one, pending) for one in batch]
             return await respond_to_each(request, decisions)
-        return respond(request, await _decide_batch(request, batch, pending))
+        return await respond(request, await _decide_batch(request, batch, pending))
 
 
 def admission_operation(
@@ -155,13 +160,21 @@ class _WithdrawOnDisconnect:
         return not issubclass(kind, Exception)
 
 
-def _parse_batch(body: bytes) -> Sequence[Parsed]:
+async def _parse_batch(request: web.Request, body: bytes) -> Sequence[Parsed]:
     """Parse a batch; an invalid request fails alone."""
+    if len(body) <= _ONE_PASS_BYTES_MAX:
+        with suppress(ValidationError):
+            return AdmissionBatch.model_validate_json(body).requests
+    batch = validate(RawAdmissionBatch, load(body))
+    slices = await request.app[APP_CONTEXT].slices.run(batch.requests, _parse_slice)
+    return [one for some in slices for one in some]
+
+
+def _parse_slice(raws: Sequence[dict[str, Any]]) -> list[Parsed]:
     try:
-        # One pass for the whole batch takes half of the time of parsing each request.
-        return AdmissionBatch.model_validate_json(body).requests
+        return [*_REQUESTS.validate_python(raws)]  # 3/4 of the time of one after the other
     except ValidationError:
-        return [_parse_one(raw) for raw in validate(RawAdmissionBatch, load(body)).requests]
+        return [_parse_one(raw) for raw in raws]
 
 
 def _parse_one(raw: dict[str, Any]) -> Parsed:
@@ -202,17 +215,21 @@ async def _decide_batch(
     zones: dict[Zone, list[tuple[int, Operation]]] = {}
     find_zone = cache(partial(_find_zone, request))
     caller, new_id = request[CALLER], request.app[APP_CONTEXT].ids.new
-    for position, admission in enumerate(batch):
-        if isinstance(admission, Invalid):
-            results[position] = admission
-            continue
-        try:
-            zone = find_zone(admission.zone, admission.campaign)
-        except AdmissionError as fault:
-            results[position] = fault
-        else:
-            operation = admission_operation(admission, caller, new_id)
-            zones.setdefault(zone, []).append((position, operation))
+
+    def build_operations(some: Sequence[tuple[int, Parsed]]) -> None:
+        for position, admission in some:
+            if isinstance(admission, Invalid):
+                results[position] = admission
+                continue
+            try:
+                zone = find_zone(admission.zone, admission.campaign)
+            except AdmissionError as fault:
+                results[position] = fault
+            else:
+                operation = admission_operation(admission, caller, new_id)
+                zones.setdefault(zone, []).append((position, operation))
+
+    await request.app[APP_CONTEXT].slices.run(list(enumerate(batch)), build_operations)
     calls = (
         _decide_in_zone(request, zone, [operation for _, operation in placed], pending)
         for zone, placed in zones.items()
@@ -226,6 +243,7 @@ async def _decide_batch(
 async def _decide_in_zone(
     request: web.Request, zone: Zone, operations: Sequence[Operation], pending: _Pending
 ) -> Sequence[Answer | BaseException]:
+    context = request.app[APP_CONTEXT]
     started = perf_counter()
     try:
         secret = await zone.get_secret()  # before anything is granted
@@ -234,14 +252,21 @@ async def _decide_in_zone(
         answers = await zone.admit_batch(operations)
     except Exception as fault:
         return [fault] * len(operations)
-    context = request.app[APP_CONTEXT]
-    decisions = [one for one in answers if not isinstance(one, AdmissionError)]
-    context.telemetry.count_decisions(zone.name, decisions, perf_counter() - started)
-    for operation, answer in zip(operations, answers, strict=True):
-        if not isinstance(answer, AdmissionError):
-            pending.settle(operation, answer)
-            log_decision(answer)
-    context.report_links.add_links(request, secret, *decisions)
+    seconds = perf_counter() - started
+
+    def settle(some: Sequence[tuple[Operation, Answer | AdmissionError]]) -> list[Answer]:
+        decisions = []
+        for operation, answer in some:
+            if not isinstance(answer, AdmissionError):
+                pending.settle(operation, answer)
+                log_decision(answer)
+                decisions.append(answer)
+        context.report_links.add_links(request, secret, *decisions)
+        return decisions
+
+    settled = await context.slices.run(list(zip(operations, answers, strict=True)), settle)
+    decisions = [one for some in settled for one in some]
+    context.telemetry.count_decisions(zone.name, decisions, seconds)
     return answers
 
 

@@ -1,17 +1,20 @@
 """Reports on calls (launched, renew, end): single, by signed link, and in batches."""
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
 from admission.domain import Answer
-from admission.errors import FieldError, Invalid, NotFound
+from admission.errors import AdmissionError, FieldError, Invalid, NotFound
 from admission.http.auth import report_links
 from admission.http.auth.tokens import ANONYMOUS
 from admission.http.context import APP_CONTEXT, CALLER
-from admission.http.handlers.batch import respond_to_each
+from admission.http.decider import Zone
+from admission.http.handlers.batch import respond
 from admission.http.parsing import JSON, load, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -70,12 +73,40 @@ def report_link_route(verb: ReportVerb) -> Handler:
 
 
 async def report_many(request: web.Request) -> web.Response:
-    """`POST /v1/reservations/batch`."""
+    """`POST /v1/reservations/batch`; the reports on each zone reach it in their order."""
     batch = validate(ReportBatch, load(await read_body(request)))
-    return await respond_to_each(request, (_parse_and_apply(request, raw) for raw in batch.reports))
+    results: list[Answer | BaseException] = [Invalid()] * len(batch.reports)
+    zones: dict[Zone, list[tuple[int, _ParsedReport]]] = {}
+
+    def parse_slice(some: Sequence[tuple[int, dict[str, Any]]]) -> None:
+        for position, raw in some:
+            try:
+                zone, parsed = _parse_one(request, raw)
+            except AdmissionError as fault:
+                results[position] = fault
+            else:
+                zones.setdefault(zone, []).append((position, parsed))
+
+    await request.app[APP_CONTEXT].slices.run(list(enumerate(batch.reports)), parse_slice)
+    calls = (
+        _apply_in_zone(request, zone, [parsed for _, parsed in placed])
+        for zone, placed in zones.items()
+    )
+    for placed, answers in zip(zones.values(), await asyncio.gather(*calls), strict=True):
+        for (position, _), answer in zip(placed, answers, strict=True):
+            results[position] = answer
+    return await respond(request, results)
 
 
-async def _parse_and_apply(request: web.Request, raw: dict[str, Any]) -> Answer:
+class _ParsedReport(NamedTuple):
+    """One report of a batch: the operation of the script, and what metrics need."""
+
+    verb: str
+    report: Report
+    operation: dict[str, Any]
+
+
+def _parse_one(request: web.Request, raw: dict[str, Any]) -> tuple[Zone, _ParsedReport]:
     verb, reservation_id = raw.get("op"), raw.get("id")
     if not isinstance(verb, str) or verb not in _MODELS:
         raise Invalid(FieldError(field="op", message="Must be launched, renew or end"))
@@ -83,20 +114,54 @@ async def _parse_and_apply(request: web.Request, raw: dict[str, Any]) -> Answer:
         raise Invalid(FieldError(field="id", message="Must be the id of a reservation"))
     fields = {name: value for name, value in raw.items() if name not in ("op", "id")}
     report: Report = validate(_MODELS[verb], fields)
-    return await _apply(request, verb, reservation_id, report)
+    zone = find_zone_of_id(request, reservation_id)
+    operation = _build_operation(request, zone, verb, reservation_id, report)
+    return zone, _ParsedReport(verb, report, operation)
+
+
+async def _apply_in_zone(
+    request: web.Request, zone: Zone, reports: Sequence[_ParsedReport]
+) -> Sequence[Answer | BaseException]:
+    try:
+        answers = await zone.report_batch([one.operation for one in reports])
+    except Exception as fault:
+        return [fault] * len(reports)
+
+    def count_slice(some: Sequence[tuple[_ParsedReport, Answer | AdmissionError]]) -> None:
+        for one, answer in some:
+            _count(request, zone, one.verb, one.report, answer)
+
+    counted = list(zip(reports, answers, strict=True))
+    await request.app[APP_CONTEXT].slices.run(counted, count_slice)
+    return answers
 
 
 async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
-    app = request.app
     zone = find_zone_of_id(request, reservation_id)
-    operation = {"op": verb, "id": reservation_id, **_operation_fields(request, zone.name, report)}
     try:
-        answer = await zone.report(operation)
-    except NotFound:
-        app[APP_CONTEXT].telemetry.count_report(zone.name, verb, "unknown_reservation")
+        answer = await zone.report(_build_operation(request, zone, verb, reservation_id, report))
+    except NotFound as fault:
+        _count(request, zone, verb, report, fault)
         raise
-    app[APP_CONTEXT].telemetry.count_report(zone.name, verb, _metric_outcome(answer, report))
+    _count(request, zone, verb, report, answer)
     return answer
+
+
+def _count(
+    request: web.Request, zone: Zone, verb: str, report: Report, answer: Answer | AdmissionError
+) -> None:
+    telemetry = request.app[APP_CONTEXT].telemetry
+    if isinstance(answer, NotFound):
+        telemetry.count_report(zone.name, verb, "unknown_reservation")
+    elif not isinstance(answer, AdmissionError):
+        telemetry.count_report(zone.name, verb, _metric_outcome(answer, report))
+
+
+def _build_operation(
+    request: web.Request, zone: Zone, verb: str, reservation_id: str, report: Report
+) -> dict[str, Any]:
+    fields = _operation_fields(request, zone.name, report)
+    return {"op": verb, "id": reservation_id, **fields}
 
 
 def _operation_fields(request: web.Request, zone: str, report: Report) -> dict[str, Any]:

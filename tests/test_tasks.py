@@ -1,0 +1,61 @@
+"""Long computations share the event loop."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from admission.tasks import SLICE_ITEMS, TimeSlices
+
+
+async def test_slices_cover_the_items_in_order():
+    items = list(range(2 * SLICE_ITEMS + 1))
+    slices = await TimeSlices().run(items, list)
+    assert [len(one) for one in slices] == [SLICE_ITEMS, SLICE_ITEMS, 1]
+    assert [item for one in slices for item in one] == items
+
+
+async def test_two_computations_take_turns_and_no_turn_of_the_loop_runs_two_slices():
+    slices, done, turn = TimeSlices(), [], 0
+
+    async def compute(name: str) -> None:
+        await slices.run(range(3 * SLICE_ITEMS), lambda some: done.append((name, turn)))
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while len(done) < 6:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(count_turns())
+        group.create_task(compute("a"))
+        group.create_task(compute("b"))
+    assert [name for name, _ in done] == ["a", "b"] * 3
+    assert len({turn for _, turn in done}) == 6
+
+
+async def test_few_items_are_computed_at_once():
+    slices = TimeSlices()
+    blocked = asyncio.Event()
+
+    async def block() -> None:
+        await slices.run(range(2 * SLICE_ITEMS), lambda some: blocked.set())
+
+    task = asyncio.create_task(block())
+    await blocked.wait()
+    assert await slices.run([1], list) == [[1]]
+    assert not task.done()
+    await task
+
+
+async def test_a_computation_that_fails_ends_its_turn():
+    slices = TimeSlices()
+
+    def fail(some: Sequence[int]) -> None:
+        raise ValueError(some[0])
+
+    with pytest.raises(ValueError, match="0"):
+        await slices.run(range(2 * SLICE_ITEMS), fail)
+    async with asyncio.timeout(10):
+        assert len(await slices.run(range(2 * SLICE_ITEMS), len)) == 2
