@@ -95,14 +95,32 @@ local function take(p, t0, total, unused)
   pools.change(p, { ceiling = unused + occupancy.held(p, p.w0), total = total, unused = unused })
 end
 
--- Foreign use of the MPPs: ports that are neither unused nor held by reservations with a known MPP.
-local function estimate_foreign(t0, group)
-  local unused = 0
-  for _, n in pairs(group.unused) do unused = unused + n end
-  local p = pools.get(ON_KNOWN_MPP)
-  move_window(p, t0)
-  local before = meta.foreign
-  meta.foreign = max(0, group.total - unused - occupancy.held(p, p.w0))
+-- Channels that the platform counts together are a group, and a zone may have several: of several sources, or of one
+-- source that counts each channel. A group counts as long as all of its channels have its snapshot and it is not stale.
+-- -> ports of all groups that are not unused; t0 of the oldest of their snapshots, FOREVER without any
+local function sum_used()
+  local groups, used, oldest = {}, 0, FOREVER
+  for _, channel in ipairs(zone.fed) do
+    local p = pools.get('channel:' .. channel)
+    if p.group and now - p.t0 <= zone.max_age then -- mutation: stale-group-is-not-foreign
+      local g = groups[p.group] or { t0 = p.t0, used = p.total, missing = select(2, string.gsub(p.group, '[^+]+', '')) }
+      groups[p.group] = g
+      if p.t0 == g.t0 then g.used, g.missing = g.used - p.unused, g.missing - 1 end
+    end
+  end
+  for _, g in pairs(groups) do
+    if g.missing == 0 then used, oldest = used + g.used, min(oldest, g.t0) end -- mutation: foreign-of-whole-groups
+  end
+  return used, oldest
+end
+
+-- Foreign use of the MPPs: ports of all channels that are neither unused nor held by reservations with a known MPP.
+local function estimate_foreign()
+  local p, before = pools.get(ON_KNOWN_MPP), meta.foreign
+  local used, oldest = sum_used()
+  if oldest == FOREVER then return end -- this snapshot is stale already
+  if not p.t0 or oldest - zone.visibility_lag >= p.w0 then move_window(p, oldest) end -- mutation: foreign-window-of-oldest
+  meta.foreign = max(0, used - occupancy.held(p, p.w0))
   pools.each(pools.drop_limit) -- of every MPP
   if meta.foreign < before then need('notify').on('foreign_use_fell') end
 end
@@ -129,7 +147,7 @@ local function take_group(op, group, names)
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
   note_foreign(group, names)
-  if #zone.mpps > 0 then estimate_foreign(op.t0, group) end
+  if #zone.mpps > 0 then estimate_foreign() end
 end
 
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.

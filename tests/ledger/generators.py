@@ -98,6 +98,7 @@ UNKNOWN_IDS = ["99999999998", "99999999999"]
 MPP_GROUPS = {"m1": ("mpp:m1:h323", "mpp:m1:sip"), "m2": ("mpp:m2:sip",)}
 GROUPS = [
     ("channel:sip",),
+    ("channel:h323",),
     ("channel:h323", "channel:sip"),
     ("trunk:x",),
     ("agent:1",),

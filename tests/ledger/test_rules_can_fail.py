@@ -87,6 +87,26 @@ MUTATIONS = (
         becomes="return p.fed and p.kind ~= 'mpp'",
     ),
     LuaMutation(
+        name="a stale group is foreign use",
+        tag="stale-group-is-not-foreign",
+        becomes="if p.group then",
+    ),
+    LuaMutation(
+        name="foreign use is that of one group",
+        tag="foreign-of-whole-groups",
+        becomes="if g.missing == 0 then used, oldest = g.used, min(oldest, g.t0) end",
+    ),
+    LuaMutation(
+        name="half a group is foreign use",
+        tag="foreign-of-whole-groups",
+        becomes="used, oldest = used + g.used, min(oldest, g.t0)",
+    ),
+    LuaMutation(
+        name="calls are held before each group shows them",
+        tag="foreign-window-of-oldest",
+        becomes="move_window(p, now)",
+    ),
+    LuaMutation(
         name="negative room is reported",
         tag="room-not-negative",
         becomes="room = limits.get_room(p),",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.rule_zone import VISIBLE_MS, RuleZone, policy
+from tests.support.rule_zone import MAX_AGE_MS, VISIBLE_MS, RuleZone, policy
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
@@ -80,3 +80,85 @@ def test_a_lease_is_one_holder_s_and_its_token_grows_with_every_change():
     assert first is not None
     assert second > first
     assert zone.ingest(1, {"channel:sip": 1}, token=first)["reason"] == "deposed"
+
+
+MPPS = {"mpps": ["m"], "mpp_total": 20}
+OF_MPPS: Any = {"mpp__m__sip": {"limit": 10}, "mpp__m__h323": {"limit": 10}}
+
+
+def zone_with_mpp(**more: Any) -> RuleZone:
+    """One MPP with 10 ports of each channel; two sources count the channels, one each."""
+    return RuleZone(policy(MPPS | more, **OF_MPPS)).wait(HELD_MS)
+
+
+def count_channels(zone: RuleZone, **unused: int) -> None:
+    """Each channel has 10 ports and is counted by itself."""
+    groups = [{"total": 10, "unused": {f"channel:{name}": n}} for name, n in unused.items()]
+    assert zone.call({"op": "ingest", "t0": zone.now, "groups": groups})["accepted"]
+
+
+def limits_of_mpp(zone: RuleZone) -> tuple[int, int]:
+    # A pool that no call holds is in no status of the oracle: a dry run names it.
+    found = []
+    for channel in ("sip", "h323"):
+        answer = zone.ask(channel=channel, mpp="m", dry_run=True, explain=True)
+        pools = {one["pool"]: one for one in answer["pools"]}
+        found.append(pools[f"mpp:m:{channel}"]["limit"])
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("is_one_call", [True, False])
+@pytest.mark.parametrize("channels", [("sip", "h323"), ("h323", "sip")])
+def test_foreign_use_of_mpps_is_that_of_all_groups(channels, is_one_call):
+    zone = zone_with_mpp()
+    unused = {"sip": 4, "h323": 8}
+    if is_one_call:
+        count_channels(zone, **{channel: unused[channel] for channel in channels})
+    else:
+        for channel in channels:
+            count_channels(zone.wait(10), **{channel: unused[channel]})
+    assert limits_of_mpp(zone) == (10 - 4, 10 - 4)  # 6 + 2 ports of others, of 20
+
+
+def test_own_calls_are_held_in_the_groups_of_all_sources():
+    zone = zone_with_mpp()
+    count_channels(zone, sip=10, h323=10)
+    ids = [zone.grant(mpp="m") for _ in range(4)]
+    for id_ in ids:
+        zone.launched(id_, port_taken=True)
+    zone.wait(501)
+    count_channels(zone, sip=6)
+    count_channels(zone, h323=10)
+    assert limits_of_mpp(zone) == (10, 10)
+
+
+def test_a_call_that_the_older_snapshot_may_not_contain_is_not_held():
+    zone = zone_with_mpp()
+    count_channels(zone, sip=6, h323=10)
+    for _ in range(2):
+        zone.launched(zone.grant(mpp="m"), port_taken=True)
+    count_channels(zone.wait(501), h323=10)
+    assert limits_of_mpp(zone) == (8, 8)  # the older one of SIP shows neither call
+    count_channels(zone, sip=4)
+    assert limits_of_mpp(zone) == (8, 8)
+
+
+def test_a_source_that_stopped_counts_no_foreign_use_any_more():
+    zone = zone_with_mpp()
+    count_channels(zone, sip=0, h323=10)
+    assert limits_of_mpp(zone) == (5, 5)
+    zone.wait(MAX_AGE_MS)
+    count_channels(zone, h323=10)
+    assert limits_of_mpp(zone) == (5, 5)
+    zone.wait(1)
+    count_channels(zone, h323=10)
+    assert limits_of_mpp(zone) == (10, 10)
+
+
+def test_channels_that_are_counted_apart_are_no_group_any_more():
+    zone = zone_with_mpp()
+    zone.photo(total=20, sip=0, h323=0)
+    count_channels(zone.wait(10), sip=10)
+    assert limits_of_mpp(zone) == (10, 10)
+    count_channels(zone.wait(10), h323=6)
+    assert limits_of_mpp(zone) == (8, 8)

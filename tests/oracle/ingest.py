@@ -1,11 +1,12 @@
 """Ingest: a platform's answer becomes the ceilings of its pools."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from tests.oracle.policy import kind
-from tests.oracle.pools import count_held, fed, holders, keeps
+from tests.oracle.pools import count_held, fed, holders, keeps, snapshot
 from tests.oracle.state import Snapshot, Zone
 
 Answer = dict[str, Any]
@@ -99,7 +100,7 @@ def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
     if total is not None and any(kind(pool) == "channel" for pool in unused):
         zone.wanted = False
         note_foreign(zone, w0, total, unused)
-        estimate_foreign(zone, t0, w0, total - sum(n or 0 for n in unused.values()))
+        estimate_foreign(zone)
 
 
 def compiled(
@@ -145,9 +146,27 @@ def note_foreign(zone: Zone, w0: int, total: int, unused: Counts) -> None:
         zone.snapshots[pool] = replace(zone.snapshots[pool], foreign=foreign, group=group)
 
 
-def estimate_foreign(zone: Zone, t0: int, w0: int, used: int) -> None:
-    """Ports in use that no reservation with a known MPP accounts for."""
+def estimate_foreign(zone: Zone) -> None:
+    """Ports in use that no reservation with a known MPP accounts for, of all channels."""
     if not zone.policy.mpps():
         return
-    zone.foreign = max(0, used - count_held(zone, "mpps", w0, None))
-    zone.snapshots["mpps"] = Snapshot(t0=t0, t1=zone.now, w0=w0)
+    groups = list(list_valid_groups(zone))
+    if not groups:
+        return
+    oldest = min(one.t0 for group in groups for one in group)
+    last, w0 = zone.snapshots.get("mpps"), window_start(zone, oldest)
+    if last is None or w0 >= last.w0:
+        zone.snapshots["mpps"] = Snapshot(t0=oldest, t1=zone.now, w0=w0)
+    used = sum((group[0].total or 0) - sum(one.unused or 0 for one in group) for group in groups)
+    zone.foreign = max(0, used - count_held(zone, "mpps", zone.snapshots["mpps"].w0, None))
+
+
+def list_valid_groups(zone: Zone) -> Iterator[list[Snapshot]]:
+    """The newest snapshots of channels that are counted together, unless they are stale."""
+    newest = {channel: snapshot(zone, f"channel:{channel}") for channel in zone.policy.fed()}
+    for name in {one.group for one in newest.values() if one and one.group}:
+        found = [newest.get(channel) for channel in name.split("+")]
+        group = [one for one in found if one and one.group == name]
+        is_complete = len(group) == len(found) and len({one.t0 for one in group}) == 1
+        if is_complete and zone.now - group[0].t0 <= zone.policy.ms("max_age"):
+            yield group
