@@ -1,11 +1,12 @@
 """Waiting in the ledger: who is next, when a place ends, and that nothing of it stays behind."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 
-from tests.support.virtual_zone import StaticZone, ask, beat, big, decision, end, wait, withdraw
+from tests.support.virtual_zone import Op, StaticZone, ask, beat, big, decision, end, wait, withdraw
 
 EMPTY = {"queue": 0, "waiters": 0, "arrived": 0}
 
@@ -164,9 +165,23 @@ def test_the_first_s_end_of_waiting_leaves_the_repeat_its_place(zone: StaticZone
     assert zone.queue_sizes() == EMPTY
 
 
-def test_another_body_under_a_waiting_request_id_is_a_conflict(zone: StaticZone) -> None:
-    zone.call(wait("w1"))
-    assert zone.one(ask("w1", body="other"))["error"] == "conflict"
+@pytest.mark.parametrize("again", [ask, wait, lambda *a, **k: wait(*a, "B", **k)])
+@pytest.mark.parametrize("first", ["w1", "w2"])
+def test_another_body_under_a_waiting_request_id_is_a_conflict_at_once(
+    zone: StaticZone, first: str, again: Callable[..., Op]
+) -> None:
+    zone.call(wait("w1"), wait("w2"))
+    other = again(first, body="other", id="other000000")
+    assert [zone.one(other).get("error") for _ in range(2)] == ["conflict", "conflict"]
+    assert zone.queue_sizes()["queue"] == 2
+    answers = zone.call(end("x"), wait("w1"), end("y"), wait("w2"), other)
+    assert [decision(answer) for answer in answers[1::2]] == ["grant", "grant"]
+    assert answers[-1]["error"] == "conflict"
+
+
+def test_another_body_in_the_call_of_the_first_is_a_conflict(zone: StaticZone) -> None:
+    answers = zone.call(wait("w1"), ask("w1", body="other", id="other000000"))
+    assert answers[1]["error"] == "conflict"
 
 
 def test_launch_within_counts_from_when_the_request_was_first_seen(redis_sync: redis.Redis) -> None:
