@@ -75,18 +75,25 @@ local function lower(p, field, snapshot_at, credit)
   end
 end
 
+-- Did a call fail that had a port of p? The port may be gone together with its media server, until a snapshot shows it
+-- as unused. A call that failed before it took a port took none from the unused ones that the newest snapshot counts.
+local function may_have_lost_port(p, r)
+  if p.kind ~= 'channel' and p.kind ~= 'mpp' then return false end -- mutation: failure-loses-ports-only
+  return r.outcome == 'failed' and (r.taken or occupancy.holds(p, r))
+end
+
 -- r leaves p. For a held r the snapshot decided: its port may have been taken over already, so the ceiling falls by
 -- one, unless credit(t1) shows that the port was busy at the snapshot and is free now.
--- expired: no report of an end came. Then, and when a call with a port failed (the port may be gone together with
--- its media server), a kept ceiling falls in any case.
+-- expired: no report of an end came. Then, and when a port may be gone, a kept ceiling falls in any case.
 function occupancy.leave(p, r, credit, expired)
   unit.change()
   p.in_use = p.in_use - 1
   if p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
   if p.contended then shares.change(p, r.campaign, -1) end
   if p.fed then
-    if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end -- mutation: held-end-lowers-ceiling
-    if expired or (r.outcome == 'failed' and (r.taken or occupancy.holds(p, r))) then -- mutation: failure-lowers-best-ceiling
+    local is_lost = may_have_lost_port(p, r)
+    if occupancy.holds(p, r) or is_lost then lower(p, 'ceiling', p.t1, credit) end -- mutation: held-end-lowers-ceiling
+    if expired or is_lost then -- mutation: failure-lowers-best-ceiling
       lower(p, 'best')
     elseif ceiling.counts(p, r) then -- mutation: end-lowers-best-ceiling
       lower(p, 'best', p.best_t1, credit) -- mutation: best-ceiling-falls

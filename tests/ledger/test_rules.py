@@ -60,11 +60,12 @@ def test_a_launch_without_a_port_moves_nothing():
     assert zone.numbers() == (4, 1)
 
 
-def test_a_pending_end_gives_its_port_back_at_once():
+@pytest.mark.parametrize("outcome", ["not_launched", "failed"])
+def test_a_pending_end_gives_its_port_back_at_once(outcome):
     zone = RuleZone().ready(sip=1, h323=0)
     id_ = zone.grant()
     assert zone.ask()["reason"] == "no_capacity"
-    zone.end(id_, "not_launched")
+    zone.end(id_, outcome)
     assert zone.numbers() == (1, 0)
     assert zone.ask()["decision"] == "grant"
 
@@ -137,6 +138,31 @@ def test_a_call_at_the_edge_of_the_window_is_pending_and_gives_its_port_back():
     zone.wait(VISIBLE_MS + 500).photo(sip=4, h323=0)
     zone.end(id_, "failed")
     assert zone.numbers() == (4, 0)
+
+
+@pytest.mark.parametrize(("outcome", "ceiling"), [("failed", 9), ("completed", 10)])
+def test_a_pending_call_that_had_a_port_and_failed_gives_none_back(outcome, ceiling):
+    """Its media server may be gone with the port, and no snapshot shows that yet."""
+    zone = RuleZone(policy(trunk__x={})).ready()
+    zone.ingest(10, {"trunk:x": 10})
+    id_ = zone.grant(pools=["trunk:x"])
+    zone.launched(id_, port_taken=True)
+    zone.end(id_, outcome)
+    assert zone.numbers() == (ceiling, 0)
+    zone.grant(pools=["trunk:x"])
+    assert zone.numbers("trunk:x") == (10, 1)  # a media server has no trunks
+    zone.wait(1000).photo(sip=10, h323=0)
+    assert zone.pool()["ceiling"] == 10
+
+
+def test_a_failure_on_an_mpp_lowers_the_ceiling_of_its_own_snapshot():
+    zone = RuleZone(policy({"mpps": ["m"], "mpp_total": 9}, mpp__m__sip={"limit": 9})).ready()
+    zone.ingest(9, {"mpp:m:sip": 5})
+    id_ = zone.grant(mpp="m")
+    zone.launched(id_, port_taken=True)
+    zone.end(id_, "failed")
+    zone.grant(mpp="m")
+    assert zone.numbers("mpp:m:sip") == (4, 1)
 
 
 def test_an_expiry_lowers_the_ceiling_of_what_was_held():

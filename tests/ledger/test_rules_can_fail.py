@@ -138,6 +138,12 @@ MUTATIONS = (
     ),
     LuaMutation(name="a failure earns the credit", tag="credit-not-after-failure"),
     LuaMutation(
+        name="a pending failure gives its port back",
+        tag="held-end-lowers-ceiling",
+        becomes="if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end",
+    ),
+    LuaMutation(name="a failure takes a trunk away", tag="failure-loses-ports-only"),
+    LuaMutation(
         name="a failure lowers no kept ceiling",
         tag="failure-lowers-best-ceiling",
         becomes="if expired then",

@@ -7,6 +7,8 @@ from tests.oracle.policy import kind
 from tests.oracle.pools import held_in, is_held, raise_headroom, snapshot
 from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
 
+PORTS = ("channel", "mpp")
+
 
 def has_credit(zone: Zone, one: Reservation, t1: int) -> bool:
     """Whether the port was surely busy in a snapshot ingested at `t1`, and is free now."""
@@ -39,11 +41,16 @@ def after_end(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
     return newest
 
 
+def may_have_lost_port(zone: Zone, one: Reservation, newest: Snapshot) -> bool:
+    """Whether a call with a port failed: the port may be gone together with its media server."""
+    return one.outcome == "failed" and (one.taken or is_held(zone, one, newest.w0))
+
+
 def after_end_kept(zone: Zone, one: Reservation, newest: Snapshot) -> Snapshot:
     """The kept ceiling of an older snapshot after the end of a call that it counts."""
     if not zone.rules.kept_ends_lower or newest.best_t1 is None or newest.best_w0 is None:
         return newest
-    if one.outcome == "failed" and (one.taken or is_held(zone, one, newest.w0)):
+    if may_have_lost_port(zone, one, newest):
         return replace(newest, best=one_less(newest.best))
     if not is_held(zone, one, newest.best_w0) or has_credit(zone, one, newest.best_t1):
         return newest
@@ -66,7 +73,9 @@ def leave_by_end(zone: Zone, one: Reservation) -> None:
         newest = snapshot(zone, pool)
         if newest is not None:
             kept = after_end_kept(zone, one, newest)
-            zone.snapshots[pool] = after_end(zone, one, kept) if held_in(zone, one, pool) else kept
+            is_lost = kind(pool) in PORTS and may_have_lost_port(zone, one, newest)
+            falls = is_lost or held_in(zone, one, pool)
+            zone.snapshots[pool] = after_end(zone, one, kept) if falls else kept
 
 
 def leave_by_expiry(zone: Zone, one: Reservation, pools: tuple[str, ...]) -> None:
