@@ -129,6 +129,8 @@ class Reason(StrEnum):
         dialer="Wait `retry_after_ms`.",
         operator=(
             "Look at the zone's `sources`: the platform does not answer, or no counts are pushed."
+            " The count of a named pool is forgotten after `max_call_ms`, and when policy drops the"
+            " pool."
         ),
         short="The platform's port count is too old",
         ended_by_snapshot=True,

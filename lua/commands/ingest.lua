@@ -70,7 +70,10 @@ end
 -- The sentinel keeps the set from being an absent key. Reservations older than the feed are not in the set: known_at
 -- says until when. The feed of a channel began with its policy (commands/policy.lua), or with the zone.
 local function begin_feed(p)
+  if p.has_lapsed then call('DEL', PEND .. p.name) end -- mutation: earlier-feed-is-forgotten
+  p.has_lapsed = false
   call('ZADD', PEND .. p.name, -1, '')
+  if p.wildcard then need('pool_gc').await_lapse(p) end
   if p.kind == 'channel' then return end
   local is_known = p.in_use == 0 or p.name == ON_KNOWN_MPP
   pools.change(p, { known_at = is_known and 0 or now + zone.claim_longest }) -- mutation: feed-waits-for-claims

@@ -96,7 +96,7 @@ local function recompute_shares()
     if name ~= '' then
       local p = pools.get(name)
       if p.contending_classes then contention.clear(p) end
-      if pools.is_collectable(p) then pools.mark_dirty(p) end -- this policy may have dropped its name
+      if p.has_lapsed or pools.is_collectable(p) then pools.mark_dirty(p) end -- this policy may have dropped its name
     end
   end
   shares.recount()

@@ -28,18 +28,25 @@ end
 
 local function contention_until(p) return p.contending_classes and now + CONTENTION_MS or 0 end
 
--- Snapshots continue, and an open breaker stays open until a call closes it: no deadline for such a pool.
+local function set_deadline(p, ends) unit.add(unit.zset(DEADLINES), 'pool ' .. p.name, score(ends)) end
+
+-- A wildcard pool is fed: it is examined when its snapshot may have lapsed (state/pool.lua).
+function pool_gc.await_lapse(p) set_deadline(p, (p.t0 or now) + zone.max_call + 1) end
+
+-- The snapshot has a deadline of its own, and an open breaker stays open until a call closes it.
 local function is_kept(p) return p.t0 ~= nil or p.open_until ~= nil end
 
 -- p is about to be written: drop what has no effect, and set a deadline for what has.
 function pool_gc.drop_expired(p)
   local ends = max(rate_until(p), limit_until(p), calls_until(p), contention_until(p))
-  if ends > 0 and not is_kept(p) then unit.add(unit.zset(DEADLINES), 'pool ' .. p.name, score(ends)) end
+  if ends > 0 and not is_kept(p) then set_deadline(p, ends) end
 end
 
 -- The deadline of a pool has come.
 function pool_gc.examine(name)
   local p = pools.get(name)
+  if p.t0 and p.wildcard then pool_gc.await_lapse(p) end
+  if p.has_lapsed then pools.mark_dirty(p) end
   if not pools.is_collectable(p) then return end
   for class in gmatch(p.contending_classes or '', '%d') do
     need('contention').list(p, class, FOREVER)

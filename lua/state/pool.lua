@@ -107,6 +107,19 @@ local function find_unknown(p)
   return unknown
 end
 
+-- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
+local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
+function pools.is_collectable(p)
+  return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
+end
+
+-- Does the snapshot of a named pool count no longer? A pool whose source stopped counting it is denied for a while, not for
+-- ever: calls that were granted by its snapshot have ended or expired after max_call.
+local function has_lapsed(p)
+  if not p.t0 or NAMED_BY_ALL[p.kind] then return false end
+  return not p.known or now - p.t0 > zone.max_call -- mutation: named-snapshot-lapses
+end
+
 -- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records
 local function parse(name, text)
   local ok, p = pcall(decode, text)
@@ -137,8 +150,9 @@ function pools.get(name)
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.tat = tonumber(p.tat)
   p.contended = pools.is_contended(kind)
-  if kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
-    forget_snapshot(p)
+  p.has_lapsed = has_lapsed(p)
+  if p.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
+    forget_snapshot(p) -- what is stored of it goes with the next write of p
   else
     p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
   end
@@ -190,12 +204,6 @@ function pools.mark_all_dirty(list)
   for i = 1, #list do dirty[list[i].name] = list[i] end
 end
 
--- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
-local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
-function pools.is_collectable(p)
-  return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
-end
-
 -- -> JSON text, or false if nothing is to be stored
 local function to_text(p)
   if pools.is_collectable(p) then
@@ -218,6 +226,7 @@ end
 
 function pools.flush()
   for name, p in pairs(dirty) do
+    if p.has_lapsed then call('DEL', PEND .. name) end
     if p.available_before then need('notify').compare(p) end
     unit.put(texts, name, to_text(p))
   end

@@ -166,13 +166,35 @@ def test_a_name_that_policy_names_no_more_is_forgotten(redis_sync):
     assert not passing_pools(zone)
 
 
-def test_an_agent_that_is_photographed_is_not_looked_at_again(redis_sync):
+SNAPSHOT_OF_AGENT = {"op": "ingest", "groups": [{"total": 1, "unused": {"agent:1": 1}}]}
+LONGEST_CALL_MS = 3_600_000  # `max_call_ms`
+
+
+def test_an_agent_that_is_counted_is_examined_when_its_snapshot_may_have_lapsed(redis_sync):
     zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
-    photograph = {"op": "ingest", "groups": [{"total": 1, "unused": {"agent:1": 1}}]}
     zone.advance(60_000)  # long after the zone was new
-    zone.one(photograph | {"t0": zone.now_ms})
+    lapses = zone.now_ms + LONGEST_CALL_MS + 1
+    zone.one(SNAPSHOT_OF_AGENT | {"t0": zone.now_ms})
     zone.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
     zone.advance(1)
-    zone.one(photograph | {"t0": zone.now_ms})
+    zone.one(SNAPSHOT_OF_AGENT | {"t0": zone.now_ms})
     assert json.loads(redis_sync.hget(zone.keys[4], "agent:1"))["hungry"]
+    deadlines = dict(redis_sync.zrange(zone.keys[3], 0, -1, withscores=True))
+    assert deadlines[b"pool agent:1"] == lapses
+
+
+def test_an_agent_that_nobody_counts_any_more_leaves_nothing_behind(redis_sync):
+    zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
+    keys = len(redis_sync.keys())
+    zone.advance(60_000)
+    zone.one(SNAPSHOT_OF_AGENT | {"t0": zone.now_ms})
+    zone.advance(LONGEST_CALL_MS - 1000)
+    zone.one(SNAPSHOT_OF_AGENT | {"t0": zone.now_ms})
+    zone.advance(1002)
+    zone.one({"op": "time"})
+    assert passing_pools(zone) == [b"agent:1"]  # its newest snapshot counts
+    zone.advance(LONGEST_CALL_MS)
+    zone.one({"op": "time"})
+    assert not passing_pools(zone)
+    assert len(redis_sync.keys()) == keys
     assert not [name for name in redis_sync.zrange(zone.keys[3], 0, -1) if b"agent" in name]

@@ -107,6 +107,21 @@ MUTATIONS = (
         becomes="move_window(p, now)",
     ),
     LuaMutation(
+        name="a named pool is stale for ever",
+        tag="named-snapshot-lapses",
+        becomes="return not p.known",
+    ),
+    LuaMutation(
+        name="a dropped pool keeps its snapshot",
+        tag="named-snapshot-lapses",
+        becomes="return now - p.t0 > zone.max_call",
+    ),
+    LuaMutation(
+        name="the pending calls of an earlier feed stay",
+        tag="earlier-feed-is-forgotten",
+        becomes="",
+    ),
+    LuaMutation(
         name="negative room is reported",
         tag="room-not-negative",
         becomes="room = limits.get_room(p),",

@@ -162,3 +162,59 @@ def test_channels_that_are_counted_apart_are_no_group_any_more():
     assert limits_of_mpp(zone) == (10, 10)
     count_channels(zone.wait(10), h323=6)
     assert limits_of_mpp(zone) == (8, 8)
+
+
+LONGEST_CALL_MS = 15_000
+STATIC = {"fed": [], "capacity": {"sip": 10, "h323": 10}, "max_call": LONGEST_CALL_MS}
+
+
+def zone_with_trunk(**rules: Any) -> RuleZone:
+    """A zone without snapshots of channels; trunk x was counted once, with 1 of 4 free."""
+    zone = RuleZone(policy(STATIC, trunk__x=rules)).wait(HELD_MS)
+    assert zone.ingest(4, {"trunk:x": 1})["accepted"]
+    return zone
+
+
+def ask_of_trunk(zone: RuleZone) -> str:
+    answer = zone.ask(pools=["trunk:x"])
+    return str(answer.get("reason", answer["decision"]))
+
+
+@pytest.mark.parametrize(("needs_snapshot", "after"), [(False, "grant"), (True, "no_snapshot")])
+def test_a_named_pool_that_nobody_counts_any_more_is_denied_for_max_call(needs_snapshot, after):
+    zone = zone_with_trunk(limit=2, needs_snapshot=needs_snapshot).wait(MAX_AGE_MS + 1)
+    assert ask_of_trunk(zone) == "stale_snapshot"
+    zone.wait(LONGEST_CALL_MS - MAX_AGE_MS - 1)
+    assert ask_of_trunk(zone) == "stale_snapshot"
+    assert ask_of_trunk(zone.wait(1)) == after
+
+
+def test_after_that_the_limit_counts_alone_until_the_pool_is_counted_again():
+    zone = zone_with_trunk(limit=2).wait(LONGEST_CALL_MS + 1)
+    held = zone.grant(pools=["trunk:x"])
+    zone.grant(pools=["trunk:x"])
+    assert ask_of_trunk(zone) == "pool_full"
+    zone.end(held)
+    zone.ingest(4, {"trunk:x": 3})
+    assert zone.numbers("trunk:x") == (3, 1)  # since when the call is visible is not known
+    zone.wait(HELD_MS)
+    zone.ingest(4, {"trunk:x": 3})
+    assert zone.numbers("trunk:x") == (4, 1)
+
+
+def test_calls_of_an_earlier_feed_are_not_pending_in_a_new_one():
+    zone = zone_with_trunk().wait(LONGEST_CALL_MS - 1)
+    adopt = {"campaign": "a", "channel": "sip", "pools": ["trunk:x"]}
+    zone.launched("x" * 11, adopt=adopt)
+    zone.wait(2)
+    counted = {"op": "ingest", "t0": zone.now, "groups": [{"total": 4, "unused": {"trunk:x": 3}}]}
+    zone.call({"op": "end", "id": "x" * 11, "outcome": "completed"}, counted)
+    zone.grant(pools=["trunk:x"])
+    assert zone.numbers("trunk:x") == (3, 1)
+
+
+def test_a_snapshot_is_forgotten_when_policy_drops_the_pool():
+    zone = zone_with_trunk(limit=1).wait(MAX_AGE_MS + 1)
+    zone.replace(policy(STATIC))
+    zone.replace(policy(STATIC, trunk__x={"limit": 1}))
+    assert ask_of_trunk(zone) == "grant"

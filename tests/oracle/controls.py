@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.oracle.policy import Fields, Policy, kind
-from tests.oracle.pools import limit
+from tests.oracle.pools import forget_lapsed, limit
 from tests.oracle.state import SetLimit, Zone
 
 Answer = dict[str, Any]
@@ -45,6 +45,7 @@ def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
     zone.policy, zone.digest = Policy(add_earlier_claims(zone, op["fields"])), op["digest"]
     zone.version += 1
     zone.unmet_demand.clear()
+    forget_lapsed(zone)
     newly_fed = set(zone.policy.fed()) - set(before.fed())
     is_same_source = before.source() in (None, zone.policy.source())
     if newly_fed or (zone.policy.fed() and not is_same_source):

@@ -8,7 +8,7 @@ from tests.oracle.decide import admit
 from tests.oracle.expiry import serve
 from tests.oracle.ingest import ingest
 from tests.oracle.policy import Fields, Policy
-from tests.oracle.pools import in_use
+from tests.oracle.pools import forget_lapsed, in_use
 from tests.oracle.reports import report
 from tests.oracle.state import Rules, Zone
 from tests.oracle.views import get, lease, list_page, status
@@ -39,6 +39,7 @@ class OracleLedger:
         collect_pools(self.zone)
         idle_ms = tick(self.zone, raw_ms, raw_ms * 1000 if raw_us is None else raw_us)
         recover(self.zone, run_id, idle_ms)
+        forget_lapsed(self.zone)
         serve(self.zone)
         return {"now": self.zone.now, "results": [VERBS[op["op"]](self.zone, op) for op in ops]}
 

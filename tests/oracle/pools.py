@@ -32,6 +32,14 @@ def snapshot(zone: Zone, pool: str) -> Snapshot | None:
     return zone.snapshots.get(pool) if fed(zone, pool) else None
 
 
+def forget_lapsed(zone: Zone) -> None:
+    """Forget snapshots of named pools that nobody counts any more, or that policy dropped."""
+    for pool in [name for name in zone.snapshots if is_named(name)]:
+        is_old = zone.now - zone.snapshots[pool].t0 > zone.policy.ms("max_call")
+        if is_old or zone.policy.named(pool) is None:
+            del zone.snapshots[pool]
+
+
 def is_held(zone: Zone, one: Reservation, w0: int) -> bool:
     """Whether a snapshot whose window starts at `w0` must contain this call."""
     return one.visible_by < w0 if zone.rules.held_before_window else one.visible_by <= w0

@@ -7,6 +7,7 @@ from tests.oracle.pools import (
     adaptive_headroom,
     count_held,
     fed,
+    forget_lapsed,
     headroom,
     in_use,
     limit,
@@ -43,6 +44,7 @@ FIELDS = (
 
 def status(zone: Zone, op: dict[str, Any]) -> Answer:
     """The zone's pools and whether it recovers."""
+    forget_lapsed(zone)
     return {
         "recovering": zone.now < zone.recover_until,
         "recovered_from": zone.recovered_from,
