@@ -1,4 +1,4 @@
-"""Who gets the next port, in numbers: shares, guarantees, classes and rates, in virtual time."""
+"""Which campaign gets the next port: shares, guarantees, classes and rates, in virtual time."""
 
 from fractions import Fraction
 from random import Random
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual_dialers import Dialer, Scene, compiled
+from tests.support.virtual_dialers import Dialer, VirtualScene, compiled, exponential
 from tests.support.virtual_zone import VirtualZone
 
 MINUTE_MS = 60_000
@@ -22,99 +22,101 @@ def zone_of(ports: int, campaigns: dict[str, dict], **policy):
     return compiled(capacity={"sip": ports}, campaigns=campaigns, **policy)
 
 
-def scene(client, ports, dialers, campaigns=None, **policy):
+def make_scene(client, ports, dialers, campaigns=None, **policy):
     fields = zone_of(ports, campaigns or {"*": {}}, **policy)
-    return Scene(client, fields, dialers, CALL_MS)
+    return VirtualScene(client, fields, dialers, exponential(CALL_MS))
 
 
-def test_asking_a_hundred_times_as_often_buys_nothing(redis_sync):
+def test_frequent_requests_get_no_larger_share(redis_sync):
     often = Dialer(campaign="often", per_tick=10)
     seldom = Dialer(campaign="seldom", every_ms=200, busy=False)
-    world = scene(redis_sync, 10, [often, seldom])
-    world.run(CALL_MS)
-    assert world.has == {"often": 10, "seldom": 0}
+    scene = make_scene(redis_sync, 10, [often, seldom])
+    scene.run(CALL_MS)
+    assert scene.has == {"often": 10, "seldom": 0}
     seldom.busy = True
-    world.run(3 * CALL_MS)
-    assert jain(list(world.run(MINUTE_MS).values())) >= 0.98
+    scene.run(3 * CALL_MS)
+    assert jain(list(scene.run(MINUTE_MS).values())) >= 0.98
 
 
-def test_asking_for_many_at_once_buys_nothing(redis_sync):
+def test_large_requests_get_no_larger_share(redis_sync):
     one, many = Dialer(campaign="one"), Dialer(campaign="many", count=20)
-    world = scene(redis_sync, 30, [one, many])
-    world.run(3 * CALL_MS)
-    assert jain(list(world.run(MINUTE_MS).values())) >= 0.98
+    scene = make_scene(redis_sync, 30, [one, many])
+    scene.run(3 * CALL_MS)
+    assert jain(list(scene.run(MINUTE_MS).values())) >= 0.98
 
 
 def test_shares_follow_weights(redis_sync):
     weights = {"one": 1, "two": 2, "five": 5}
     campaigns = {name: {"weight": weight} for name, weight in weights.items()}
-    world = scene(redis_sync, 80, [Dialer(campaign=name) for name in weights], campaigns)
-    world.run(3 * CALL_MS)
-    shares = world.run(MINUTE_MS)
+    scene = make_scene(redis_sync, 80, [Dialer(campaign=name) for name in weights], campaigns)
+    scene.run(3 * CALL_MS)
+    shares = scene.run(MINUTE_MS)
     for name, weight in weights.items():
         assert shares[name] == pytest.approx(10 * weight, rel=0.05)
 
 
 KEPT: dict[str, dict[str, Any]] = {
     "headroom": {"headroom": 10},
-    "a guarantee that nobody uses": {"campaigns": {"sure": {"guarantee": 10}}},
+    "an unused guarantee": {"campaigns": {"sure": {"guarantee": 10}}},
     "a reserve for a higher class": {"priority_reserve": {"1": 10}},
 }
 
 
 @pytest.mark.parametrize("kept", KEPT)
-def test_shares_follow_weights_beside_what_is_kept_free(redis_sync, kept):
+def test_shares_follow_weights_beside_reserved_ports(redis_sync, kept):
     weights = {"one": 1, "two": 2, "five": 5}
     campaigns = {name: {"weight": weight, "priority": 1} for name, weight in weights.items()}
     policy = {name: value for name, value in KEPT[kept].items() if name != "campaigns"}
     campaigns |= KEPT[kept].get("campaigns", {})
-    world = scene(redis_sync, 90, [Dialer(campaign=name) for name in weights], campaigns, **policy)
-    world.run(3 * CALL_MS)
-    shares = world.run(MINUTE_MS)
+    scene = make_scene(
+        redis_sync, 90, [Dialer(campaign=name) for name in weights], campaigns, **policy
+    )
+    scene.run(3 * CALL_MS)
+    shares = scene.run(MINUTE_MS)
     for name, weight in weights.items():
         assert shares[name] == pytest.approx(10 * weight, rel=0.05)
 
 
 @pytest.mark.parametrize("light", [1, 3])
-def test_campaigns_that_want_little_do_not_keep_ports_from_who_wants_all(redis_sync, light):
+def test_campaigns_with_little_demand_keep_no_ports_from_the_others(redis_sync, light):
     rng = Random(light)
     few = [Dialer(campaign=f"light{n}", odds=0.03, rng=rng) for n in range(light)]
-    world = scene(redis_sync, 100, [Dialer(campaign="all"), *few])
-    world.run(3 * CALL_MS)
-    assert sum(world.run(MINUTE_MS // 2).values()) > 93
+    scene = make_scene(redis_sync, 100, [Dialer(campaign="all"), *few])
+    scene.run(3 * CALL_MS)
+    assert sum(scene.run(MINUTE_MS // 2).values()) > 93
 
 
 @pytest.mark.parametrize("cap", [2, 10])
 def test_a_campaign_at_its_own_limit_does_not_keep_ports_from_others(redis_sync, cap):
     campaigns = {"capped": {"limit": cap}, "all": {}}
     dialers = [Dialer(campaign="all"), Dialer(campaign="capped")]
-    world = scene(redis_sync, 100, dialers, campaigns)
-    world.run(3 * CALL_MS)
-    assert sum(world.run(MINUTE_MS // 2).values()) > 93
+    scene = make_scene(redis_sync, 100, dialers, campaigns)
+    scene.run(3 * CALL_MS)
+    assert sum(scene.run(MINUTE_MS // 2).values()) > 93
 
 
 @pytest.mark.parametrize("weight", [49, 0.01, 107])
 def test_equal_weights_of_any_size_use_every_port(redis_sync, weight):
     campaigns = {name: {"weight": weight} for name in ("a", "b")}
-    world = scene(redis_sync, 6, [Dialer(campaign="a"), Dialer(campaign="b")], campaigns)
-    world.run(CALL_MS)
-    assert sum(world.run(10 * CALL_MS).values()) > 0.95 * 6
+    scene = make_scene(redis_sync, 6, [Dialer(campaign="a"), Dialer(campaign="b")], campaigns)
+    scene.run(CALL_MS)
+    assert sum(scene.run(10 * CALL_MS).values()) > 0.95 * 6
 
 
-def test_the_share_of_who_is_idle_is_used_and_comes_back_within_a_call(redis_sync):
+def test_the_share_of_an_idle_campaign_is_used_and_returns_within_a_call(redis_sync):
     stays, leaves = Dialer(campaign="stays"), Dialer(campaign="leaves", per_tick=2)
-    world = scene(redis_sync, 100, [stays, leaves])
-    world.run(4 * CALL_MS)
+    scene = make_scene(redis_sync, 100, [stays, leaves])
+    scene.run(4 * CALL_MS)
     leaves.busy = False
-    world.run(3 * CALL_MS)
-    assert world.has["stays"] >= 90
+    scene.run(3 * CALL_MS)
+    assert scene.has["stays"] >= 90
     leaves.busy = True
-    world.run(CALL_MS)
-    assert world.has["leaves"] >= 45
+    scene.run(CALL_MS)
+    assert scene.has["leaves"] >= 45
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_guarantee_is_there_whatever_the_others_do(redis_sync, seed):
+def test_a_guarantee_is_met_independent_of_other_campaigns(redis_sync, seed):
     rng = Random(seed)
     others = {
         f"c{n}": {"weight": rng.choice([1, 9, 0.1]), "priority": rng.choice([0, 1])}
@@ -123,33 +125,33 @@ def test_a_guarantee_is_there_whatever_the_others_do(redis_sync, seed):
     campaigns = {**others, "sure": {"guarantee": 12, "priority": 9}}
     dialers = [Dialer(campaign=name, count=rng.choice([1, 7])) for name in others]
     sure = Dialer(campaign="sure", count=12, min_count=12, busy=False)
-    world = scene(redis_sync, 40, [*dialers, sure], campaigns, priority_reserve={"9": 5})
-    world.run(rng.randrange(1, 3 * CALL_MS))
+    scene = make_scene(redis_sync, 40, [*dialers, sure], campaigns, priority_reserve={"9": 5})
+    scene.run(rng.randrange(1, 3 * CALL_MS))
     sure.busy = True
-    world.tick()
-    assert world.has["sure"] == 12
+    scene.tick()
+    assert scene.has["sure"] == 12
 
 
 def test_a_new_guarantee_is_met_from_a_full_zone_as_soon_as_calls_end(redis_sync):
     greedy, sure = Dialer(campaign="greedy"), Dialer(campaign="sure", obeys=True, busy=False)
-    world = scene(redis_sync, 50, [greedy, sure])
-    world.run(3 * CALL_MS)
-    world.zone.replace_policy(zone_of(50, {"sure": {"guarantee": 10}, "*": {}}))
+    scene = make_scene(redis_sync, 50, [greedy, sure])
+    scene.run(3 * CALL_MS)
+    scene.zone.replace_policy(zone_of(50, {"sure": {"guarantee": 10}, "*": {}}))
     sure.busy = True
-    world.run(CALL_MS // 2)
-    assert world.has["sure"] >= 10
+    scene.run(CALL_MS // 2)
+    assert scene.has["sure"] >= 10
 
 
 def test_the_first_class_is_never_denied_while_the_last_still_gets_grants(redis_sync):
     campaigns = {"first": {}, "last": {"priority": 1}}
     dialers = [Dialer(campaign="first", every_ms=100), Dialer(campaign="last")]
-    world = scene(redis_sync, 30, dialers, campaigns, priority_reserve={"1": 5})
+    scene = make_scene(redis_sync, 30, dialers, campaigns, priority_reserve={"1": 5})
     looked = 0
     for _ in range(3000):
-        world.tick()
-        if world.granted_now("last"):
+        scene.tick()
+        if scene.granted_at.get("last") == scene.now_ms:
             # Five were left, and the first class took one of them at most since.
-            answer = world.would_be_told(campaign="first", count=4, min_count=4)
+            answer = scene.preview(campaign="first", count=4, min_count=4)
             assert answer["decision"] == "grant"
             looked += 1
     assert looked > 100
@@ -158,14 +160,14 @@ def test_the_first_class_is_never_denied_while_the_last_still_gets_grants(redis_
 def test_fifty_at_once_are_granted_among_dialers_that_ask_for_one(redis_sync):
     dialers = [Dialer(campaign=name) for name in ("a", "b", "c")]
     many = Dialer(campaign="many", count=50, min_count=50, obeys=True, busy=False)
-    world = scene(redis_sync, 100, [*dialers, many])
+    scene = make_scene(redis_sync, 100, [*dialers, many])
     for _ in range(3):
-        world.run(3 * CALL_MS)
-        many.busy, many.next_ms, begun = True, 0, world.now_ms
-        while not world.has["many"] and world.now_ms < begun + MINUTE_MS:
-            world.tick()
+        scene.run(3 * CALL_MS)
+        many.busy, many.next_ms, begun = True, 0, scene.now_ms
+        while not scene.has["many"] and scene.now_ms < begun + MINUTE_MS:
+            scene.tick()
         many.busy = False
-        assert world.now_ms - begun <= 2 * CALL_MS
+        assert scene.now_ms - begun <= 2 * CALL_MS
 
 
 def asked(n: int, count: int, min_count: int = 1):
@@ -176,7 +178,7 @@ def asked(n: int, count: int, min_count: int = 1):
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.5, 1), (3, 7), (33.3, 4), (333.5, 50)])
 @pytest.mark.parametrize("whose", ["campaign", "zone"])
-def test_over_any_window_never_more_than_its_rate_and_one_burst(redis_sync, rate, burst, whose):
+def test_no_window_contains_more_grants_than_its_rate_and_one_burst(redis_sync, rate, burst, whose):
     limited = {"rate_per_s": rate, "burst": burst}
     campaign, of_zone = (limited, {}) if whose == "campaign" else ({}, limited)
     zone = VirtualZone(redis_sync, zone_of(1_000_000, {"fast": campaign}, **of_zone))
@@ -196,7 +198,7 @@ def test_over_any_window_never_more_than_its_rate_and_one_burst(redis_sync, rate
             assert units <= Fraction(str(rate)) * window_s + burst
 
 
-def test_who_comes_back_when_the_rate_said_is_granted_and_not_a_ms_sooner(redis_sync):
+def test_a_retry_is_granted_at_the_time_that_the_rate_gave_and_not_a_ms_earlier(redis_sync):
     fields = zone_of(1_000_000, {"fast": {"rate_per_s": 7, "burst": 5}})
     zone = VirtualZone(redis_sync, fields)
     zone.advance(10)
