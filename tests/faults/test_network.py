@@ -11,9 +11,9 @@ from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import open_connection
 from tests.faults.table import record
 from tests.faults.world import world
-from tests.ledger.test_ledger import ask, in_use, recovered, stored
 from tests.support.proxy import Direction, FaultyProxy
 from tests.support.redis_server import RedisServer
+from tests.support.typed_ledger import ask, get_in_use, make_policy, wait_for_recovery
 
 pytestmark = pytest.mark.faults
 TROUBLE_S = 3.0
@@ -88,15 +88,15 @@ async def test_the_connection_is_reset_at_each_byte(link: FaultyProxy, way: Dire
     """One ask for each byte: it counts once, whatever the cut let through."""
     connection = await open_connection(RedisSettings(url=link.url))
     ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(retention_ms=0), "file")
-    await recovered(ledger)
+    await ledger.store_policy("East", make_policy(retention_ms=0), "file")
+    await wait_for_recovery(ledger)
     length = await _length(ledger, link, way)
     grants = 0
     for n in range(length + 1):
         link.cut_after(way, n)
         grants += await _ask_and_end(ledger, 1000 + n)
         assert link.was_cut
-    left = sum((await in_use(ledger)).values())
+    left = sum((await get_in_use(ledger)).values())
     row = f"connection to Redis reset at each byte of a {way}"
     record(row, sent=length + 1, answered=length + 1, grants=grants, leaked=left)
     assert (grants, left) == (length + 1, 0)
@@ -115,7 +115,7 @@ async def _length(ledger: Ledger, link: FaultyProxy, way: Direction) -> int:
 
 async def _ask_and_end(ledger: Ledger, n: int) -> int:
     answer = await ledger.admit("East", ask(n, pools=["trunk:a"]))
-    pools = await in_use(ledger)
+    pools = await get_in_use(ledger)
     assert pools == {"campaign:collections": 1, "channel:sip": 1, "trunk:a": 1}
     await _end(ledger, answer)
     return int(answer["granted"])

@@ -28,10 +28,10 @@ from admission.ledger.group_commit import Overloaded
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import open_connection
 from tests.faults.table import record
-from tests.ledger.test_ledger import ask, stored
 from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
+from tests.support.typed_ledger import ask, make_policy
 
 pytestmark = pytest.mark.faults
 
@@ -67,7 +67,7 @@ async def ledger_of(server: RedisServer) -> AsyncIterator[Ledger]:
     connection = await open_connection(RedisSettings(url=server.url, timeout_ms=20_000))
     ledger = Ledger(connection)
     for zone in ("East", "West"):
-        policy = stored(capacity={"sip": CAPACITY}, campaigns={"*": {}}, retention_ms=0)
+        policy = make_policy(capacity={"sip": CAPACITY}, campaigns={"*": {}}, retention_ms=0)
         await ledger.store_policy(zone, policy, "file")
         while (await ledger.get_status(zone))["recovering"]:
             pass

@@ -1,11 +1,15 @@
-"""What tests of the script stand on."""
+"""Fixtures of the tests of script and ledger."""
+
+from collections.abc import AsyncIterator
 
 import pytest
 import redis
 
+from admission.ledger.ledger import Ledger
 from admission.ledger.scripts import load
 from tests.oracle import OracleLedger
 from tests.support.rule_zone import RuleZone, ScriptLedger
+from tests.support.typed_ledger import open_ledger
 from tests.support.virtual_zone import StaticZone, ask
 
 
@@ -17,9 +21,16 @@ def zone(redis_sync: redis.Redis) -> StaticZone:
     return zone
 
 
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
+    """A ledger whose zone East has recovered."""
+    async with open_ledger(redis_url) as opened:
+        yield opened
+
+
 @pytest.fixture(params=["oracle", "script"])
 def on_both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table is read twice: on the oracle, and on the script."""
+    """Run the test twice: on the oracle and on the script."""
     backend = OracleLedger
     if request.param == "script":
         client, script = request.getfixturevalue("redis_sync"), load("test")

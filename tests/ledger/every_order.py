@@ -1,17 +1,17 @@
 """Every order of events of a tiny zone, ledger and true platform together.
 
 Inside a tick everything that may happen may happen in any order; then the tick ends. What may
-happen: a dialer asks; a granted call takes its port at any moment of its window, or never; it
-ends; each report of it comes at once, late, or never; the platform is photographed at any moment
-from `lag` before the question until the ingest; the photograph is ingested late, after a newer
-one, or never; somebody else takes or frees a port; the ledger loses its memory.
+happen: a dialer requests an admission; a granted call takes its port at any moment of its
+window, or never; it ends; each report of it comes at once, late, or never; the platform counts
+at any moment from `lag` before the query until the ingest; the snapshot is ingested late, after
+a newer one, or never; a foreign call takes or frees a port; the ledger loses its state.
 
-Two orders that lead to the same state are followed once from there. A photograph is not an event
-of its own: a question in flight collects every count that it may have seen, and its ingest tries
+Two orders that lead to the same state are followed once from there. A count is not an event
+of its own: a query under way collects every count that it may have seen, and its ingest tries
 each of them.
 
 Foreign use may grow at any time, but the promise holds only while it does not grow between a
-photograph and the claims that rely on it (docs/concepts.md): a call that would take
+snapshot and the claims that rely on it (docs/concepts.md): a call that would take
 its port after such growth leads out of the assumptions and is not followed.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from tests.ledger.small_scope import FAR, NEVER, NEW, Ledgers, Scope, Step
 from tests.oracle import Rules
 
-# Free ports that may have been photographed: (free, whether foreign use grew since).
+# Free ports that a snapshot may contain: (free, whether foreign use grew since).
 Seen = frozenset[tuple[int, bool]]
 NOTHING: Seen = frozenset()
 
@@ -30,9 +30,9 @@ NOTHING: Seen = frozenset()
 class Call(NamedTuple):
     """A call that can still make a difference, and its place in the ledger (`NEVER`: none).
 
-    `granted`, `launched` (since a tick), `up` (it has a port), `down` (since a tick, and nobody
-    was told). Where a launch takes no time, `granted` is both.
-    `doubtful`: foreign use grew since the photograph that its grant relied on. `stored`: its
+    `granted`, `launched` (since a tick), `up` (it has a port), `down` (since a tick, not
+    reported). Where a launch takes no time, `granted` is both.
+    `doubtful`: foreign use grew since the snapshot that its grant relied on. `stored`: its
     place in the backup.
     """
 
@@ -44,13 +44,13 @@ class Call(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A question to the platform under way: tick of the question, what it may have seen."""
+    """A query of the platform under way: its tick, and the counts that it may have seen."""
 
     asked: int
     seen: Seen
 
 
-class World(NamedTuple):
+class State(NamedTuple):
     """Ledger (an index into `Ledgers`) and true platform at one moment."""
 
     tick: int
@@ -68,7 +68,7 @@ class World(NamedTuple):
     doubtful: bool
 
 
-Event = tuple[str, World]
+Event = tuple[str, State]
 
 
 class OverLaunchError(AssertionError):
@@ -81,7 +81,7 @@ class Explorer:
 
     scope: Scope
     rules: Rules = field(default_factory=Rules)
-    orders: dict[World, int] = field(default_factory=dict)
+    orders: dict[State, int] = field(default_factory=dict)
     way: list[str] = field(default_factory=list)
     claims: int = 0
     ledgers: Ledgers = field(init=False)
@@ -97,7 +97,7 @@ class Explorer:
         Raises:
             OverLaunchError: a granted call found no port, with the events that lead there.
         """
-        first = World(
+        first = State(
             tick=0,
             ledger=self.ledgers.ready(),
             asks=self.scope.calls,
@@ -114,146 +114,146 @@ class Explorer:
         )
         return self._follow(self._settle(first))
 
-    def _follow(self, world: World) -> int:
-        known = self.orders.get(world)
+    def _follow(self, state: State) -> int:
+        known = self.orders.get(state)
         if known is not None:
             return known
         found = 0
-        for event, after in self._events(world):
+        for event, after in self._events(state):
             self.way.append(event)
             found += self._follow(self._settle(after))
             self.way.pop()
-        self.orders[world] = max(1, found)
-        return self.orders[world]
+        self.orders[state] = max(1, found)
+        return self.orders[state]
 
-    def _events(self, world: World) -> Iterator[Event]:
-        if world.asks:
-            yield from self._ask(world)
-        for n, call in enumerate(world.calls):
+    def _events(self, state: State) -> Iterator[Event]:
+        if state.asks:
+            yield from self._ask(state)
+        for n, call in enumerate(state.calls):
             if call.phase == "granted" and self.scope.launch:
-                yield from self._launch(world, n, call)
+                yield from self._launch(state, n, call)
             elif call.phase in ("granted", "launched"):
-                yield from self._claim(world, n, call)
+                yield from self._claim(state, n, call)
             else:
-                yield from self._life(world, n, call)
-        yield from self._questions(world)
-        yield from self._ingests(world)
-        yield from self._others(world)
-        if world.losses:
-            yield self._loss(world)
-        if world.tick < self.scope.ticks:
-            yield self._tick(world)
+                yield from self._life(state, n, call)
+        yield from self._questions(state)
+        yield from self._ingests(state)
+        yield from self._others(state)
+        if state.losses:
+            yield self._loss(state)
+        if state.tick < self.scope.ticks:
+            yield self._tick(state)
 
-    def _ask(self, world: World) -> Iterator[Event]:
-        step = self._step(world, "ask")
+    def _ask(self, state: State) -> Iterator[Event]:
+        step = self._step(state, "ask")
         if step.yes:
-            after = placed(world, step, asks=world.asks - 1)
-            call = Call(step.places[NEW], "granted", world.tick, world.doubtful, NEVER)
+            after = placed(state, step, asks=state.asks - 1)
+            call = Call(step.places[NEW], "granted", state.tick, state.doubtful, NEVER)
             yield "grant", after._replace(calls=(*after.calls, call))
 
-    def _launch(self, world: World, n: int, call: Call) -> Iterator[Event]:
-        if world.tick <= call.since + self.scope.launch:
-            launched = call._replace(phase="launched", since=world.tick)
-            yield f"launch of call {n}", with_call(world, n, launched)
-        yield self._end(world, n, call, "not_launched", world.tick)
+    def _launch(self, state: State, n: int, call: Call) -> Iterator[Event]:
+        if state.tick <= call.since + self.scope.launch:
+            launched = call._replace(phase="launched", since=state.tick)
+            yield f"launch of call {n}", with_call(state, n, launched)
+        yield self._end(state, n, call, "not_launched", state.tick)
 
-    def _claim(self, world: World, n: int, call: Call) -> Iterator[Event]:
-        if world.tick <= call.since + self._claim_within(world, call) and not call.doubtful:
+    def _claim(self, state: State, n: int, call: Call) -> Iterator[Event]:
+        if state.tick <= call.since + self._claim_within(state, call) and not call.doubtful:
             self.claims += 1
-            if not self._free(world):
+            if not self._free(state):
                 raise OverLaunchError(" | ".join([*self.way, f"no port for call {n}"]))
-            yield f"port for call {n}", with_call(world, n, call._replace(phase="up", since=0))
-        yield self._end(world, n, call, "failed", world.tick)
+            yield f"port for call {n}", with_call(state, n, call._replace(phase="up", since=0))
+        yield self._end(state, n, call, "failed", state.tick)
         if self.scope.early_launched or call.phase == "launched":
-            yield from self._told(world, n, call, "launched", False)
+            yield from self._report(state, n, call, "launched", False)
 
-    def _claim_within(self, world: World, call: Call) -> int:
-        is_of_shorter = self.scope.shortened and not world.losses and call.place != NEVER
+    def _claim_within(self, state: State, call: Call) -> int:
+        is_of_shorter = self.scope.shortened and not state.losses and call.place != NEVER
         return 0 if is_of_shorter else self.scope.claim
 
-    def _life(self, world: World, n: int, call: Call) -> Iterator[Event]:
+    def _life(self, state: State, n: int, call: Call) -> Iterator[Event]:
         if call.phase == "up":
-            ended = call._replace(phase="down", since=world.tick)
-            yield f"end of call {n}", with_call(world, n, ended)
+            ended = call._replace(phase="down", since=state.tick)
+            yield f"end of call {n}", with_call(state, n, ended)
         else:
-            learnt = min(world.tick, call.since + self.scope.end_notice)
-            yield self._end(world, n, call, "completed", learnt)
-        yield from self._told(world, n, call, "launched", True)
+            learnt = min(state.tick, call.since + self.scope.end_notice)
+            yield self._end(state, n, call, "completed", learnt)
+        yield from self._report(state, n, call, "launched", True)
         if self.scope.adopts and call.phase == "up":
-            yield from self._told(world, n, call, "still_up")
+            yield from self._report(state, n, call, "still_up")
 
-    def _told(self, world: World, n: int, call: Call, verb: str, *told: Any) -> Iterator[Event]:
-        """A report, if it changes anything."""
-        step = self._step(world, verb, name(call), *told)
-        if step.ledger != world.ledger:
-            after = placed(world, step)
+    def _report(self, state: State, n: int, call: Call, verb: str, *args: Any) -> Iterator[Event]:
+        """The report of a call, if it changes the ledger."""
+        step = self._step(state, verb, name(call), *args)
+        if step.ledger != state.ledger:
+            after = placed(state, step)
             moved = after.calls[n]._replace(place=step.places.get(name(call), NEVER))
-            yield f"told: call {n} {verb} {told}", with_call(after, n, moved)
+            yield f"args: call {n} {verb} {args}", with_call(after, n, moved)
 
-    def _end(self, world: World, n: int, call: Call, outcome: str, learnt: int) -> Event:
-        step = self._step(world, "end", name(call), outcome, learnt)
-        rest = world.calls[:n] + world.calls[n + 1 :]
-        return f"told: call {n} {outcome}", placed(world, step, calls=rest)
+    def _end(self, state: State, n: int, call: Call, outcome: str, learnt: int) -> Event:
+        step = self._step(state, "end", name(call), outcome, learnt)
+        rest = state.calls[:n] + state.calls[n + 1 :]
+        return f"args: call {n} {outcome}", placed(state, step, calls=rest)
 
-    def _questions(self, world: World) -> Iterator[Event]:
-        if world.questions:
-            query = Query(world.tick, NOTHING.union(*world.seen))
-            queries = (*world.queries, query)
-            yield "question", world._replace(questions=world.questions - 1, queries=queries)
+    def _questions(self, state: State) -> Iterator[Event]:
+        if state.questions:
+            query = Query(state.tick, NOTHING.union(*state.seen))
+            queries = (*state.queries, query)
+            yield "question", state._replace(questions=state.questions - 1, queries=queries)
 
-    def _ingests(self, world: World) -> Iterator[Event]:
-        for n, query in enumerate(world.queries):
-            rest = world.queries[:n] + world.queries[n + 1 :]
+    def _ingests(self, state: State) -> Iterator[Event]:
+        for n, query in enumerate(state.queries):
+            rest = state.queries[:n] + state.queries[n + 1 :]
             for unused, doubtful in query.seen:
-                step = self._step(world, "ingest", "", query.asked, self.scope.ports, unused)
-                taken = step.ledger != world.ledger
-                doubt = doubtful if taken else world.doubtful
-                after = placed(world, step, queries=rest, doubtful=doubt)
+                step = self._step(state, "ingest", "", query.asked, self.scope.ports, unused)
+                taken = step.ledger != state.ledger
+                doubt = doubtful if taken else state.doubtful
+                after = placed(state, step, queries=rest, doubtful=doubt)
                 yield f"ingest: {unused} unused, asked at {query.asked}", after
 
-    def _others(self, world: World) -> Iterator[Event]:
-        if world.foreign:
-            yield "foreign end", world._replace(foreign=world.foreign - 1)
-        in_time = not self.scope.growth or world.arrived < world.tick
-        if world.arrivals and in_time and self._free(world):
-            yield "foreign start", with_foreign_call(world, foreseen=self.scope.growth)
+    def _others(self, state: State) -> Iterator[Event]:
+        if state.foreign:
+            yield "foreign end", state._replace(foreign=state.foreign - 1)
+        in_time = not self.scope.growth or state.arrived < state.tick
+        if state.arrivals and in_time and self._free(state):
+            yield "foreign start", with_foreign_call(state, foreseen=self.scope.growth)
 
-    def _loss(self, world: World) -> Event:
-        if self.scope.backup and world.backup == NEVER:
-            calls = tuple(one._replace(stored=one.place) for one in world.calls)
-            return "backup", world._replace(backup=world.ledger, calls=calls)
-        step = self.ledgers.lost(world.tick, world.backup)
-        calls = tuple(one._replace(place=one.stored, stored=NEVER) for one in world.calls)
+    def _loss(self, state: State) -> Event:
+        if self.scope.backup and state.backup == NEVER:
+            calls = tuple(one._replace(stored=one.place) for one in state.calls)
+            return "backup", state._replace(backup=state.ledger, calls=calls)
+        step = self.ledgers.lost(state.tick, state.backup)
+        calls = tuple(one._replace(place=one.stored, stored=NEVER) for one in state.calls)
         fresh = {"losses": 0, "backup": NEVER, "doubtful": False}
-        return "loss", placed(world, step, calls=calls, **fresh)
+        return "loss", placed(state, step, calls=calls, **fresh)
 
-    def _tick(self, world: World) -> Event:
-        tick = world.tick + 1
-        step = self.ledgers.step(world.ledger, tick, "time")
-        return f"-- {tick}", placed(world, step, tick=tick, seen=(*world.seen[1:], NOTHING))
+    def _tick(self, state: State) -> Event:
+        tick = state.tick + 1
+        step = self.ledgers.step(state.ledger, tick, "time")
+        return f"-- {tick}", placed(state, step, tick=tick, seen=(*state.seen[1:], NOTHING))
 
-    def _step(self, world: World, verb: str, *told: Any) -> Step:
-        return self.ledgers.step(world.ledger, world.tick, verb, *told)
+    def _step(self, state: State, verb: str, *args: Any) -> Step:
+        return self.ledgers.step(state.ledger, state.tick, verb, *args)
 
-    def _free(self, world: World) -> int:
+    def _free(self, state: State) -> int:
         """Ports that are truly free."""
-        free = self.scope.ports - world.foreign
-        for call in world.calls:
+        free = self.scope.ports - state.foreign
+        for call in state.calls:
             free -= call.phase == "up"
         return free
 
-    def _settle(self, world: World) -> World:
+    def _settle(self, state: State) -> State:
         """The same moment without what can make no difference any more."""
-        now = (self._free(world), False)
-        seen = (*world.seen[:-1], with_count(world.seen[-1], now)) if world.questions else ()
-        queries = self._settled_queries(world.queries, now) if world.queries else ()
-        key = (world.calls, world.ledger, world.tick)
+        now = (self._free(state), False)
+        seen = (*state.seen[:-1], with_count(state.seen[-1], now)) if state.questions else ()
+        queries = self._settled_queries(state.queries, now) if state.queries else ()
+        key = (state.calls, state.ledger, state.tick)
         calls = self.settled.get(key)
         if calls is None:
-            calls = self.settled[key] = self._settled_calls(world)
-        if calls == world.calls and seen == world.seen and queries == world.queries:
-            return world
-        return world._replace(calls=calls, seen=seen, queries=queries)
+            calls = self.settled[key] = self._settled_calls(state)
+        if calls == state.calls and seen == state.seen and queries == state.queries:
+            return state
+        return state._replace(calls=calls, seen=seen, queries=queries)
 
     def _settled_queries(
         self, queries: tuple[Query, ...], now: tuple[int, bool]
@@ -266,13 +266,13 @@ class Explorer:
             known = self.seeing[queries, now] = tuple(found)
         return known
 
-    def _settled_calls(self, world: World) -> tuple[Call, ...]:
-        """The calls that matter, sorted; of reservations that are alike each gets its own place."""
-        alike = self.ledgers.alike[world.ledger]
-        oldest = self.ledgers.credit_from(world.ledger)
-        kept = [self._settled_call(call, world.tick, oldest) for call in world.calls]
+    def _settled_calls(self, state: State) -> tuple[Call, ...]:
+        """The calls that matter, sorted; of equal reservations each gets its own place."""
+        equal = self.ledgers.equal[state.ledger]
+        oldest = self.ledgers.credit_from(state.ledger)
+        kept = [self._settled_call(call, state.tick, oldest) for call in state.calls]
         kinds = sorted(
-            one._replace(place=alike[one.place]) if one.place != NEVER else one
+            one._replace(place=equal[one.place]) if one.place != NEVER else one
             for one in kept
             if one.phase == "up" or one.since >= 0 or (one.place, one.stored) != (NEVER, NEVER)
         )
@@ -303,13 +303,13 @@ def with_count(seen: Seen, now: tuple[int, bool]) -> Seen:
     return seen if now in seen else (seen | {now}) - {(now[0], True)}
 
 
-def placed(world: World, step: Step, **changed: Any) -> World:
-    """The world after a change, with the ledger state of then and every call at its place there."""
-    if step.ledger != world.ledger:
-        calls = changed.get("calls", world.calls)
+def placed(state: State, step: Step, **changed: Any) -> State:
+    """The state after a change, with the ledger state of then and every call at its place there."""
+    if step.ledger != state.ledger:
+        calls = changed.get("calls", state.calls)
         changed["calls"] = tuple([at(step.places.get(str(one.place), NEVER), one) for one in calls])
         changed["ledger"] = step.ledger
-    return world._replace(**changed) if changed else world
+    return state._replace(**changed) if changed else state
 
 
 def at(place: int, call: Call) -> Call:
@@ -317,9 +317,9 @@ def at(place: int, call: Call) -> Call:
     return call if call.place == place else call._replace(place=place)
 
 
-def with_call(world: World, n: int, call: Call) -> World:
-    """The world with one call changed."""
-    return world._replace(calls=(*world.calls[:n], call, *world.calls[n + 1 :]))
+def with_call(state: State, n: int, call: Call) -> State:
+    """The state with one call changed."""
+    return state._replace(calls=(*state.calls[:n], call, *state.calls[n + 1 :]))
 
 
 def in_doubt(seen: Seen) -> Seen:
@@ -327,24 +327,24 @@ def in_doubt(seen: Seen) -> Seen:
     return frozenset((free, True) for free, _ in seen)
 
 
-def with_foreign_call(world: World, *, foreseen: bool) -> World:
-    """Foreign use grew: what was photographed before, or granted on it, is in doubt.
+def with_foreign_call(state: State, *, foreseen: bool) -> State:
+    """Foreign use grew: what was counted before, or granted on it, is in doubt.
 
     `foreseen`: the ceiling counts on it until the grant; what was granted is in doubt all the same.
     """
-    calls = [one._replace(doubtful=one.phase in ("granted", "launched")) for one in world.calls]
+    calls = [one._replace(doubtful=one.phase in ("granted", "launched")) for one in state.calls]
     fewer = {
-        "foreign": world.foreign + 1,
-        "arrivals": world.arrivals - 1,
-        "arrived": world.tick if foreseen else NEVER,
+        "foreign": state.foreign + 1,
+        "arrivals": state.arrivals - 1,
+        "arrived": state.tick if foreseen else NEVER,
     }
     if foreseen:
-        return world._replace(calls=tuple(calls), **fewer)
-    queries = [Query(one.asked, in_doubt(one.seen)) for one in world.queries]
-    return world._replace(
+        return state._replace(calls=tuple(calls), **fewer)
+    queries = [Query(one.asked, in_doubt(one.seen)) for one in state.queries]
+    return state._replace(
         **fewer,
         calls=tuple(calls),
         queries=tuple(queries),
-        seen=tuple(in_doubt(one) for one in world.seen),
+        seen=tuple(in_doubt(one) for one in state.seen),
         doubtful=True,
     )

@@ -7,7 +7,7 @@ from tests.ledger.fairness_rules import CAMPAIGNS, TOTAL, Fields, policy, stated
 
 Op = dict[str, Any]
 
-EVERYBODY = [*CAMPAIGNS, *CAMPAIGNS, *CAMPAIGNS, "nobody-named-it"]
+NAMES = [*CAMPAIGNS, *CAMPAIGNS, *CAMPAIGNS, "not-in-policy"]
 POOLS = ["channel:sip", "channel:h323", "trunk:x", "trunk:y", "agent:1", "campaign:a", "campaign:b"]
 OUTCOMES = ["completed"] * 5 + ["busy", "failed", "failed", "no_resource", "not_launched"]
 STEPS_US = [0, 0, 1, 999, 1_000, 20_000, 20_000, 100_000, 333_334, 500_000, 999_999, 1_000_000]
@@ -62,7 +62,7 @@ class FairDraws:
             "op": "admit",
             "id": f"{self.asked:011d}",
             "request_id": f"r{self.asked}",
-            "campaign": self.rng.choice(EVERYBODY),
+            "campaign": self.rng.choice(NAMES),
             "channel": self.rng.choice(["sip", "sip", "sip", "any"]),
             "count": count,
             "min_count": self.rng.choice([1, 1, 1, count]),
@@ -74,7 +74,7 @@ class FairDraws:
 
     def easy_asks(self, now: int) -> list[Op]:
         """One dialer's asks in one call, for a port each: all but the first may be easy."""
-        one = {"campaign": self.rng.choice(EVERYBODY), "channel": "sip", "pools": []}
+        one = {"campaign": self.rng.choice(NAMES), "channel": "sip", "pools": []}
         one |= {"count": 1, "min_count": 1}
         return [self.ask(now) | one for _ in range(self.rng.choice([3, 6]))]
 
@@ -86,7 +86,7 @@ class FairDraws:
         return {**again, "id": f"{self.asked:011d}", **how}
 
     def _any_id(self) -> str:
-        return self.rng.choice(self.live or ["nobody has"])
+        return self.rng.choice(self.live or ["no-such-id"])
 
     def end(self, now: int) -> Op:
         """A call ended."""
@@ -99,7 +99,7 @@ class FairDraws:
         return {"op": "launched", "id": self._any_id(), "port_taken": True, **mpp}
 
     def snapshot(self, now: int) -> Op:
-        """A photograph of both channels that was just taken; where there are none: the time."""
+        """A snapshot of both channels, taken now; the time if the source takes none."""
         if not self.fed:
             return {"op": "time"}
         unused = {"channel:sip": self.rng.randint(0, 6), "channel:h323": self.rng.randint(0, 3)}

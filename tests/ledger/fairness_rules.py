@@ -74,7 +74,7 @@ MUTATIONS = (
         becomes="if p.contending_classes or room <= 0 then return nil end",
     ),
     LuaMutation(
-        name="the fast path yields to nobody",
+        name="the fast path does not yield",
         tag="fast-path-room",
         becomes="if room <= (reserved[i] or 0) then return nil end",
     ),

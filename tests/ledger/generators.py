@@ -191,7 +191,7 @@ class Draws:
         return self._scoped(draw, op if ended_at is None else op | {"ended_at": ended_at})
 
     def plain_end(self, draw: Draw, now: int) -> Op:
-        """The end of a call that had a port, told at once."""
+        """The end of a call that had a port, reported at once."""
         return {"op": "end", "id": self._id(draw), "outcome": "completed", "ended_at": now}
 
     def report(self, draw: Draw, now: int) -> Op:

@@ -39,16 +39,16 @@ class ScriptRunner:
 
     def run(self, ops: list[Op], raw_ms: int, run_id: str) -> Answer:
         """Apply operations in one script call."""
-        told = call_at(self.client, self.source, self.keys, ops, raw_ms * 1000, run_id)
+        answer = call_at(self.client, self.source, self.keys, ops, raw_ms * 1000, run_id)
         # an empty table of Lua may come as a list
-        return told | {"results": [result or {} for result in told["results"]]}
+        return answer | {"results": [result or {} for result in answer["results"]]}
 
 
 def comparable(value: Any) -> Any:
-    """Without what JSON of Lua cannot tell apart: nothing, empty list, empty object."""
+    """Without what JSON of Lua does not distinguish: nothing, empty list, empty object."""
     if isinstance(value, dict):
-        told = {k: comparable(v) for k, v in value.items()}
-        return {k: v for k, v in told.items() if v is not None} or None
+        compared = {k: comparable(v) for k, v in value.items()}
+        return {k: v for k, v in compared.items() if v is not None} or None
     if isinstance(value, list):
         return [comparable(one) for one in value] or None
     return value
@@ -66,7 +66,7 @@ def what_counts(op: Op, result: Answer) -> Any:
 
 
 def is_occupied(pool: Answer) -> bool:
-    """Whether a pool must be told by both: the script also lists those that once were in use."""
+    """Whether both must list the pool: the script also lists pools that were once in use."""
     return bool(pool["in_use"] or pool.get("snapshot"))
 
 

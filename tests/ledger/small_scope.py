@@ -1,7 +1,7 @@
 """A tiny zone whose every state can be visited: its scope, its values, its ledger states.
 
 Time is a handful of ticks. States keep only what can still make a difference, and things without
-a name of their own (calls, photographs) are kept sorted: that is what makes the number of states
+a name of their own (calls, snapshots) are kept sorted: that is what makes the number of states
 small, and the number of orders of events that lead through them huge.
 """
 
@@ -104,7 +104,7 @@ class Ledgers:
     scope: Scope
     rules: Rules
     reached: list[OracleLedger] = field(default_factory=list)
-    alike: list[list[int]] = field(default_factory=list)
+    equal: list[list[int]] = field(default_factory=list)
     index: dict[Any, int] = field(default_factory=dict)
     steps: dict[Any, Step] = field(default_factory=dict)
 
@@ -128,13 +128,13 @@ class Ledgers:
             self.steps[step] = self._intern(ledger, yes=True)
         return self.steps[step]
 
-    def step(self, index: int, tick: int, verb: str, id_: str = NEW, *told: Any) -> Step:
-        """Apply one operation, `OPS[verb](id, *told)`."""
-        step = (index, tick, verb, id_, told)
+    def step(self, index: int, tick: int, verb: str, id_: str = NEW, *args: Any) -> Step:
+        """Apply one operation, `OPS[verb](id, *args)`."""
+        step = (index, tick, verb, id_, args)
         known = self.steps.get(step)
         if known is None:
             ledger = self.reached[index].copy()
-            op = OPS[verb](id_, *told)
+            op = OPS[verb](id_, *args)
             result = ledger.call([op], ms(tick), ledger.zone.run_id or "")["results"][0]
             yes = result.get("decision") == "grant" or result.get("accepted", False)
             known = self.steps[step] = self._intern(ledger, yes)
@@ -151,7 +151,7 @@ class Ledgers:
         """Find or keep a state; states that differ in nothing that matters are one."""
         zone = ledger.zone
         newest = zone.snapshots.get(POOL)
-        live = [self._as_told(one) for one in zone.reservations.values() if one.holds]
+        live = [self._as_reported(one) for one in zone.reservations.values() if one.holds]
         zone.reservations = {one.id: one for one in live}
         what = sorted((self._of_call(one, newest), one.id) for one in live)
         recovery = (zone.run_id, zone.recovered_from, zone.recover_until)
@@ -160,11 +160,11 @@ class Ledgers:
         if key not in self.index:
             self.index[key] = len(self.reached)
             self.reached.append(renamed(ledger, [id_ for _, id_ in what]))
-            self.alike.append([calls.index(one) for one in calls])
+            self.equal.append([calls.index(one) for one in calls])
         return Step(self.index[key], yes, {id_: n for n, (_, id_) in enumerate(what)})
 
-    def _as_told(self, one: Reservation) -> Reservation:
-        """Who says that its call rings says `completed` in the end: known to be taken or not."""
+    def _as_reported(self, one: Reservation) -> Reservation:
+        """Without `taken`, where a call with a port is reported `completed` in any case."""
         return one if self.scope.early_launched else replace(one, taken=False)
 
     def _of_call(self, one: Reservation, newest: Snapshot | None) -> tuple[Any, ...]:
@@ -198,18 +198,18 @@ def ms(tick: int) -> int:
 
 
 def ingest(_: str, asked: int, total: int, unused: int) -> Op:
-    """A photograph reaches the ledger; `asked`: the tick of the question."""
+    """A snapshot reaches the ledger; `asked`: the tick of the query."""
     return {"op": "ingest", "t0": ms(asked), "groups": [{"total": total, "unused": {POOL: unused}}]}
 
 
 def ask(id_: str) -> Op:
-    """May I launch?"""
+    """An admission request for one launch."""
     names = {"id": id_, "request_id": id_, "body": "", "campaign": "c", "channel": "sip"}
     return {"op": "admit", "count": 1, "min_count": 1, **names}
 
 
 def launched(id_: str, port_taken: bool) -> Op:
-    """The call was launched, or rings."""
+    """The call was launched, or has taken its port."""
     return {"op": "launched", "id": id_, "port_taken": port_taken}
 
 

@@ -16,19 +16,19 @@ from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NotificationListener
 from admission.ledger.scripts import COMMON, MODULES, read_module
 from admission.ledger.store.connection import RedisConnection, connect
-from tests.ledger.test_ledger import ask, in_use, recovered, stored
 from tests.support.paths import ROOT
 from tests.support.redis_server import RedisServer
+from tests.support.typed_ledger import ask, get_in_use, make_policy, wait_for_recovery
 
 FILE = ROOT / "deploy" / "acl" / "users.acl"
-NOBODY = "0" * 64
+DISABLED = "0" * 64
 PASSWORD = "correct horse"
-# Words of the script's commands that are no commands; a command of the clock of the tests.
+# Words of the script's commands that are no commands; a command of the test clock.
 ARGUMENTS = {"COUNT", "LIMIT", "MAXLEN", "WITHSCORES"}
 TESTS_ONLY = {"GET"}
-# What the service says besides the script's own commands.
-SAID = {"eval", "evalsha", "ping", "subscribe", "unsubscribe", "config|get"}
-SAID |= {"cluster|info", "cluster|slots"}
+# What the service sends besides the script's own commands.
+SERVICE = {"eval", "evalsha", "ping", "subscribe", "unsubscribe", "config|get"}
+SERVICE |= {"cluster|info", "cluster|slots"}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def guarded(tmp_path: Path) -> Iterator[RedisServer]:
     """A server with the shipped users, and a password for ours."""
     users = tmp_path / "users.acl"
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest()
-    users.write_text(FILE.read_text().replace(NOBODY, digest))
+    users.write_text(FILE.read_text().replace(DISABLED, digest))
     with RedisServer(aclfile=str(users)) as server:
         yield server
 
@@ -49,48 +49,48 @@ async def connection(guarded: RedisServer) -> AsyncIterator[RedisConnection]:
     await opened.close()
 
 
-def test_as_shipped_nobody_knows_the_password() -> None:
-    assert f"#{NOBODY}" in FILE.read_text()
+def test_the_shipped_file_has_no_known_password() -> None:
+    assert f"#{DISABLED}" in FILE.read_text()
 
 
-def test_it_allows_the_script_s_commands_and_the_service_s_and_no_more() -> None:
+def test_the_file_allows_the_commands_of_script_and_service_and_no_others() -> None:
     sources = [read_module(name) for name in (*MODULES, *COMMON, "main")]
     words = set(re.findall(r"'([A-Z]{3,})'", "\n".join(sources)))
     used = {name.lower() for name in words - ARGUMENTS - TESTS_ONLY}
-    assert set(re.findall(r"\+(\S+)", FILE.read_text())) == used | SAID
+    assert set(re.findall(r"\+(\S+)", FILE.read_text())) == used | SERVICE
 
 
 async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -> None:
-    ledger, bell = Ledger(connection), NotificationListener(connection.client, "adm")
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    bell.listen(heard.put_nowait)
-    await bell.start()
+    ledger, listener = Ledger(connection), NotificationListener(connection.client, "adm")
+    received: asyncio.Queue[str] = asyncio.Queue()
+    listener.listen(received.put_nowait)
+    await listener.start()
     async with asyncio.timeout(10):
-        await bell.subscribed()
-    await ledger.store_policy("East", stored(source="push"), "file")
+        await listener.subscribed()
+    await ledger.store_policy("East", make_policy(source="push"), "file")
     t0 = await ledger.get_time("East")
     group = SnapshotGroup(total=10, unused={"channel:sip": 4})
     await ledger.ingest("East", t0, Snapshot(groups=(group,)))
-    await ledger.store_policy("East", stored(), "apply")
+    await ledger.store_policy("East", make_policy(), "apply")
     async with asyncio.timeout(10):
-        assert await heard.get() == "poll East"
-    await recovered(ledger)
+        assert await received.get() == "poll East"
+    await wait_for_recovery(ledger)
     granted = await ledger.admit("East", ask(1, pools=["trunk:a"]))
     waits = {"replica": "r", "waits": 1000}
     assert "waiting" in await ledger.admit("East", ask(2, count=9, min_count=8) | waits)
     await ledger.send_heartbeat("East", "r")
     public = granted["reservations"][0]["id"]
-    told = {"id": public, "port_taken": True}
-    assert (await ledger.report("East", {"op": "launched", **told}))["state"] == "live"
+    fields = {"id": public, "port_taken": True}
+    assert (await ledger.report("East", {"op": "launched", **fields}))["state"] == "live"
     await ledger.acquire_lease("East", "r", 1000)
     await ledger.set_paused("East", "trunk:a", True)
     await ledger.set_limit("East", "trunk:a", 3, 1000, None)
     assert (await ledger.list_reservations("East"))["reservations"]
-    assert await in_use(ledger)
+    assert await get_in_use(ledger)
     assert (await ledger.get_policy("East")).version >= 3
     end = {"op": "end", "id": public, "outcome": "completed"}
     assert (await ledger.report("East", end))["state"] == "ended"
-    await bell.stop()
+    await listener.stop()
     await ledger.close()
 
 
@@ -101,7 +101,9 @@ async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -
         *("CONFIG SET maxmemory 1", "ACL LIST", "SHUTDOWN NOSAVE", "CLIENT LIST"),
     ],
 )
-def test_whoever_has_its_password_can_do_nothing_else(guarded: RedisServer, command: str) -> None:
+def test_a_client_with_the_password_can_run_no_other_command(
+    guarded: RedisServer, command: str
+) -> None:
     with guarded.client(username="admission", password=PASSWORD) as client:
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*command.split())
@@ -109,6 +111,6 @@ def test_whoever_has_its_password_can_do_nothing_else(guarded: RedisServer, comm
             client.eval("return redis.call('GET', KEYS[1])", 1, "other")
 
 
-async def test_nobody_comes_in_without_a_name(guarded: RedisServer) -> None:
+async def test_a_client_without_a_user_name_is_refused(guarded: RedisServer) -> None:
     with pytest.raises(ConfigError, match=r"redis\.username"):
         await connect(RedisSettings(url=guarded.url))

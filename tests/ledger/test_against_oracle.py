@@ -44,7 +44,7 @@ def bounded_shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.json")), ids=lambda path: path.stem)
-def test_what_once_differed_is_the_same_now(path: Path, redis_sync: redis.Redis) -> None:
+def test_recorded_differences_do_not_return(path: Path, redis_sync: redis.Redis) -> None:
     replay(path, redis_sync)
 
 

@@ -41,7 +41,7 @@ async def test_only_the_guid_that_was_refused_is_dropped(guids: AgentSessionStor
     assert await guids.of("East") == {}
 
 
-async def test_they_lapse_when_none_is_handed_over_for_a_day(
+async def test_agent_sessions_expire_a_day_after_the_last_was_handed_over(
     guids: AgentSessionStore, redis_sync: redis.Redis
 ) -> None:
     await guids.keep("East", 1001, FIRST)
@@ -49,7 +49,7 @@ async def test_they_lapse_when_none_is_handed_over_for_a_day(
     assert LIFE_MS - 60_000 < redis_sync.pttl(key_of("adm", "East")) <= LIFE_MS
 
 
-async def test_a_zone_has_so_many_agents_and_no_more(
+async def test_a_zone_stores_a_bounded_number_of_agents(
     guids: AgentSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "AGENTS_MAX", 2)

@@ -1,4 +1,4 @@
-"""The circuit: one call pays for an outage, the others fail at once, and it closes by itself."""
+"""The circuit breaker: one call waits for an outage, the others fail at once; probes close it."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from admission.errors import Unavailable
 from admission.ledger.circuit_breaker import CircuitBreaker, CircuitBreakers
 from admission.ledger.store.errors import RedisUnreachable
 
-AWAY = RedisUnreachable("nobody answers", retry_after_s=2.0)
+AWAY = RedisUnreachable("no answer", retry_after_s=2.0)
 LATE = RedisUnreachable("too late", is_timeout=True)
 
 
 class Redis:
-    """What a probe meets: nobody, for so many probes; then a fault of its own, or an answer."""
+    """What a probe meets: no server for `away` probes, then the fault `says`, or an answer."""
 
     def __init__(self, away: int = 0, says: Exception | None = None) -> None:
         self.away, self.says = away, says
@@ -30,24 +30,24 @@ class Redis:
 
 async def closed(circuit: CircuitBreaker) -> None:
     async with asyncio.timeout(10):
-        while circuit.is_open:  # noqa: ASYNC110  it tells nobody
+        while circuit.is_open:  # noqa: ASYNC110  no event
             await asyncio.sleep(0.001)
 
 
-async def test_while_nobody_answers_a_call_is_refused_with_what_was_found() -> None:
+async def test_a_call_is_refused_with_the_cause_while_no_server_answers() -> None:
     circuit = CircuitBreaker("redis", Redis(away=1000).probe)
     circuit.check()
 
     circuit.report(AWAY)
 
-    with pytest.raises(Unavailable, match="nobody answers") as caught:
+    with pytest.raises(Unavailable, match="no answer") as caught:
         circuit.check()
     assert caught.value.retry_after_s == 2.0
     await circuit.close()
 
 
 @pytest.mark.parametrize("says", [None, Unavailable("loading")])
-async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> None:
+async def test_an_answered_probe_closes_the_breaker(says: Exception | None) -> None:
     redis = Redis(away=2, says=says)
     circuit = CircuitBreaker("redis", redis.probe)
 
@@ -60,7 +60,7 @@ async def test_a_probe_that_is_answered_closes_it(says: Exception | None) -> Non
     await circuit.close()
 
 
-async def test_it_opens_and_closes_as_often_as_it_must() -> None:
+async def test_the_breaker_opens_and_closes_repeatedly() -> None:
     redis = Redis()
     circuit = CircuitBreaker("redis", redis.probe)
     for _ in range(3):
@@ -71,7 +71,7 @@ async def test_it_opens_and_closes_as_often_as_it_must() -> None:
     await circuit.close()
 
 
-async def test_a_time_out_alone_does_not_open_it_while_the_server_answers() -> None:
+async def test_a_timeout_alone_does_not_open_the_breaker_while_the_server_answers() -> None:
     redis = Redis()
     circuit = CircuitBreaker("redis", redis.probe)
     circuit.report(LATE)
@@ -83,13 +83,13 @@ async def test_a_time_out_alone_does_not_open_it_while_the_server_answers() -> N
     await circuit.close()
 
 
-async def test_a_time_out_opens_it_when_the_probe_is_not_answered_either() -> None:
+async def test_a_timeout_opens_the_breaker_when_the_probe_is_not_answered_either() -> None:
     redis = Redis(away=2)
     circuit = CircuitBreaker("redis", redis.probe)
     circuit.report(LATE)
     circuit.report(LATE)  # of another call: one probe is enough
     async with asyncio.timeout(10):
-        while not circuit.is_open:  # noqa: ASYNC110  it tells nobody
+        while not circuit.is_open:  # noqa: ASYNC110  no event
             await asyncio.sleep(0.001)
     with pytest.raises(Unavailable, match="too late"):
         circuit.check()
@@ -98,7 +98,7 @@ async def test_a_time_out_opens_it_when_the_probe_is_not_answered_either() -> No
     await circuit.close()
 
 
-async def test_after_the_end_nobody_probes() -> None:
+async def test_no_probe_is_sent_after_the_end() -> None:
     before = asyncio.all_tasks()
     circuits = CircuitBreakers(Redis(away=1000).probe)
     circuits.get("a").report(AWAY)

@@ -1,6 +1,5 @@
-"""A zone's clock that steps ahead is noticed by a replica, before anybody is told its time."""
+"""A zone's clock that steps ahead is noticed by a replica before its time is returned."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from admission.errors import Unavailable
 from admission.ledger.clock_steps import SLACK_MS, ClockStepDetector
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
-from tests.ledger.test_ledger import open_ledger
 
 SENT_S, NOW_MS = 1000.0, 1_790_000_000_000
 STATS = zone_keys("adm", "East")[6]
@@ -40,7 +38,9 @@ class Stopwatch:
         (5.0, -60_000, False),  # another server, whose clock is behind
     ],
 )
-def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, stepped: bool) -> None:
+def test_zone_time_that_advances_more_than_the_local_clock_is_a_step(
+    passed_s: float, ahead_ms: int, stepped: bool
+) -> None:
     ours = Stopwatch()
     steps = ClockStepDetector(ours)
     steps.record("East", NOW_MS, steps.read_clock())
@@ -49,21 +49,13 @@ def test_more_time_there_than_here_is_a_step(passed_s: float, ahead_ms: int, ste
     assert not steps.has_stepped("West", NOW_MS + ahead_ms, ours.s), "nothing is known of it"
 
 
-def test_what_was_not_noted_is_found_again() -> None:
+def test_a_step_that_was_not_recorded_is_found_again() -> None:
     steps = ClockStepDetector(Stopwatch())
     steps.record("East", NOW_MS, SENT_S)
     for _ in range(2):
         assert steps.has_stepped("East", NOW_MS + 5000, SENT_S)
     steps.record("East", NOW_MS + 5000, SENT_S)
     assert not steps.has_stepped("East", NOW_MS + 5001, SENT_S)
-
-
-@pytest.fixture
-async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
-    connection, ledger = await open_ledger(redis_url)
-    yield ledger
-    await ledger.close()
-    await connection.close()
 
 
 def recoveries(client: redis.Redis) -> int:
@@ -83,7 +75,7 @@ async def test_the_zone_recovers_once_from_a_step_ahead(
     assert recoveries(redis_sync) == before + 1
 
 
-async def test_nobody_is_told_the_time_before_the_recovery_has_begun(
+async def test_the_time_is_returned_only_after_the_recovery_has_begun(
     ledger: Ledger, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = ledger._calls.evaluate

@@ -13,20 +13,20 @@ from tests.ledger.every_order import Explorer, OverLaunchError
 from tests.ledger.small_scope import Scope
 from tests.oracle import Rules
 
-# Photographs anywhere in their windows, claims anywhere in theirs, every report at once, late or
+# Snapshots anywhere in their windows, claims anywhere in theirs, every report at once, late or
 # never. Each scope with about as many states as were found in it when this was written.
 SCOPES = {
     "plain": (Scope(ticks=3), 103_000),
-    "somebody else comes": (Scope(ports=1, calls=2, ticks=4, arrivals=1), 68_000),
+    "a foreign call arrives": (Scope(ports=1, calls=2, ticks=4, arrivals=1), 68_000),
     "ends known late": (Scope(ports=1, ticks=4, claim=0, end_notice=1), 21_000),
-    "launches told early": (Scope(ports=1, calls=2, ticks=4, early_launched=True), 20_000),
-    "launches told": (Scope(ports=1, calls=2, ticks=3, launch=1), 10_000),
+    "launches reported early": (Scope(ports=1, calls=2, ticks=4, early_launched=True), 20_000),
+    "launches reported": (Scope(ports=1, calls=2, ticks=3, launch=1), 10_000),
     "dedicated": (Scope(ports=1, calls=3, ticks=4, dedicated=True), 40_000),
     "dedicated, expiring": (
         Scope(ports=1, ticks=4, claim=0, max_age=1, answer_within=3, max_call=3, dedicated=True),
         28_000,
     ),
-    "others grow slowly": (Scope(calls=2, ticks=3, arrivals=1, growth=True), 70_000),
+    "foreign use grows slowly": (Scope(calls=2, ticks=3, arrivals=1, growth=True), 70_000),
     "expiring": (
         Scope(ports=1, ticks=4, claim=0, max_age=1, answer_within=3, max_call=3),
         18_000,
@@ -41,8 +41,8 @@ SCOPES = {
 }
 WIDE = {
     "plain": Scope(ticks=5),
-    "somebody else stays": Scope(ticks=5, foreign=1),
-    "somebody else comes": Scope(ticks=3, arrivals=1),
+    "a foreign call stays": Scope(ticks=5, foreign=1),
+    "a foreign call arrives": Scope(ticks=3, arrivals=1),
     "ends known late": Scope(ports=1, calls=2, ticks=5, arrivals=1, end_notice=1),
     "dedicated": Scope(ticks=4, dedicated=True),
     "expiring": Scope(ticks=5, foreign=1, max_age=1, answer_within=4, max_call=4),
@@ -50,18 +50,18 @@ WIDE = {
     "lost, restated": Scope(ticks=4, losses=1, adopts=True, calls=2),
     "restored": Scope(ticks=4, calls=2, losses=1, backup=True),
 }
-# The rule that is broken, and a scope in which that costs somebody a port.
+# The rule that is broken, and a scope in which a granted call then finds no port.
 BROKEN = {
-    "held_end_lowers": "somebody else comes",
+    "held_end_lowers": "a foreign call arrives",
     "held_expiry_lowers": "expiring",
-    "credit_needs_port": "somebody else comes",
-    "credit_needs_t1": "somebody else comes",
+    "credit_needs_port": "a foreign call arrives",
+    "credit_needs_t1": "a foreign call arrives",
     "credit_needs_end_notice": "ends known late",
-    "window_has_lag": "somebody else comes",
-    "held_before_window": "somebody else comes",
-    "launched_needs_port": "launches told early",
-    "launch_has_claim_time": "launches told",
-    "growth_shrinks": "others grow slowly",
+    "window_has_lag": "a foreign call arrives",
+    "held_before_window": "a foreign call arrives",
+    "launched_needs_port": "launches reported early",
+    "launch_has_claim_time": "launches reported",
+    "growth_shrinks": "foreign use grows slowly",
     "kept_ends_lower": "dedicated",
     "kept_expiry_lowers": "dedicated, expiring",
     "recovers": "lost",
@@ -71,7 +71,7 @@ BROKEN = {
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """Millions of tuples and no cycle among them: looking for some takes a tenth of the time."""
+    """Millions of tuples and no cycle among them: the collector would take a tenth of the time."""
     gc.disable()
     yield
     gc.enable()

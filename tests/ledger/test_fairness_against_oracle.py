@@ -1,8 +1,8 @@
-"""Who gets the next port: the script answers what the oracle answers, to the last field.
+"""Fairness: script and oracle give equal answers, to the last field.
 
-Guarantees, classes, weights, hunger, rates, breakers, pauses, limits for a while, shadow mode, and
-policies that change all of it, in random orders, with time in us. A run is made of its seed; of one
-that fails, calls are left out as long as it still fails, and the rest is told.
+Guarantees, classes, weights, contention, rates, breakers, pauses, temporary limits, shadow mode,
+and policies that change all of it, in random orders, with time in us. A seed makes a run; a run
+that fails is reduced to the calls without which it no longer fails, and these are printed.
 """
 
 import itertools
@@ -117,10 +117,10 @@ def joined(calls: list[Call]) -> list[Call]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["static", "static-mpps", "fed", "fed-mpps"])
-def test_who_gets_the_next_port_is_what_the_oracle_says(redis_sync, kind):
+def test_script_and_oracle_grant_the_next_port_to_the_same_campaign(redis_sync, kind):
     for seed in range(RUNS):
         calls = drawn(redis_sync, kind, Random(seed))
         if calls:
             few = smallest(redis_sync, calls)
-            told = "\n".join(f"+{call.step_us} us {json.dumps(call.ops)}" for call in few)
-            pytest.fail(f"seed {seed}\n{told}\n{difference(redis_sync, few)}")
+            text = "\n".join(f"+{call.step_us} us {json.dumps(call.ops)}" for call in few)
+            pytest.fail(f"seed {seed}\n{text}\n{difference(redis_sync, few)}")

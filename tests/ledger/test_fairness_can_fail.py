@@ -14,7 +14,7 @@ SEEDS = 25
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_the_driver_sees(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatch):
+def test_generated_requests_detect(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatch):
     wrong = mutation.script()
     monkeypatch.setattr(virtual_zone, "load", lambda clock: wrong)
     seeds = ((kind, seed) for seed in range(SEEDS) for kind in KINDS)

@@ -11,7 +11,7 @@ from tests.ledger.test_unit_of_work import START_MS, Faulty, admit, end, launche
 from tests.support.redis_server import RedisServer
 from tests.support.zone_state import check_counts, live_records
 
-WORLDS = 30
+SEEDS = 30
 FULL = 1  # byte: less than any server uses
 
 
@@ -29,7 +29,7 @@ def draw(rng: Random, n: int) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("seed", range(WORLDS))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_counts_survive_a_full_redis(client: redis.Redis, seed: int) -> None:
     rng, zone, now = Random(seed), Faulty(client), START_MS + 3200
     for n in range(60):

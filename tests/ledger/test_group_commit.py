@@ -52,7 +52,7 @@ async def test_one_operation_goes_at_once_and_the_next_ones_share_a_call():
         ),
     ],
 )
-async def test_many_that_find_a_zone_idle_go_in_two_calls_and_stay_in_order(
+async def test_operations_of_an_idle_zone_go_in_two_calls_and_keep_their_order(
     many: int, calls: list[int]
 ):
     server = Server()
@@ -84,7 +84,7 @@ async def test_zones_do_not_wait_for_each_other():
     await asyncio.gather(*pending)
 
 
-async def test_an_operation_whose_caller_has_gone_is_dropped_from_the_queue():
+async def test_an_operation_whose_caller_left_is_dropped_from_the_queue():
     server = Server()
     commit = GroupCommit(server.send)
     first = commit.submit("East", {"n": 1})
@@ -97,7 +97,7 @@ async def test_an_operation_whose_caller_has_gone_is_dropped_from_the_queue():
 
 
 @pytest.mark.parametrize("fault", [None, Unavailable("away")])
-async def test_a_caller_that_goes_during_its_call_takes_nothing_from_the_others(
+async def test_a_caller_that_leaves_during_its_call_does_not_affect_the_others(
     fault: Exception | None,
 ) -> None:
     gate = asyncio.Event()
@@ -115,8 +115,8 @@ async def test_a_caller_that_goes_during_its_call_takes_nothing_from_the_others(
     gate.set()
     later = commit.submit("East", {"n": 3})
     async with asyncio.timeout(5):
-        told = await asyncio.gather(stays, later, return_exceptions=True)
-    assert told == ([fault, fault] if fault else [2, 3])
+        answers = await asyncio.gather(stays, later, return_exceptions=True)
+    assert answers == ([fault, fault] if fault else [2, 3])
 
 
 async def test_a_call_has_waited_since_the_first_of_its_own_operations_arrived(monkeypatch):
@@ -145,7 +145,7 @@ async def test_a_call_has_waited_since_the_first_of_its_own_operations_arrived(m
     assert waits == [0.0, 0.2, 0.2, 0.2, 0.2]
 
 
-async def test_what_waited_too_long_is_refused_before_it_is_sent(monkeypatch):
+async def test_an_operation_that_waited_too_long_is_refused_before_it_is_sent(monkeypatch):
     now, loop = 100.0, asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", lambda: now)
     server = Server()
@@ -165,7 +165,7 @@ async def test_what_waited_too_long_is_refused_before_it_is_sent(monkeypatch):
     assert refused.value.retry_after_s > 0
 
 
-async def test_what_waits_too_long_is_refused_while_a_call_is_still_under_way():
+async def test_an_operation_that_waits_too_long_is_refused_during_a_call():
     server = Server()
     commit = GroupCommit(server.send, wait_s_max=0.01)
     first = commit.submit("East", {"n": 1})
@@ -226,7 +226,7 @@ async def test_a_failed_call_fails_its_own_operations_and_no_others():
     assert await second == 2
 
 
-async def test_a_call_that_is_cancelled_does_not_look_like_a_caller_that_went():
+async def test_a_cancelled_call_is_not_taken_for_a_caller_that_left():
     async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         raise asyncio.CancelledError
 
@@ -248,7 +248,7 @@ async def test_a_queue_of_too_many_units_refuses_at_once_and_loses_nothing(monke
     assert await commit.submit("East", {"n": 4}, units=50) == 40  # an empty queue takes any
 
 
-async def test_close_waits_for_what_is_under_way():
+async def test_close_waits_for_calls_under_way():
     server = Server()
     commit = GroupCommit(server.send)
     pending = commit.submit("East", {"n": 7})
@@ -288,8 +288,8 @@ async def test_results_that_do_not_fit_fail_their_call_and_no_other(
     assert "a call of 1 operations failed" in caplog.text
 
 
-async def test_a_part_whose_call_fails_takes_no_answer_from_the_others(monkeypatch):
-    fault = Unavailable("nobody answers")
+async def test_a_failed_call_of_a_batch_leaves_the_other_answers(monkeypatch):
+    fault = Unavailable("no answer")
 
     async def send(_zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         if any(op["n"] == 3 for op in ops):

@@ -1,7 +1,6 @@
 """The ledger's typed face on a real Redis: what goes wrong between it and the script."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,66 +8,19 @@ import pytest
 import redis
 
 from admission import errors
-from admission.config.settings import RedisSettings
-from admission.domain.policy.compile import compile_policy
-from admission.domain.policy.document import digest, parse_policy, policy_json
 from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.ledger.group_commit import UNITS_MAX
 from admission.ledger.keys import zone_keys
-from admission.ledger.ledger import Ledger, StoredPolicy
-from admission.ledger.store.connection import RedisConnection, open_connection
 from tests.support.proxy import FaultyProxy
 from tests.support.redis_server import RedisServer
-
-STATIC = {
-    "source": "static",
-    "channels": ["sip"],
-    "capacity": {"sip": 10},
-    "launch_within_ms": 1,
-    "claim_within_ms": 0,
-    "campaigns": {"collections": {"limit": 8}},
-    "pools": {"trunk:a": {"limit": 5}},
-}
-
-
-def stored(**changes: Any) -> StoredPolicy:
-    policy = parse_policy(STATIC | changes)
-    return StoredPolicy(
-        digest=digest(policy), fields=compile_policy(policy), source=policy_json(policy)
-    )
-
-
-def ask(n: int, **changes: Any) -> dict[str, Any]:
-    op = {"op": "admit", "id": f"{n:011d}", "request_id": f"r{n}", "campaign": "collections"}
-    return op | {"body": "b", "count": 1, "min_count": 1, "owner": "me"} | changes
-
-
-async def recovered(ledger: Ledger) -> None:
-    """Until the zone's start-up recovery (here: 1 ms) has passed, by asking, not by waiting."""
-    while (await ledger.get_status("East"))["recovering"]:
-        pass
-
-
-async def in_use(ledger: Ledger) -> dict[str, int]:
-    return {
-        p["pool"]: p["in_use"] for p in (await ledger.get_status("East"))["pools"] if p["in_use"]
-    }
-
-
-async def open_ledger(url: str, **changes: Any) -> tuple[RedisConnection, Ledger]:
-    connection = await open_connection(RedisSettings(url=url))
-    ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(**changes), "file")
-    await recovered(ledger)
-    return connection, ledger
-
-
-@pytest.fixture
-async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
-    connection, ledger = await open_ledger(redis_url)
-    yield ledger
-    await ledger.close()
-    await connection.close()
+from tests.support.typed_ledger import (
+    ask,
+    get_in_use,
+    make_policy,
+    open_ledger,
+    retry,
+    wait_for_recovery,
+)
 
 
 async def test_a_grant_names_public_ids_and_the_zone_s_time(ledger):
@@ -81,9 +33,8 @@ async def test_a_grant_names_public_ids_and_the_zone_s_time(ledger):
     assert answer["now"] <= await ledger.get_time("East")
 
 
-async def test_sixty_four_asks_at_once_share_few_script_calls_and_ten_are_granted(redis_url):
-    connection, ledger = await open_ledger(redis_url)
-    before = connection.client
+async def test_sixty_four_concurrent_requests_share_few_script_calls(ledger):
+    before = ledger._calls._connection.client
     sizes: list[int] = []
     ledger._group._on_batch = sizes.append
     answers = await asyncio.gather(*(ledger.admit("East", ask(n)) for n in range(64)))
@@ -91,27 +42,25 @@ async def test_sixty_four_asks_at_once_share_few_script_calls_and_ten_are_grante
     assert {a["reason"] for a in answers if a["decision"] == "deny"} == {"campaign_limit"}
     assert sum(sizes) == 64
     assert len(sizes) <= 2
-    assert before is connection.client
-    await ledger.close()
-    await connection.close()
+    assert ledger._calls._connection.client is before
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"campaign": "nobody"}, errors.NotFound),
+        ({"campaign": "unknown"}, errors.NotFound),
         ({"pools": ["trunk:z"]}, errors.NotFound),
         ({"channel": "h323"}, errors.Invalid),
         ({"mpp": "mpp9"}, errors.Invalid),
         ({"application": "ivr"}, errors.Invalid),
     ],
 )
-async def test_what_policy_does_not_know_is_the_caller_s_fault_and_changes_nothing(
+async def test_a_name_outside_the_policy_is_a_client_error_and_changes_nothing(
     ledger, change, error
 ):
     with pytest.raises(error):
         await ledger.admit("East", ask(1, **change))
-    assert await in_use(ledger) == {}
+    assert await get_in_use(ledger) == {}
 
 
 async def test_the_same_request_id_with_another_body_is_a_conflict(ledger):
@@ -120,7 +69,7 @@ async def test_the_same_request_id_with_another_body_is_a_conflict(ledger):
         await ledger.admit("East", ask(1, body="another"))
 
 
-async def test_scripts_flushed_from_the_server_are_brought_along_again(ledger, redis_sync):
+async def test_flushed_scripts_are_loaded_again(ledger, redis_sync):
     redis_sync.script_flush()
     assert (await ledger.admit("East", ask(1)))["decision"] == "grant"
 
@@ -128,22 +77,20 @@ async def test_scripts_flushed_from_the_server_are_brought_along_again(ledger, r
 async def test_a_redis_that_lost_everything_gets_the_policy_back_and_recovers(
     redis_url, redis_sync
 ):
-    connection, ledger = await open_ledger(redis_url, launch_within_ms=500)
-    await ledger.admit("East", ask(1))
-    redis_sync.flushall()
-    assert (await ledger.admit("East", ask(2)))["reason"] == "recovering"
-    assert (await ledger.get_status("East"))["policy"]["version"] == 1
-    await recovered(ledger)
-    assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
-    await ledger.close()
-    await connection.close()
+    async with open_ledger(redis_url, launch_within_ms=500) as ledger:
+        await ledger.admit("East", ask(1))
+        redis_sync.flushall()
+        assert (await ledger.admit("East", ask(2)))["reason"] == "recovering"
+        assert (await ledger.get_status("East"))["policy"]["version"] == 1
+        await wait_for_recovery(ledger)
+        assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
 
 
 async def test_an_older_policy_in_redis_is_replaced_by_the_newest_that_a_replica_remembers(
     ledger, redis_sync
 ):
     old = redis_sync.dump(zone_keys("adm", "East")[5])
-    await ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    await ledger.store_policy("East", make_policy(capacity={"sip": 3}), "apply")
     redis_sync.restore(zone_keys("adm", "East")[5], 0, old, replace=True)
     await ledger.get_time("East")
     pools = {p["pool"]: p for p in (await ledger.get_status("East"))["pools"]}
@@ -152,15 +99,15 @@ async def test_an_older_policy_in_redis_is_replaced_by_the_newest_that_a_replica
 
 
 async def test_a_file_is_applied_once_and_does_not_undo_a_later_change(ledger):
-    assert await ledger.store_policy("East", stored(), "file") == (1, False)
-    await ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
-    assert await ledger.store_policy("East", stored(), "file") == (2, False)
-    assert await ledger.store_policy("East", stored(), "apply") == (3, True)
+    assert await ledger.store_policy("East", make_policy(), "file") == (1, False)
+    await ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=1)
+    assert await ledger.store_policy("East", make_policy(), "file") == (2, False)
+    assert await ledger.store_policy("East", make_policy(), "apply") == (3, True)
 
 
 async def test_a_policy_put_against_another_version_is_a_conflict(ledger):
     with pytest.raises(errors.Conflict, match="version 1"):
-        await ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=7)
+        await ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=7)
 
 
 async def test_a_zone_without_policy_is_unavailable_and_never_a_grant(ledger):
@@ -187,105 +134,93 @@ async def test_a_lost_reply_counts_once_however_often_the_script_ran(
 ):
     """One loss is hidden by the client's silent retry; two are the caller's to repeat."""
     own: Path = redis_server.folder / f"cut-{lost}"
-    async with FaultyProxy(redis_server.socket, own, lose_after=b"EVAL") as proxy:
-        connection, ledger = await open_ledger(proxy.url)
+    async with (
+        FaultyProxy(redis_server.socket, own, lose_after=b"EVAL") as proxy,
+        open_ledger(proxy.url) as ledger,
+    ):
         proxy.lose_replies(lost)
-        answer = await insist(lambda: ledger.admit("East", ask(1, pools=["trunk:a"])))
+        answer = await retry(lambda: ledger.admit("East", ask(1, pools=["trunk:a"])))
         assert answer["granted"] == 1
         assert answer["repeated"] is True
         assert proxy.lost == lost
-        assert await in_use(ledger) == {"campaign:collections": 1, "channel:sip": 1, "trunk:a": 1}
+        assert await get_in_use(ledger) == {
+            "campaign:collections": 1,
+            "channel:sip": 1,
+            "trunk:a": 1,
+        }
         proxy.lose_replies(lost)
         end = {"op": "end", "id": "East~00000000001", "outcome": "completed"}
-        report = await insist(lambda: ledger.report("East", end))
+        report = await retry(lambda: ledger.report("East", end))
         assert (report["state"], report["repeated"]) == ("ended", True)
-        assert await in_use(ledger) == {}
-        await ledger.close()
-        await connection.close()
-
-
-async def insist(call: Any) -> Any:
-    """What a dialer does: repeat the same request until there is an answer."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await call()
-            except errors.Unavailable:
-                await asyncio.sleep(0.01)
+        assert await get_in_use(ledger) == {}
 
 
 async def test_a_snapshot_whose_reply_was_lost_is_taken_once(redis_server, redis_sync):
-    async with FaultyProxy(
-        redis_server.socket, redis_server.folder / "cut-snap", lose_after=b"EVAL"
-    ) as proxy:
-        connection, ledger = await open_ledger(proxy.url)
-        await ledger.store_policy("East", stored(source="push"), "apply")
+    async with (
+        FaultyProxy(
+            redis_server.socket, redis_server.folder / "cut-snap", lose_after=b"EVAL"
+        ) as proxy,
+        open_ledger(proxy.url) as ledger,
+    ):
+        await ledger.store_policy("East", make_policy(source="push"), "apply")
         t0 = await ledger.get_time("East")
         group = SnapshotGroup(total=10, unused={"channel:sip": 4})
         proxy.lose_replies(1)
         assert (await ledger.ingest("East", t0, Snapshot(groups=(group,)))).accepted
         pools = {p["pool"]: p for p in (await ledger.get_status("East"))["pools"]}
         assert pools["channel:sip"]["ceiling"] == 4
-        await ledger.close()
-        await connection.close()
 
 
-async def test_a_redis_that_is_gone_is_unavailable_with_a_time_to_ask_again(own_redis):
-    connection, ledger = await open_ledger(own_redis.url, launch_within_ms=500)
-    own_redis.kill()
-    with pytest.raises(errors.Unavailable) as caught:
-        await ledger.admit("East", ask(1))
-    assert caught.value.retry_after_s > 0
-    own_redis.start()
-    answer = await insist(lambda: ledger.admit("East", ask(1)))
-    assert answer["reason"] == "recovering"
-    await ledger.close()
-    await connection.close()
+async def test_a_redis_that_is_gone_is_unavailable_with_a_retry_time(own_redis):
+    async with open_ledger(own_redis.url, launch_within_ms=500) as ledger:
+        own_redis.kill()
+        with pytest.raises(errors.Unavailable) as caught:
+            await ledger.admit("East", ask(1))
+        assert caught.value.retry_after_s > 0
+        own_redis.start()
+        answer = await retry(lambda: ledger.admit("East", ask(1)))
+        assert answer["reason"] == "recovering"
 
 
-async def test_of_a_batch_in_two_calls_the_answered_one_counts_though_the_other_failed(
+async def test_the_answered_call_of_a_batch_counts_although_the_other_failed(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    connection, ledger = await open_ledger(redis_url, capacity={"sip": 2000}, campaigns={"*": {}})
-    real, calls = ledger._calls.apply, 0
+    async with open_ledger(redis_url, capacity={"sip": 2000}, campaigns={"*": {}}) as ledger:
+        real, calls = ledger._calls.apply, 0
 
-    async def second_fails(zone: str, ops: list[dict[str, Any]], waited_s: float = 0.0) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise errors.Unavailable("nobody there")
-        return await real(zone, ops, waited_s)
+        async def second_fails(zone: str, ops: list[dict[str, Any]], waited_s: float = 0.0) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise errors.Unavailable("no server")
+            return await real(zone, ops, waited_s)
 
-    monkeypatch.setattr(ledger._calls, "apply", second_fails)
-    half = UNITS_MAX // 10  # of admissions for 10 launches each
-    told = await ledger.admit_batch("East", [ask(n, count=10) for n in range(2 * half)])
-    kinds = [type(one) is errors.Unavailable or one["granted"] for one in told]  # type: ignore[index]
-    assert kinds == [10] * half + [True] * half
-    await ledger.close()
-    await connection.close()
+        monkeypatch.setattr(ledger._calls, "apply", second_fails)
+        half = UNITS_MAX // 10  # of admissions for 10 launches each
+        answers = await ledger.admit_batch("East", [ask(n, count=10) for n in range(2 * half)])
+        kinds = [type(one) is errors.Unavailable or one["granted"] for one in answers]  # type: ignore[index]
+        assert kinds == [10] * half + [True] * half
 
 
 async def test_reports_of_a_batch_are_applied_in_order_and_each_fails_by_itself(redis_url: str):
-    connection, ledger = await open_ledger(redis_url, capacity={"sip": 5}, campaigns={"*": {}})
-    answer = await ledger.admit("East", ask(1))
-    known = answer["reservations"][0]["id"]
-    end = {"op": "end", "outcome": "completed", "ended_at": None}
-    reports = [
-        {"op": "renew", "id": known, "adopt": None},
-        {"op": "launched", "id": "East~unknown0000", "adopt": None},
-        end | {"id": known},
-        end | {"id": known},
-    ]
+    async with open_ledger(redis_url, capacity={"sip": 5}, campaigns={"*": {}}) as ledger:
+        answer = await ledger.admit("East", ask(1))
+        known = answer["reservations"][0]["id"]
+        end = {"op": "end", "outcome": "completed", "ended_at": None}
+        reports = [
+            {"op": "renew", "id": known, "adopt": None},
+            {"op": "launched", "id": "East~unknown0000", "adopt": None},
+            end | {"id": known},
+            end | {"id": known},
+        ]
 
-    found = await ledger.report_batch("East", reports)
+        found = await ledger.report_batch("East", reports)
 
-    assert [one if isinstance(one, Exception) else one["state"] for one in found[::2]] == [
-        "live",
-        "ended",
-    ]
-    assert isinstance(found[1], errors.NotFound)
-    assert isinstance(found[3], dict)
-    assert found[3]["repeated"]
-    assert await in_use(ledger) == {}
-    await ledger.close()
-    await connection.close()
+        assert [one if isinstance(one, Exception) else one["state"] for one in found[::2]] == [
+            "live",
+            "ended",
+        ]
+        assert isinstance(found[1], errors.NotFound)
+        assert isinstance(found[3], dict)
+        assert found[3]["repeated"]
+        assert await get_in_use(ledger) == {}

@@ -1,4 +1,4 @@
-"""A named pool may need a snapshot: an agent of whom nobody knows is not called."""
+"""A named pool may need a snapshot: an agent whose state is unknown is not called."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def asked(zone: StaticZone, request: str, agent: str = "agent:1001") -> dict[str
     return zone.one(ask(request, pools=[agent]))
 
 
-def test_before_its_first_snapshot_nothing_is_granted_from_it(redis_sync: redis.Redis) -> None:
+def test_a_pool_grants_nothing_before_its_first_snapshot(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, pools=NEEDED)
 
     before = asked(zone, "a")
@@ -33,7 +33,7 @@ def test_before_its_first_snapshot_nothing_is_granted_from_it(redis_sync: redis.
     assert decision(other) == "no_snapshot"
 
 
-def test_an_agent_who_was_counted_busy_is_full(redis_sync: redis.Redis) -> None:
+def test_a_busy_agent_is_a_full_pool(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, pools=NEEDED)
     zone.advance(1_000)
     counted(zone, 0)
@@ -41,7 +41,9 @@ def test_an_agent_who_was_counted_busy_is_full(redis_sync: redis.Redis) -> None:
     assert decision(asked(zone, "a")) == "pool_full"
 
 
-def test_after_a_loss_of_state_the_next_snapshot_is_waited_for(redis_sync: redis.Redis) -> None:
+def test_a_pool_grants_nothing_between_a_loss_of_state_and_the_next_snapshot(
+    redis_sync: redis.Redis,
+) -> None:
     zone = StaticZone(redis_sync, pools=NEEDED)
     zone.advance(1_000)  # its window begins after the recovery
     counted(zone, 1)
@@ -55,7 +57,7 @@ def test_after_a_loss_of_state_the_next_snapshot_is_waited_for(redis_sync: redis
 
 
 @pytest.mark.parametrize("more", [{}, {"needs_snapshot": False}])
-def test_a_pool_that_needs_none_is_bounded_by_its_limit_alone(
+def test_a_pool_that_needs_no_snapshot_is_bounded_by_its_limit_alone(
     redis_sync: redis.Redis, more: dict[str, Any]
 ) -> None:
     zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1} | more})

@@ -1,4 +1,4 @@
-"""Operations that share a call: what one of them leaves for the next, beside what draws meet."""
+"""Operations that share a call: what one leaves for the next, where random runs rarely come."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ POLICY: dict[str, Any] = {
     "mpps": {"m1": {"sip": 5}, "m2": {"sip": 5}},
     "campaigns": {"sound": {}, "broken": {"breaker": BREAKER}},
 }
-HUNGRY = zone_keys("virtual", "east")[8]
+CONTENTION = zone_keys("virtual", "east")[8]
 
 
 def zone(client: redis.Redis) -> VirtualZone:
@@ -30,11 +30,11 @@ def zone(client: redis.Redis) -> VirtualZone:
 
 
 def ask(name: str, campaign: str = "sound", **more: Any) -> dict[str, Any]:
-    told = {"request_id": name, "campaign": campaign, "count": 1, "min_count": 1}
-    return {"op": "admit", "id": name, "owner": "o", "body": "b"} | told | more
+    fields = {"request_id": name, "campaign": campaign, "count": 1, "min_count": 1}
+    return {"op": "admit", "id": name, "owner": "o", "body": "b"} | fields | more
 
 
-def test_an_open_breaker_stands_in_the_way_behind_an_ask_that_was_easy(redis_sync):
+def test_an_open_breaker_denies_a_request_after_one_on_the_fast_path(redis_sync):
     east = zone(redis_sync)
     east.call(ask("x", "broken"), {"op": "end", "id": "x", "outcome": "failed"})
     first, second = east.call(ask("a"), ask("b", "broken"))
@@ -53,8 +53,8 @@ def test_a_repeat_in_the_same_call_is_the_same_grant(redis_sync):
 
 def test_a_call_that_ends_where_it_was_granted_leaves_nothing(redis_sync):
     east = zone(redis_sync)
-    told = {"op": "launched", "id": "a"}
-    east.call(ask("a", mpp="m1"), told | {"mpp": "m2"}, told | {"mpp": "m1"})
+    launched = {"op": "launched", "id": "a"}
+    east.call(ask("a", mpp="m1"), launched | {"mpp": "m2"}, launched | {"mpp": "m1"})
     assert [east.in_use(f"mpp:{mpp}:sip") for mpp in ("m1", "m2")] == [1, 0]
     pending = {one["pool"]: one.get("pending") for one in east.one("status")["pools"]}
     assert pending["channel:sip"] == 1
@@ -64,7 +64,7 @@ def test_a_call_that_ends_where_it_was_granted_leaves_nothing(redis_sync):
     assert east.in_use("channel:sip") == 1
 
 
-def test_what_expires_as_a_call_begins_is_known_to_the_report_in_it(redis_sync):
+def test_a_report_sees_what_expired_at_the_beginning_of_its_call(redis_sync):
     east = zone(redis_sync)
     east.call(ask("a"), ask("b"))
     east.advance(3_600_000)
@@ -74,10 +74,10 @@ def test_what_expires_as_a_call_begins_is_known_to_the_report_in_it(redis_sync):
 
 
 @pytest.mark.parametrize("campaign", ["sound", "broken"])
-def test_hunger_that_is_over_is_forgotten(redis_sync, campaign):
-    """Whoever asks next, the one that was hungry or another: from then on asks are easy again."""
+def test_contention_that_is_over_is_deleted(redis_sync, campaign):
+    """The next request of this or another campaign clears it: the fast path answers again."""
     east = zone(redis_sync)
-    kept = f"{HUNGRY}*"
+    kept = f"{CONTENTION}*"
     _, denied = east.call(ask("a", count=10, min_count=10), ask("b"))
     assert (denied["reason"], len(redis_sync.keys(kept))) == ("no_capacity", 2)
     end = {"op": "end", "id": "a", "outcome": "not_launched"}
@@ -86,7 +86,7 @@ def test_hunger_that_is_over_is_forgotten(redis_sync, campaign):
     east.call(end)
     east.advance(90_000)
     assert east.call(ask("c", campaign))[0]["decision"] == "grant"
-    assert redis_sync.keys(kept) == [f"{HUNGRY}until".encode()]
-    assert redis_sync.hgetall(f"{HUNGRY}until") == {b"": b""}
+    assert redis_sync.keys(kept) == [f"{CONTENTION}until".encode()]
+    assert redis_sync.hgetall(f"{CONTENTION}until") == {b"": b""}
     (text,) = redis_sync.hmget(zone_keys("virtual", "east")[4], "channel:sip")
     assert b"hungry" not in text

@@ -20,7 +20,7 @@ MOST = UNITS_MAX - 100
         ([MOST, 101, MOST, 1], [[MOST], [101], [MOST, 1]]),
     ],
 )
-def test_asks_go_in_their_order_as_many_together_as_a_call_takes(
+def test_requests_keep_their_order_and_fill_each_call(
     counts: list[int], parts: list[list[int]]
 ) -> None:
     asks = [{"request_id": str(n), "count": count} for n, count in enumerate(counts)]

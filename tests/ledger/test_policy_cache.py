@@ -14,7 +14,7 @@ from admission.ledger.ledger import Ledger, LedgerHooks
 from admission.ledger.operations import RESTORED_BY, SECRET_BYTES
 from admission.ledger.policy_cache import PolicyCache, StoredPolicy
 from admission.ledger.store.connection import open_connection
-from tests.ledger.test_ledger import ask, recovered, stored
+from tests.support.typed_ledger import ask, make_policy, wait_for_recovery
 
 POLICY_KEY = zone_keys("adm", "East")[5]
 
@@ -55,7 +55,7 @@ class Replica:
 @pytest.fixture
 async def one(redis_url: str) -> AsyncIterator[Replica]:
     async with Replica(redis_url) as replica:
-        await replica.ledger.store_policy("East", stored(), "file")
+        await replica.ledger.store_policy("East", make_policy(), "file")
         yield replica
 
 
@@ -76,7 +76,7 @@ async def capacity(ledger: Ledger) -> Any:
 async def test_policy_and_pauses_come_back_after_redis_lost_everything(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=1)
     paused = await one.ledger.set_paused("East", "trunk:a", True)
     assert (paused["version"], paused["changed"]) == (3, True)
     since = (await one.ledger.get_status("East"))["paused"]
@@ -86,24 +86,24 @@ async def test_policy_and_pauses_come_back_after_redis_lost_everything(
 
     assert (status["policy"]["version"], status["paused"]) == (3, since)
     assert await capacity(one.ledger) == 3
-    await recovered(one.ledger)
+    await wait_for_recovery(one.ledger)
     assert (await one.ledger.admit("East", ask(1, pools=["trunk:a"])))["reason"] == "pool_paused"
 
 
 async def test_a_file_that_was_applied_before_the_loss_is_not_applied_after_it(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=1)
     redis_sync.flushall()
     await one.ledger.get_time("East")
 
-    assert await one.ledger.store_policy("East", stored(), "file") == (2, False)
+    assert await one.ledger.store_policy("East", make_policy(), "file") == (2, False)
 
 
 async def test_another_replica_s_change_is_learnt_in_the_background_once(
     one: Replica, two: Replica
 ) -> None:
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "apply")
     before = two.calls
 
     await asyncio.gather(*(two.ledger.get_time("East") for _ in range(50)))
@@ -114,7 +114,9 @@ async def test_another_replica_s_change_is_learnt_in_the_background_once(
     assert two.calls - before == 101
 
 
-async def test_an_answer_does_not_wait_for_what_is_learnt(one: Replica, two: Replica) -> None:
+async def test_an_answer_does_not_wait_for_the_fetch_of_a_policy(
+    one: Replica, two: Replica
+) -> None:
     await one.ledger.set_paused("East", None, True)
 
     await two.ledger.get_time("East")
@@ -126,7 +128,7 @@ async def test_an_answer_does_not_wait_for_what_is_learnt(one: Replica, two: Rep
 async def test_the_higher_of_two_remembered_versions_wins(
     one: Replica, two: Replica, redis_sync: redis.Redis
 ) -> None:
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "apply")
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "apply")
     await one.ledger.set_paused("East", None, True)
     redis_sync.flushall()
 
@@ -161,9 +163,7 @@ async def test_a_replica_that_signed_nothing_yet_brings_the_secret_back(
     assert await two.ledger.get_secret("East", refresh=True) == secret
 
 
-async def test_that_a_replica_restored_it_is_in_the_audit(
-    one: Replica, redis_sync: redis.Redis
-) -> None:
+async def test_a_restored_policy_is_in_the_audit(one: Replica, redis_sync: redis.Redis) -> None:
     redis_sync.flushall()
     await one.ledger.get_time("East")
 
@@ -173,11 +173,11 @@ async def test_that_a_replica_restored_it_is_in_the_audit(
 
 
 @pytest.mark.parametrize("lost", ["everything", "the newest"])
-async def test_a_change_made_right_after_a_loss_comes_on_top_of_what_was_lost(
+async def test_a_change_right_after_a_loss_follows_the_lost_version(
     one: Replica, redis_sync: redis.Redis, lost: str
 ) -> None:
     old = redis_sync.dump(POLICY_KEY)
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=1)
     redis_sync.flushall() if lost == "everything" else redis_sync.restore(
         POLICY_KEY, 0, old, replace=True
     )
@@ -189,16 +189,18 @@ async def test_a_change_made_right_after_a_loss_comes_on_top_of_what_was_lost(
     assert list((await one.ledger.get_status("East"))["paused"]) == ["campaign:collections"]
 
 
-async def test_a_policy_put_right_after_a_loss_is_measured_against_what_was_lost(
+async def test_a_policy_put_right_after_a_loss_is_compared_with_the_lost_version(
     one: Replica, redis_sync: redis.Redis
 ) -> None:
-    await one.ledger.store_policy("East", stored(capacity={"sip": 3}), "put", expected=1)
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "put", expected=1)
     redis_sync.flushall()
 
     with pytest.raises(errors.Conflict, match="version 2"):
-        await one.ledger.store_policy("East", stored(capacity={"sip": 4}), "put", expected=1)
+        await one.ledger.store_policy("East", make_policy(capacity={"sip": 4}), "put", expected=1)
     redis_sync.flushall()
-    changed = await one.ledger.store_policy("East", stored(capacity={"sip": 4}), "put", expected=2)
+    changed = await one.ledger.store_policy(
+        "East", make_policy(capacity={"sip": 4}), "put", expected=2
+    )
 
     assert changed == (3, True)
     assert await capacity(one.ledger) == 4
@@ -218,18 +220,18 @@ async def test_calls_of_policies_that_were_replaced_are_waited_for_after_a_loss(
     one: Replica, redis_sync: redis.Redis, changes: list[dict[str, Any]]
 ) -> None:
     for policy in (SLOW, {}, *changes):
-        await one.ledger.store_policy("East", stored(**policy), "apply")
+        await one.ledger.store_policy("East", make_policy(**policy), "apply")
     for _ in range(2):
         redis_sync.flushall()
         assert await recovery_ms(one.ledger) > SLOW_MS
 
 
 @pytest.mark.parametrize("last", [SLOW, {"capacity": {"sip": 3}}])
-async def test_who_remembers_less_and_is_faster_does_not_shorten_the_recovery(
+async def test_a_faster_replica_with_an_older_policy_does_not_shorten_the_recovery(
     one: Replica, two: Replica, redis_sync: redis.Redis, last: dict[str, Any]
 ) -> None:
     for policy in (SLOW, {}, last):
-        await one.ledger.store_policy("East", stored(**policy), "apply")
+        await one.ledger.store_policy("East", make_policy(**policy), "apply")
     redis_sync.flushall()
     assert await recovery_ms(two.ledger) < SLOW_MS
 
@@ -238,18 +240,18 @@ async def test_who_remembers_less_and_is_faster_does_not_shorten_the_recovery(
     assert await recovery_ms(one.ledger) > SLOW_MS
 
 
-async def test_a_change_of_the_source_makes_the_zone_watch_anew(redis_url: str) -> None:
-    """Photographs of another platform zone say nothing of the calls that are up."""
+async def test_a_change_of_the_source_starts_another_recovery(redis_url: str) -> None:
+    """Snapshots of another platform zone do not contain the calls that are up."""
     fed = {"source": "push", "source_zone": "a"}
     async with Replica(redis_url) as replica:
         ledger = replica.ledger
-        await ledger.store_policy("East", stored(**fed), "file")
-        await recovered(ledger)
+        await ledger.store_policy("East", make_policy(**fed), "file")
+        await wait_for_recovery(ledger)
         before = (await ledger.get_status("East"))["recovered_from"]
-        await ledger.store_policy("East", stored(**fed, shadow=True), "apply")
+        await ledger.store_policy("East", make_policy(**fed, shadow=True), "apply")
         assert (await ledger.get_status("East"))["recovered_from"] == before
 
-        await ledger.store_policy("East", stored(**fed | {"source_zone": "b"}), "apply")
+        await ledger.store_policy("East", make_policy(**fed | {"source_zone": "b"}), "apply")
 
         status = await ledger.get_status("East")
         assert status["recovered_from"] > before or status["recovering"]
@@ -263,12 +265,12 @@ async def test_a_fetch_that_fails_is_tried_again_with_the_next_answer() -> None:
             raise errors.Unavailable("away")
         return policy
 
-    memory = PolicyCache(fetch)
-    memory.saw("East", 2)
-    await memory.learn("East", 2)
+    cache = PolicyCache(fetch)
+    cache.saw("East", 2)
+    await cache.learn("East", 2)
 
-    assert memory.newest("East") is policy
-    await memory.close()
+    assert cache.newest("East") is policy
+    await cache.close()
 
 
 class Fetched:
@@ -285,27 +287,27 @@ class Fetched:
         return self.policy
 
 
-async def test_what_is_known_already_is_told_once_and_not_fetched() -> None:
+async def test_a_known_policy_is_reported_once_and_not_fetched() -> None:
     redis = Fetched(2)
-    told: list[StoredPolicy] = []
-    memory = PolicyCache(redis.fetch, lambda _zone, policy: told.append(policy))
-    memory.keep("East", redis.policy)
-    memory.keep("East", redis.policy)
+    reported: list[StoredPolicy] = []
+    cache = PolicyCache(redis.fetch, lambda _zone, policy: reported.append(policy))
+    cache.keep("East", redis.policy)
+    cache.keep("East", redis.policy)
 
-    memory.saw("East", 2)
+    cache.saw("East", 2)
     async with asyncio.timeout(5):
-        await memory.learn("East", 2)
+        await cache.learn("East", 2)
 
-    assert (redis.times, told) == (0, [redis.policy])
+    assert (redis.times, reported) == (0, [redis.policy])
 
 
-async def test_leaving_does_not_wait_for_what_is_being_fetched() -> None:
+async def test_close_does_not_wait_for_a_fetch() -> None:
     redis = Fetched(2)
-    memory = PolicyCache(redis.fetch)
-    memory.saw("East", 2)
+    cache = PolicyCache(redis.fetch)
+    cache.saw("East", 2)
     await asyncio.sleep(0)
 
     async with asyncio.timeout(5):
-        await memory.close()
+        await cache.close()
 
-    assert (redis.times, memory.newest("East")) == (1, None)
+    assert (redis.times, cache.newest("East")) == (1, None)

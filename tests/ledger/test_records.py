@@ -28,7 +28,7 @@ def many(client: redis.Redis) -> StaticZone:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_owner_and_session_come_back_as_they_were_told(redis_sync: redis.Redis, text: str):
+def test_owner_and_session_are_returned_as_they_were_sent(redis_sync: redis.Redis, text: str):
     zone = many(redis_sync)
     launched = {"op": "launched", "id": ask("x")["id"], "session": text, "port_taken": False}
     zone.call(ask("x", owner=text), launched)
@@ -46,8 +46,8 @@ def test_every_time_of_a_call_comes_back(redis_sync: redis.Redis):
     zone.call(end("x") | {"ended_at": zone.now_ms - 5})
     found = zone.one({"op": "get", "id": ask("x")["id"]})
     times = ("granted_at", "visible_by", "launched_at", "reported_at", "ended_at", "released_at")
-    told = {name: found[name] - granted_at for name in times}
-    assert told == {
+    times_ms = {name: found[name] - granted_at for name in times}
+    assert times_ms == {
         "granted_at": 0,
         "visible_by": 1,
         "launched_at": 700,
@@ -60,7 +60,7 @@ def test_every_time_of_a_call_comes_back(redis_sync: redis.Redis):
 
 
 @pytest.mark.parametrize("request_id", ["mine", "r-", "r-00000000001", "r-0000000000x", "a:b"])
-def test_a_repeat_is_known_by_whatever_name(redis_sync: redis.Redis, request_id: str):
+def test_a_repeat_is_recognised_by_a_name_of_any_form(redis_sync: redis.Redis, request_id: str):
     zone = many(redis_sync)
     asked = ask("x", request_id=request_id)
     first, again = zone.call(asked, asked | {"id": "00000000002"})
@@ -107,7 +107,7 @@ BREAKER = {"failures_percent": 100, "min_calls": 100, "window_ms": 60_000}
     ("rules", "lasts_ms"),
     [({"breaker": BREAKER}, 60_000), ({"rate_per_s": 0.1, "burst": 1}, 10_000)],
 )
-def test_what_counts_when_the_last_call_ends_is_forgotten_when_it_does_not(
+def test_a_pool_that_counts_after_its_last_call_is_deleted_when_it_counts_no_more(
     redis_sync: redis.Redis, rules, lasts_ms
 ):
     zone = StaticZone(redis_sync, campaigns={"*": rules})
@@ -138,7 +138,7 @@ def test_an_open_breaker_of_a_campaign_without_calls_is_not_forgotten(redis_sync
     assert (decision(first), decision(second)) == ("grant", "breaker_open")
 
 
-def test_a_limit_for_a_while_leaves_no_pool_behind(redis_sync):
+def test_a_temporary_limit_leaves_no_pool_behind(redis_sync):
     zone = StaticZone(redis_sync, campaigns={"*": {}})
     zone.one({"op": "limit", "pool": "campaign:new-1", "limit": 3, "ttl_ms": 5000})
     zone.advance(5001)
@@ -146,7 +146,7 @@ def test_a_limit_for_a_while_leaves_no_pool_behind(redis_sync):
     assert not passing_pools(zone)
 
 
-def test_hunger_for_an_agent_that_is_gone_leaves_no_pool_behind(redis_sync):
+def test_contention_for_a_removed_agent_leaves_no_pool_behind(redis_sync):
     zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
     zone.call(ask("r1", pools=["agent:1"]), ask("r2", pools=["agent:1"]), end("r1"))
     assert passing_pools(zone)
@@ -156,7 +156,7 @@ def test_hunger_for_an_agent_that_is_gone_leaves_no_pool_behind(redis_sync):
     assert not passing_pools(zone)
 
 
-def test_a_name_that_policy_names_no_more_is_forgotten(redis_sync):
+def test_a_pool_that_left_the_policy_is_deleted(redis_sync):
     zone = StaticZone(redis_sync, campaigns={"new-1": {}, "*": {}})
     zone.call(ask("r1", campaign="new-1"))
     zone.advance(100)
@@ -183,7 +183,7 @@ def test_an_agent_that_is_counted_is_examined_when_its_snapshot_may_have_lapsed(
     assert deadlines[b"pool agent:1"] == lapses
 
 
-def test_an_agent_that_nobody_counts_any_more_leaves_nothing_behind(redis_sync):
+def test_an_agent_without_snapshots_leaves_nothing_behind(redis_sync):
     zone = StaticZone(redis_sync, pools={"agent:*": {"limit": 1}})
     keys = len(redis_sync.keys())
     zone.advance(60_000)

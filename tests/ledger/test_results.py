@@ -1,4 +1,4 @@
-"""What the script says, as the API says it: every field under its name, and none too many."""
+"""The script's results in the form of the API: every field under its name, and no other."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ DENIED = HEAD | LIMITING | {
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("result", "expected"),
     [
         (GRANT, GRANTED),
         (DENY, DENIED),
@@ -62,8 +62,8 @@ DENIED = HEAD | LIMITING | {
         ),
     ],
 )
-def test_a_decision(said: dict[str, Any], told: dict[str, Any]) -> None:
-    assert results.build_decision("East", OP, NOW, said) == told
+def test_a_decision(result: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert results.build_decision("East", OP, NOW, result) == expected
 
 
 ORDER = (
@@ -72,22 +72,22 @@ ORDER = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("said", [GRANT, DENY, GRANT | LIMITING])
-def test_a_decision_is_told_in_the_order_of_the_contract(said: dict[str, Any]) -> None:
-    told = results.build_decision("East", OP, NOW, said)
-    assert list(told) == [name for name in ORDER if name in told]
+@pytest.mark.parametrize("result", [GRANT, DENY, GRANT | LIMITING])
+def test_a_decision_has_its_fields_in_the_order_of_the_contract(result: dict[str, Any]) -> None:
+    expected = results.build_decision("East", OP, NOW, result)
+    assert list(expected) == [name for name in ORDER if name in expected]
 
 
 @pytest.mark.parametrize("mpp", [{}, {"mpp": "m1"}])
-def test_a_plain_grant_is_told_as_any_other(mpp: dict[str, str]) -> None:
+def test_a_plain_grant_has_the_form_of_any_other(mpp: dict[str, str]) -> None:
     like = {"channel": "sip", "launch_within_ms": 2000, "renew_within_ms": 60_000, **mpp}
     grant = PlainGrant(like | {"snapshot": SNAPSHOT}, 3)
-    told = results.build_plain_grant("East", OP, NOW, grant)
+    expected = results.build_plain_grant("East", OP, NOW, grant)
     in_full = results.build_decision("East", OP, NOW, results.expand_plain_grant(OP, grant))
-    assert list(told.items()) == list(in_full.items())
+    assert list(expected.items()) == list(in_full.items())
 
 
-def test_denied_together_is_not_told_to_come_back_together() -> None:
+def test_requests_that_are_denied_together_get_different_retry_times() -> None:
     times = {
         results.build_jittered_decision("East", OP, NOW, DENY)["retry_after_ms"] for _ in range(100)
     }
@@ -104,11 +104,11 @@ def test_an_id_carries_its_zone_for_dialers_only() -> None:
 
 
 def test_a_report() -> None:
-    said = {"id": "x", "state": "ended", "repeated": False}
-    told = {"id": "East~x", "now": NOW, "state": "ended", "repeated": False}
+    result = {"id": "x", "state": "ended", "repeated": False}
+    expected = {"id": "East~x", "now": NOW, "state": "ended", "repeated": False}
     more = {"renew_within_ms": 7, "adopted": True}
-    assert results.build_report("East", NOW, said) == told
-    assert results.build_report("East", NOW, said | more | {"zone": "?"}) == told | more
+    assert results.build_report("East", NOW, result) == expected
+    assert results.build_report("East", NOW, result | more | {"zone": "?"}) == expected | more
 
 
 def test_a_page_of_reservations() -> None:
@@ -117,8 +117,8 @@ def test_a_page_of_reservations() -> None:
         "id": "East~x", "zone": "East", "state": "live", "campaign": "c",
         "answer_within_ms": 5, "max_call_ms": 6,
     }  # fmt: skip
-    said = {"reservations": [one], "cursor": "17"}
-    assert results.build_page("East", NOW, said) == {
+    result = {"reservations": [one], "cursor": "17"}
+    assert results.build_page("East", NOW, result) == {
         "now": NOW, "zone": "East", "reservations": [shown], "cursor": "17",
     }  # fmt: skip
     last = results.build_page("East", NOW, {"reservations": {}, "cursor": "0"})
@@ -133,8 +133,8 @@ def test_a_snapshot_and_a_lease() -> None:
     assert results.read_ingest(NOW, refused) == IngestAnswer(now=NOW, **refused)
     fine = results.read_ingest(NOW, {"accepted": True, "refused": None})
     assert fine == IngestAnswer(now=NOW, accepted=True, reason=None, pool=None, refused={})
-    said = {"token": 3, "until": 4, "wanted": True, "idle_ms": 5, "t0": 6}
-    assert results.read_lease(NOW, said) == Lease(
+    result = {"token": 3, "until": 4, "wanted": True, "idle_ms": 5, "t0": 6}
+    assert results.read_lease(NOW, result) == Lease(
         now=NOW, token=3, until=4, wanted=True, idle_ms=5, newest_t0=6
     )
 
@@ -146,24 +146,24 @@ def test_a_status_has_every_field_of_every_pool() -> None:
     }  # fmt: skip
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     pools = [{"pool": "p", "in_use": 1, "odd": 2} | sometimes, {"pool": "q"}]
-    told = results.build_status(
+    expected = results.build_status(
         "East", NOW, {"pools": pools, "stats": None, "denied": [{"at": 1}], "paused": {}}
     )
     nothing = dict.fromkeys([*names, "snapshot"])
-    assert told == {
+    assert expected == {
         "zone": "East", "now": NOW, "stats": {}, "recent_denials": [{"at": 1}], "paused": {},
         "pools": [{"pool": "p"} | nothing | {"in_use": 1} | shown, {"pool": "q"} | nothing],
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "pool"), [("zone", None), ("trunk:a", "trunk:a")])
-def test_a_pause_is_of_the_zone_or_of_a_pool(said: str, pool: str | None) -> None:
+@pytest.mark.parametrize(("result", "pool"), [("zone", None), ("trunk:a", "trunk:a")])
+def test_a_pause_is_of_the_zone_or_of_a_pool(result: str, pool: str | None) -> None:
     fields = {"paused": True, "changed": True, "version": 3}
-    told = results.build_pause("East", NOW, {"pool": said, "more": 1} | fields)
-    assert told == {"now": NOW, "zone": "East", "pool": pool} | fields
+    expected = results.build_pause("East", NOW, {"pool": result, "more": 1} | fields)
+    assert expected == {"now": NOW, "zone": "East", "pool": pool} | fields
 
 
-def test_a_limit_for_a_while() -> None:
+def test_a_temporary_limit() -> None:
     result = {"pool": "p", "limit": 1, "set_limit": 2, "until": 3, "more": 1}
     assert results.build_limit("East", NOW, result) == {
         "now": NOW, "zone": "East", "pool": "p", "limit": 1,
@@ -172,15 +172,15 @@ def test_a_limit_for_a_while() -> None:
 
 
 def test_a_stored_policy() -> None:
-    said = {
+    result = {
         "version": "7", "digest": "d", "fields": {"a": 1}, "source": "{}",
         "paused": json.dumps({"zone": 5}), "applied": ["c"],
     }  # fmt: skip
-    without = results.read_policy(said)
+    without = results.read_policy(result)
     assert (without.version, without.digest, without.fields) == (7, "d", {"a": 1})
     assert (without.source, without.paused, without.applied) == ("{}", {"zone": 5}, ("c",))
     assert without.secret == ""
-    assert results.read_policy(said | {"secret": "s"}).secret == "s"
+    assert results.read_policy(result | {"secret": "s"}).secret == "s"
 
 
 @pytest.mark.parametrize(

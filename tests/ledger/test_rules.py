@@ -1,6 +1,6 @@
-"""The rules one by one, in small examples: what a snapshot, an end, a deadline does.
+"""The rules one by one, in small examples: snapshots, ends and deadlines.
 
-Each table is read twice: on the oracle and on the script.
+Each test runs on the oracle and on the script.
 """
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support.rule_zone import (
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
-HELD_MS = VISIBLE_MS + 501  # after this a new photograph must show a call that was granted before
+HELD_MS = VISIBLE_MS + 501  # after this a new snapshot must show a call that was granted before
 ADOPT = {"campaign": "a", "channel": "sip", "pools": []}
 
 
@@ -25,7 +25,7 @@ def with_held_call() -> tuple[RuleZone, str]:
     """A zone whose newest snapshot must show one call: ceiling 5 = 4 unused + 1 held."""
     zone = RuleZone().ready()
     id_ = zone.grant()
-    zone.wait(HELD_MS).photo(sip=4, h323=0)
+    zone.wait(HELD_MS).snapshot(sip=4, h323=0)
     assert zone.numbers() == (5, 1)
     return zone, id_
 
@@ -33,30 +33,30 @@ def with_held_call() -> tuple[RuleZone, str]:
 def test_a_pending_call_is_not_added_to_the_ceiling():
     zone = RuleZone().ready()
     zone.grant()
-    zone.wait(VISIBLE_MS).photo(sip=4, h323=0)
+    zone.wait(VISIBLE_MS).snapshot(sip=4, h323=0)
     pool = zone.pool()
     assert (pool["ceiling"], pool["pending"], pool["held"]) == (4, 1, 0)
 
 
 @pytest.mark.parametrize(("later_ms", "held"), [(VISIBLE_MS + 500, 0), (VISIBLE_MS + 501, 1)])
-def test_a_call_is_held_when_its_window_closed_before_the_photograph_s_opened(later_ms, held):
+def test_a_call_is_held_when_its_window_closed_before_that_of_the_snapshot_opened(later_ms, held):
     zone = RuleZone().ready()
     zone.grant()
-    zone.wait(later_ms).photo(sip=4, h323=0)
+    zone.wait(later_ms).snapshot(sip=4, h323=0)
     assert zone.pool()["held"] == held
 
 
-def test_a_taken_port_is_held_by_the_next_photograph():
+def test_a_taken_port_is_held_by_the_next_snapshot():
     zone = RuleZone().ready()
     zone.launched(zone.grant(), port_taken=True)
-    zone.wait(501).photo(sip=4, h323=0)
+    zone.wait(501).snapshot(sip=4, h323=0)
     assert zone.numbers() == (5, 1)
 
 
 def test_a_launch_without_a_port_moves_nothing():
     zone = RuleZone().ready()
     zone.launched(zone.grant(), port_taken=False)
-    zone.wait(501).photo(sip=4, h323=0)
+    zone.wait(501).snapshot(sip=4, h323=0)
     assert zone.numbers() == (4, 1)
 
 
@@ -71,18 +71,18 @@ def test_a_pending_end_gives_its_port_back_at_once(outcome):
 
 
 CREDITS = {
-    # outcome, taken, ended after t1 by ms (None: not said), ceiling stays
-    "ended after the photograph": ("completed", False, 300, True),
-    "nobody answered": ("no_answer", False, 300, True),
-    "a bad number, but it rang": ("bad_number", True, 300, True),
-    "failed after it rang": ("failed", True, 300, False),
+    # outcome, port taken, ended after t1 by ms (None: not reported), ceiling stays
+    "ended after the snapshot": ("completed", False, 300, True),
+    "not answered": ("no_answer", False, 300, True),
+    "a bad number, with a port taken": ("bad_number", True, 300, True),
+    "failed after a port was taken": ("failed", True, 300, False),
     "failed, no port known": ("failed", False, 300, False),
     "never launched": ("not_launched", False, 300, False),
-    "no time said": ("completed", False, None, False),
-    "within end_notice of the photograph": ("completed", False, 200, False),
+    "no time reported": ("completed", False, None, False),
+    "within end_notice of the snapshot": ("completed", False, 200, False),
     "within end_notice and drift": ("completed", False, 202, False),
     "just after both": ("completed", False, 203, True),
-    "before the photograph": ("completed", False, -1, False),
+    "before the snapshot": ("completed", False, -1, False),
 }
 
 
@@ -90,12 +90,12 @@ CREDITS = {
 def test_a_held_end_lowers_the_ceiling_unless_it_earns_the_credit(name):
     outcome, taken, after_ms, stays = CREDITS[name]
     zone, id_ = with_held_call()
-    photographed = zone.now
+    taken_at = zone.now
     zone.wait(300)
     if taken:
         zone.launched(id_, port_taken=True)
-    said = {} if after_ms is None else {"ended_at": photographed + after_ms}
-    zone.end(id_, outcome, **said)
+    times = {} if after_ms is None else {"ended_at": taken_at + after_ms}
+    zone.end(id_, outcome, **times)
     # 2 ms of drift for the 3.8 s since the grant
     assert zone.numbers() == (5 if stays else 4, 0)
 
@@ -135,7 +135,7 @@ def test_no_credit_for_a_call_from_before_the_clock_stepped_back():
 def test_a_call_at_the_edge_of_the_window_is_pending_and_gives_its_port_back():
     zone = RuleZone().ready()
     id_ = zone.grant()
-    zone.wait(VISIBLE_MS + 500).photo(sip=4, h323=0)
+    zone.wait(VISIBLE_MS + 500).snapshot(sip=4, h323=0)
     zone.end(id_, "failed")
     assert zone.numbers() == (4, 0)
 
@@ -151,7 +151,7 @@ def test_a_pending_call_that_had_a_port_and_failed_gives_none_back(outcome, ceil
     assert zone.numbers() == (ceiling, 0)
     zone.grant(pools=["trunk:x"])
     assert zone.numbers("trunk:x") == (10, 1)  # a media server has no trunks
-    zone.wait(1000).photo(sip=10, h323=0)
+    zone.wait(1000).snapshot(sip=10, h323=0)
     assert zone.pool()["ceiling"] == 10
 
 
@@ -172,7 +172,7 @@ def test_an_expiry_lowers_the_ceiling_of_what_was_held():
     assert zone.call({"op": "get", "id": id_})["state"] == "expired"
 
 
-def test_a_call_in_unknown_state_expires_when_a_photograph_must_show_it():
+def test_a_call_in_unknown_state_expires_when_a_snapshot_must_show_it():
     zone = RuleZone().ready()
     id_ = zone.grant()
     assert zone.end(id_, "unknown") == {
@@ -183,18 +183,18 @@ def test_a_call_in_unknown_state_expires_when_a_photograph_must_show_it():
     }
     zone.wait(VISIBLE_MS + 1000)
     assert zone.pool()["in_use"] == 1
-    zone.photo(sip=4, h323=0)
+    zone.snapshot(sip=4, h323=0)
     assert zone.numbers() == (5, 1)
     zone.wait(501)
     assert zone.numbers() == (4, 0)
 
 
-def test_a_call_in_unknown_state_lives_again_when_it_is_heard_of():
+def test_a_call_in_unknown_state_is_live_again_after_a_report():
     zone = RuleZone().ready()
     id_ = zone.grant()
     zone.end(id_, "unknown")
     zone.renew(id_)
-    zone.wait(HELD_MS).photo(sip=4, h323=0).wait(501)
+    zone.wait(HELD_MS).snapshot(sip=4, h323=0).wait(501)
     assert zone.numbers() == (5, 1)
 
 
@@ -206,16 +206,16 @@ def test_an_end_takes_effect_when_its_port_is_released():
     assert zone.wait(1).ask()["decision"] == "grant"
 
 
-def test_nothing_is_granted_until_a_photograph_after_the_recovery():
+def test_nothing_is_granted_until_a_snapshot_after_the_recovery():
     zone = RuleZone()
     zone.wait(VISIBLE_MS - 1)
     first = zone.ask()
     assert (first["reason"], first["retry_after_ms"]) == ("recovering", 1000)
     zone.wait(1)
     assert zone.ask()["reason"] == "no_snapshot"
-    zone.wait(500).photo(sip=10, h323=0)
+    zone.wait(500).snapshot(sip=10, h323=0)
     assert zone.ask()["reason"] == "recovering"
-    zone.wait(1).photo(sip=10, h323=0)
+    zone.wait(1).snapshot(sip=10, h323=0)
     assert zone.ask()["decision"] == "grant"
 
 
@@ -226,7 +226,7 @@ def test_a_long_silence_is_a_loss(silence_ms):
     assert zone.call({"op": "status"})["recovering"] is (silence_ms > MAX_AGE_MS)
 
 
-def test_an_old_photograph_denies():
+def test_an_old_snapshot_denies():
     zone = RuleZone().ready().wait(MAX_AGE_MS)
     assert zone.ask()["decision"] == "grant"
     assert zone.wait(1).ask()["reason"] == "stale_snapshot"
@@ -246,14 +246,14 @@ def test_a_clock_that_steps_back_stops_the_zone_s_time():
 def test_dedicated_ports_keep_the_best_ceiling():
     zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     zone.grant()
-    zone.wait(1).photo(sip=8, h323=0)  # ours, not yet held: 8 would be too few
+    zone.wait(1).snapshot(sip=8, h323=0)  # ours, not yet held: 8 would be too few
     assert zone.pool()["limit"] == 10
 
 
-def test_an_over_launch_on_dedicated_ports_goes_by_the_newest_photograph():
+def test_an_over_launch_on_dedicated_ports_goes_by_the_newest_snapshot():
     zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     id_ = zone.grant()
-    zone.wait(1).photo(sip=8, h323=0)
+    zone.wait(1).snapshot(sip=8, h323=0)
     zone.end(id_, "no_resource")
     assert zone.pool()["limit"] == 8
 
@@ -261,17 +261,17 @@ def test_an_over_launch_on_dedicated_ports_goes_by_the_newest_photograph():
 def test_a_recovery_resets_dedicated_ports():
     zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
     zone.run_id = "second"
-    zone.wait(VISIBLE_MS + 501).photo(sip=6, h323=0)
+    zone.wait(VISIBLE_MS + 501).snapshot(sip=6, h323=0)
     assert zone.pool()["limit"] == 6
 
 
 def test_a_total_that_changed_resets_dedicated_ports():
     zone = RuleZone(policy({"dedicated": True})).ready(sip=10, h323=0)
-    zone.wait(1).photo(total=6, sip=6, h323=0)
+    zone.wait(1).snapshot(total=6, sip=6, h323=0)
     assert zone.pool()["limit"] == 6
 
 
-def test_foreign_growth_lowers_the_limit_with_the_photograph_s_age():
+def test_foreign_growth_lowers_the_limit_with_the_age_of_the_snapshot():
     zone = RuleZone(policy({"growth_per_s": 2})).ready(sip=10, h323=0)
     assert zone.pool()["limit"] == 9  # 0.5 s of lag
     assert zone.wait(501).pool()["limit"] == 7

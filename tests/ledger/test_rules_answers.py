@@ -17,7 +17,7 @@ from tests.support.rule_zone import (
 pytestmark = pytest.mark.usefixtures("on_both")
 
 
-def test_a_deny_names_pool_room_and_photograph():
+def test_a_denial_names_pool_room_and_snapshot():
     zone = RuleZone().ready(sip=1, h323=0)
     zone.grant()
     zone.wait(40)
@@ -111,7 +111,7 @@ def test_a_repeat_after_the_end_does_not_launch():
 def test_a_request_is_new_again_when_its_record_is_gone():
     zone = RuleZone().ready()
     zone.end(zone.grant(request_id="same"))
-    zone.wait(RETENTION_MS).photo(sip=10, h323=0)
+    zone.wait(RETENTION_MS).snapshot(sip=10, h323=0)
     assert zone.ask(request_id="same")["repeated"]
     assert "repeated" not in zone.wait(1).ask(request_id="same")
 
@@ -166,7 +166,7 @@ def test_foreign_use_takes_its_part_of_each_mpp():
     assert zone.pool("mpp:m1:sip")["limit"] == 2  # 4 - ceil(3 * 4 / 8)
 
 
-def test_an_mpp_s_own_photograph_counts_while_it_is_fresh():
+def test_the_snapshot_of_an_mpp_counts_while_it_is_fresh():
     zone = RuleZone(policy(MPPS, **CAPACITIES)).ready(sip=7, h323=0)
     zone.ingest(4, {"mpp:m1:sip": 3})
     assert zone.pool("mpp:m1:sip")["limit"] == 3
@@ -175,12 +175,12 @@ def test_an_mpp_s_own_photograph_counts_while_it_is_fresh():
 
 
 @pytest.mark.parametrize(("waited_ms", "in_use"), [(0, 1), (MAX_AGE_MS + 1, 0)])
-def test_a_call_in_unknown_state_waits_for_an_mpp_s_own_photograph_while_it_is_fresh(
+def test_a_call_in_unknown_state_waits_for_the_snapshot_of_its_mpp_while_it_is_fresh(
     waited_ms, in_use
 ):
     zone = RuleZone(policy(MPPS, **CAPACITIES)).ready()
     zone.ingest(4, {"mpp:m1:sip": 4})
-    zone.wait(waited_ms).photo(sip=10, h323=0)
+    zone.wait(waited_ms).snapshot(sip=10, h323=0)
     zone.end(zone.grant(mpp="m1"), "unknown")
-    zone.wait(VISIBLE_MS + LAG_MS + 1).photo(sip=10, h323=0).wait(501)
+    zone.wait(VISIBLE_MS + LAG_MS + 1).snapshot(sip=10, h323=0).wait(501)
     assert zone.pool()["in_use"] == in_use

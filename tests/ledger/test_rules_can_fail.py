@@ -1,6 +1,6 @@
 """Each rule of the script, broken once: some table of the rules must see it, and the machine too.
 
-A mutation that nothing sees is a rule that nobody tests.
+A mutation that no test detects is a rule without a test.
 """
 
 from collections.abc import Callable, Iterator
@@ -201,7 +201,7 @@ MUTATIONS = (
         name="an MPP out of policy is endless", tag="unnamed-mpp-has-no-ports", becomes="return {}"
     ),
     LuaMutation(
-        name="credit across a step back",
+        name="credit across a backward clock step",
         tag="credit-not-across-clock-step",
         becomes="if r.adopted then return nil end",
     ),
@@ -238,7 +238,7 @@ def fails(case: Callable[[], None]) -> bool:
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_table_sees(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatch):
+def test_the_tables_detect(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatch):
     wrong = mutation.script()
     backend = staticmethod(lambda fields: ScriptLedger(redis_sync, fields, wrong))
     monkeypatch.setattr(RuleZone, "backend", backend)
@@ -246,7 +246,7 @@ def test_a_table_sees(mutation: LuaMutation, redis_sync: redis.Redis, monkeypatc
 
 
 @pytest.mark.parametrize("name", SEEN_BY_THE_MACHINE)
-def test_the_machine_sees(name: str, redis_sync: redis.Redis, monkeypatch):
+def test_random_operations_detect(name: str, redis_sync: redis.Redis, monkeypatch):
     (mutation,) = (one for one in MUTATIONS if one.name == name)
     wrong = mutation.script()
     monkeypatch.setattr(machine, "load", lambda clock: wrong)

@@ -8,7 +8,7 @@ from tests.support.rule_zone import MAX_AGE_MS, VISIBLE_MS, RuleZone, policy
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
-HELD_MS = VISIBLE_MS + 501  # after this a new photograph must show a call that was granted before
+HELD_MS = VISIBLE_MS + 501  # after this a new snapshot must show a call that was granted before
 
 
 REFUSALS: dict[str, Any] = {
@@ -19,7 +19,7 @@ REFUSALS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
-def test_a_photograph_that_cannot_be_is_refused(reason):
+def test_an_impossible_snapshot_is_refused(reason):
     total, unused, t0 = REFUSALS[reason]
     zone = RuleZone().ready()
     zone.wait(10)
@@ -35,9 +35,9 @@ def test_a_number_that_is_no_count_is_never_read_as_room(number):
     assert zone.ingest(2**31 - 1, {"channel:sip": number})["reason"] == "inconsistent"
 
 
-def test_a_photograph_that_a_newer_one_overtook_is_refused():
+def test_a_snapshot_that_arrives_after_a_newer_one_is_refused():
     zone = RuleZone().ready().wait(10)
-    zone.photo(sip=3, h323=0)
+    zone.snapshot(sip=3, h323=0)
     late = zone.ingest(10, {"channel:sip": 9}, t0=zone.now - 1)
     assert (late["reason"], late["pool"]) == ("out_of_order", "channel:sip")
     assert zone.ingest(10, {"channel:sip": 3})["accepted"]  # the same again: a repeat
@@ -157,7 +157,7 @@ def test_a_source_that_stopped_counts_no_foreign_use_any_more():
 
 def test_channels_that_are_counted_apart_are_no_group_any_more():
     zone = zone_with_mpp()
-    zone.photo(total=20, sip=0, h323=0)
+    zone.snapshot(total=20, sip=0, h323=0)
     count_channels(zone.wait(10), sip=10)
     assert limits_of_mpp(zone) == (10, 10)
     count_channels(zone.wait(10), h323=6)

@@ -17,15 +17,15 @@ def with_slow_call(**rules: Any) -> RuleZone:
     """A zone of one port, and a call that has claimed none yet and may for `SLOW_MS`."""
     zone = RuleZone(policy(SLOW | rules)).wait(SLOW_MS + LAG_MS + 1)
     if not rules:
-        zone.photo(total=1, sip=1, h323=0)
+        zone.snapshot(total=1, sip=1, h323=0)
     zone.grant()
     return zone
 
 
 def first_grant_ms(zone: RuleZone) -> int:
-    """How long until a photograph that shows a free port is granted from."""
+    """Return the ms until a snapshot that shows a free port leads to a grant."""
     begun = zone.now
-    while zone.wait(500).photo(total=1, sip=1, h323=0).ask()["decision"] == "deny":
+    while zone.wait(500).snapshot(total=1, sip=1, h323=0).ask()["decision"] == "deny":
         assert zone.now < begun + 60_000
     return zone.now - begun
 
@@ -33,15 +33,15 @@ def first_grant_ms(zone: RuleZone) -> int:
 def test_a_channel_that_becomes_fed_waits_for_calls_of_the_policy_before():
     zone = with_slow_call(**STATIC)
     zone.replace(policy())
-    zone.wait(SLOW_MS + LAG_MS).photo(total=1, sip=1, h323=0)
+    zone.wait(SLOW_MS + LAG_MS).snapshot(total=1, sip=1, h323=0)
     assert zone.ask()["reason"] == "recovering"
-    zone.wait(1).photo(total=1, sip=0, h323=0)
+    zone.wait(1).snapshot(total=1, sip=0, h323=0)
     assert zone.numbers() == (1, 1)
 
 
 def test_a_channel_that_becomes_fed_holds_nothing_until_its_calls_are_visible():
     zone = with_slow_call(**STATIC)
-    zone.replace(policy()).wait(VISIBLE_MS + LAG_MS + 1).photo(total=1, sip=1, h323=0)
+    zone.replace(policy()).wait(VISIBLE_MS + LAG_MS + 1).snapshot(total=1, sip=1, h323=0)
     pool = zone.pool()
     assert (pool["ceiling"], pool["pending"], pool["held"]) == (1, 1, 0)
 
@@ -54,7 +54,7 @@ def test_a_channel_that_is_fed_once_more_knows_nothing_of_its_last_feed():
 
 
 def test_a_named_pool_that_becomes_fed_waits_for_calls_of_the_policy_before():
-    zone = RuleZone(policy(SLOW, trunk__x={})).wait(SLOW_MS + LAG_MS + 1).photo(sip=9, h323=0)
+    zone = RuleZone(policy(SLOW, trunk__x={})).wait(SLOW_MS + LAG_MS + 1).snapshot(sip=9, h323=0)
     zone.grant(pools=["trunk:x"])
     zone.replace(policy(trunk__x={})).wait(1)
     zone.ingest(4, {"trunk:x": 3})

@@ -1,4 +1,4 @@
-"""The script tells once what plain grants have in common; the API shows each in full."""
+"""The script sends the shared fields of plain grants once; the API shows each grant in full."""
 
 from typing import Any
 

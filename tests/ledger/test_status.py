@@ -1,4 +1,4 @@
-"""What status tells those who look: last denies, time of ports, foreign use."""
+"""The status of a zone: last denials, port time, foreign use."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ def zone(redis_sync: Any) -> VirtualZone:
     zone = VirtualZone(redis_sync, policy(), "seen")
     zone.one("time")
     zone.advance(5000)
-    photograph(zone, sip=10, h323=2)
+    ingest(zone, sip=10, h323=2)
     return zone
 
 
-def photograph(zone: VirtualZone, total: int = 12, **unused: int) -> None:
+def ingest(zone: VirtualZone, total: int = 12, **unused: int) -> None:
     group = {"total": total, "unused": {f"channel:{name}": n for name, n in unused.items()}}
     assert zone.one("ingest", t0=zone.now_ms, groups=[group])["accepted"]
 
@@ -44,7 +44,7 @@ def snapshot(zone: VirtualZone, channel: str = "sip") -> Any:
     return pools[f"channel:{channel}"]["snapshot"]
 
 
-def test_the_last_denies_are_told_newest_first_each_once(zone: VirtualZone) -> None:
+def test_the_last_denials_are_listed_once_and_newest_first(zone: VirtualZone) -> None:
     for n in range(4):
         ask(zone, f"a{n}")
     zone.advance(10)
@@ -68,7 +68,7 @@ def test_the_last_denies_are_told_newest_first_each_once(zone: VirtualZone) -> N
     }
 
 
-def test_who_asks_most_hides_no_other(zone: VirtualZone) -> None:
+def test_a_frequent_campaign_hides_no_other(zone: VirtualZone) -> None:
     asks = [("a", n) for n in range(20)] + [("b", n) for n in range(2)]
     one = {"op": "admit", "channel": "sip", "count": 1, "min_count": 1, "body": "b"}
     zone.call(
@@ -95,7 +95,7 @@ def test_denies_take_a_bounded_place(zone: VirtualZone) -> None:
     assert 32 < len(status["denied"]) <= 64
 
 
-def test_what_shadow_mode_pretends_is_seen_as_what_it_is(zone: VirtualZone) -> None:
+def test_grants_of_shadow_mode_are_counted_as_such(zone: VirtualZone) -> None:
     zone.replace_policy(policy(shadow=True))
     ask(zone, "a1", count=3, min_count=3)
     assert [one["reason"] for one in zone.one("status")["denied"]] == ["campaign_limit"]
@@ -120,19 +120,19 @@ def test_campaigns_that_policy_does_not_name_count_together(zone: VirtualZone) -
     assert stats["port_ms:*"] == 200
 
 
-def test_what_neither_is_free_nor_ours_is_used_by_others(zone: VirtualZone) -> None:
+def test_foreign_use_is_what_is_neither_free_nor_reserved(zone: VirtualZone) -> None:
     ask(zone, "a1", count=2)
     zone.advance(5000)
-    photograph(zone, sip=3, h323=1)
+    ingest(zone, sip=3, h323=1)
     for channel in ("sip", "h323"):
-        told = snapshot(zone, channel)
-        assert (told["foreign"], told["group"]) == (12 - 3 - 1 - 2, "h323+sip")
+        found = snapshot(zone, channel)
+        assert (found["foreign"], found["group"]) == (12 - 3 - 1 - 2, "h323+sip")
 
 
 def test_calls_that_the_platform_does_not_show_are_a_negative_number(zone: VirtualZone) -> None:
     ask(zone, "a1", count=2)
     zone.advance(5000)
-    photograph(zone, sip=10, h323=2)
+    ingest(zone, sip=10, h323=2)
     assert snapshot(zone)["foreign"] == -2
 
 

@@ -18,7 +18,7 @@ from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import Script, open_connection
-from tests.ledger.test_ledger import ask, in_use, recovered, stored
+from tests.support.typed_ledger import ask, get_in_use, make_policy, wait_for_recovery
 
 ZONE_KEY = zone_keys("adm", "East")[0]
 
@@ -49,8 +49,8 @@ async def test_both_decide_on_each_other_s_reservations(
     redis_url: str, redis_sync: redis.Redis
 ) -> None:
     async with ledger_of(redis_url) as old, ledger_of(redis_url, next_version()) as new:
-        await old.store_policy("East", stored(), "file")
-        await recovered(old)
+        await old.store_policy("East", make_policy(), "file")
+        await wait_for_recovery(old)
         for n, (asked, launched, ended) in enumerate(
             [(old, new, old), (new, old, new), (old, old, new), (new, new, old)]
         ):
@@ -60,10 +60,10 @@ async def test_both_decide_on_each_other_s_reservations(
             assert (repeated["repeated"], repeated["granted"]) == (True, 1)
             report = await launched.report("East", {"op": "launched", "port_taken": True} | one)
             assert report["state"] == "live"
-            assert (await in_use(old)) == (await in_use(new))
+            assert (await get_in_use(old)) == (await get_in_use(new))
             report = await ended.report("East", {"op": "end", "outcome": "completed"} | one)
             assert report["state"] == "ended"
-        assert await in_use(new) == {}
+        assert await get_in_use(new) == {}
         await old.get_time("East")
     meta = json.loads(redis_sync.hget(ZONE_KEY, "meta") or b"{}")
     assert meta["novelty"] > 1  # the older version kept what it does not know
@@ -71,18 +71,18 @@ async def test_both_decide_on_each_other_s_reservations(
 
 async def test_live_reservations_outlive_a_rolling_upgrade_and_its_undoing(redis_url: str) -> None:
     async with ledger_of(redis_url) as old:
-        await old.store_policy("East", stored(), "file")
-        await recovered(old)
+        await old.store_policy("East", make_policy(), "file")
+        await wait_for_recovery(old)
         first = await old.admit("East", ask(1))
     async with ledger_of(redis_url, next_version()) as new:
-        assert (await in_use(new))["channel:sip"] == 1
+        assert (await get_in_use(new))["channel:sip"] == 1
         second = await new.admit("East", ask(2))
         one = {"op": "end", "outcome": "completed", "id": first["reservations"][0]["id"]}
         assert (await new.report("East", one))["state"] == "ended"
     async with ledger_of(redis_url) as old:
         one["id"] = second["reservations"][0]["id"]
         assert (await old.report("East", one))["state"] == "ended"
-        assert await in_use(old) == {}
+        assert await get_in_use(old) == {}
 
 
 async def test_another_schema_is_refused_by_both_sides_and_writes_nothing(
@@ -90,15 +90,15 @@ async def test_another_schema_is_refused_by_both_sides_and_writes_nothing(
 ) -> None:
     next_schema = changed("local SCHEMA = 1\n", "local SCHEMA = 2\n")
     async with ledger_of(redis_url) as one, ledger_of(redis_url, next_schema) as two:
-        await one.store_policy("East", stored(), "file")
-        await recovered(one)
+        await one.store_policy("East", make_policy(), "file")
+        await wait_for_recovery(one)
         await one.admit("East", ask(1))
-        await two.store_policy("West", stored(), "file")
+        await two.store_policy("West", make_policy(), "file")
         before = {key: redis_sync.dump(key) for key in redis_sync.keys("*")}
         for ledger, zone in ((two, "East"), (one, "West")):
             with pytest.raises(Unavailable, match="schema_mismatch"):
                 await ledger.admit(zone, ask(2))
             with pytest.raises(Unavailable, match="schema_mismatch"):
-                await ledger.store_policy(zone, stored(capacity={"sip": 3}), "apply")
+                await ledger.store_policy(zone, make_policy(capacity={"sip": 3}), "apply")
         assert {key: redis_sync.dump(key) for key in redis_sync.keys("*")} == before
         assert (await one.admit("East", ask(3)))["decision"] == "grant"

@@ -19,7 +19,7 @@ def test_a_large_min_count_gets_its_ports_as_they_are_freed(redis_sync: redis.Re
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_not_even_those_who_have_nothing_starve_a_large_min_count(
+def test_campaigns_without_a_port_do_not_starve_a_large_min_count(
     redis_sync: redis.Redis, own: bool
 ) -> None:
     """Each freed port is wanted by a campaign that has none, or by the waiter's own campaign."""
@@ -38,7 +38,7 @@ def test_not_even_those_who_have_nothing_starve_a_large_min_count(
     assert answers[2]["granted"] == 3
 
 
-def test_two_large_ones_do_not_hold_each_other_up(redis_sync: redis.Redis) -> None:
+def test_two_large_requests_do_not_block_each_other(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, capacity={"sip": 4})
     zone.call(*(ask(f"x{n}", campaign="k") for n in range(4)))
     zone.call(big("b", 3, campaign="d"), big("e", 3, campaign="e"))
@@ -48,15 +48,15 @@ def test_two_large_ones_do_not_hold_each_other_up(redis_sync: redis.Redis) -> No
     assert (decision(one), decision(other)) == ("grant", "no_capacity")
 
 
-def test_a_large_one_that_is_not_first_holds_nobody_up(redis_sync: redis.Redis) -> None:
+def test_a_large_request_that_is_not_first_blocks_no_other(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, capacity={"sip": 4})
     zone.call(*(ask(f"x{n}", campaign="k") for n in range(4)))
     zone.call(wait("w"), big("b", 3))
     assert decision(zone.call(end("x0"), wait("w"))[1]) == "grant"
 
 
-def test_hunger_ends_soon_after_the_waiter_gave_up(redis_sync: redis.Redis) -> None:
-    """Ports must not stay free for somebody who is no longer there."""
+def test_contention_ends_soon_after_the_waiter_left(redis_sync: redis.Redis) -> None:
+    """Ports must not stay free for a request that has left."""
     zone = StaticZone(redis_sync)
     zone.call(ask("x", campaign="k"), ask("y", campaign="k"))
     zone.call(big("b", 2, campaign="d", waits=30_000))
@@ -69,7 +69,7 @@ def test_hunger_ends_soon_after_the_waiter_gave_up(redis_sync: redis.Redis) -> N
     assert decision(zone.one(wait("w", "B", campaign="k"))) == "grant"
 
 
-def test_who_stepped_back_is_rung_for_when_the_hungry_one_got_its_port(
+def test_a_yielding_waiter_is_notified_when_the_contending_one_got_its_port(
     redis_sync: redis.Redis,
 ) -> None:
     zone = StaticZone(redis_sync, capacity={"sip": 3})
@@ -82,7 +82,7 @@ def test_who_stepped_back_is_rung_for_when_the_hungry_one_got_its_port(
     assert decision(zone.one(wait("w", "A", campaign="k"))) == "grant"
 
 
-def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(
+def test_an_undelivered_grant_is_withdrawn_and_the_next_request_is_new(
     zone: StaticZone,
 ) -> None:
     zone.call(wait("w1"))
@@ -98,7 +98,7 @@ def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(
 
 
 @pytest.mark.parametrize(
-    "heard",
+    "delivered",
     [
         ask("p", id="repeat00000"),
         {"op": "launched", "id": "0000000000p"},
@@ -106,17 +106,15 @@ def test_a_grant_that_nobody_heard_of_is_taken_back_and_the_next_ask_is_new(
         end("p"),
     ],
 )
-def test_a_grant_that_somebody_heard_of_stays(
-    redis_sync: redis.Redis, heard: dict[str, Any]
-) -> None:
+def test_a_delivered_grant_stays(redis_sync: redis.Redis, delivered: dict[str, Any]) -> None:
     zone = StaticZone(redis_sync)
-    zone.call(ask("p"), heard)
+    zone.call(ask("p"), delivered)
     before = zone.one({"op": "get", "id": "0000000000p"})
     assert zone.one(withdraw("p"))["withdrawn"] == 0
     assert zone.one({"op": "get", "id": "0000000000p"}) == before
 
 
-def test_the_client_s_own_retry_of_a_lost_reply_is_nobody_hearing_of_it(
+def test_a_retry_of_a_lost_reply_by_the_client_is_no_delivery(
     redis_sync: redis.Redis,
 ) -> None:
     zone = StaticZone(redis_sync)
@@ -124,14 +122,14 @@ def test_the_client_s_own_retry_of_a_lost_reply_is_nobody_hearing_of_it(
     assert zone.one(withdraw("p"))["withdrawn"] == 1
 
 
-def test_somebody_else_s_grant_is_not_taken_back(redis_sync: redis.Redis) -> None:
+def test_a_grant_of_another_request_is_not_withdrawn(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync)
     zone.call(ask("p"))
     assert zone.one(withdraw("p", id="another0000"))["withdrawn"] == 0
     assert zone.one(withdraw("q"))["withdrawn"] == 0
 
 
-def test_all_units_are_taken_back_and_the_port_rings(redis_sync: redis.Redis) -> None:
+def test_all_units_are_withdrawn_and_the_port_notifies(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync)
     zone.call(ask("p", count=2, min_count=2), wait("w"))
     assert zone.one(withdraw("p"))["withdrawn"] == 2

@@ -1,4 +1,4 @@
-"""Waiting in the ledger: who is told when something got better, and nobody in vain."""
+"""Waiting in the ledger: which changes notify replicas, and which do not."""
 
 from typing import Any
 
@@ -10,29 +10,29 @@ from tests.support.virtual_zone import StaticZone, ask, beat, big, decision, end
 SNAPSHOTS = {"source": "push", "capacity": {}}
 
 
-def test_nobody_is_rung_for_when_nobody_waits(zone: StaticZone) -> None:
+def test_nothing_is_notified_without_a_waiter(zone: StaticZone) -> None:
     zone.call(end("x"))
     assert zone.notifications == []
 
 
-def test_a_freed_port_rings_once_however_many_are_freed(zone: StaticZone) -> None:
+def test_freed_ports_notify_once_in_a_call(zone: StaticZone) -> None:
     zone.call(wait("w1"), wait("v1", campaign="d"))
     zone.call(end("x"), end("y"))
     assert zone.notifications == ["room East"]
 
 
-def test_a_port_that_is_freed_and_granted_in_one_call_rings_for_nobody(zone: StaticZone) -> None:
+def test_a_port_freed_and_granted_in_one_call_does_not_notify(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     zone.call(end("x"), wait("w1"), wait("w2"))
     assert zone.notifications == []
 
 
-def test_what_is_freed_after_the_first_waiter_came_in_the_same_call_rings(zone: StaticZone) -> None:
+def test_a_port_freed_after_the_first_waiter_of_the_same_call_notifies(zone: StaticZone) -> None:
     zone.call(wait("w1"), end("x"))
     assert zone.notifications == ["room East"]
 
 
-def test_nothing_rings_when_nothing_got_better(zone: StaticZone) -> None:
+def test_nothing_is_notified_without_more_room(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     for op in (beat(), wait("w1"), wait("w2"), ask("p"), {"op": "status"}, {"op": "time"}):
         zone.call(op)
@@ -46,7 +46,7 @@ def test_nothing_rings_when_nothing_got_better(zone: StaticZone) -> None:
         {"op": "limit", "pool": "channel:sip", "limit": 2, "ttl_ms": 9000},
     ],
 )
-def test_a_resume_and_a_higher_limit_ring(redis_sync: redis.Redis, op: dict[str, Any]) -> None:
+def test_a_resume_and_a_higher_limit_notify(redis_sync: redis.Redis, op: dict[str, Any]) -> None:
     zone = StaticZone(redis_sync)
     closing = {"pause": {"on": True}, "limit": {"pool": "channel:sip", "limit": 0, "ttl_ms": 9000}}
     zone.call({"op": op["op"], **closing[op["op"]]})
@@ -56,14 +56,14 @@ def test_a_resume_and_a_higher_limit_ring(redis_sync: redis.Redis, op: dict[str,
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_a_new_policy_rings(zone: StaticZone) -> None:
+def test_a_new_policy_notifies(zone: StaticZone) -> None:
     zone.call(wait("w"))
     zone.set_policy(capacity={"sip": 3})
     assert "room East" in zone.notifications
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_an_expiry_that_a_beat_serves_rings(zone: StaticZone) -> None:
+def test_an_expiry_that_a_heartbeat_serves_notifies(zone: StaticZone) -> None:
     zone.advance(149_000)
     zone.call(wait("w"))
     zone.advance(1500)
@@ -71,7 +71,7 @@ def test_an_expiry_that_a_beat_serves_rings(zone: StaticZone) -> None:
     assert zone.notifications == ["room East"]
 
 
-def test_a_port_that_is_free_later_rings_with_the_time(redis_sync: redis.Redis) -> None:
+def test_a_port_that_is_free_later_notifies_with_the_time(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, capacity={"sip": 1}, release_within_ms=250)
     zone.call(ask("x"), wait("w"))
     zone.call(end("x"))
@@ -80,19 +80,19 @@ def test_a_port_that_is_free_later_rings_with_the_time(redis_sync: redis.Redis) 
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_a_snapshot_rings_when_it_gives_room_and_not_otherwise(redis_sync: redis.Redis) -> None:
+def test_a_snapshot_notifies_only_when_it_gives_room(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, **SNAPSHOTS)
     assert decision(zone.one(wait("w"))) == "no_snapshot"
-    for unused, rings in ((0, ["room East"]), (0, []), (1, ["room East"])):
+    for unused, expected in ((0, ["room East"]), (0, []), (1, ["room East"])):
         zone.advance(1000)
         group = {"total": 5, "unused": {"channel:sip": unused}}
         zone.call(beat(), {"op": "ingest", "t0": zone.now_ms, "groups": [group]})
-        assert zone.notifications == rings, unused
+        assert zone.notifications == expected, unused
         last = zone.one(wait("w"))
     assert decision(last) == "grant"
 
 
-def test_an_end_whose_ceiling_falls_with_it_rings_for_nobody(redis_sync: redis.Redis) -> None:
+def test_an_end_whose_ceiling_falls_with_it_does_not_notify(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, **SNAPSHOTS)
     group = {"total": 5, "unused": {"channel:sip": 1}}
     zone.advance(1000)
@@ -104,7 +104,7 @@ def test_an_end_whose_ceiling_falls_with_it_rings_for_nobody(redis_sync: redis.R
     assert zone.notifications == []
 
 
-def test_a_waiter_on_another_replica_that_is_first_now_is_rung_for(zone: StaticZone) -> None:
+def test_a_waiter_on_another_replica_that_is_first_now_is_notified(zone: StaticZone) -> None:
     zone.call(wait("w1", "A"), wait("w2", "B"), wait("w3", "B"))
     zone.call(withdraw("w1", "A"))
     assert zone.notifications[0].startswith("room East")
@@ -112,7 +112,7 @@ def test_a_waiter_on_another_replica_that_is_first_now_is_rung_for(zone: StaticZ
     assert "room East" not in zone.notifications  # B knows
 
 
-def test_a_rate_says_exactly_when_to_ask_again(redis_sync: redis.Redis) -> None:
+def test_a_rate_gives_the_exact_retry_time(redis_sync: redis.Redis) -> None:
     zone = StaticZone(redis_sync, campaigns={"c": {"rate_per_s": 2, "burst": 1}})
     zone.call(ask("x"))
     answer = zone.one(wait("w"))
@@ -121,7 +121,9 @@ def test_a_rate_says_exactly_when_to_ask_again(redis_sync: redis.Redis) -> None:
     assert decision(zone.one(wait("w"))) == "grant"
 
 
-def test_the_end_of_a_recovery_and_of_a_limit_for_a_while_say_when(redis_sync: redis.Redis) -> None:
+def test_the_ends_of_a_recovery_and_of_a_temporary_limit_give_the_retry_time(
+    redis_sync: redis.Redis,
+) -> None:
     zone = StaticZone(redis_sync, launch_within_ms=1000)
     assert zone.one(wait("w"))["waiting"]["again_ms"] == 990
     zone.advance(990)
@@ -129,7 +131,7 @@ def test_the_end_of_a_recovery_and_of_a_limit_for_a_while_say_when(redis_sync: r
     assert zone.one(wait("w"))["waiting"]["again_ms"] == 700
 
 
-def test_a_large_request_that_leaves_lets_its_campaign_s_smaller_ones_go_on(
+def test_a_large_request_that_leaves_unblocks_smaller_ones_of_its_campaign(
     redis_sync: redis.Redis,
 ) -> None:
     mpps = {"m1": {"sip": 9}, "m2": {"sip": 9}}

@@ -1,4 +1,4 @@
-"""Waiting in the ledger: who is next, when a place ends, and that nothing of it stays behind."""
+"""Waiting in the ledger: the order of places, their end, and that nothing of them is left."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.virtual_zone import Op, StaticZone, ask, beat, big, decision,
 EMPTY = {"queue": 0, "waiters": 0, "arrived": 0}
 
 
-def test_a_deny_that_waits_has_a_place_and_one_that_does_not_has_none(zone: StaticZone) -> None:
+def test_a_waiting_request_has_a_place_and_a_denied_one_has_none(zone: StaticZone) -> None:
     waiting, plain = zone.call(wait("w"), ask("p"))
     assert (waiting["reason"], plain["reason"]) == ("no_capacity", "no_capacity")
     assert waiting["waiting"]["group"] == "c/sip///"
@@ -19,7 +19,7 @@ def test_a_deny_that_waits_has_a_place_and_one_that_does_not_has_none(zone: Stat
     assert zone.queue_sizes() == {"queue": 1, "waiters": 1, "arrived": 1}
 
 
-def test_nobody_of_a_campaign_overtakes_its_first_waiter_on_whatever_replica(
+def test_no_request_overtakes_the_first_waiter_of_its_campaign_on_any_replica(
     zone: StaticZone,
 ) -> None:
     zone.call(wait("w1", "A"), wait("w2", "B"))
@@ -27,11 +27,11 @@ def test_nobody_of_a_campaign_overtakes_its_first_waiter_on_whatever_replica(
     assert [decision(one) for one in answers[1:]] == ["no_capacity"] * 3 + ["grant"]
 
 
-def test_who_is_behind_is_told_what_the_first_one_waits_for(zone: StaticZone) -> None:
+def test_a_request_behind_another_gets_the_reason_of_the_first(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     _, plain = zone.call(end("x"), ask("p"))
-    told = {name: plain[name] for name in ("reason", "pool", "in_use", "limit")}
-    assert told == {"reason": "no_capacity", "pool": "channel:sip", "in_use": 1, "limit": 2}
+    denied = {name: plain[name] for name in ("reason", "pool", "in_use", "limit")}
+    assert denied == {"reason": "no_capacity", "pool": "channel:sip", "in_use": 1, "limit": 2}
     assert plain["retry_after_ms"] > 0
 
 
@@ -52,7 +52,7 @@ def test_the_default_channel_and_its_name_are_one_queue(zone: StaticZone) -> Non
     assert decision(zone.call(end("x"), ask("p", channel="sip"))[1]) == "no_capacity"
 
 
-def test_a_dry_run_is_not_behind_anybody_and_has_no_place(zone: StaticZone) -> None:
+def test_a_dry_run_is_blocked_by_no_waiter_and_has_no_place(zone: StaticZone) -> None:
     zone.call(wait("w1"))
     _, dry = zone.call(end("x"), wait("d", dry_run=True))
     assert decision(dry) == "grant"
@@ -97,14 +97,16 @@ def test_the_last_try_gives_the_place_up_and_counts_as_the_denial(zone: StaticZo
     assert zone.one({"op": "status"})["stats"]["deny:no_capacity"] == 1
 
 
-def test_a_place_blocks_nobody_when_its_time_is_up(zone: StaticZone) -> None:
+def test_a_place_whose_time_is_up_blocks_no_request(zone: StaticZone) -> None:
     zone.call(wait("w1", waits=2000))
     zone.advance(2001)
     assert decision(zone.call(beat(), end("x"), ask("p"))[2]) == "grant"
     assert zone.queue_sizes() == EMPTY
 
 
-def test_a_dead_replica_s_waiters_block_nobody_and_a_living_one_s_do(zone: StaticZone) -> None:
+def test_waiters_of_a_dead_replica_block_no_request_and_those_of_a_live_one_do(
+    zone: StaticZone,
+) -> None:
     zone.call(wait("w1", "A", waits=30_000), wait("v1", "B", waits=30_000, campaign="d"))
     for _ in range(3):
         zone.advance(1500)
@@ -113,7 +115,9 @@ def test_a_dead_replica_s_waiters_block_nobody_and_a_living_one_s_do(zone: Stati
     assert [decision(one) for one in answers[2:]] == ["grant", "no_capacity"]
 
 
-def test_what_a_dead_replica_left_is_swept_though_nobody_asks_there_again(zone: StaticZone) -> None:
+def test_places_of_a_dead_replica_are_deleted_without_further_requests_there(
+    zone: StaticZone,
+) -> None:
     zone.call(*(wait(f"w{n}", waits=30_000) for n in range(150)))
     zone.advance(35_001)
     zone.call({"op": "time"})
@@ -131,7 +135,7 @@ def test_many_dead_waiters_before_a_living_one_do_not_hide_it(zone: StaticZone) 
     assert (decision(plain), decision(waiter)) == ("no_capacity", "grant")
 
 
-def test_more_than_there_ever_is_does_not_wait(zone: StaticZone) -> None:
+def test_a_request_for_more_than_the_zone_has_does_not_wait(zone: StaticZone) -> None:
     answer = zone.one(big("w", 3))
     assert decision(answer) == "no_capacity"
     assert "waiting" not in answer
@@ -146,7 +150,7 @@ def test_a_queue_of_one_group_is_bounded(zone: StaticZone) -> None:
     assert "waiting" in other
 
 
-def test_a_repeat_elsewhere_is_not_behind_its_own_place_and_takes_it_over(zone: StaticZone) -> None:
+def test_a_repeat_on_another_replica_takes_over_its_own_place(zone: StaticZone) -> None:
     zone.call(wait("w1", "A", id="first000000"))
     answers = zone.call(end("x"), wait("w1", "B", id="second00000"))
     assert decision(answers[1]) == "grant"
@@ -157,7 +161,7 @@ def test_a_repeat_elsewhere_is_not_behind_its_own_place_and_takes_it_over(zone: 
     assert zone.queue_sizes() == EMPTY
 
 
-def test_the_first_s_end_of_waiting_leaves_the_repeat_its_place(zone: StaticZone) -> None:
+def test_the_end_of_the_first_wait_leaves_the_repeat_its_place(zone: StaticZone) -> None:
     zone.call(wait("w1", "A"), wait("w1", "B"))
     zone.call(withdraw("w1", "A"), wait("w1", "A", waits=0))
     assert zone.queue_sizes()["queue"] == 1

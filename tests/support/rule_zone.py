@@ -1,4 +1,4 @@
-"""A zone for table tests: policies by what differs, oracle or script, and a clock of its own."""
+"""A zone for tests of single rules: short policies, oracle or script, a clock of its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +75,7 @@ class ScriptLedger:
 
     def call(self, ops: list[Answer], raw_ms: int, run_id: str) -> Answer:
         """Apply operations in order, in one script call."""
-        ops, self.first, self.told = [*self.first, *ops], [], (raw_ms, run_id)
+        ops, self.first, self.called_at = [*self.first, *ops], [], (raw_ms, run_id)
         clock_us = raw_ms * 1000
         answer = call_at(self.client, self.script.source, self.keys, ops, clock_us, run_id)
         for one in answer["results"]:
@@ -84,16 +84,16 @@ class ScriptLedger:
         return answer
 
     def lose_all(self) -> None:
-        """Nothing is left but the policy, as replicas remember it: the next call brings it back."""
-        remembered = self.call([{"op": "policy_get"}], *self.told)["results"][0]
+        """Delete everything. The next call restores the policy, as a replica does."""
+        remembered = self.call([{"op": "policy_get"}], *self.called_at)["results"][0]
         self.client.flushall()
         names = ("version", "digest", "source", "fields")
-        told = {name: remembered[name] for name in names}
-        self.first = [{"op": "policy", "mode": "restore"} | told]
+        restored = {name: remembered[name] for name in names}
+        self.first = [{"op": "policy", "mode": "restore"} | restored]
 
 
 class RuleZone:
-    """One zone in the hands of a test: time moves when the test says so, never more than told.
+    """One zone in the hands of a test: its clock moves only when the test moves it.
 
     `backend` makes the ledger of a compiled policy: the oracle, or the script (conftest.py).
     """
@@ -123,14 +123,14 @@ class RuleZone:
         return self
 
     def lose_all(self) -> "RuleZone":
-        """The server forgets everything; a replica brings back the policy that it remembers."""
+        """Delete everything on the server; a replica restores the policy."""
         self.run_id += "'"
         self.ledger.lose_all()
         self.call({"op": "time"})
         return self
 
     def wait(self, ms: int) -> "RuleZone":
-        """Let time pass in steps that no silence detector minds."""
+        """Let time pass in steps that are too short to count as a loss of state."""
         while ms > 0:
             step = min(ms, 5000)
             self.raw_ms += step
@@ -141,10 +141,10 @@ class RuleZone:
     def ready(self, **unused: int) -> "RuleZone":
         """Past recovery, with a snapshot of 10 ports."""
         self.wait(VISIBLE_MS + LAG_MS + 1)
-        return self.photo(**(unused or {"sip": 10, "h323": 0}))
+        return self.snapshot(**(unused or {"sip": 10, "h323": 0}))
 
-    def photo(self, total: int = 10, **unused: int) -> "RuleZone":
-        """A snapshot of channels, asked for and ingested now."""
+    def snapshot(self, total: int = 10, **unused: int) -> "RuleZone":
+        """Ingest a snapshot of the channels that is taken now."""
         counts = {f"channel:{name}": n for name, n in unused.items()}
         answer = self.ingest(total, counts)
         assert answer["accepted"], answer
@@ -176,8 +176,8 @@ class RuleZone:
         return self.call({"op": "renew", "id": id_} | changes)
 
     def pool(self, name: str = "channel:sip") -> Answer:
-        told = self.call({"op": "status"})["pools"]
-        return next((one for one in told if one["pool"] == name), {"in_use": 0})
+        pools = self.call({"op": "status"})["pools"]
+        return next((one for one in pools if one["pool"] == name), {"in_use": 0})
 
     def numbers(self, name: str = "channel:sip") -> tuple[int, int]:
         """Ceiling and in_use of a pool."""

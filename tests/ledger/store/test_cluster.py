@@ -16,9 +16,9 @@ from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NotificationListener
 from admission.ledger.store.cluster import ClusterClient
 from admission.ledger.store.connection import RedisConnection, connect, open_connection
-from tests.ledger.test_ledger import ask, insist, stored
 from tests.support.redis_clusters import Cluster, Move, cluster, keys_in, slot_of
 from tests.support.redis_sets import PortServer, started
+from tests.support.typed_ledger import ask, make_policy, retry
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -64,7 +64,7 @@ async def hurried(three: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 async def opened(ledger: Ledger, zone: str) -> None:
     """A zone that can grant."""
-    await ledger.store_policy(zone, stored(launch_within_ms=100), "file")
+    await ledger.store_policy(zone, make_policy(launch_within_ms=100), "file")
     async with asyncio.timeout(20):
         while (await ledger.get_status(zone))["recovering"]:
             pass
@@ -103,7 +103,7 @@ async def test_zones_live_on_the_nodes_of_their_slots(three: Cluster, ledger: Le
         assert own
 
 
-async def test_a_map_that_is_out_of_date_is_corrected(three: Cluster, ledger: Ledger) -> None:
+async def test_a_stale_slot_map_is_corrected(three: Cluster, ledger: Ledger) -> None:
     zone = three.zone_of(0)
     await opened(ledger, zone)
     move = Move(three, zone)
@@ -111,14 +111,14 @@ async def test_a_map_that_is_out_of_date_is_corrected(three: Cluster, ledger: Le
     move.carry(keys_of(move.source, zone))
     move.end()
 
-    answer = await insist(lambda: ledger.admit(zone, ask(1)))
+    answer = await retry(lambda: ledger.admit(zone, ask(1)))
 
     assert answer["reason"] == "recovering"  # another server: what it knows may be old
     move.back()
 
 
 @pytest.mark.parametrize("moved", ["nothing", "some", "all"])
-async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_half_its_keys(
+async def test_a_zone_whose_slot_moves_is_unavailable_and_not_decided_on_half_its_keys(
     three: Cluster, ledger: Ledger, hurried: Ledger, moved: str
 ) -> None:
     zone = three.zone_of(1, f"moving-{moved}")
@@ -137,7 +137,7 @@ async def test_while_its_slot_moves_a_zone_is_unavailable_and_not_decided_on_hal
     assert (contents(move.source), keys_of(move.target, zone)) == before
     move.carry(keys_of(move.source, zone))
     move.end()
-    assert (await insist(lambda: ledger.admit(zone, ask(1))))["reason"] == "recovering"
+    assert (await retry(lambda: ledger.admit(zone, ask(1))))["reason"] == "recovering"
     move.back()
 
 
@@ -168,7 +168,7 @@ async def test_the_two_prefixes_are_declared_and_no_key_has_their_name(
     """Which is why Redis refuses a script on a slot that moves; see cluster.py."""
     zone = three.zone_of(2)
     await opened(ledger, zone)
-    await ledger.store_policy(zone, stored(source="push"), "apply")
+    await ledger.store_policy(zone, make_policy(source="push"), "apply")
     await ledger.admit(zone, ask(1))
     declared = {key.encode() for key in zone_keys("adm", zone)}
     prefixes = {key.encode() for key in zone_keys("adm", zone)[8:10]}
@@ -176,21 +176,23 @@ async def test_the_two_prefixes_are_declared_and_no_key_has_their_name(
     assert declared - set(keys_of(three.owner(zone), zone)) == prefixes | unused
 
 
-async def test_the_bell_rings_whichever_node_it_is_rung_on(
+async def test_notifications_of_every_node_are_received(
     three: Cluster, connection: RedisConnection
 ) -> None:
-    bell, heard = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
-    bell.listen(heard.put_nowait)
-    await bell.start()
+    listener, received = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
+    listener.listen(received.put_nowait)
+    await listener.start()
     async with asyncio.timeout(10):
-        await bell.subscribed()
+        await listener.subscribed()
         for node in three.primaries:
             node.call("PUBLISH", "adm:bell", f"poll {node.port}")
-            assert await heard.get() == f"poll {node.port}"
-    await bell.stop()
+            assert await received.get() == f"poll {node.port}"
+    await listener.stop()
 
 
-async def test_a_frozen_node_takes_its_zones_and_no_others(three: Cluster, ledger: Ledger) -> None:
+async def test_a_frozen_node_makes_its_own_zones_unavailable_and_no_others(
+    three: Cluster, ledger: Ledger
+) -> None:
     away, here = three.zone_of(0), three.zone_of(1)
     await opened(ledger, away)
     await opened(ledger, here)
@@ -201,17 +203,17 @@ async def test_a_frozen_node_takes_its_zones_and_no_others(three: Cluster, ledge
         assert (await ledger.admit(here, ask(2)))["decision"] == "grant"
     finally:
         three.primaries[0].thaw()
-    assert (await insist(lambda: ledger.admit(away, ask(3))))["decision"] == "grant"
+    assert (await retry(lambda: ledger.admit(away, ask(3))))["decision"] == "grant"
 
 
-async def test_nodes_that_answer_to_nobody_are_passed_over(three: Cluster) -> None:
+async def test_nodes_that_do_not_answer_are_skipped(three: Cluster) -> None:
     hosts = three.url.removeprefix("redis+cluster://").split(",")
     connection = await connect(RedisSettings(url=f"redis+cluster://127.0.0.1:9,{hosts[1]}"))
     await connection.ping()
     await connection.close()
 
 
-async def test_no_node_is_unavailable() -> None:
+async def test_a_cluster_without_a_reachable_node_is_unavailable() -> None:
     connection = await open_connection(RedisSettings(url="redis+cluster://127.0.0.1:9"))
     with pytest.raises(Unavailable, match="out of reach"):
         await connection.ping()

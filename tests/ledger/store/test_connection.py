@@ -46,7 +46,7 @@ def test_settings_that_contradict_are_refused(wrong: dict[str, object]) -> None:
         RedisSettings.model_validate(wrong)
 
 
-def test_no_text_about_settings_tells_a_password() -> None:
+def test_no_text_about_settings_contains_a_password() -> None:
     settings = RedisSettings(url="redis://joe:secret@localhost:1/0?db=2")
     assert "secret" not in repr(settings) + settings.place
     with pytest.raises(ValidationError) as caught:
@@ -74,7 +74,7 @@ async def test_an_empty_url_starts_and_ends_the_embedded_server(tmp_path: Path) 
     assert connection.server.pid is None
 
 
-async def test_nobody_listening_is_unavailable_and_names_the_place(tmp_path: Path) -> None:
+async def test_a_place_without_a_server_is_unavailable_and_named(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="nothing"):
         await connect(RedisSettings(url=f"unix://{tmp_path}/nothing"))
 
@@ -139,7 +139,7 @@ async def test_a_user_without_info_is_a_configuration_error(own_redis: RedisServ
         ("resetchannels", "&adm:bell"),
     ],
 )
-async def test_a_user_without_the_right_to_the_channel_is_told_what_to_grant(
+async def test_an_error_names_the_access_rule_that_a_user_of_the_channel_lacks(
     own_redis: RedisServer, missing: str, grant: str
 ) -> None:
     with own_redis.client() as admin:

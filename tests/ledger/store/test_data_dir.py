@@ -19,7 +19,7 @@ def test_a_short_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None
     short.rmdir()
 
 
-@pytest.mark.parametrize("whose", ["somebody else's", "a link's"])
+@pytest.mark.parametrize("whose", ["another user's", "a link's"])
 def test_a_short_folder_that_is_not_our_own_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:

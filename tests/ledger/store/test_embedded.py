@@ -1,4 +1,4 @@
-"""The embedded server: its folder, its locks, its data, and what happens when somebody dies."""
+"""The embedded server: its folder, its locks, its data, and what happens when a process dies."""
 
 # ruff: noqa: ASYNC240  looking into the folder is what these tests do, and nothing else runs
 import asyncio
@@ -51,7 +51,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 def is_gone(pid: int) -> bool:
-    """Ended, or a zombie that nobody collects."""
+    """Ended, or a zombie that no process reaps."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def is_gone(pid: int) -> bool:
 # --- start and stop ---------------------------------------------------------------------------
 
 
-async def test_it_serves_from_a_private_folder_and_leaves_nothing_running(data: Path) -> None:
+async def test_the_server_runs_in_a_private_folder_and_ends_with_the_service(data: Path) -> None:
     async with running(data) as (server, url):
         assert ask(url, "PING")
         assert ask(url, "CONFIG", "GET", "port") == {"port": "0"}
@@ -112,7 +112,7 @@ async def test_a_folder_that_cannot_be_made_is_a_configuration_error(tmp_path: P
         await EmbeddedRedis(tmp_path / "file" / "data").start()
 
 
-async def test_a_server_that_does_not_start_shows_its_last_words(
+async def test_a_server_that_does_not_start_shows_the_end_of_its_log(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_dir, "_quote", lambda _: "a b c")
@@ -167,7 +167,7 @@ async def killed_service(data: Path) -> AsyncIterator[tuple[str, int]]:
         os.kill(int(pid), signal.SIGKILL)
 
 
-async def test_a_second_service_on_the_folder_is_refused_and_told_who(data: Path) -> None:
+async def test_a_second_service_on_the_folder_is_refused_and_the_first_named(data: Path) -> None:
     async with running(data) as (_, url):
         with pytest.raises(ConfigError, match=f"process {os.getpid()}"):
             await EmbeddedRedis(data).start()
@@ -235,9 +235,9 @@ async def test_damage_in_the_middle_is_named_and_nothing_deleted(data: Path, aof
         await EmbeddedRedis(data).start()
     assert f"{aof} is damaged" in caught.value.detail
     assert aof.read_bytes() == text
-    told = re.search(r"Move (?:it|the whole of (\S+)) away", caught.value.detail)
-    assert told
-    Path(told[1] or aof).rename(data / "kept")
+    moved = re.search(r"Move (?:it|the whole of (\S+)) away", caught.value.detail)
+    assert moved
+    Path(moved[1] or aof).rename(data / "kept")
     async with running(data) as (_, url):
         assert ask(url, "DBSIZE") == 0
 
@@ -263,20 +263,20 @@ async def test_a_server_that_was_killed_is_restarted_with_its_data(
         killed = server.pid
         assert killed
         os.kill(killed, signal.SIGKILL)
-        await until(lambda: server.pid not in (killed, None) and answers(url))
+        await until(lambda: server.pid not in (killed, None) and moved(url))
         assert ask(url, "GET", "call") == "1"
     ended = [r for r in caplog.records if "restarting" in r.message]
     assert len(ended) == 1
 
 
-def answers(url: str) -> bool:
+def moved(url: str) -> bool:
     try:
         return bool(ask(url, "PING"))
     except redis.ConnectionError:
         return False
 
 
-async def test_a_server_that_cannot_restart_is_tried_again_and_complained_of_once(
+async def test_a_server_that_cannot_restart_is_retried_and_logged_once(
     data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(embedded_server, "BACKOFF_MIN_S", 0.001)

@@ -47,7 +47,7 @@ def test_faults_of_redis_are_503_and_name_no_host(exc: Exception, says: str) -> 
 @pytest.mark.parametrize(
     "text", [IN_SCRIPT + "attempt to index a nil value", "unknown command BUSYBEE", "OOMPH"]
 )
-def test_our_own_mistakes_are_500_and_tell_nothing(text: str) -> None:
+def test_our_own_mistakes_are_500_and_disclose_nothing(text: str) -> None:
     fault = translate(faults.ResponseError(text))
     assert type(fault) is AdmissionError
     assert text not in fault.detail

@@ -8,8 +8,8 @@ import pytest
 from admission.config.settings import RedisSettings
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import open_connection
-from tests.ledger.test_ledger import ask, in_use, recovered, stored
 from tests.support.redis_sets import PortServer, started, until
+from tests.support.typed_ledger import ask, get_in_use, make_policy, wait_for_recovery
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ async def follow(replica: PortServer, primary: PortServer) -> None:
     replica.call("REPLICAOF", "127.0.0.1", primary.port)
 
     def has_all() -> bool:
-        told, mine = primary.call("INFO", "replication"), replica.call("INFO", "replication")
-        offsets = told["master_repl_offset"], mine.get("slave_repl_offset")
+        master, mine = primary.call("INFO", "replication"), replica.call("INFO", "replication")
+        offsets = master["master_repl_offset"], mine.get("slave_repl_offset")
         return mine.get("master_link_status") == "up" and offsets[0] == offsets[1]
 
     await until(has_all, "the replica has all data")
@@ -38,7 +38,7 @@ def promote(replica: PortServer) -> None:
 
 
 async def recoveries(ledger: Ledger) -> int:
-    await ledger.get_time("East")  # what a call counts is told by the next one
+    await ledger.get_time("East")  # what a call counts is master by the next one
     return int((await ledger.get_status("East"))["stats"].get("recovery", 0))
 
 
@@ -47,8 +47,8 @@ async def ledger(servers: tuple[PortServer, PortServer]) -> AsyncIterator[Ledger
     """Of a zone on the first server, which the second one follows."""
     connection = await open_connection(RedisSettings(url=servers[0].url))
     ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(), "file")
-    await recovered(ledger)
+    await ledger.store_policy("East", make_policy(), "file")
+    await wait_for_recovery(ledger)
     await follow(servers[1], servers[0])
     yield ledger
     await ledger.close()
@@ -63,7 +63,7 @@ async def test_a_primary_that_failed_over_and_back_recovers(ledger, servers) -> 
     await follow(one, two)
     promote(one)
 
-    assert await in_use(ledger) == {}  # it was lost
+    assert await get_in_use(ledger) == {}  # it was lost
     assert await recoveries(ledger) == before + 1
 
 

@@ -17,11 +17,11 @@ from admission.config.settings import RedisSettings
 from admission.errors import Unavailable
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import RedisConnection, open_connection
-from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.support.redis_server import RedisServer
 from tests.support.redis_sets import PortServer, started
+from tests.support.typed_ledger import ask, get_in_use, make_policy, retry, wait_for_recovery
 
-Trouble = Callable[[RedisServer], Iterator[None]]
+Fault = Callable[[RedisServer], Iterator[None]]
 
 
 def replica(server: RedisServer) -> Iterator[None]:
@@ -64,7 +64,7 @@ def broken_disk(server: RedisServer) -> Iterator[None]:
             pass
         yield
         admin.config_set("stop-writes-on-bgsave-error", "no")
-        admin.config_set("save", "")  # which it would insist on when told to end
+        admin.config_set("save", "")  # which it would insist on at SHUTDOWN
 
 
 def busy_script(server: RedisServer) -> Iterator[None]:
@@ -126,14 +126,14 @@ async def connection(own_redis: RedisServer) -> AsyncIterator[RedisConnection]:
 @pytest.fixture
 async def ledger(connection: RedisConnection) -> AsyncIterator[Ledger]:
     one = Ledger(connection)
-    await one.store_policy("East", stored(), "file")
-    await recovered(one)
+    await one.store_policy("East", make_policy(), "file")
+    await wait_for_recovery(one)
     yield one
     await one.close()
 
 
 @pytest.mark.parametrize(
-    ("trouble", "says"),
+    ("fault", "says"),
     [
         (replica, "replica"),
         (cut_off_replica, "lost its primary|is a replica"),
@@ -146,26 +146,26 @@ async def ledger(connection: RedisConnection) -> AsyncIterator[Ledger]:
         (gone, "out of reach"),
     ],
 )
-async def test_it_is_a_clean_503_and_over_when_its_cause_is(
-    own_redis: RedisServer, ledger: Ledger, trouble: Trouble, says: str
+async def test_a_fault_of_the_server_is_a_503_that_ends_with_its_cause(
+    own_redis: RedisServer, ledger: Ledger, fault: Fault, says: str
 ) -> None:
     await ledger.admit("East", ask(1))
-    with contextmanager(trouble)(own_redis), pytest.raises(Unavailable, match=says) as caught:
+    with contextmanager(fault)(own_redis), pytest.raises(Unavailable, match=says) as caught:
         await ledger.admit("East", ask(2))
     assert caught.value.retry_after_s > 0
-    await insist(lambda: recovered(ledger))  # who was a replica may have lost something
-    assert (await insist(lambda: ledger.admit("East", ask(2))))["granted"] == 1
-    assert (await in_use(ledger))["channel:sip"] == 2
+    await retry(lambda: wait_for_recovery(ledger))  # who was a replica may have lost something
+    assert (await retry(lambda: ledger.admit("East", ask(2))))["granted"] == 1
+    assert (await get_in_use(ledger))["channel:sip"] == 2
 
 
 async def test_a_server_that_still_loads_is_waited_for(own_redis: RedisServer) -> None:
     """NOSCRIPT and LOADING after a restart: the first is never seen, the second is a 503."""
     connection = await open_connection(RedisSettings(url=own_redis.url))
     ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(), "file")
-    await recovered(ledger)
+    await ledger.store_policy("East", make_policy(), "file")
+    await wait_for_recovery(ledger)
     with own_redis.client() as admin:
-        # Somebody who loads looks up every 2 MB: after each key, however slow the machine.
+        # A loading server serves events every 2 MB: here after each key, on any machine.
         admin.config_set("rdbcompression", "no")
         text = f"string.rep('x', {2**21})"
         admin.eval(f"for n = 1, 40 do redis.call('SET', 'k' .. n, {text}) end", 0)
@@ -184,7 +184,7 @@ async def test_a_server_that_still_loads_is_waited_for(own_redis: RedisServer) -
                 faults.add(fault.detail)
                 await asyncio.sleep(0.005)
     await starting
-    assert (await insist(lambda: ledger.admit("East", ask(1))))["decision"] in ("grant", "deny")
+    assert (await retry(lambda: ledger.admit("East", ask(1))))["decision"] in ("grant", "deny")
     assert any("loading" in detail for detail in faults), faults
     await ledger.close()
     await connection.close()
@@ -203,7 +203,7 @@ async def test_a_cluster_that_does_not_serve_the_slot_is_a_503(slots: list[int],
         )
         ledger = Ledger(connection)
         with pytest.raises(Unavailable, match=says):
-            await ledger.store_policy("East", stored(), "file")
+            await ledger.store_policy("East", make_policy(), "file")
         await ledger.close()
         await connection.close()
     finally:

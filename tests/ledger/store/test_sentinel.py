@@ -11,8 +11,8 @@ from admission.errors import ConfigError, Unavailable
 from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NOTIFICATIONS_LOST, NotificationListener
 from admission.ledger.store.connection import connect, open_connection
-from tests.ledger.test_ledger import ask, in_use, insist, recovered, stored
 from tests.support.redis_sets import Watched, watched
+from tests.support.typed_ledger import ask, get_in_use, make_policy, retry, wait_for_recovery
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def settings(url: str, **more: Any) -> RedisSettings:
     return RedisSettings(url=url, **more)
 
 
-async def test_the_primary_is_found_past_a_sentinel_that_is_gone(three: Watched) -> None:
+async def test_the_primary_is_found_although_one_sentinel_is_gone(three: Watched) -> None:
     url = three.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:9,")
     connection = await connect(settings(url))
     await connection.ping()
@@ -34,12 +34,12 @@ async def test_the_primary_is_found_past_a_sentinel_that_is_gone(three: Watched)
     await connection.close()
 
 
-async def test_a_name_that_nobody_watches_is_unavailable(three: Watched) -> None:
+async def test_a_name_that_no_sentinel_watches_is_unavailable(three: Watched) -> None:
     with pytest.raises(Unavailable, match="out of reach"):
         await connect(settings(three.url.replace("/main", "/other")))
 
 
-async def test_no_sentinel_is_unavailable() -> None:
+async def test_a_setting_without_a_reachable_sentinel_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="out of reach"):
         await connect(settings("redis+sentinel://127.0.0.1:9,127.0.0.1:10/main"))
 
@@ -48,8 +48,8 @@ async def test_no_sentinel_is_unavailable() -> None:
 async def test_a_failover_is_followed_and_the_zone_recovers(three: Watched, how: str) -> None:
     connection = await connect(settings(three.url))
     ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(launch_within_ms=500), "file")
-    await recovered(ledger)
+    await ledger.store_policy("East", make_policy(launch_within_ms=500), "file")
+    await wait_for_recovery(ledger)
     assert (await ledger.admit("East", ask(1)))["decision"] == "grant"
     three.keep()
     if how == "killed":
@@ -62,30 +62,30 @@ async def test_a_failover_is_followed_and_the_zone_recovers(three: Watched, how:
     if how == "demoted":  # it lives on; the sentinels would do this too, some seconds later
         three.primary.call("REPLICAOF", "127.0.0.1", three.replica.port)
 
-    answer = await insist(lambda: ledger.admit("East", ask(2)))
+    answer = await retry(lambda: ledger.admit("East", ask(2)))
 
     assert answer["reason"] == "recovering"
-    await recovered(ledger)
+    await wait_for_recovery(ledger)
     assert (await ledger.admit("East", ask(2)))["decision"] == "grant"
-    assert (await in_use(ledger))["channel:sip"] == 2
+    assert (await get_in_use(ledger))["channel:sip"] == 2
     await ledger.close()
     await connection.close()
 
 
-async def test_the_bell_is_heard_again_after_a_failover(three: Watched) -> None:
+async def test_notifications_are_received_again_after_a_failover(three: Watched) -> None:
     connection = await open_connection(settings(three.url))
-    bell, heard = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
-    bell.listen(heard.put_nowait)
-    await bell.start()
+    listener, received = NotificationListener(connection.client, "adm"), asyncio.Queue[str]()
+    listener.listen(received.put_nowait)
+    await listener.start()
     async with asyncio.timeout(10):
-        await bell.subscribed()
+        await listener.subscribed()
     three.primary.kill()
     await three.elected(three.replica)
     async with asyncio.timeout(10):
-        assert await heard.get() == NOTIFICATIONS_LOST
+        assert await received.get() == NOTIFICATIONS_LOST
         three.replica.call("PUBLISH", "adm:bell", "poll East")
-        assert await heard.get() == "poll East"
-    await bell.stop()
+        assert await received.get() == "poll East"
+    await listener.stop()
     await connection.close()
 
 

@@ -14,10 +14,10 @@ from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
 from admission.ledger.ledger import Ledger
 from admission.ledger.store.connection import connect
-from tests.ledger.test_ledger import ask, recovered, stored
 from tests.support.redis_clusters import cluster
 from tests.support.redis_sets import Certificates, PortServer, started, watched
 from tests.support.tools import tool
+from tests.support.typed_ledger import ask, make_policy, wait_for_recovery
 
 SLOW_MS = 5000  # handshakes on a loaded machine
 
@@ -54,8 +54,8 @@ async def grants(settings: RedisSettings) -> bool:
     """Whether a ledger works there."""
     connection = await connect(settings)
     ledger = Ledger(connection)
-    await ledger.store_policy("East", stored(), "file")
-    await recovered(ledger)
+    await ledger.store_policy("East", make_policy(), "file")
+    await wait_for_recovery(ledger)
     answer = await ledger.admit("East", ask(1))
     await ledger.close()
     await connection.close()
@@ -79,7 +79,7 @@ async def test_a_cluster(binary: str, certificates: Certificates) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "redis+cluster"])
-async def test_a_server_signed_by_somebody_else_is_refused(
+async def test_a_server_certificate_of_another_authority_is_refused(
     server: PortServer, certificates: Certificates, tmp_path: Path, scheme: str
 ) -> None:
     (tmp_path / "other").mkdir()
