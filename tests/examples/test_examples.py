@@ -51,7 +51,7 @@ def reservation(service: ServiceProcess, id: str) -> dict[str, object]:
 
 
 def platform_of(service: ServiceProcess) -> str:
-    line = next(line for line in service.said if line.startswith("source: simulator at "))
+    line = next(line for line in service.printed if line.startswith("source: simulator at "))
     return line.split()[-1]
 
 

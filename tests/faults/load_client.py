@@ -54,7 +54,7 @@ class Client:
         self.grants += len(ids)
         return ids
 
-    def end_all(self, ids: list[str]) -> None:
+    def end_grants(self, ids: list[str]) -> None:
         """Report ends, those that were refused again."""
         while ids:
             reports = [{"op": "end", "id": one, "outcome": "completed"} for one in ids]
@@ -68,7 +68,7 @@ class Client:
 def send_batches(client: Client, until: float) -> dict[str, Any]:
     os.nice(19)  # as if it ran on another machine: it takes no processor from the service
     while time.monotonic() < until:
-        client.end_all(client.admit_batch())
+        client.end_grants(client.admit_batch())
     return {}
 
 
@@ -80,7 +80,7 @@ def send_single(client: Client, until: float) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
         client.statuses[status] += 1
         client.grants += status == 200
-        client.end_all([one["id"] for one in answer.get("reservations", ())])
+        client.end_grants([one["id"] for one in answer.get("reservations", ())])
     ms = sorted(1000 * one for one in seconds)
     at = {name: ms[int(part * (len(ms) - 1))] for name, part in (("p50", 0.5), ("p99", 0.99))}
     return {"requests": len(ms), "p50_ms": at["p50"], "p99_ms": at["p99"], "max_ms": ms[-1]}

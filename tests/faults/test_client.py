@@ -44,76 +44,82 @@ max_call_ms = 20000
 
 
 @dataclass
-class World:
-    """Who takes part, and what the dialers were told."""
+class ClientRun:
+    """A run of dialers that use the package `admission.client`, which is what these tests break.
+
+    That is why they are no `Dialer` of tests/support: the client asks, repeats and reports.
+
+    Attributes:
+        results: how often a dialer got a grant, or which error.
+    """
 
     harness: ServiceHarness
     proxy: FaultyProxy
     platform: Caller
-    told: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def dial(world: World, client: AdmissionClient, portal: PortalLauncher, n: int) -> None:
+async def dial(run: ClientRun, client: AdmissionClient, portal: PortalLauncher, n: int) -> None:
     """Call after call; every other dialer's page reports for it."""
-    drawn = random.Random(n)
-    while not world.stop.is_set():
+    rng = random.Random(n)
+    while not run.stop.is_set():
         try:
             async with client.admission(f"c{n % 3}", patience_s=2) as grant:
-                world.told["grant"] += 1
+                run.results["grant"] += 1
                 launch = portal.launch_vxml if n % 2 else portal.launch_ccxml
                 session = await launch(grant, "tel:1", "outcall", page_reports=n % 2 == 0)
-                await asyncio.sleep(drawn.uniform(0.2, 1.5))
-                await world.platform.control("DELETE", f"/sim/sessions/{session}")
-        except (NotAdmitted, Unavailable, LaunchFailed) as why:
-            world.told[type(why).__name__] += 1
+                await asyncio.sleep(rng.uniform(0.2, 1.5))
+                await run.platform.control("DELETE", f"/sim/sessions/{session}")
+        except (NotAdmitted, Unavailable, LaunchFailed) as fault:
+            run.results[type(fault).__name__] += 1
             await asyncio.sleep(0.2)
 
 
-async def lose_answers(world: World) -> None:
+async def lose_answers(run: ClientRun) -> None:
     while True:
         await asyncio.sleep(LOSSES_EVERY_S)
-        world.proxy.lose_one_more()
+        run.proxy.lose_one_more()
 
 
-async def over_launches(platform: Caller) -> int:
+async def count_over_launches(platform: Caller) -> int:
     return int((await platform.control("GET", "/sim/truth"))["over_launches"])
 
 
-async def grants_resume(world: World) -> float:
-    """Seconds until the next grant."""
-    before, started = world.told["grant"], asyncio.get_running_loop().time()
+async def wait_for_grant(run: ClientRun) -> float:
+    """Wait for the next grant. Returns: seconds."""
+    before, started = run.results["grant"], asyncio.get_running_loop().time()
 
-    async def more() -> bool:
-        return world.told["grant"] > before
+    async def was_granted() -> bool:
+        return run.results["grant"] > before
 
-    await wait_until(more)
+    await wait_until(was_granted)
     return asyncio.get_running_loop().time() - started
 
 
-async def run(world: World, redis: RedisServer) -> float:
-    """Dial; lose answers all the time, and once all that Redis knew. -> seconds without grants."""
+async def dial_and_break(run: ClientRun, redis: RedisServer) -> float:
+    """Dial while answers are lost, and all state once. Returns: seconds without grants."""
     async with (
-        AdmissionClient(world.proxy.url, close_s=60) as client,
-        PortalLauncher(world.platform.url + CURRENT_PATH, outcomes={"1": Outcome.NO_RESOURCE},
+        AdmissionClient(run.proxy.url, close_s=60) as client,
+        PortalLauncher(run.platform.url + CURRENT_PATH, outcomes={"1": Outcome.NO_RESOURCE},
                        zones={"East": "East"}) as portal,
         asyncio.TaskGroup() as group,
     ):  # fmt: skip
-        losses = group.create_task(lose_answers(world))
-        dialers = [group.create_task(dial(world, client, portal, n)) for n in range(DIALERS)]
+        losses = group.create_task(lose_answers(run))
+        dialers = [group.create_task(dial(run, client, portal, n)) for n in range(DIALERS)]
         await asyncio.sleep(BEFORE_S)
         redis.kill()
         await asyncio.sleep(DOWN_S)
         await asyncio.to_thread(redis.start)
-        resumed_s = await grants_resume(world)
+        resumed_s = await wait_for_grant(run)
         await asyncio.sleep(AFTER_S)
-        world.stop.set()
+        run.stop.set()
         await asyncio.wait(dialers)
         losses.cancel()
     return resumed_s
 
 
-async def test_lost_answers_and_lost_state_cost_no_call(own_redis: RedisServer) -> None:
+async def test_lost_answers_and_lost_state_cause_no_over_launch(own_redis: RedisServer) -> None:
     calls = CallTiming(
         prepare=Delay(low_ms=50, high_ms=500),
         answer_after=Delay(low_ms=100, high_ms=600),
@@ -130,22 +136,22 @@ async def test_lost_answers_and_lost_state_cost_no_call(own_redis: RedisServer) 
             serve_service(settings) as harness,
             FaultyProxy(address_of(harness.url)) as proxy,
         ):
-            world = World(harness=harness, proxy=proxy, platform=caller)
-            resumed_s = await run(world, own_redis)
+            run = ClientRun(harness=harness, proxy=proxy, platform=caller)
+            resumed_s = await dial_and_break(run, own_redis)
 
-            async def nothing_held() -> bool:
+            async def is_empty() -> bool:
                 return await harness.in_use() == 0
 
-            await wait_until(nothing_held)
-            over = await over_launches(caller)
+            await wait_until(is_empty)
+            over = await count_over_launches(caller)
             record(
                 "answers lost all the time, Redis emptied once: dialers with the Python client",
                 group="Network",
-                grants=world.told["grant"],
+                grants=run.results["grant"],
                 over_launches=over,
                 leaked=await harness.in_use(),
                 resumed_s=resumed_s,
             )
-            assert over == 0, world.told
-            assert world.told["grant"] > PORTS, world.told
+            assert over == 0, run.results
+            assert run.results["grant"] > PORTS, run.results
             assert proxy.lost > 0

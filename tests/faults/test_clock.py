@@ -10,11 +10,13 @@ import pytest
 import redis.asyncio
 
 import admission.service.bootstrap
+from admission.config.settings import RedisSettings
 from admission.ledger import scripts
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from admission.tasks import cancel_and_wait
-from tests.faults.outside import Platform, polling, scene
+from tests.faults.load import run_load, serve_polling
+from tests.support.served_portal import ServedPortal
 
 pytestmark = pytest.mark.faults
 HOUR_US = 3_600_000_000
@@ -22,7 +24,7 @@ TICK_S = 0.002
 
 
 class Clock:
-    """What the scripts take for the clock of their host: this machine's, plus an offset."""
+    """The clock of the host, as the scripts read it: this machine's, plus an offset."""
 
     def __init__(self, url: str) -> None:
         self._client = redis.asyncio.Redis.from_url(url)
@@ -57,15 +59,17 @@ async def test_the_clock_is_stepped_by_an_hour_both_ways(
     )
     clock = Clock(redis_url)
 
+    redis = RedisSettings(url=redis_url)
+
     @asynccontextmanager
-    async def start(platform: Platform) -> AsyncIterator[list[str]]:
-        async with clock.running(), polling(platform, redis_url) as urls:
+    async def start(platform: ServedPortal) -> AsyncIterator[list[str]]:
+        async with clock.running(), serve_polling(redis)(platform) as urls:
             yield urls
 
-    async with scene(start) as stage:
+    async with run_load(start) as load:
         for step_us in (HOUR_US, -HOUR_US, -HOUR_US, HOUR_US):
             clock.offset_us += step_us
             await clock.set()
-            await stage.resumes()
+            await load.wait_for_grant()
             await asyncio.sleep(1.0)
-        await stage.judge("clock of the Redis host stepped by an hour, forth and back", "Processes")
+        await load.finish("clock of the Redis host stepped by an hour, forth and back", "Processes")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from admission.config.settings import RedisSettings
-from tests.faults.world import World, world
+from admission.service.service import Service
+from tests.faults.load import run_load, serve_polling
 
 pytestmark = pytest.mark.faults
 KILLS = 20
@@ -24,10 +25,13 @@ def redis(tmp_path: Path) -> RedisSettings:
     return RedisSettings(data_dir=tmp_path / "data")
 
 
-def kill(alive: World) -> None:
-    server = alive.services[0]._connection.server
+async def kill(services: list[Service]) -> None:
+    """Kill the embedded server, once it runs."""
+    server = services[0]._connection.server
     assert server is not None
-    assert server.pid is not None
+    async with asyncio.timeout(30):
+        while server.pid is None:  # noqa: ASYNC110  a restart sets no event
+            await asyncio.sleep(0.01)
     os.kill(server.pid, signal.SIGKILL)
 
 
@@ -41,24 +45,16 @@ async def test_the_server_is_killed_twenty_times(
     redis: RedisSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("admission.ledger.store.embedded.server.BACKOFF_MAX_S", 0.1)
-    async with world(monkeypatch, redis) as alive:
+    services: list[Service] = []
+    async with run_load(serve_polling(redis, served=services)) as load:
         for n in range(KILLS):
-            await _is_up(alive)
-            kill(alive)
+            await kill(services)
             if n % 2 or n == KILLS - 1:
-                await alive.resumes()
-                await asyncio.sleep(alive.random.uniform(0.1, 0.8))  # calls are up when it dies
+                await load.wait_for_grant()
+                await asyncio.sleep(load.random.uniform(0.1, 0.8))  # calls are up when it dies
             else:  # and again, while the zone still recovers
-                await asyncio.sleep(alive.random.uniform(0.05, 0.5))
-        await alive.judge("kill -9 of the embedded Redis, 20 times")
-
-
-async def _is_up(alive: World) -> None:
-    server = alive.services[0]._connection.server
-    assert server is not None
-    async with asyncio.timeout(30):
-        while server.pid is None:  # noqa: ASYNC110  its restart tells nobody
-            await asyncio.sleep(0.01)
+                await asyncio.sleep(load.random.uniform(0.05, 0.5))
+        await load.finish("kill -9 of the embedded Redis, 20 times")
 
 
 @pytest.mark.parametrize("damage", ["cut off in the middle", "gone"])
@@ -66,9 +62,10 @@ async def test_the_server_restarts_on_damaged_data(
     redis: RedisSettings, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     monkeypatch.setattr("admission.ledger.store.embedded.server.BACKOFF_MIN_S", RESTART_S)
-    async with world(monkeypatch, redis) as alive:
+    services: list[Service] = []
+    async with run_load(serve_polling(redis, served=services)) as load:
         await asyncio.sleep(1.0)
-        kill(alive)
+        await kill(services)
         files = logs(redis.data_dir)
         assert files
         for path in files:
@@ -77,8 +74,8 @@ async def test_the_server_restarts_on_damaged_data(
                 shutil.rmtree(redis.data_dir / "appendonlydir", ignore_errors=True)
             else:
                 os.truncate(path, path.stat().st_size * 2 // 3)
-        await alive.resumes()
-        await alive.judge(f"restart of the embedded Redis, its append-only file {damage}")
+        await load.wait_for_grant()
+        await load.finish(f"restart of the embedded Redis, its append-only file {damage}")
 
 
 @pytest.fixture
@@ -95,23 +92,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-async def test_the_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_disk_is_full(small_disk: Path) -> None:
     redis = RedisSettings(data_dir=small_disk / "data")
-    async with world(monkeypatch, redis) as alive:
+    async with run_load(serve_polling(redis)) as load:
         filler = small_disk / "filler"
         with suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
-        await _refused(alive)
+        await load.wait_for_refusals()  # until Redis has noticed
         filler.unlink()
-        await alive.resumes()
-        assert 503 in alive.tally.statuses
-        await alive.judge("disk full, then emptied")
-
-
-async def _refused(alive: World) -> None:
-    """Until Redis has noticed, and refuses to write."""
-    before = alive.tally.statuses.get(503, 0)
-    async with asyncio.timeout(30):
-        while alive.tally.statuses.get(503, 0) < before + 20:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await load.wait_for_grant()
+        assert load.statistics.statuses[503]
+        await load.finish("disk full, then emptied")

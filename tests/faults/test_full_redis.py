@@ -8,7 +8,7 @@ import pytest
 
 from admission.config.settings import RedisSettings
 from admission.ledger.keys import zone_keys
-from tests.faults.world import World, world
+from tests.faults.load import Load, run_load, serve_polling
 from tests.support.redis_server import RedisServer
 from tests.support.zone_state import ZoneState, check_counts
 
@@ -23,21 +23,21 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-async def test_redis_is_full(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world(monkeypatch, RedisSettings(url=redis.url)) as alive:
+async def test_redis_is_full(redis: RedisServer) -> None:
+    async with run_load(serve_polling(RedisSettings(url=redis.url))) as load:
         with redis.client() as client:
             state = ZoneState(client, zone_keys("adm", "East"))
-            before = alive.tally.statuses.get(503, 0)
+            before = load.statistics.statuses[503]
             client.config_set("maxmemory", FULL)
-            await _check_for(alive, state, FULL_S)
-            assert alive.tally.statuses.get(503, 0) > before
+            await _check_for(load, state, FULL_S)
+            assert load.statistics.statuses[503] > before
             client.config_set("maxmemory", 0)
-            await alive.resumes()
-            await _check_for(alive, state, 1.0)
-        await alive.judge(f"Redis full for {FULL_S:.0f} s, then with memory again")
+            await load.wait_for_grant()
+            await _check_for(load, state, 1.0)
+        await load.finish(f"Redis full for {FULL_S:.0f} s, then with memory again")
 
 
-async def _check_for(alive: World, state: ZoneState, seconds: float) -> None:
+async def _check_for(load: Load, state: ZoneState, seconds: float) -> None:
     """Compare the counts with the reservations, again and again."""
     until = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until:

@@ -1,4 +1,4 @@
-"""Redis forgets: everything, or all since a backup, or what its replica had not heard yet."""
+"""Redis loses state: all of it, all since a backup, or what its replica had not received."""
 
 import asyncio
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from admission.config.settings import RedisSettings
-from tests.faults.world import World, world
+from tests.faults.load import Load, run_load, serve_polling
 from tests.support.redis_server import RedisServer
 from tests.support.redis_sets import Watched, watched
 
@@ -22,28 +22,26 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-async def test_everything_is_flushed(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world(monkeypatch, RedisSettings(url=redis.url)) as alive:
+async def test_everything_is_flushed(redis: RedisServer) -> None:
+    async with run_load(serve_polling(RedisSettings(url=redis.url))) as load:
         for _ in range(3):
             with redis.client() as client:
                 client.flushall()
-            await alive.resumes()
-            await asyncio.sleep(alive.random.uniform(0.1, 0.5))
-        await alive.judge("FLUSHALL, 3 times")
+            await load.wait_for_grant()
+            await asyncio.sleep(load.random.uniform(0.1, 0.5))
+        await load.finish("FLUSHALL, 3 times")
 
 
-async def test_an_old_backup_is_restored(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    async with world(monkeypatch, RedisSettings(url=redis.url)) as alive:
+async def test_an_old_backup_is_restored(redis: RedisServer, tmp_path: Path) -> None:
+    async with run_load(serve_polling(RedisSettings(url=redis.url))) as load:
         backup = _data(redis.folder, tmp_path)
-        await alive.tally.counts(alive.tally.grants + 30, 60)
+        await load.statistics.wait_for_grants(load.statistics.grants + 30, 60)
         redis.kill()
         _remove(redis.folder)
         shutil.copytree(backup, redis.folder, dirs_exist_ok=True)
         redis.start()
-        await alive.resumes()
-        await alive.judge("restart on an old backup")
+        await load.wait_for_grant()
+        await load.finish("restart on an old backup")
 
 
 def _data(folder: Path, to: Path) -> Path:
@@ -62,24 +60,22 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-async def test_the_primary_dies_with_writes_that_its_replica_never_got(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_primary_is_killed_before_its_replica_has_the_last_writes() -> None:
     async with (
         watched(sentinels=3) as three,
-        world(monkeypatch, RedisSettings(url=three.url)) as alive,
+        run_load(serve_polling(RedisSettings(url=three.url))) as load,
     ):
-        await _lose_writes(three, alive)
+        await _lose_writes(three, load)
         three.primary.kill()
         three.replica.thaw()
-        await alive.resumes()
-        await alive.judge("primary killed under Sentinel, replication paused 0.7 s before")
+        await load.wait_for_grant()
+        await load.finish("primary killed under Sentinel, replication paused 0.7 s before")
 
 
-async def _lose_writes(three: Watched, alive: World) -> None:
-    """Grants go on while the replica hears nothing, and cannot come back to hear it later."""
-    before = alive.tally.grants
+async def _lose_writes(three: Watched, load: Load) -> None:
+    """Make grants that the replica does not receive, and cannot receive later."""
+    before = load.statistics.grants
     three.replica.freeze()
     three.primary.call("CLIENT", "KILL", "TYPE", "replica")
     await asyncio.sleep(LOST_S)
-    await alive.tally.counts(before + 1, 60)
+    await load.statistics.wait_for_grants(before + 1, 60)

@@ -76,7 +76,7 @@ async def ledger_of(server: RedisServer) -> AsyncIterator[Ledger]:
     await connection.close()
 
 
-async def end_all(ledger: Ledger, zone: str, answers: list[Any]) -> None:
+async def end_grants(ledger: Ledger, zone: str, answers: list[Any]) -> None:
     """Report the end of every grant, again where the report was refused."""
     for answer in answers:
         for reservation in answer["reservations"]:
@@ -118,7 +118,7 @@ async def measure_other_zone(ledger: Ledger, until: float) -> list[float]:
         started = time.perf_counter()
         answer = await ledger.admit("West", ask(next(numbers)))
         seconds.append(time.perf_counter() - started)
-        await end_all(ledger, "West", [answer])
+        await end_grants(ledger, "West", [answer])
     return sorted(seconds)
 
 
@@ -152,7 +152,7 @@ async def test_full_batches_of_four_clients_open_no_circuit_and_lose_no_grant(
             assert await count_in_use(ledger, "East") == {
                 "channel:sip": granted, "campaign:collections": granted,
             }  # fmt: skip
-            await asyncio.gather(*(end_all(ledger, "East", one.answers) for one in clients))
+            await asyncio.gather(*(end_grants(ledger, "East", one.answers) for one in clients))
             assert await count_in_use(ledger, "East") == {}
             assert await count_in_use(ledger, "West") == {}
             refused = sum(one.refused for one in clients)

@@ -1,14 +1,14 @@
-"""The platform misbehaves: what it says is refused, and what it said before grows too old."""
+"""The platform misbehaves: its counts are refused, and the last good ones grow too old."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiohttp import web
 
+from admission.config.settings import RedisSettings
 from admission.sim.experience_portal.faults import FaultKind
-from tests.faults.outside import Scene, Start, polling, scene
-from tests.faults.world import CLAIM_MS, LAG_MS, LAUNCH_MS, ZONE
+from tests.faults.load import Load, Start, run_load, serve_polling
+from tests.support.served_portal import CLAIM_MS, LAG_MS, LAUNCH_MS, ZONE, Handler
 
 pytestmark = pytest.mark.faults
 MAX_AGE_S = ZONE["max_age_ms"] / 1000  # type: ignore[operator]
@@ -42,45 +42,47 @@ async def hundred_megabytes(request: web.Request) -> web.StreamResponse:
         for _ in range(1600):
             await response.write(b" " * 65536)
     except ConnectionError:
-        pass  # the service read as much as it wanted
+        pass  # the service has stopped reading
     return response
 
 
 @pytest.fixture
 def service(redis_url: str) -> Start:
-    """Platform -> the service in this process, that polls it."""
-    return lambda platform: polling(platform, redis_url)
+    """Start the service in this process."""
+    return serve_polling(RedisSettings(url=redis_url))
 
 
-async def outlives(stage: Scene) -> None:
-    """It lasts until the last photograph is too old, and is over then."""
-    await stage.falls_silent()
-    status = await stage.status()
+async def wait_out(load: Load) -> None:
+    """Let the fault last until the last snapshot is too old, and end it."""
+    await load.wait_for_silence()
+    status = await load.get_status()
     assert status["sources"][0]["state"] != "ok" or status["stats"].get("deny:stale_snapshot")
-    stage.platform.misbehaves(None)
-    stage.platform.weather = None
-    await stage.resumes()
-    await asyncio.sleep(1.0)  # of full load, on photographs of after
+    load.platform.set_fault(None)
+    load.platform.handler = None
+    await load.wait_for_grant()
+    await asyncio.sleep(1.0)  # of full load, on snapshots of afterwards
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
-async def test_it_talks_nonsense_or_nothing(service: Start, kind: FaultKind) -> None:
-    async with scene(service) as stage:
-        stage.platform.misbehaves(kind)
-        await outlives(stage)
-        await stage.judge(NONSENSE[kind], "Platform")
+async def test_the_platform_answers_nonsense_or_nothing(service: Start, kind: FaultKind) -> None:
+    async with run_load(service) as load:
+        load.platform.set_fault(kind)
+        await wait_out(load)
+        await load.finish(NONSENSE[kind], "Platform")
 
 
 @pytest.mark.parametrize(
-    ("weather", "row"), [(bomb, "an entity bomb"), (hundred_megabytes, "an answer of 100 MB")]
+    ("handler", "row"), [(bomb, "an entity bomb"), (hundred_megabytes, "an answer of 100 MB")]
 )
-async def test_it_sends_what_would_fill_the_memory(service: Start, weather: Any, row: str) -> None:
-    async with scene(service) as stage:
+async def test_the_platform_sends_more_than_the_memory_holds(
+    service: Start, handler: Handler, row: str
+) -> None:
+    async with run_load(service) as load:
         before = _resident_mb()
-        stage.platform.weather = weather
-        await outlives(stage)
+        load.platform.handler = handler
+        await wait_out(load)
         assert _resident_mb() - before < 100
-        await stage.judge(row, "Platform")
+        await load.finish(row, "Platform")
 
 
 def _resident_mb() -> float:
@@ -88,19 +90,19 @@ def _resident_mb() -> float:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 
-async def test_an_mpp_dies_and_comes_back(service: Start) -> None:
-    async with scene(service, mpps=2) as stage:
-        live = stage.platform.live
+async def test_an_mpp_fails_and_returns(service: Start) -> None:
+    async with run_load(service, mpps=2) as load:
+        live = load.platform.live
         for _ in range(2):
-            before = stage.over_launches
+            before = load.over_launches
             live.act(lambda portal: portal.fail_mpp("East", "mpp1"))
-            # Who was granted on a photograph of before may find its port gone: for so long.
+            # A grant on a snapshot from before the failure may find its port gone, for so long.
             await asyncio.sleep((LAG_MS + LAUNCH_MS + CLAIM_MS) / 1000 + 1.0)
-            stage.excused += stage.over_launches - before
-            before = stage.over_launches
+            load.excused += load.over_launches - before
+            before = load.over_launches
             await asyncio.sleep(1.0)
-            assert stage.over_launches == before
+            assert load.over_launches == before
             live.act(lambda portal: portal.restore_mpp("East", "mpp1"))
-            await stage.resumes()
+            await load.wait_for_grant()
             await asyncio.sleep(0.5)
-        await stage.judge("one MPP of two dies, twice: launches under way fail with it", "Platform")
+        await load.finish("one MPP of two dies, twice: launches under way fail with it", "Platform")

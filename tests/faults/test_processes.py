@@ -1,4 +1,4 @@
-"""Workers and replicas are killed: others go on, and nothing is lost or granted twice."""
+"""Workers and replicas are killed: others continue; nothing is lost or granted twice."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.faults.outside import Platform, Process, Scene, free_ports, scene
-from tests.faults.world import ZONE
+from tests.faults.load import Load, ServiceReplica, find_free_ports, run_load
 from tests.support.redis_server import RedisServer
+from tests.support.served_portal import ZONE, ServedPortal
 
 pytestmark = pytest.mark.faults
 KILLS = 10
 
 
-def text_of(platform: Platform, redis_url: str, workers: int = 1) -> str:
-    """The configuration of a replica."""
+def build_config(platform: ServedPortal, redis_url: str, workers: int = 1) -> str:
+    """Return the configuration file of a replica."""
     policy = {name: value for name, value in ZONE.items() if not isinstance(value, dict)}
     lines = [f"{name} = {value!r}" for name, value in policy.items()]
     return "\n".join(
@@ -35,8 +35,8 @@ def text_of(platform: Platform, redis_url: str, workers: int = 1) -> str:
     )
 
 
-def workers_of(parent: int) -> list[int]:
-    """Process ids of the workers of that process."""
+def find_workers(parent: int) -> list[int]:
+    """Return the process ids of the workers of a supervisor."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -48,53 +48,53 @@ def workers_of(parent: int) -> list[int]:
 
 
 async def test_workers_are_killed(tmp_path: Path) -> None:
-    processes: list[Process] = []
+    processes: list[ServiceReplica] = []
 
     @asynccontextmanager
-    async def start(platform: Platform) -> AsyncIterator[list[str]]:
-        text = text_of(platform, "", workers=2)
-        processes.append(Process(tmp_path / "service", text, *free_ports(1)))
+    async def start(platform: ServedPortal) -> AsyncIterator[list[str]]:
+        text = build_config(platform, "", workers=2)
+        processes.append(ServiceReplica(tmp_path / "service", text, *find_free_ports(1)))
         await processes[0].start()
         yield [processes[0].url]
         await processes[0].end()
 
     random = Random(1)
-    async with scene(start) as stage:
+    async with run_load(start) as load:
         for _ in range(KILLS):
-            workers = workers_of(processes[0].pid)
+            workers = find_workers(processes[0].pid)
             os.kill(random.choice(workers), signal.SIGKILL)
-            await stage.resumes()
+            await load.wait_for_grant()
             await asyncio.sleep(random.uniform(0.1, 1.0))
-        await stage.judge(f"kill -9 of one worker of two, {KILLS} times", "Processes")
+        await load.finish(f"kill -9 of one worker of two, {KILLS} times", "Processes")
 
 
 async def test_the_replica_that_polls_is_killed(own_redis: RedisServer, tmp_path: Path) -> None:
-    replicas: list[Process] = []
+    replicas: list[ServiceReplica] = []
 
     @asynccontextmanager
-    async def start(platform: Platform) -> AsyncIterator[list[str]]:
-        text = text_of(platform, own_redis.url)
-        for n, port in enumerate(free_ports(2)):
-            replicas.append(Process(tmp_path / f"replica{n}", text, port))
+    async def start(platform: ServedPortal) -> AsyncIterator[list[str]]:
+        text = build_config(platform, own_redis.url)
+        for n, port in enumerate(find_free_ports(2)):
+            replicas.append(ServiceReplica(tmp_path / f"replica{n}", text, port))
             await replicas[-1].start()
         yield [one.url for one in replicas]
         for one in replicas:
             await one.end()
 
-    async with scene(start) as stage:
+    async with run_load(start) as load:
         for _ in range(4):
-            polls = await _who_polls(stage, replicas)
+            polls = await _find_poller(load, replicas)
             await polls.end(signal.SIGKILL)
-            await stage.resumes()
-            await _photographed(stage)
+            await load.wait_for_grant()
+            await _wait_for_snapshot(load)
             await polls.start()
-        await stage.judge("kill -9 of the replica that polls, 4 times", "Processes")
+        await load.finish("kill -9 of the replica that polls, 4 times", "Processes")
 
 
-async def _who_polls(stage: Scene, replicas: list[Process]) -> Process:
+async def _find_poller(load: Load, replicas: list[ServiceReplica]) -> ServiceReplica:
     async with asyncio.timeout(30):
         while True:
-            status: Any = await stage.status()
+            status: Any = await load.get_status()
             holder = status["lease"]["holder"] if status else ""
             for one in replicas:
                 if f":{one.pid}:" in holder:
@@ -102,12 +102,12 @@ async def _who_polls(stage: Scene, replicas: list[Process]) -> Process:
             await asyncio.sleep(0.02)
 
 
-async def _photographed(stage: Scene) -> None:
-    """Until the other one took a photograph after this moment."""
+async def _wait_for_snapshot(load: Load) -> None:
+    """Wait until the other replica took a snapshot after this moment."""
     since = None
     async with asyncio.timeout(30):
         while True:
-            status = await stage.status()
+            status = await load.get_status()
             if status is not None:
                 since = since or status["now"]
                 sip = next(one for one in status["pools"] if one["pool"] == "channel:sip")

@@ -19,7 +19,8 @@ import aiohttp
 import pytest
 import redis.asyncio
 
-from tests.faults.outside import Scene, polling, scene
+from admission.config.settings import RedisSettings
+from tests.faults.load import Load, run_load, serve_polling
 
 pytestmark = pytest.mark.faults
 SOAK_S = float(os.environ.get("ADMISSION_SOAK_S", "60"))
@@ -138,12 +139,12 @@ class Churn:
             pass
 
 
-async def samples(stage: Scene, client: redis.asyncio.Redis) -> list[Sample]:
+async def samples(load: Load, client: redis.asyncio.Redis) -> list[Sample]:
     found = []
     for _ in range(SAMPLES):
         await asyncio.sleep(SOAK_S / SAMPLES)
         found.append(await look(client))
-    assert await stage.status() is not None
+    assert await load.get_status() is not None
     return found
 
 
@@ -159,14 +160,14 @@ async def test_nothing_grows(redis_url: str, few_logs: None) -> None:
     async with AsyncExitStack() as stack:
         client = redis.asyncio.Redis.from_url(redis_url)
         stack.push_async_callback(client.aclose)
-        start = scene(lambda platform: polling(platform, redis_url), dialers=2)
-        stage = await stack.enter_async_context(start)
-        churn = Churn(stage.urls[0])
+        start = serve_polling(RedisSettings(url=redis_url))
+        load = await stack.enter_async_context(run_load(start, dialers=2))
+        churn = Churn(load.urls[0])
         async with churn.running():
-            found = await samples(stage, client)
+            found = await samples(load, client)
         assert churn.done > 100
         assert grown(found) == {}
-        await stage.judge(f"half load and churn for {SOAK_S:.0f} s: nothing grows", "Processes")
+        await load.finish(f"half load and churn for {SOAK_S:.0f} s: nothing grows", "Processes")
 
 
 def grown(found: list[Sample]) -> dict[str, tuple[float, float]]:

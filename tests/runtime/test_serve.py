@@ -36,7 +36,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 def test_the_printed_line_gets_a_grant_and_the_zone_shows_the_snapshot_it_came_from(running):
-    line = next(line for line in running.said if line.startswith("curl") and "admissions" in line)
+    line = next(
+        line for line in running.printed if line.startswith("curl") and "admissions" in line
+    )
     answer = json.loads(subprocess.check_output(["sh", "-c", line], timeout=30))
     assert answer["decision"] == "grant"
     assert answer["snapshot"]["total"] == 240

@@ -197,10 +197,13 @@ async def serve_service(
 
 
 @asynccontextmanager
-async def serve_replicas(settings: Settings, n: int) -> AsyncIterator[list[ServiceHarness]]:
+async def serve_replicas(
+    settings: Settings, n: int, *, default_zone: str = ""
+) -> AsyncIterator[list[ServiceHarness]]:
     """Serve n replicas with the same settings."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(serve_service(settings)) for _ in range(n)]
+        served = [serve_service(settings, default_zone=default_zone) for _ in range(n)]
+        yield [await stack.enter_async_context(one) for one in served]
 
 
 @asynccontextmanager

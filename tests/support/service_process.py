@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,25 +15,26 @@ START_S = 60
 
 
 class ServiceProcess:
-    """`admission serve` in a folder of its own, up to the line that says what to try."""
+    """`admission serve` in a folder of its own, started up to the first commands that it prints."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.folder = folder
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by `stop`
         self.process = subprocess.Popen(
             [sys.executable, "-m", "admission", "serve", *arguments],
             cwd=folder,
             env={**os.environ, "ADMISSION__SERVER__PORT": "0", **environ},
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,  # a pipe that no test reads would fill up and stop the service
             text=True,
         )
-        self.said: list[str] = []
+        self.printed: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.said.append(line.strip())
+            self.printed.append(line.strip())
             if line.startswith("  curl") and "/zones/" in line:
                 break
-        self.url = self.said[0].split()[3] if self.said else ""
+        self.url = self.printed[0].split()[3] if self.printed else ""
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
@@ -49,9 +51,12 @@ class ServiceProcess:
         return int((self.folder / "data" / "server.lock").read_text())
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Send a signal and wait for the end. Returns: the exit code and the log."""
         self.process.send_signal(how)
-        _, errors = self.process.communicate(timeout=START_S)
-        return self.process.returncode, errors
+        self.process.communicate(timeout=START_S)
+        with self._log as log:
+            log.seek(0)
+            return self.process.returncode, log.read()
 
 
 def is_alive(pid: int) -> bool:
