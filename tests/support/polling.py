@@ -1,10 +1,11 @@
-"""A clock that tests move, a ledger that only knows leases, a source that answers as told."""
+"""A clock that tests move, a ledger with leases only, and a scripted source: for the poller."""
 
 import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import IngestAnswer, Lease, Snapshot, SnapshotGroup
@@ -14,7 +15,6 @@ from admission.sources.polling.poller import Poller
 from admission.sources.polling.schedule import ZonePoll
 
 ZONE_TIME = 1_700_000_000_000  # zone time when the test's clock reads 0
-SNAPSHOT = Snapshot(groups=(SnapshotGroup(total=10, unused={"channel:sip": 4}),))
 MakePoller = Callable[..., Poller]
 
 
@@ -124,37 +124,71 @@ class FakeLedger:
             raise Unavailable("no ledger")
 
 
-class FakeSource:
-    """Answers at once unless told otherwise; remembers when it was asked."""
+class Query(NamedTuple):
+    """A query of a platform: when (ms of the test's clock), its zone there, its channels."""
+
+    at_ms: int
+    source_zone: str
+    channels: tuple[str, ...]
+
+
+class ScriptedSource:
+    """A source that counts every channel, and whose delays and errors a test sets.
+
+    Args:
+        clock: gives the times of queries, and lets `takes_ms` pass; None: there is no such time.
+        takes_ms: how long a query takes.
+
+    Attributes:
+        error: raised by queries, unless None.
+        queries: all of them.
+    """
 
     def __init__(
-        self, clock: ManualClock, name: str = "epm", *, min_interval_ms: int = 0, takes_ms: int = 0
+        self,
+        clock: ManualClock | None = None,
+        name: str = "epm",
+        *,
+        min_interval_ms: int = 0,
+        takes_ms: int = 0,
     ) -> None:
-        self._clock = clock
+        self._clock = clock or ManualClock()
         self.name = name
         self.min_interval_ms = min_interval_ms
         self.timeout_ms = 3_000
         self.takes_ms = takes_ms
         self.error: Exception | None = None
-        self.asked: list[tuple[int, str]] = []
+        self.queries: list[Query] = []
+        self._queried = asyncio.Event()
 
     @property
-    def asked_at(self) -> list[int]:
-        return [at for at, _ in self.asked]
+    def times(self) -> list[int]:
+        """When it was queried, in ms."""
+        return [one.at_ms for one in self.queries]
 
     def fail(self, reason: str) -> None:
         self.error = SourceError(reason)
 
     async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
-        self.asked.append((self._clock.now_ms(), policy.source_zone or ""))
+        query = Query(self._clock.now_ms(), policy.source_zone or "", policy.channels)
+        self.queries.append(query)
+        self._queried.set()
         if self.takes_ms:
             await self._clock.sleep(self.takes_ms)
         if self.error:
             raise self.error
-        return SNAPSHOT
+        unused = {f"channel:{channel}": 4 for channel in policy.channels}
+        return Snapshot(groups=(SnapshotGroup(total=10, unused=unused),))
+
+    async def wait_for_query(self, source_zone: str, channels: tuple[str, ...]) -> None:
+        """Wait until the newest query is for this zone and these channels."""
+        async with asyncio.timeout(10):
+            while not self.queries or self.queries[-1][1:] != (source_zone, channels):
+                self._queried.clear()
+                await self._queried.wait()
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """The source holds no resource."""
 
 
 def make_policy(channels: tuple[str, ...] = ("sip",), **changes: object) -> ZonePolicy:
@@ -163,7 +197,7 @@ def make_policy(channels: tuple[str, ...] = ("sip",), **changes: object) -> Zone
     return policy.model_copy(update={"channels": channels, **changes})
 
 
-def zone(*sources: FakeSource, **changes: object) -> ZonePoll:
+def zone(*sources: ScriptedSource, **changes: object) -> ZonePoll:
     return ZonePoll(sources=sources, policy=make_policy(**changes))  # type: ignore[arg-type]
 
 

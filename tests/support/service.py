@@ -7,7 +7,7 @@ between tests are the settings, the credentials and the number of replicas.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
@@ -16,8 +16,6 @@ from aiohttp import ClientSession, web
 from admission.config.load import parse_settings
 from admission.config.settings import LimitSettings, RedisSettings, ServerSettings, Settings
 from admission.domain.policy.document import parse_policy
-from admission.domain.policy.zone import ZonePolicy
-from admission.domain.snapshots import Snapshot, SnapshotGroup
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
 from admission.service.bootstrap import open_service
@@ -61,33 +59,6 @@ STATIC_ZONE = {
     "claim_within_ms": 0,
     "campaigns": {"*": {}},
 }
-
-
-@dataclass(eq=False)
-class CountingSource:
-    """A source that counts every channel it is queried for, and records the queries."""
-
-    name: str = "epm"
-    min_interval_ms: int = 0
-    timeout_ms: int = 1000
-    asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    called: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
-        self.asked.append((policy.source_zone or "", policy.channels))
-        self.called.set()
-        unused = {f"channel:{channel}": 1 for channel in policy.channels}
-        return Snapshot(groups=(SnapshotGroup(total=10, unused=unused),))
-
-    async def close(self) -> None:
-        """The source holds no resource."""
-
-    async def until(self, source_zone: str, channels: tuple[str, ...]) -> None:
-        """Wait until the newest query is for this zone and these channels."""
-        async with asyncio.timeout(10):
-            while self.asked[-1:] != [(source_zone, channels)]:
-                self.called.clear()
-                await self.called.wait()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the tests of the whole service stand on."""
+"""Fixtures of the tests of the whole service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,9 +7,9 @@ import pytest
 
 import admission.service.bootstrap
 from admission.cli.main import main
+from tests.support.polling import ScriptedSource
 from tests.support.service import (
     EAST,
-    CountingSource,
     ServiceHarness,
     serve_service,
     service_settings,
@@ -40,9 +40,9 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 
 
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> CountingSource:
-    """What the service takes for its platform."""
-    fake = CountingSource()
+def source(monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
+    """The source that the service polls instead of a platform."""
+    fake = ScriptedSource()
     monkeypatch.setattr(admission.service.bootstrap, "build_source", lambda name, settings: fake)
     return fake
 

@@ -9,10 +9,10 @@ from jsonschema import Draft202012Validator
 from admission import __version__
 from admission.http.openapi.document import describe
 from admission.http.routes import routes
+from tests.support.polling import ScriptedSource
 from tests.support.service import (
     EAST,
     SOURCE,
-    CountingSource,
     ServiceHarness,
     serve_service,
     service_settings,
@@ -143,13 +143,13 @@ async def test_a_zone_that_is_fed_by_snapshots(described: Described) -> None:
     await send("GET", "/v1/zones")
 
 
-async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: CountingSource) -> None:
+async def test_a_zone_that_is_polled(redis_url: str, spec: Any, source: ScriptedSource) -> None:
     zone = PUSHED.replace(
         '"push"', '"epm"\nsource_zone = "W1"\npoll_interval_ms = 50\npoll_min_ms = 10'
     )
     async with serve_service(service_settings(SOURCE + zone, redis_url)) as harness:
         send = Described(harness, spec).send
-        await source.until("W1", ("sip",))
+        await source.wait_for_query("W1", ("sip",))
         while not (await harness.service.zone("West").get_status())["sources"][0].get("polls"):
             pass
         polled = await send("GET", "/v1/zones/{zone}", zone="West")

@@ -7,7 +7,7 @@ import pytest
 
 from admission.sources.polling.poller import Poller
 from admission.sources.polling.schedule import ZonePoll
-from tests.support.polling import FakeLedger, FakeSource, MakePoller, ManualClock
+from tests.support.polling import FakeLedger, MakePoller, ManualClock, ScriptedSource
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def ledger(clock: ManualClock) -> FakeLedger:
 
 
 @pytest.fixture
-def source(clock: ManualClock) -> FakeSource:
-    return FakeSource(clock)
+def source(clock: ManualClock) -> ScriptedSource:
+    return ScriptedSource(clock)
 
 
 @pytest.fixture

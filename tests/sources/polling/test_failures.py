@@ -7,9 +7,9 @@ import pytest
 from admission.sources.polling.health import SourceState
 from tests.support.polling import (
     FakeLedger,
-    FakeSource,
     MakePoller,
     ManualClock,
+    ScriptedSource,
     gaps,
     settle,
     state,
@@ -20,50 +20,50 @@ from tests.support.polling import (
 
 
 async def test_back_off_grows_and_starts_over_after_a_success(
-    make: MakePoller, clock: ManualClock, source: FakeSource
+    make: MakePoller, clock: ManualClock, source: ScriptedSource
 ) -> None:
-    other = FakeSource(clock, "agents")  # is well, so the lease is kept
+    other = ScriptedSource(clock, "agents")  # is well, so the lease is kept
     poller = make(East=zone(source, other))
     source.fail("down")
     await poller.start()
 
     await clock.advance(30_000)
 
-    pauses = gaps(source.asked_at)
+    pauses = gaps(source.times)
     for failures, pause in enumerate(pauses, start=1):
         assert (
             min(250 * 2 ** (failures - 1), 2_500) <= pause <= min(500 * 2 ** (failures - 1), 5_000)
         )
-    assert poller.health("East")[0].consecutive_failures == len(source.asked)
+    assert poller.health("East")[0].consecutive_failures == len(source.queries)
 
     source.error = None
     await clock.advance(6_000)
     source.fail("down again")
-    before = len(source.asked)
+    before = len(source.queries)
     await clock.advance(1_500)
-    assert 250 <= gaps(source.asked_at)[before] <= 500
+    assert 250 <= gaps(source.times)[before] <= 500
 
 
 async def test_a_failing_source_leaves_the_others_of_its_zone_alone(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
-    other = FakeSource(clock, "agents")
+    other = ScriptedSource(clock, "agents")
     other.fail("down")
     poller = make(East=zone(source, other))
     await poller.start()
 
     await clock.advance(20_500)
 
-    assert gaps(source.asked_at) == [1_000] * 20
+    assert gaps(source.times) == [1_000] * 20
     assert ledger.tokens["East"] == 1
     states = {one.source: one.state for one in poller.health("East")}
     assert states == {"epm": SourceState.OK, "agents": SourceState.FAILING}
 
 
 async def test_who_cannot_reach_the_platform_lets_another_try(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
-    cut_off = FakeSource(clock, takes_ms=3_000)
+    cut_off = ScriptedSource(clock, takes_ms=3_000)
     cut_off.fail("no answer within 3000 ms")
     first, second = make("a", East=zone(cut_off)), make("b", East=zone(source))
     await first.start()
@@ -72,14 +72,14 @@ async def test_who_cannot_reach_the_platform_lets_another_try(
 
     await clock.advance(30_000)
 
-    assert source.asked_at[0] < 10_000  # before the newest snapshot of before would be stale
-    assert gaps(source.asked_at)[:10] == [1_000] * 10
+    assert source.times[0] < 10_000  # before the newest snapshot of before would be stale
+    assert gaps(source.times)[:10] == [1_000] * 10
     assert state(first) is SourceState.STANDBY
-    assert len(cut_off.asked) == 2
+    assert len(cut_off.queries) == 2
 
 
 async def test_a_replica_alone_takes_its_lease_again(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     poller = make(East=zone(source))
     source.fail("down")
@@ -94,7 +94,7 @@ async def test_a_replica_alone_takes_its_lease_again(
 
 
 async def test_failures_are_logged_once_per_change(
-    make: MakePoller, clock: ManualClock, source: FakeSource, caplog: pytest.LogCaptureFixture
+    make: MakePoller, clock: ManualClock, source: ScriptedSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await make(East=zone(source)).start()
@@ -113,7 +113,7 @@ async def test_failures_are_logged_once_per_change(
 
 
 async def test_numbers_that_cannot_be_are_a_failure_without_back_off(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     ledger.refuse = "inconsistent"
     poller = make(East=zone(source))
@@ -122,20 +122,20 @@ async def test_numbers_that_cannot_be_are_a_failure_without_back_off(
     await clock.advance(2_500)
 
     health = poller.health("East")[0]
-    assert source.asked_at == [0, 1_000, 2_000]
+    assert source.times == [0, 1_000, 2_000]
     assert (health.state, health.refused) == (SourceState.FAILING, {"inconsistent": 3})
     assert health.last_error == "its numbers were refused: inconsistent (channel:sip)"
 
 
 async def test_a_defect_in_a_source_does_not_end_the_polling(
-    make: MakePoller, clock: ManualClock, source: FakeSource, caplog: pytest.LogCaptureFixture
+    make: MakePoller, clock: ManualClock, source: ScriptedSource, caplog: pytest.LogCaptureFixture
 ) -> None:
     source.error = KeyError("oops")
     poller = make(East=zone(source))
     await poller.start()
     await clock.advance(20_000)
 
-    assert len(source.asked) > 3
+    assert len(source.queries) > 3
     assert poller.health("East")[0].last_error == "unexpected KeyError"
     assert [one.exc_info is not None for one in caplog.records] == [True]
 
@@ -147,7 +147,7 @@ async def test_a_ledger_out_of_reach_is_survived_with_back_off(
     make: MakePoller,
     clock: ManualClock,
     ledger: FakeLedger,
-    source: FakeSource,
+    source: ScriptedSource,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -155,7 +155,7 @@ async def test_a_ledger_out_of_reach_is_survived_with_back_off(
     ledger.down = True
     await poller.start()
     await clock.advance(20_000)
-    assert source.asked == []
+    assert source.queries == []
     assert state(poller) is SourceState.NEVER
 
     ledger.down = False
@@ -172,7 +172,7 @@ async def test_a_ledger_that_fails_half_way_is_asked_ever_less_often(
     make: MakePoller,
     clock: ManualClock,
     ledger: FakeLedger,
-    source: FakeSource,
+    source: ScriptedSource,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ledger.ingest_down = True
@@ -180,5 +180,5 @@ async def test_a_ledger_that_fails_half_way_is_asked_ever_less_often(
 
     await clock.advance(30_000)
 
-    assert min(gaps(source.asked_at)[5:]) >= 2_500
+    assert min(gaps(source.times)[5:]) >= 2_500
     assert len(caplog.records) == 1

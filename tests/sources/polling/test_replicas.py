@@ -6,9 +6,9 @@ from admission.sources.polling.health import SourceState
 from admission.sources.polling.schedule import HAND_OVER_MS
 from tests.support.polling import (
     FakeLedger,
-    FakeSource,
     MakePoller,
     ManualClock,
+    ScriptedSource,
     gaps,
     settle,
     state,
@@ -17,7 +17,7 @@ from tests.support.polling import (
 
 
 async def test_only_one_of_two_replicas_polls(
-    make: MakePoller, clock: ManualClock, source: FakeSource
+    make: MakePoller, clock: ManualClock, source: ScriptedSource
 ) -> None:
     first, second = make("a", East=zone(source)), make("b", East=zone(source))
     await first.start()
@@ -26,12 +26,12 @@ async def test_only_one_of_two_replicas_polls(
 
     await clock.advance(20_500)
 
-    assert gaps(source.asked_at) == [1_000] * 20
+    assert gaps(source.times) == [1_000] * 20
     assert (state(first), state(second)) == (SourceState.OK, SourceState.STANDBY)
 
 
 async def test_a_holder_whose_queries_take_as_long_as_they_may_keeps_its_lease(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     source.takes_ms = 3_000
     ledger.idle_ms = 60_001
@@ -47,7 +47,7 @@ async def test_a_holder_whose_queries_take_as_long_as_they_may_keeps_its_lease(
 
 
 async def test_who_stops_is_replaced_within_seconds(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     first, second = make("a", East=zone(source)), make("b", East=zone(source))
     await first.start()
@@ -64,7 +64,7 @@ async def test_who_stops_is_replaced_within_seconds(
 
 
 async def test_who_dies_is_replaced_before_the_snapshot_is_stale(
-    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: FakeSource
+    make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     first, second = make("a", East=zone(source)), make("b", East=zone(source))
     await first.start()
@@ -78,17 +78,17 @@ async def test_who_dies_is_replaced_before_the_snapshot_is_stale(
     await clock.advance(20_000)
 
     assert ledger.holders["East"][0] == "b"
-    assert max(gaps(source.asked_at)) < 10_000
+    assert max(gaps(source.times)) < 10_000
 
 
 async def test_the_late_answer_of_a_deposed_poller_is_counted_and_nothing_else(
     make: MakePoller,
     clock: ManualClock,
     ledger: FakeLedger,
-    source: FakeSource,
+    source: ScriptedSource,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    hung = FakeSource(clock, takes_ms=30_000)
+    hung = ScriptedSource(clock, takes_ms=30_000)
     first, second = make("a", East=zone(hung)), make("b", East=zone(source))
     await first.start()
     await settle()

@@ -17,11 +17,11 @@ from admission.sources.polling.schedule import (
     lease_ttl_ms,
     standby_ms,
 )
-from tests.support.polling import FakeSource, ManualClock, make_policy, zone
+from tests.support.polling import ManualClock, ScriptedSource, make_policy, zone
 
 
 def poll(**changes: int) -> ZonePoll:
-    return zone(FakeSource(ManualClock()), **changes)
+    return zone(ScriptedSource(ManualClock()), **changes)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_lease_outlasts_a_slow_query_an_idle_pause_and_the_queue() -> None:
 
 
 def test_the_lease_outlasts_the_slowest_of_several_sources() -> None:
-    quick, slow = FakeSource(ManualClock()), FakeSource(ManualClock())
+    quick, slow = ScriptedSource(ManualClock()), ScriptedSource(ManualClock())
     slow.timeout_ms = 9_000
     both = zone(slow, quick)
     assert lease_ttl_ms(both, 0) == 2_500 + 9_000 + 1_000
