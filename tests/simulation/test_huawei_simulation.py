@@ -17,9 +17,9 @@ from tests.support.simulation.scenarios import CENTERS, center_of
 
 FIRST: Final = int(os.environ.get("ADMISSION_SEED_FIRST", "0"))
 COUNT: Final = int(os.environ.get("ADMISSION_SEEDS", "0")) or 20
-BUSY: Final = 0.2  # of the voice licences' time, beside others who have them too
+BUSY: Final = 0.2  # of the voice licences' time, beside foreign calls
 SEEDS_TRIED: Final = 10
-# Faults of the script that must come to light here as well.
+# Faults of the script that must be found here as well.
 FAULTS: Final = tuple(
     mutation
     for mutation in MUTATIONS
@@ -40,7 +40,7 @@ def test_a_granted_call_finds_its_licences_and_its_agent(
     assert result.over_launches == 0
 
 
-def test_the_promise_is_not_kept_by_denying_everything(redis_sync: redis.Redis) -> None:
+def test_ports_are_used(redis_sync: redis.Redis) -> None:
     results = [simulate(CENTERS[0], seed, redis_sync) for seed in range(3)]
 
     assert all(result.launches > 0 for result in results)
@@ -48,7 +48,7 @@ def test_the_promise_is_not_kept_by_denying_everything(redis_sync: redis.Redis) 
 
 
 @pytest.mark.parametrize("mutation", FAULTS, ids=lambda mutation: mutation.name)
-def test_a_fault_in_the_script_comes_to_light(mutation, redis_sync: redis.Redis) -> None:
+def test_a_fault_in_the_script_is_found(mutation, redis_sync: redis.Redis) -> None:
     script = mutation.script()
 
     for seed in range(SEEDS_TRIED):

@@ -13,7 +13,7 @@ SEEDS_TRIED: Final = 12
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_fault_in_the_script_comes_to_light(mutation: Mutation, redis_sync: redis.Redis) -> None:
+def test_a_fault_in_the_script_is_found(mutation: Mutation, redis_sync: redis.Redis) -> None:
     script = mutation.script()
 
     for seed in range(mutation.seed, mutation.seed + SEEDS_TRIED):

@@ -1,7 +1,7 @@
-"""Every seed is a world of its own; in none does a granted call find no port.
+"""Simulations in virtual time: in no seed does a granted call find no port.
 
 ADMISSION_SEEDS=200 runs more of them, ADMISSION_SEED_FIRST=123 begins elsewhere. The report of
-a run ends with what each scenario came to.
+a run ends with the figures of each scenario.
 """
 
 import os
@@ -38,7 +38,7 @@ def test_a_granted_call_finds_a_port(
 
 @pytest.mark.parametrize("scenario", COUNTED, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("seed", COUNTED_SEEDS)
-def test_what_the_promise_does_not_cover_is_counted(
+def test_over_launches_outside_the_assumptions_are_counted(
     scenario: Scenario,
     seed: int,
     redis_sync: redis.Redis,
@@ -50,7 +50,7 @@ def test_what_the_promise_does_not_cover_is_counted(
     assert result.launches > 0
 
 
-def test_the_promise_is_not_kept_by_denying_everything(redis_sync: redis.Redis) -> None:
+def test_ports_are_used(redis_sync: redis.Redis) -> None:
     results = [simulate(PLAIN, seed, redis_sync) for seed in PLAIN_SEEDS]
 
     assert all(result.launches > 0 for result in results)

@@ -7,7 +7,7 @@ from tests.support.simulation.controller import Controller, Op
 
 ALL: Final = 1_000_000
 SENTINELS: Final = {"res": 1, "req": 1, "due": 1, "queue": 1, "waiters": 1, "arrived": 1}
-DUE_SLICES: Final = 50  # so many calls serve whatever deadlines are left
+DUE_SLICES: Final = 50  # so many calls serve all deadlines that are left
 
 
 class BrokenInvariantError(AssertionError):
@@ -27,7 +27,7 @@ def check_counts(controller: Controller) -> None:
         if name.startswith("channel:") and "snapshot" in pool:
             held = sum(name in one["pools"] and _is_held(one, pool) for one in live)
             _expect(pool["held"] == held, "held", pool, live)
-    _expect(not named, "pools that nobody knows", named, live)
+    _expect(not named, "pools that are not in the status", named, live)
 
 
 def check_empty(controller: Controller) -> None:
@@ -44,9 +44,9 @@ def check_empty(controller: Controller) -> None:
 
 
 def _is_live(one: dict[str, Any]) -> bool:
-    """Told to end and not free yet, or past a deadline and not reaped: these hold their pools."""
-    unreaped = one["state"] == "expired" and "released_at" not in one
-    return one["state"] == "live" or bool(one.get("releasing")) or unreaped
+    """Whether it holds its pools: live, or its end or expiry has not taken effect yet."""
+    not_expired_yet = one["state"] == "expired" and "released_at" not in one
+    return one["state"] == "live" or bool(one.get("releasing")) or not_expired_yet
 
 
 def _is_held(one: dict[str, Any], pool: dict[str, Any]) -> bool:

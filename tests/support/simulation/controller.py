@@ -32,7 +32,7 @@ HOLDING: Final = (b"l", b"r")  # states that hold their pools, as stored (lua/st
 
 
 def ignore(_result: dict[str, Any], _now: int) -> None:
-    """For whoever does not wait for the answer."""
+    """Ignore an answer."""
 
 
 def _text(key: bytes | str) -> str:
@@ -43,12 +43,12 @@ class Controller:
     """Everything between the network and Redis.
 
     Args:
-        client: of a Redis that nobody else uses.
-        heard: told each operation with its result, in the order in which they were applied.
+        client: of a Redis for this run alone.
+        on_result: called with each operation and its result, in the order of application.
 
     Attributes:
         calls: script calls made.
-        deaf: no message comes in.
+        is_cut_off: no message arrives.
         offset_ms: of Redis' clock against simulated time.
     """
 
@@ -56,9 +56,9 @@ class Controller:
         self, loop: Loop, random: Random, client: redis.Redis, script: Script, policy: ZonePolicy
     ) -> None:
         self.calls = 0
-        self.deaf = False
+        self.is_cut_off = False
         self.offset_ms = EPOCH_MS
-        self.heard: Callable[[Op, dict[str, Any], int], None] = lambda _op, _result, _now: None
+        self.on_result: Callable[[Op, dict[str, Any], int], None] = lambda _op, _result, _now: None
         self._loop = loop
         self._random = random
         self._client = client
@@ -76,7 +76,7 @@ class Controller:
         self, op: Op, answered: Answered, still_wanted: Callable[[], bool] = lambda: True
     ) -> None:
         """An operation arrives; it is applied a few ms later, with those that arrive meanwhile."""
-        if self.deaf:
+        if self.is_cut_off:
             return
         if not self._queue:
             self._loop.after(self._random.randint(0, COMMIT_MS), self._commit)
@@ -98,7 +98,7 @@ class Controller:
         for (op, answered, _), result in zip(queue, results, strict=True):
             if result.get("error") == "internal":
                 raise ScriptFailedError(op, result)
-            self.heard(op, result, now)
+            self.on_result(op, result, now)
             answered(result, now)
 
     # -- the script
@@ -106,7 +106,7 @@ class Controller:
     def apply(self, ops: list[Op]) -> tuple[int, list[dict[str, Any]]]:
         """One call now. Returns: zone time, and a result for each operation."""
         answer = self._evaluate(ops)
-        if answer.get("error") == "no_policy":  # state was lost: a replica remembers the policy
+        if answer.get("error") == "no_policy":  # state was lost: a replica restores the policy
             self._evaluate([self._policy_op("restore")])
             answer = self._evaluate(ops)
         return answer["now"], answer["results"]
@@ -130,25 +130,25 @@ class Controller:
 
     def _policy_op(self, mode: str) -> Op:
         policy = self._policy
-        said = {"digest": digest(policy), "source": policy_json(policy)}
+        document = {"digest": digest(policy), "source": policy_json(policy)}
         return {
             "op": "policy",
             "mode": mode,
             "version": 1,
             "fields": compile_policy(policy),
-            **said,
+            **document,
         }
 
-    # -- what only a test may see or do
+    # -- for tests only
 
     def stored_counts(self, pool: str) -> tuple[int, int]:
-        """in_use and ceiling (0: none) of a pool, without asking the script."""
+        """Return in_use and ceiling (0: none) of a pool, without the script."""
         text = self._client.hget(KEYS[4], pool)
         known = json.loads(text) if text else {"in_use": 0}
         return int(known["in_use"]), int(known.get("ceiling") or 0)
 
     def stored_live(self, reservations: list[str]) -> int:
-        """How many of these hold their pools, without asking the script."""
+        """Count those of these that hold their pools, without the script."""
         if not reservations:
             return 0
         texts = self._client.hmget(KEYS[1], reservations)
@@ -169,7 +169,7 @@ class Controller:
         self._runs += 1
 
     def flush(self) -> None:
-        """Everything is gone."""
+        """Lose all state."""
         self._client.flushall()
         self.restart()
 

@@ -1,4 +1,4 @@
-"""A dialer: greedy, honest by its own stopwatch, mortal. What it reports: dialer_reports.py."""
+"""A dialer: it wants many calls, keeps times by its own stopwatch, and may crash."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ TRIES_MAX: Final = 3
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One question, asked again under the same name until it is answered."""
+    """One admission request, repeated under the same id until it is answered."""
 
     op: Op
     tries: int = 0
@@ -49,13 +49,13 @@ class Call:
 
 
 class Launcher(Protocol):
-    """Whoever passes a launch on to the platform, and knows the truth."""
+    """Passes launches on to the platform, and knows the truth."""
 
     closing: bool
 
     @property
     def distrusts_before(self) -> int:
-        """Answers from before that moment are no good to say when a call ended."""
+        """The end of a call is not dated with an answer from before that moment."""
 
     def launch(self, call: Call) -> None:
         """Start it now."""
@@ -64,7 +64,7 @@ class Launcher(Protocol):
         """End it now."""
 
     def note(self, *what: object) -> None:
-        """Write it into the diary."""
+        """Append it to the event log."""
 
 
 class Dialer:
@@ -72,7 +72,7 @@ class Dialer:
 
     Args:
         network: from and to the controller.
-        world: launches for it.
+        launcher: passes its launches on to the platform.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Dialer:
         controller: Controller,
         network: Network,
         parameters: Parameters,
-        world: Launcher,
+        launcher: Launcher,
     ) -> None:
         self.name = name
         self.life = 0
@@ -92,7 +92,7 @@ class Dialer:
         self.controller = controller
         self.network = network
         self.parameters = parameters
-        self.world = world
+        self.launcher = launcher
         self._epoch = random.uniform(-1e9, 1e9)
         self._pace = 1 + random.uniform(-DRIFT_MAX, DRIFT_MAX)
         self._asked = 0
@@ -101,7 +101,7 @@ class Dialer:
     # -- time and mortality
 
     def stopwatch(self) -> float:
-        """Its own ms since whenever."""
+        """Ms of its own clock, with any origin."""
         return self._epoch + self.loop.now * self._pace
 
     def later(self, delay_ms: int, what: Any, *args: Any) -> None:
@@ -114,10 +114,10 @@ class Dialer:
         self.network.carry(self.controller.receive, op, answered)
 
     def _answer(self, life: int, what: Any, args: Any, result: dict[str, Any], now: int) -> None:
-        heard = partial(self._hear, what, self.loop.now)
-        self.network.carry(self._if_alive, life, heard, (*args, result, now))
+        received = partial(self._receive, what, self.loop.now)
+        self.network.carry(self._if_alive, life, received, (*args, result, now))
 
-    def _hear(self, what: Any, answered_at: int, *args: Any) -> None:
+    def _receive(self, what: Any, answered_at: int, *args: Any) -> None:
         self.reports.note_time(args[-1], answered_at)
         what(*args)
 
@@ -128,7 +128,7 @@ class Dialer:
     def crash(self) -> None:
         """Forget everything and start again; the calls go on."""
         self.life += 1
-        self.world.note(self.name, "crashed")
+        self.launcher.note(self.name, "crashed")
         self.reports = Reports(self)
         self.later(self.random.randint(0, 2_000), self.ask)
 
@@ -136,10 +136,10 @@ class Dialer:
 
     def ask(self) -> None:
         """Ask for the next calls."""
-        if not self.world.closing:
-            self._send(Request(self._question()))
+        if not self.launcher.closing:
+            self._send(Request(self._make_request()))
 
-    def _question(self) -> Op:
+    def _make_request(self) -> Op:
         self._asked += 1
         random, drawn = self.random, self.parameters
         count = random.randint(1, drawn.count_max)
@@ -177,14 +177,14 @@ class Dialer:
 
     def _decided(self, request: Request, sent: float, result: dict[str, Any], _now: int) -> None:
         assert "error" not in result, result
-        unheard = [one for one in result["reservations"] if one["id"] not in request.known]
-        request.known |= {one["id"] for one in unheard}
+        new = [one for one in result["reservations"] if one["id"] not in request.known]
+        request.known |= {one["id"] for one in new}
         calls = [
             self._call(request, result, one)
-            for one in unheard
+            for one in new
             if "state" not in one or one["state"] == "live"
         ]
-        if request.done:  # nobody waits for these any more
+        if request.done:  # an earlier answer was enough
             for call in calls:
                 self.reports.not_launched(call)
             return
@@ -212,7 +212,7 @@ class Dialer:
         if within_ms <= 0 or left < 0:
             self.reports.not_launched(call)
         elif chance < 0.03:
-            pass  # lost somewhere inside the dialer
+            pass  # lost inside the dialer
         elif chance < 0.07:
             self.later(self.random.randint(0, 4_000), self.reports.not_launched, call)
         else:
@@ -229,7 +229,7 @@ class Dialer:
         if self.stopwatch() - sent > within_ms:
             self.reports.not_launched(call)
             return
-        self.world.launch(call)
+        self.launcher.launch(call)
         chance = self.random.random()
         if chance < 0.03:
             call.forgotten = True
@@ -237,10 +237,10 @@ class Dialer:
         elif chance < 0.3:
             self.reports.launched(call, port_taken=False)
         elif chance < 0.34:
-            self.later(self.random.randint(0, 3_000), self.world.hang_up, call)
+            self.later(self.random.randint(0, 3_000), self.launcher.hang_up, call)
 
-    def heard(self, call: Call, event: CallEvent) -> None:
-        """The platform says how a call goes."""
+    def receive_event(self, call: Call, event: CallEvent) -> None:
+        """The platform reports a step of a call."""
         if call.life != self.life or call.forgotten:
             return
         random = self.random
@@ -250,7 +250,7 @@ class Dialer:
         elif event.step is Progress.ENDED:
             outcome = event.outcome or Outcome.FAILED
             notice_ms = random.randint(0, self.parameters.end_notice_ms)
-            # That a launch failed may be learnt much later than that a call ended.
+            # The dialer may learn of a failed launch much later than of an ended call.
             failed = not call.taken and outcome is not Outcome.ABANDONED
             late_ms = random.choice([0, random.randint(0, 5_000)]) if failed else 0
             self.later(notice_ms + late_ms, self.reports.ended, call, outcome)

@@ -1,4 +1,4 @@
-"""What a dialer reports, and when it says that a call ended: late, twice, or not at all."""
+"""The reports of a dialer, and when it reports an end: late, twice, or not at all."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,38 +20,38 @@ class Reports:
 
     def __init__(self, dialer: "Dialer") -> None:
         self._dialer = dialer
-        self._heard: tuple[int, float, int] | None = None
+        self._last_answer: tuple[int, float, int] | None = None
         random = dialer.random
-        self._says_taken = random.choice([0.0, 0.5, 1.0])
-        self._says_ended_at = random.choice([0.5, 1.0])
+        self._taken_reported = random.choice([0.0, 0.5, 1.0])
+        self._end_dated = random.choice([0.5, 1.0])
         self._retries = random.random() < 0.7
         self._restates = random.random() < 0.6
         self._renews = random.random() < 0.5
 
     def note_time(self, now: int, answered_at: int) -> None:
         """An answer with that zone time arrived."""
-        self._heard = (now, self._dialer.stopwatch(), answered_at)
+        self._last_answer = (now, self._dialer.stopwatch(), answered_at)
 
     # -- the reports
 
     def launched(self, call: "Call", *, port_taken: bool) -> None:
-        """It is on its way; or it rings."""
+        """Report the launch; with `port_taken`: that it has its port."""
         op: Op = {"op": "launched", "id": call.id, "port_taken": port_taken}
         if port_taken and call.mpp:
             op["mpp"] = call.mpp
         self._send(op | self._restated(call))
 
     def follow(self, call: "Call") -> None:
-        """Its port was taken: say so now, later or never; say later that it is still up."""
+        """Report the taken port now, later or never; report later that the call is still up."""
         random = self._dialer.random
-        if random.random() < self._says_taken:
+        if random.random() < self._taken_reported:
             late_ms = random.choice([0, 0, 50, 1_500])
-            self._dialer.later(random.randint(0, late_ms), self._say_taken, call)
+            self._dialer.later(random.randint(0, late_ms), self._report_taken, call)
         if self._renews:
             self._dialer.later(random.randint(1_000, 6_000), self._renew, call)
 
     def ended(self, call: "Call", outcome: Outcome) -> None:
-        """The dialer learns now that it is over; sometimes it says so later, or never."""
+        """The dialer learns of an end now, and reports it now, later, or never."""
         op = self._end(call, outcome)
         chance = self._dialer.random.random()
         if chance < 0.04:
@@ -68,9 +68,9 @@ class Reports:
         """The dialer gave up waiting; the launch may still happen."""
         self._send(self._end(call, Outcome.UNKNOWN))
 
-    # -- how
+    # -- sending
 
-    def _say_taken(self, call: "Call") -> None:
+    def _report_taken(self, call: "Call") -> None:
         self.launched(call, port_taken=True)
 
     def _renew(self, call: "Call") -> None:
@@ -87,17 +87,17 @@ class Reports:
 
     def _end(self, call: "Call", outcome: Outcome) -> Op:
         op: Op = {"op": "end", "id": call.id, "outcome": outcome.value}
-        if self._dialer.random.random() < self._says_ended_at and self._may_date():
+        if self._dialer.random.random() < self._end_dated and self._may_date():
             op["ended_at"] = self._zone_time()
         return op
 
     def _may_date(self) -> bool:
-        heard = self._heard
-        return heard is not None and heard[2] > self._dialer.world.distrusts_before
+        last = self._last_answer
+        return last is not None and last[2] > self._dialer.launcher.distrusts_before
 
     def _zone_time(self) -> int:
-        assert self._heard is not None
-        now, stopwatch, _ = self._heard
+        assert self._last_answer is not None
+        now, stopwatch, _ = self._last_answer
         return now + int(self._dialer.stopwatch() - stopwatch)
 
     def _send(self, op: Op, tries: int = 1) -> None:

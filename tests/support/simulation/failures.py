@@ -1,4 +1,4 @@
-"""When things go wrong: state and clock of Redis, dialers, media servers, long silences."""
+"""Failures: state and clock of Redis, dialers, media servers, lost connections."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,7 +11,7 @@ from tests.support.simulation.parameters import CLOCK_STEP_MS, ZONE, Parameters
 from tests.support.simulation.scenarios import Scenario
 
 HOUR_MS: Final = 3_600_000
-# Between one trouble of a kind and the next, on average.
+# Between one failure of a kind and the next, on average.
 LOSS_EVERY_MS: Final = 30_000
 STEP_EVERY_MS: Final = 8_000
 CRASH_EVERY_MS: Final = 15_000
@@ -20,13 +20,13 @@ STEPS_BACK: Final = (3, CLOCK_STEP_MS, 400, 5_000, HOUR_MS)
 
 
 class Failures:
-    """Makes happen what the scenario allows.
+    """Causes the failures that the scenario allows.
 
     Args:
-        note: writes into the diary.
+        note: appends to the event log.
 
     Attributes:
-        stepped_at: when zone time last went slower than the world's, or back (simulated ms).
+        stepped_at: when zone time last went slower than simulated time, or back (simulated ms).
         mpp_lost_at: when a media server last died.
     """
 
@@ -51,7 +51,7 @@ class Failures:
         self._note = note
 
     def begin(self) -> None:
-        """The first of each kind is on its way."""
+        """Schedule the first failure of each kind."""
         scenario = self._scenario
         if scenario.losses:
             self._every(LOSS_EVERY_MS, self._lose_state)
@@ -62,11 +62,11 @@ class Failures:
         if scenario.mpp_loss:
             self._every(MPP_EVERY_MS, self._lose_mpp)
 
-    def _every(self, mean_ms: int, trouble: Callable[[], None]) -> None:
+    def _every(self, mean_ms: int, failure: Callable[[], None]) -> None:
         def again() -> None:
             if not self.over:
-                trouble()
-                self._every(mean_ms, trouble)
+                failure()
+                self._every(mean_ms, failure)
 
         # Never close together: what one step of the clock hides must be over before the next.
         self._loop.after(round(mean_ms * self._random.uniform(0.6, 1.4)), again)
@@ -75,7 +75,7 @@ class Failures:
 
     def _lose_state(self) -> None:
         kind = self._random.choice(self._scenario.losses)
-        self._note("trouble", kind)
+        self._note("failure", kind)
         getattr(self, f"_{kind}")()
 
     def _flush(self) -> None:
@@ -90,23 +90,23 @@ class Failures:
         self._loop.after(self._random.randint(1, 1_500), self._put_back, state)
 
     def _put_back(self, state: dict[str, bytes]) -> None:
-        self._note("trouble", "an older state is back")
+        self._note("failure", "an older state is restored")
         self._controller.put_back(state)
         self.stepped_at = self._loop.now
 
     def _silence(self) -> None:
-        self._controller.deaf = True
+        self._controller.is_cut_off = True
         max_age = self._parameters.policy["max_age_ms"]
-        self._loop.after(self._random.randint(max_age // 2, max_age * 3), self._hear_again)
+        self._loop.after(self._random.randint(max_age // 2, max_age * 3), self._reconnect)
 
-    def _hear_again(self) -> None:
-        self._controller.deaf = False
+    def _reconnect(self) -> None:
+        self._controller.is_cut_off = False
 
     # -- time
 
     def _step_clock(self) -> None:
         step = self._random.choice([self._step_back, self._step_forward])()
-        self._note("trouble", "clock steps by", step)
+        self._note("failure", "clock steps by", step)
         self._controller.offset_ms += step
 
     def _step_back(self) -> int:
@@ -127,11 +127,11 @@ class Failures:
 
     def _lose_mpp(self) -> None:
         mpp = self._random.choice(list(self._parameters.mpps))
-        self._note("trouble", mpp, "dies")
+        self._note("failure", mpp, "dies")
         self._loop.platform().fail_mpp(ZONE, mpp)
         self.mpp_lost_at = self._loop.now
         self._loop.after(self._random.randint(500, 30_000), self._return_mpp, mpp)
 
     def _return_mpp(self, mpp: str) -> None:
-        self._note("trouble", mpp, "is back")
+        self._note("failure", mpp, "is back")
         self._loop.platform().restore_mpp(ZONE, mpp)

@@ -1,9 +1,9 @@
-"""Everybody else's calls. The promise assumes that they do not grow between photograph and claim.
+"""Foreign calls. The promise assumes that they do not grow between snapshot and claim.
 
-`gated` makes that true without making it tame. Until the next photograph our own calls may take as
-many ports as the ceiling says, beside those that the ledger gave up on and that are still up.
-Another call takes a port only of what is left then: ports of which the ledger has lost sight. What
-was photographed before is then ingested by nobody. Others may leave at any time.
+`gated` makes that true without keeping their number constant. Until the next snapshot our own
+calls may take as many ports as the ceiling allows, beside those whose reservation expired and
+that are still up. A foreign call takes a port only of what is left then. Snapshots from before
+its begin are then not ingested. Foreign calls may end at any time.
 """
 
 from random import Random
@@ -20,7 +20,7 @@ HOLD: Final = Delay(low_ms=100, high_ms=30_000, mean_ms=4_000)
 
 
 class Growth:
-    """When others last took a port (simulated ms)."""
+    """When a foreign call last took a port (simulated ms)."""
 
     def __init__(self) -> None:
         self.counted = 0
@@ -28,17 +28,17 @@ class Growth:
         self._matters = False
 
     def note(self, now: int, *, matters: bool) -> None:
-        """Somebody else took a port now; `matters`: photographs from before are to be lost."""
+        """A foreign call took a port now; `matters`: snapshots from before are not ingested."""
         self.counted += 1
         self._at, self._matters = now, matters
 
     def is_since(self, moment: int) -> bool:
-        """Did they take one after that moment?"""
+        """Whether one took a port after that moment."""
         return self._matters and self._at > moment
 
 
 class Foreign:
-    """Callers that ask nobody.
+    """Foreign calls, which request no admission.
 
     Args:
         gated: they grow only where the promise holds.
@@ -64,7 +64,7 @@ class Foreign:
         self._gated = gated
 
     def arrive(self) -> None:
-        """One comes now, and another later."""
+        """A foreign call begins now, and another later."""
         self._loop.after(1 + round(self._random.expovariate(1 / GAP_MS)), self.arrive)
         channel = self._random.choice(self._channels)
         portal = self._loop.platform()
@@ -74,7 +74,7 @@ class Foreign:
             self._growth.note(self._loop.now, matters=self._gated)
 
     def _is_harmless(self, channel: str, free: int) -> bool:
-        """Would enough ports stay for whatever our own calls may still take?"""
+        """Whether enough ports are left for what our own calls may still take."""
         if not free or self._controller.awaits_ingest():
             return False
         zone = self._loop.platform().zones[ZONE]

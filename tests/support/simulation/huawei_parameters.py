@@ -1,4 +1,4 @@
-"""What a seed draws for a Huawei call centre: licences, agents, its slower claims. Times in ms."""
+"""The parameters of a seed for a Huawei call centre: licences, agents, slower claims. In ms."""
 
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +14,7 @@ RING_MS: Final = 2_500  # Parameters.timing: no call rings longer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CenterParameters(Parameters):
-    """Everything that was drawn.
+    """The parameters of a run.
 
     Args:
         licences: channel -> calls.
@@ -29,7 +29,7 @@ class CenterParameters(Parameters):
     agents_poll_ms: int
 
     def center(self) -> CenterSettings:
-        """The platform; others' calls come one by one, so it has no streams."""
+        """The platform. Foreign calls are made one by one, so it has no streams."""
         return CenterSettings(
             licences=self.licences,
             takes={"ivr": ("voice", "ivr")},

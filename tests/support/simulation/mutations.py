@@ -1,4 +1,4 @@
-"""Faults put into the script one by one, each with the world in which it must come to light."""
+"""Faults put into the script one by one, each with the scenario that must reveal it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +37,7 @@ MUTATIONS: Final = (
         seed=2,
     ),
     Mutation(
-        name="credit for an end that nobody dated",
+        name="credit for an end without a time",
         tag="credit-needs-end-time",
         becomes="r.ended_at = r.ended_at or now",
         scenario=CROWD,

@@ -1,4 +1,4 @@
-"""Between everybody and the controller: messages come late, twice, in another order, or never."""
+"""The network: messages arrive late, twice, in another order, or never."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,7 +11,7 @@ SLOW_MS: Final = 2_500
 
 
 class Network:
-    """Carries messages one way; every message meets its own fate.
+    """Carries messages in one direction, each with random delay and loss.
 
     Args:
         loss, double, slow: probabilities.

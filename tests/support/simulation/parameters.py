@@ -1,4 +1,4 @@
-"""What a seed draws: the platform, the zone's policy and everybody's habits. Times in ms."""
+"""The parameters of a seed: platform, policy, and behaviour of the dialers. Times in ms."""
 
 from dataclasses import asdict, dataclass
 from random import Random
@@ -16,13 +16,13 @@ from admission.sim.values import CallTiming, Delay
 from tests.support.simulation.scenarios import Scenario
 
 ZONE: Final = "East"
-CLOCK_STEP_MS: Final = 40  # a step forward that nobody can notice is at most this
+CLOCK_STEP_MS: Final = 40  # a step forward that cannot be detected is at most this
 SLOW_APPLICATION: Final = "slow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
-    """Everything that was drawn.
+    """The parameters of a run.
 
     Args:
         mpps: ports by channel of each media server.
@@ -64,7 +64,7 @@ class Parameters:
         return parse_policy(self.policy)
 
     def platform(self) -> SystemSettings:
-        """The platform; others' calls come one by one from foreign.py, so their rate is 0."""
+        """The platform. foreign_calls.py makes the foreign calls, so their rate here is 0."""
         others = tuple(ForeignUse(name=f"others-{c}", channels=(c,)) for c in self.channels)
         servers = tuple(MppSettings(name=name, ports=ports) for name, ports in self.mpps.items())
         zone = ZoneSettings(name=ZONE, mpps=servers, foreign=others)

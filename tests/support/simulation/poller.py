@@ -1,4 +1,4 @@
-"""The pollers of two replicas: lease, photograph, ingest; each of it slow, late or lost."""
+"""The pollers of two replicas: lease, snapshot, ingest; each of it slow, late or lost."""
 
 from random import Random
 from typing import Any, Final
@@ -10,16 +10,16 @@ from tests.support.simulation.network import Network
 from tests.support.simulation.parameters import ZONE, Parameters
 
 HOLDERS: Final = ("replica1", "replica2")
-LIES: Final = (-1, 2**32 - 1, 10**6)
+WRONG_COUNTS: Final = (-1, 2**32 - 1, 10**6)
 
 
 class Poller:
-    """Asks the ledger for the time, photographs the platform, and ingests what it saw.
+    """Asks the ledger for the time, takes a snapshot of the platform, and ingests it.
 
     Args:
         network: between the pollers and Redis.
-        growth: when others last took a port: a photograph from before that is out of the promise.
-        unreliable: probability that the platform gives no answer, or a lie.
+        growth: when a foreign call last took a port: the promise excludes older snapshots.
+        unreliable: probability that the platform gives no answer, or wrong counts.
     """
 
     def __init__(
@@ -60,10 +60,12 @@ class Poller:
         if not result["mine"]:
             return
         query_ms = self._random.randint(0, self._parameters.query_ms)
-        photo_ms = self._random.randint(0, query_ms)
-        self._loop.after(photo_ms, self._photograph, t0, result["token"], query_ms - photo_ms)
+        snapshot_ms = self._random.randint(0, query_ms)
+        self._loop.after(
+            snapshot_ms, self._take_snapshot, t0, result["token"], query_ms - snapshot_ms
+        )
 
-    def _photograph(self, t0: int, token: int, rest_ms: int) -> None:
+    def _take_snapshot(self, t0: int, token: int, rest_ms: int) -> None:
         groups = self._groups()
         if self._random.random() < self._unreliable:
             return
@@ -71,16 +73,16 @@ class Poller:
         self._loop.after(rest_ms, self._network.carry, self._ingest, op, self._loop.now)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """What the platform says now, or a lie."""
+        """Return the counts of the platform now, or wrong ones."""
         counts = self._loop.platform().query(ZONE)
         seen = {"sip": counts.unused_sip, "h323": counts.unused_h323}
         unused = {f"channel:{c}": seen[c] for c in self._parameters.channels}
         if self._random.random() < self._unreliable:
-            unused["channel:sip"] = self._random.choice(LIES)
+            unused["channel:sip"] = self._random.choice(WRONG_COUNTS)
         return [{"total": counts.total, "unused": unused}]
 
-    def _ingest(self, op: Op, photo_at: int) -> None:
-        earliest = photo_at - self._parameters.lag_ms
+    def _ingest(self, op: Op, taken_at: int) -> None:
+        earliest = taken_at - self._parameters.lag_ms
         if self._growth.is_since(earliest):
-            return  # no longer what the promise is about: this photograph gets lost
+            return  # the promise excludes this snapshot: it is lost
         self._controller.receive(op, ignore, lambda: not self._growth.is_since(earliest))

@@ -1,4 +1,4 @@
-"""One seed: some simulated minutes, then silence until nothing is left."""
+"""One seed: some simulated minutes, then no requests until nothing is in use."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,16 +8,16 @@ import redis
 from admission.ledger.scripts import load
 from admission.ledger.store.connection import Script
 from tests.support.simulation.checks import check_empty
-from tests.support.simulation.huawei_world import CenterWorld
+from tests.support.simulation.huawei_simulation import CenterSimulation
 from tests.support.simulation.scenarios import Scenario
-from tests.support.simulation.world import World
+from tests.support.simulation.simulation import Simulation
 
-DIARY_SHOWN: Final = 60
+EVENTS_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one seed came to; `utilisation`: ports used by us ÷ ports that others left."""
+    """The result of a seed; `utilisation`: ports of ours ÷ ports that foreign calls left."""
 
     scenario: str
     seed: int
@@ -33,7 +33,7 @@ class Result:
 
 
 class SimulationFailedError(AssertionError):
-    """What broke, with everything that is needed to see it again."""
+    """The broken rule, with what is needed to run the seed again."""
 
 
 def simulate(
@@ -42,56 +42,59 @@ def simulate(
     """Run one seed against the real scripts.
 
     Args:
-        client: of a Redis that nobody else uses; it is emptied.
-        script: other than the real one, to see that its faults are found.
+        client: of a Redis for this run alone; it is emptied.
+        script: a broken one, to test that its fault is found.
 
     Raises:
         SimulationFailedError: a granted call found no port, or an invariant is broken.
     """
     client.flushall()
-    kind = CenterWorld if scenario.center else World
-    world = kind(scenario, seed, client, script or load(clock="test"))
+    kind = CenterSimulation if scenario.center else Simulation
+    simulation = kind(scenario, seed, client, script or load(clock="test"))
     try:
-        world.loop.run(scenario.run_ms)
-        result = _result(world, seed)
-        _end(world)
+        simulation.loop.run(scenario.run_ms)
+        result = _result(simulation, seed)
+        _end(simulation)
     except AssertionError as error:
-        raise SimulationFailedError(_told(world, seed, error)) from error
+        raise SimulationFailedError(_describe_failure(simulation, seed, error)) from error
     finally:
-        world.controller.close()
+        simulation.controller.close()
     return result
 
 
-def _end(world: World) -> None:
-    """Nobody asks any more; every call ends and every deadline passes."""
-    world.closing = world.failures.over = True
-    policy, drawn = world.parameters.policy, world.parameters
+def _end(simulation: Simulation) -> None:
+    """Make no more requests; every call ends and every deadline passes."""
+    simulation.closing = simulation.failures.over = True
+    policy, drawn = simulation.parameters.policy, simulation.parameters
     deadlines = policy["answer_within_ms"] + policy["max_call_ms"] + policy["retention_ms"]
-    world.loop.run(world.scenario.run_ms + drawn.talk_max_ms + deadlines + 20_000)
-    check_empty(world.controller)
+    simulation.loop.run(simulation.scenario.run_ms + drawn.talk_max_ms + deadlines + 20_000)
+    check_empty(simulation.controller)
 
 
-def _result(world: World, seed: int) -> Result:
-    truth = world.truth
+def _result(simulation: Simulation, seed: int) -> Result:
+    truth = simulation.truth
     return Result(
-        scenario=world.scenario.name,
+        scenario=simulation.scenario.name,
         seed=seed,
-        run_ms=world.scenario.run_ms,
+        run_ms=simulation.scenario.run_ms,
         launches=truth.launches,
         denied=truth.denied,
         over_launches=truth.over_launches,
         mpp_misses=truth.mpp_misses,
         excused=truth.excused,
-        foreign=world.growth.counted,
-        utilisation=world.utilisation(),
-        script_calls=world.controller.calls,
+        foreign=simulation.growth.counted,
+        utilisation=simulation.utilisation(),
+        script_calls=simulation.controller.calls,
     )
 
 
-def _told(world: World, seed: int, error: AssertionError) -> str:
-    events = "\n".join(" ".join(map(str, one)) for one in list(world.diary)[-DIARY_SHOWN:])
+def _describe_failure(simulation: Simulation, seed: int, error: AssertionError) -> str:
+    events = "\n".join(
+        " ".join(map(str, one)) for one in list(simulation.event_log)[-EVENTS_SHOWN:]
+    )
     replay = f"ADMISSION_SEED_FIRST={seed} ADMISSION_SEEDS=1 pytest tests/simulation -q"
     return (
-        f"{type(error).__name__}: {error}\nseed {seed}, scenario {world.scenario.name}\n"
-        f"{world.parameters.shown()}\nlast events (simulated ms):\n{events}\nagain: {replay}"
+        f"{type(error).__name__}: {error}\nseed {seed}, scenario {simulation.scenario.name}\n"
+        f"{simulation.parameters.shown()}\nlast events (simulated ms):\n{events}\n"
+        f"to run it again: {replay}"
     )

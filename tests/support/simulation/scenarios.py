@@ -6,22 +6,22 @@ from typing import Final, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One kind of world.
+    """What may happen in a run.
 
     Args:
-        foreign: other people's calls: `gated` grow only when the promise holds (foreign.py);
-            `free` grow as they like, as in life.
+        foreign: foreign calls: `gated` grow only when the promise holds (foreign_calls.py);
+            `free` grow at any time.
         dedicated: the zone's ports are only ours; None: the seed draws it.
         rough: the network loses, doubles and reorders much; else little.
         crashes: dialers die and start again without memory.
-        losses: what may befall the state of Redis.
-        clock: `steps`: forward only by little or beyond `max_age`, back by anything, and nobody
-            says when a call ended with an answer from before a step; `wild`: no such limits.
+        losses: what may happen to the state of Redis.
+        clock: `steps`: forward only by little or beyond `max_age`, back by anything, and no
+            end of a call is dated with an answer from before a step; `wild`: no such limits.
         mpp_loss: media servers die and return.
         channels: sip and h323, `any` is asked too.
-        crowd: few ports, many eager dialers, no caps: every error soon costs somebody a port.
+        crowd: few ports, many dialers, no limits: an error soon causes an over-launch.
         asserted: an over-launch fails the run; else it is counted.
-        center: the platform is a Huawei call centre (huawei_world.py) and no Experience Portal.
+        center: a Huawei call centre instead of an Experience Portal (huawei_simulation.py).
         run_ms: how long dialers ask.
     """
 

@@ -1,4 +1,4 @@
-"""What really happened: who was granted what, who may still claim a port, who found none."""
+"""The truth: which calls were granted, may still claim a port, or found none."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +13,7 @@ class Grant:
     Args:
         at: simulated ms.
         claim_by: the platform takes its port until then, or never.
-        photo_after: the newest snapshot of its channel was not taken before that.
+        snapshot_after: the newest snapshot of its channel was not taken before that.
         units: what its call takes: its channel's port; of a call centre licences and an agent.
     """
 
@@ -21,11 +21,11 @@ class Grant:
     units: tuple[str, ...]
     at: int
     claim_by: int
-    photo_after: int
+    snapshot_after: int
 
 
 class Truth:
-    """Kept by the world; nobody in it can see it."""
+    """Recorded by the simulation; dialers and ledger do not see it."""
 
     def __init__(self) -> None:
         self.grants: dict[str, Grant] = {}
@@ -58,7 +58,7 @@ class Truth:
         return [id_ for id_, grant in self._ours.items() if unit in grant.units]
 
     def forget(self, now: int) -> None:
-        """Those that nobody launched in time will take no port any more."""
+        """Forget those that were not launched in time: they take no port any more."""
         late = [id_ for id_, grant in self._ours.items() if grant.claim_by < now]
         for id_ in late:
             if id_ not in self._holding:

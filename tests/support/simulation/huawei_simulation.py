@@ -15,8 +15,8 @@ from tests.support.simulation.dialer import Call, Dialer
 from tests.support.simulation.foreign_calls import GAP_MS, HOLD, Foreign
 from tests.support.simulation.huawei_parameters import CenterParameters, draw_center
 from tests.support.simulation.parameters import SLOW_APPLICATION
-from tests.support.simulation.poller import LIES, Poller
-from tests.support.simulation.world import OverLaunchError, World
+from tests.support.simulation.poller import WRONG_COUNTS, Poller
+from tests.support.simulation.simulation import OverLaunchError, Simulation
 
 BOUND_PART: Final = 0.4  # of the calls, those that are bound to an agent
 
@@ -27,14 +27,14 @@ def pool_of(unit: str) -> str:
 
 
 class CmsPoller(Poller):
-    """Photographs the licences: a total of its own for each channel."""
+    """Counts the licences, with a total of its own for each channel."""
 
     def _groups(self) -> list[dict[str, Any]]:
         center = self._loop.platform()
         used, capacity = center.used(), center.counters.capacity
         unused = {unit: capacity[unit] - used[unit] for unit in ("voice", "ivr")}
         if self._random.random() < self._unreliable:
-            unused["voice"] = self._random.choice(LIES)
+            unused["voice"] = self._random.choice(WRONG_COUNTS)
         return [
             {"total": capacity[unit], "unused": {pool_of(unit): n}} for unit, n in unused.items()
         ]
@@ -54,10 +54,10 @@ class AgentsPoller(Poller):
 
 
 class CenterForeign(Foreign):
-    """Callers that ask nobody: of a voice licence, of both, or of an agent."""
+    """Foreign calls: of a voice licence, of both, or of an agent."""
 
     def arrive(self) -> None:
-        """One comes now, and another later."""
+        """A foreign call begins now, and another later."""
         self._loop.after(1 + round(self._random.expovariate(1 / GAP_MS)), self.arrive)
         center = self._loop.platform()
         agents = [unit for unit in center.counters.free if unit.startswith("agent:")]
@@ -69,7 +69,7 @@ class CenterForeign(Foreign):
             self._growth.note(self._loop.now, matters=self._gated)
 
     def _is_safe(self, unit: str) -> bool:
-        """Would enough of it stay for whatever our own calls may still take?"""
+        """Whether enough of it is left for what our own calls may still take."""
         center = self._loop.platform()
         free = center.counters.free[unit]
         if not free or self._controller.awaits_ingest():
@@ -83,7 +83,7 @@ class CenterForeign(Foreign):
 class CenterDialer(Dialer):
     """Asks for IVR calls, voice calls, and calls that are bound to an agent."""
 
-    def _question(self) -> Op:
+    def _make_request(self) -> Op:
         self._asked += 1
         random, drawn = self.random, self.parameters
         bound = random.random() < BOUND_PART
@@ -102,13 +102,13 @@ class CenterDialer(Dialer):
         return op | ({"application": SLOW_APPLICATION} if random.random() < 0.2 else {})
 
 
-class CenterWorld(World):
-    """Everything of one seed."""
+class CenterSimulation(Simulation):
+    """One run with a call centre."""
 
     parameters: CenterParameters
 
     def utilisation(self) -> float:
-        """Time of voice licences used by us ÷ time there was: others' is not taken off."""
+        """Time of voice licences used by us ÷ time there was: foreign use is not subtracted."""
         return self._voice_ms / max(1, self.loop.now * self.parameters.licences["voice"])
 
     def _draw(self, seed: int) -> CenterParameters:
@@ -117,7 +117,7 @@ class CenterWorld(World):
     def _open(self, seed: int) -> CallCenter:
         self._voice_ms = 0
         self._taken_at: dict[str, int] = {}
-        return CallCenter(self.parameters.center(), seed=seed, listener=self._center_says)
+        return CallCenter(self.parameters.center(), seed=seed, listener=self._receive_center_event)
 
     def _dialer(self, name: str) -> Dialer:
         network = self._network(f"{name} network")
@@ -155,15 +155,15 @@ class CenterWorld(World):
         )
         return session
 
-    def _center_says(self, event: CenterEvent) -> None:
+    def _receive_center_event(self, event: CenterEvent) -> None:
         if event.step is Progress.PORT_TAKEN:
             self._taken_at[event.session] = event.at
         if event.step is Progress.ENDED:
             self._voice_ms += event.at - self._taken_at.pop(event.session, event.at)
-            # It rang, though its agent was never counted: its dialer learns of the end in time.
+            # It had a port, though its agent was never counted: its dialer knows of the end.
             if event.outcome in (Outcome.NO_ANSWER, Outcome.BUSY):
                 self._calls[event.session].taken = True
-        self._platform_says(event)
+        self._receive_platform_event(event)
 
     def _found_no_port(self, call: Call) -> None:
         self.truth.over_launches += 1

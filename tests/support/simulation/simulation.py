@@ -22,7 +22,7 @@ from tests.support.simulation.poller import Poller
 from tests.support.simulation.scenarios import Scenario
 from tests.support.simulation.truth import LATE_MS, Grant, Truth
 
-DIARY_MAX: Final = 80
+EVENTS_MAX: Final = 80
 CHECK_EVERY_MS: Final = 10_000
 
 
@@ -31,26 +31,26 @@ class OverLaunchError(AssertionError):
 
 
 class LateLaunchError(AssertionError):
-    """A dialer was told that it may still launch when it may not."""
+    """A dialer was allowed to launch when it may not."""
 
 
-class World:
-    """Everything of one seed.
+class Simulation:
+    """One run.
 
     Args:
-        client: of a Redis that nobody else uses.
+        client: of a Redis for this run alone.
 
     Attributes:
-        closing: nobody asks any more.
-        distrusts_before: the zone time of older answers is of no use to anybody (simulated ms).
-        diary: what happened last: simulated ms, and words.
+        closing: dialers make no more requests.
+        distrusts_before: the zone time of older answers dates no end of a call (simulated ms).
+        event_log: the last events: simulated ms, and words.
     """
 
     def __init__(self, scenario: Scenario, seed: int, client: redis.Redis, script: Script) -> None:
         self.scenario = scenario
         self.parameters = drawn = self._draw(seed)
         self.closing = False
-        self.diary: deque[tuple[object, ...]] = deque(maxlen=DIARY_MAX)
+        self.event_log: deque[tuple[object, ...]] = deque(maxlen=EVENTS_MAX)
         self.truth = Truth()
         self._seed = f"{seed} {scenario.name}"
         self._random = self._stream("world")
@@ -59,7 +59,7 @@ class World:
         self.controller = Controller(
             self.loop, self._stream("controller"), client, script, drawn.parsed()
         )
-        self.controller.heard = self._decided
+        self.controller.on_result = self._decided
         self._calls: dict[str, Call] = {}
         self.dialers = [self._dialer(f"d{n}") for n in range(drawn.dialers)]
         self.growth = Growth()
@@ -80,23 +80,23 @@ class World:
         return -1 if self.scenario.clock == "wild" else self.failures.stepped_at
 
     def note(self, *what: object) -> None:
-        """Write it into the diary."""
-        self.diary.append((self.loop.now, *what))
+        """Append it to the event log."""
+        self.event_log.append((self.loop.now, *what))
 
     def utilisation(self) -> float:
-        """Ports used by us ÷ ports that others left, until now."""
+        """Ports used by reservations ÷ ports that foreign calls left, until now."""
         zone = self.portal.zones[ZONE]
         zone.account(self.loop.now)
         left = zone.port_ms["available"] - zone.port_ms["foreign"]
         return zone.port_ms["outbound"] / max(1, left)
 
-    # -- how it is put together; another platform does some of this its own way
+    # -- composition; a subclass for another platform replaces parts of it
 
     def _draw(self, seed: int) -> Any:
         return draw(self.scenario, seed)
 
     def _open(self, seed: int) -> Any:
-        return Portal(self.parameters.platform(), seed=seed, listener=self._platform_says)
+        return Portal(self.parameters.platform(), seed=seed, listener=self._receive_platform_event)
 
     def _stream(self, name: str) -> Random:
         return Random(f"{self._seed} {name}")
@@ -160,10 +160,10 @@ class World:
     def _check(self) -> None:
         self.loop.after(CHECK_EVERY_MS, self._check)
         self.truth.forget(self.loop.now)
-        if not self.controller.deaf:
+        if not self.controller.is_cut_off:
             check_counts(self.controller)
 
-    # -- what it sees
+    # -- events
 
     def _decided(self, op: Op, result: dict[str, Any], now: int) -> None:
         """The ledger applied an operation."""
@@ -183,7 +183,7 @@ class World:
             channel=result["channel"],
             at=now,
             claim_by=now + claim_ms + late_ms,
-            photo_after=now - age_ms,
+            snapshot_after=now - age_ms,
             units=self._units(op, result["channel"]),
         )
 
@@ -224,7 +224,7 @@ class World:
         """End it now, if it is not over."""
         self.loop.platform().hang_up(call.session)
 
-    def _platform_says(self, event: CallEvent) -> None:
+    def _receive_platform_event(self, event: CallEvent) -> None:
         call = self._calls[event.session]
         self.note("platform", event.step.value, event.outcome, call.id, event.mpp)
         if event.step is Progress.PORT_TAKEN:
@@ -237,12 +237,12 @@ class World:
             del self._calls[event.session]
             if event.outcome is Outcome.NO_RESOURCE:
                 self._found_no_port(call)
-        call.dialer.heard(call, event)
+        call.dialer.receive_event(call, event)
 
     def _found_no_port(self, call: Call) -> None:
         if self.portal.zones[ZONE].free[call.channel]:
             self.truth.mpp_misses += 1
-        elif self.truth.grants[call.id].photo_after <= self.failures.mpp_lost_at:
+        elif self.truth.grants[call.id].snapshot_after <= self.failures.mpp_lost_at:
             self.truth.excused += 1
         else:
             self.truth.over_launches += 1
