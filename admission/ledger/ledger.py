@@ -190,9 +190,17 @@ class Ledger:
         return results.build_page(zone, now, result)
 
     async def get_status(self, zone: str) -> Answer:
-        """Everything of a zone: pools, recovery, counters, the lease."""
+        """Everything of a zone: pools, recovery, counters, the lease.
+
+        Pools are read in slices, each in a call of its own, so that a zone with many of them
+        delays its other calls by the time of a slice only.
+        """
         now, result = await self._perform(zone, {"op": "status"})
-        return results.build_status(zone, now, result)
+        pools, cursor = result["pools"], result.pop("cursor", None)
+        while cursor:
+            _, following = await self._perform(zone, {"op": "status", "cursor": cursor})
+            pools, cursor = [*pools, *following["pools"]], following.get("cursor")
+        return results.build_status(zone, now, result | {"pools": pools})
 
     async def set_paused(
         self, zone: str, pool: str | None, on: bool, by: str | None = None

@@ -197,8 +197,9 @@ def read_lease(now: int, result: dict[str, Any]) -> Lease:
 
 
 def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
-    """A zone's status: every pool has every field, null where it has no value."""
-    pools = [_build_pool(one) for one in result["pools"]]
+    """A zone's status: every pool once, with every field, null where it has no value."""
+    found_pools = {one["pool"]: one for one in result["pools"]}  # a scan may return one twice
+    pools = [_build_pool(one) for _, one in sorted(found_pools.items())]
     found = {name: value for name, value in result.items() if name != "denied"}
     # An empty object of Lua arrives as an empty list.
     lists = {

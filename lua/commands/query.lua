@@ -2,8 +2,8 @@
 --
 -- get:    id, scope?                                              -> the record, or a fault
 -- list:   cursor, limit, state?, campaign?, owner?, scope?        -> {cursor, reservations}
--- status: -                                                       -> {policy, paused, shadow,
---         recovering, ..., pools, stats, denied, lease}
+-- status: cursor?                                                 -> {policy, paused, shadow,
+--         recovering, ..., pools, cursor?, stats, denied, lease}; with cursor {pools, cursor?}: the following pools
 local reservation, pools = need('reservation'), need('pool')
 local occupancy, limits = need('occupancy'), need('limits')
 local query = {}
@@ -77,23 +77,55 @@ local function is_shown(p)
   return is_known or p.in_use > 0 or has_temporary_limit(p) or zone.paused[p.name] ~= nil
 end
 
--- Every pool that policy names, that is in use or fed by snapshots, paused, or under a temporary limit.
-local function list_pools()
-  local names = {}
-  for _, channel in ipairs(zone.channels) do names['channel:' .. channel] = true end
-  for _, source in ipairs({ POLICY, POOLS }) do
-    for _, name in ipairs(call('HKEYS', source)) do
-      local kind, rest = string.match(name, '^([^:]+):(.+)$')
-      local is_pool = kind and kind ~= 'application' and rest ~= '*' and not pools.is_whole_mpp(name)
-      if is_pool then names[name] = true end
+local SLICE = 500 -- names of pools read in one call: a zone with thousands of pools is shown by several calls
+local CURSOR = '^(%a+) (%d+)$'
+
+-- Read names of pools: first those of policy, then those that have state only.
+-- cursor: "policy N" or "pools N", N of HSCAN -> names, the next cursor (nil after the last), and how many were read
+local function scan_names(cursor)
+  local place, at = match(cursor, CURSOR)
+  local page, names = call('HSCAN', place == 'policy' and POLICY or POOLS, at, 'COUNT', SLICE), {}
+  for i = 1, #page[2], 2 do names[#names + 1] = page[2][i] end
+  local follows = page[1] ~= '0' and place .. ' ' .. page[1] or place == 'policy' and 'pools 0' or nil
+  local n = #names
+  if place == 'pools' and n > 0 then
+    local own, others = call('HMGET', POLICY, unpack(names)), {}
+    for i, name in ipairs(names) do
+      local is_listed = own[i] or zone.is_channel[match(name, '^channel:(.*)')]
+      if not is_listed then others[#others + 1] = name end
     end
+    names = others
   end
-  local list = {}
-  for name in pairs(names) do
-    if is_shown(pools.get(name)) then list[#list + 1] = name end
+  return names, follows, n
+end
+
+local function is_pool(name)
+  local kind, rest = match(name, '^([^:]+):(.+)$')
+  return kind and kind ~= 'application' and rest ~= '*' and not pools.is_whole_mpp(name)
+end
+
+-- Every pool that policy names, that is in use or fed by snapshots, paused, or under a temporary limit: a slice.
+-- -> pools in the order of their names, and the cursor of the next slice, nil after the last
+local function list_pools(cursor)
+  local found, list, read = {}, {}, 0
+  if cursor == 'policy 0' then
+    for i, channel in ipairs(zone.channels) do list[i], found['channel:' .. channel] = 'channel:' .. channel, true end
   end
+  repeat
+    local names, follows, n = scan_names(cursor)
+    cursor, read = follows, read + n
+    for _, name in ipairs(names) do
+      if is_pool(name) and not found[name] then list[#list + 1], found[name] = name, true end
+    end
+  until not cursor or read >= SLICE
+  pools.read_ahead(list)
   table.sort(list)
-  return list
+  local views = {}
+  for _, name in ipairs(list) do
+    local p = pools.get(name)
+    if is_shown(p) then views[#views + 1] = pool_view(p) end
+  end
+  return views, cursor
 end
 
 -- -> the counters, and the recent denials, newest first (state/deny_log.lua)
@@ -110,17 +142,17 @@ local function read_stats()
   return named, denied
 end
 
-function query.status()
+function query.status(op)
   pools.flush() -- the list shows what this call changed
-  local list = {}
-  for i, name in ipairs(list_pools()) do list[i] = pool_view(pools.get(name)) end
+  local list, cursor = list_pools(op.cursor or 'policy 0')
+  if op.cursor then return { pools = list, cursor = cursor } end
   local counters, denied = read_stats()
   return {
     schema = SCHEMA,
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
-    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, stats = counters, denied = denied, foreign = meta.foreign,
+    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, cursor = cursor, stats = counters, denied = denied, foreign = meta.foreign,
     waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').get_longest_wait(),
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
   }

@@ -1,14 +1,17 @@
 """What a call costs does not grow with what its operations do not name: counted in commands."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import redis
 
 from tests.ledger.test_fairness import zone_of
+from tests.support.rule_zone import policy
 from tests.support.virtual_zone import VirtualZone
 
 PORTS = 10
+SLICE = 500  # names of pools that lua/commands/query.lua reads in a call
 
 
 def commands(client: redis.Redis) -> int:
@@ -74,6 +77,32 @@ def test_placement_reads_the_pools_of_all_mpps_once_in_a_call(redis_sync: redis.
         return commands(redis_sync) - before
 
     assert place(300, 1) < 40  # else one or two for each MPP
+
+
+def every_command(client: redis.Redis) -> int:
+    return sum(one["calls"] for one in client.info("commandstats").values())
+
+
+def test_a_status_of_many_pools_is_read_in_slices(redis_sync: redis.Redis) -> None:
+    trunks = {f"trunk:t{n}": {"limit": 5} for n in range(20_000)}
+    campaigns = {f"campaign:c{n}": {"limit": 5} for n in range(5000)}
+    static = {"fed": [], "capacity": {"sip": 10_000, "h323": 1}}
+    made = VirtualZone(redis_sync, policy(static, **trunks, **campaigns))
+    made.advance(60_000)
+    for first in range(0, 5000, 500):
+        held = [ask | {"channel": "sip", "pools": [f"trunk:t{n}"], "campaign": f"c{n}"}
+                for n, ask in enumerate(asks(first + 500)) if n >= first]  # fmt: skip
+        assert {one["decision"] for one in made.call(*held)} == {"grant"}
+    shown: list[str] = []
+    op: dict[str, Any] | None = {"op": "status"}
+    while op:
+        before = every_command(redis_sync)
+        part = made.one(op)
+        assert every_command(redis_sync) - before < 40, "of one call"
+        assert len(part["pools"]) < 2 * SLICE
+        shown += [one["pool"] for one in part["pools"]]
+        op = op | {"cursor": part["cursor"]} if "cursor" in part else None
+    assert Counter(shown) == Counter([*trunks, *campaigns, "channel:sip", "channel:h323"])
 
 
 def test_each_launch_goes_to_the_mpp_with_most_room_also_after_ends(redis_sync) -> None:

@@ -23,6 +23,21 @@ from tests.support.typed_ledger import (
 )
 
 
+async def test_a_status_has_every_pool_once_however_many_there_are(redis_url: str) -> None:
+    trunks = {f"trunk:{n}": {"limit": 5} for n in range(1200)}
+    connection, ledger = await open_ledger(redis_url, pools=trunks | {"agent:*": {"limit": 1}})
+    await ledger.admit("East", ask(1, pools=["agent:1", "trunk:7"]))
+    status = await ledger.get_status("East")
+    await ledger.close()
+    await connection.close()
+
+    held = {"channel:sip", "campaign:collections", "agent:1", "trunk:7"}
+    assert [one["pool"] for one in status["pools"]] == sorted({*trunks, *held})
+    assert {one["pool"] for one in status["pools"] if one["in_use"]} == held
+    assert status["stats"]["grant"] == 1
+    assert "cursor" not in status
+
+
 async def test_a_grant_names_public_ids_and_the_zone_s_time(ledger):
     answer = await ledger.admit("East", ask(1, count=2))
     assert answer["decision"] == "grant"

@@ -1,7 +1,7 @@
 """Deadlines under sustained batches: the slice of a call follows what the call brings.
 
-Each reservation has two deadlines in its life: one at which it is ended or expired, one at which its
-record is deleted. So a call may have to process twice as many as it adds.
+Each reservation has two deadlines in its life: one at which it is ended or expired, one at which
+its record is deleted. So a call may have to process twice as many as it adds.
 """
 
 from collections.abc import Callable, Iterator
