@@ -15,7 +15,7 @@ HOT: Final = (
     "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/reasons",
     "rules/limits", "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit",
     "rules/request",
-    "rules/candidate", "rules/checks", "rules/fast_path", "effects/grant", "commands/admit",
+    "rules/plan", "rules/checks", "effects/grant", "commands/admit",
     "effects/release", "commands/report",
 )  # fmt: skip
 RARE: Final = (

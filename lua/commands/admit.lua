@@ -6,49 +6,45 @@
 
 local reasons, reservation, pools, idempotency = need('reasons'), need('reservation'), need('pool'), need('idempotency')
 local occupancy, limits = need('occupancy'), need('limits')
-local request, candidate, fast_path = need('request'), need('candidate'), need('fast_path')
-local checks, grants = need('checks'), need('grant')
+local request, plans, checks, grants = need('request'), need('plan'), need('checks'), need('grant')
 
-local function make_answer(decision, op, c, limiting)
-  local a = limiting or {}
-  a.decision, a.request_id = decision, op.request_id
-  if a.in_use then a.in_use = limits.get_used(a.reason, pools.get(a.pool)) end -- after the decision, as room is
-  a.room, a.snapshot = grants.room(c), grants.snapshot(c.channel)
-  return a
+-- list: the pools of the launch
+local function make_answer(decision, op, channel, list, limiting)
+  local answer = limiting or {}
+  answer.decision, answer.request_id = decision, op.request_id
+  if answer.in_use then answer.in_use = limits.get_used(answer.reason, pools.get(answer.pool)) end -- after the decision, as room is
+  answer.room, answer.snapshot = grants.room(list), grants.snapshot(channel)
+  return answer
 end
 
--- -> candidate, units, what limited them: the first channel that gives all units, else the one that gives most.
+-- -> plan, units, what limited them: the first channel that gives all units, else the one that gives most.
 -- Also, for a unit granted by the fast path: the tightest room before; else the denials of all channels.
 local function choose(ask)
   local best, most, limiting
   local denials = {}
   for _, channel in ipairs(ask.channels) do
-    local c = candidate.find(ask, channel)
-    local room = fast_path.find_room(ask, c)
-    if room then return c, 1, nil, room end
-    local k, why = checks.run(ask, c)
-    if k < ask.min_count then k = 0 end
+    local plan = plans.find(ask, channel)
+    local units, why, room = checks.decide(ask, plan)
+    if room then return plan, units, nil, room end
+    if units < ask.min_count then units = 0 end
     -- Without a unit on any channel, the reason of the last one counts: it is the platform's last resort too.
     denials[#denials + 1] = why
-    if not best or k > most or most == 0 then best, most, limiting = c, k, why end
+    if not best or units > most or most == 0 then best, most, limiting = plan, units, why end
     if most >= ask.count then break end
   end
   return best, most, limiting, nil, denials
 end
 
-local function explain(ask, c)
-  local list = {}
-  for _, p in ipairs(c.pools) do
-    if p.name ~= ON_KNOWN_MPP then
-      local one = { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
-      local k, why = checks.run(one, candidate.group_by_check({
-        channel = c.channel, mpp = p.kind == 'mpp' and c.mpp or nil, pools = { p }, rated = {},
-      }))
-      local limit = limits.get_limit(p)
+local function explain(ask, plan)
+  local list, one = {}, { count = 1, min_count = 1, op = ask.op, campaign = ask.campaign }
+  for _, pool in ipairs(plan.pools) do
+    if pool.name ~= ON_KNOWN_MPP then
+      local units, why = checks.run(one, plans.make_single(plan, pool))
+      local limit = limits.get_limit(pool)
       list[#list + 1] = {
-        pool = p.name, limit = limit, in_use = p.in_use, headroom = limits.get_headroom(p, limit),
-        room = limit and max(0, limits.get_room(p)), -- mutation: room-not-negative
-        verdict = k >= 1 and 'ok' or why.reason,
+        pool = pool.name, limit = limit, in_use = pool.in_use, headroom = limits.get_headroom(pool, limit),
+        room = limit and max(0, limits.get_room(pool)), -- mutation: room-not-negative
+        verdict = units >= 1 and 'ok' or why.reason,
       }
     end
   end
@@ -56,78 +52,80 @@ local function explain(ask, c)
 end
 
 -- The first grant again, for a dialer that lost the answer; its launch_within_ms counts from the first request.
-local function replay(op, q)
-  if q.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end -- mutation: replay-same-body
-  if op.id ~= q.id and not q.replayed then -- equal ids: the client's own retry of a lost reply
-    q.replayed = true
-    idempotency.write(op.key, q)
+-- earlier: the idempotency record
+local function replay(op, earlier)
+  if earlier.body ~= op.body then return fault('conflict', 'request_id', op.request_id) end -- mutation: replay-same-body
+  if op.id ~= earlier.id and not earlier.replayed then -- equal ids: the client's own retry of a lost reply
+    earlier.replayed = true
+    idempotency.write(op.key, earlier)
   end
   if has_waiters() then need('wait').leave_queue_answered(op) end
-  local list, live, c = {}, false, { channel = q.channel, pools = {} }
-  for i = 1, q.granted do
-    local r = reservation.read(grants.nth_id(q.id, i))
-    local state = 'ended'
-    if r then state = reservation.is_overdue(r) and 'expired' or reservation.public_state(r) end
+  local list, live, occupied = {}, false, {}
+  for i = 1, earlier.granted do
+    local id = grants.nth_id(earlier.id, i)
+    local record, state = reservation.read(id), 'ended'
+    if record then state = reservation.is_overdue(record) and 'expired' or reservation.public_state(record) end
     live = live or state == 'live'
-    if r and #c.pools == 0 then c.pools = occupancy.pools(r) end
+    if record and #occupied == 0 then occupied = occupancy.pools(record) end
     list[i] = {
-      id = grants.nth_id(q.id, i), mpp = r and r.mpp or q.mpp, channel = q.channel, state = state,
-      renew_within_ms = q.answer_within,
+      id = id, mpp = record and record.mpp or earlier.mpp, channel = earlier.channel, state = state,
+      renew_within_ms = earlier.answer_within,
     }
   end
-  local a = make_answer('grant', op, c)
-  a.channel, a.granted, a.reservations, a.repeated = q.channel, q.granted, list, true
-  a.launch_within_ms = live and q.granted_at + q.launch_within - (op.seen or now) or 0 -- mutation: replay-launch-deadline
-  return a
+  local answer = make_answer('grant', op, earlier.channel, occupied)
+  answer.channel, answer.granted, answer.reservations, answer.repeated = earlier.channel, earlier.granted, list, true
+  answer.launch_within_ms = live and earlier.granted_at + earlier.launch_within - (op.seen or now) or 0 -- mutation: replay-launch-deadline
+  return answer
 end
 
 -- denials: of all channels, if they differ
-local function deny(ask, c, limiting, contended_pool, denials)
+local function deny(ask, plan, limiting, contended_pool, denials)
   local op = ask.op
   local waiting = op.replica and not op.dry_run and need('wait').keep_place(ask, limiting, contended_pool, denials) or nil
-  local a = make_answer('deny', op, c, limiting)
-  a.channel, a.granted, a.reservations = ask.channel, 0, {}
-  a.waiting, a.again_ms = waiting, nil
+  local answer = make_answer('deny', op, plan.shared.channel, plan.pools, limiting)
+  answer.channel, answer.granted, answer.reservations = ask.channel, 0, {}
+  answer.waiting, answer.again_ms = waiting, nil
   if not (op.dry_run or waiting) then
-    count('deny:' .. a.reason)
-    need('deny_log').note(op.campaign, a)
+    count('deny:' .. answer.reason)
+    need('deny_log').note(op.campaign, answer)
   end
-  return a
+  return answer
 end
 
 -- waited: commands/wait.lua if any request waits; room: of the tightest pool before, from the fast path
-local function grant(ask, c, k, limiting, is_true, waited, room)
+local function grant(ask, plan, units, limiting, is_true, waited, room)
   local op = ask.op
   local launch_within = zone.launch_within + now - (op.seen or now)
   if not op.dry_run then
-    grants.reserve(ask, c, k, is_true)
-    count('grant', k)
-    if waited then waited.leave_queue_granted(op, c) end
-    if k == 1 and not limiting and not op.seen then
-      local is_known = room and c.passed == pools.changes
-      return grants.plain(ask, c, is_known and room < FOREVER and room - 1 or grants.room(c))
+    local version = pools.version
+    grants.reserve(ask, plan, units, is_true)
+    count('grant', units)
+    if waited then waited.leave_queue_granted(op, plan) end
+    if units == 1 and not limiting and not op.seen then
+      local is_known = room and version == pools.version
+      return grants.plain(ask, plan, is_known and room < FOREVER and room - 1 or grants.room(plan.pools))
     end
   end
-  local a = make_answer('grant', op, c, limiting)
-  a.channel, a.granted, a.launch_within_ms, a.again_ms = c.channel, k, launch_within, nil
-  a.reservations = op.dry_run and {} or grants.list(op, c, k)
-  return a
+  local answer = make_answer('grant', op, plan.shared.channel, plan.pools, limiting)
+  answer.channel, answer.granted, answer.launch_within_ms, answer.again_ms = plan.shared.channel, units, launch_within, nil
+  answer.reservations = op.dry_run and {} or grants.list(op, plan, units)
+  return answer
 end
 
 -- Shadow mode: the true decision is counted, the answer is a grant, and its reservations count in their pools.
-local function grant_in_shadow(ask, c, limiting, waited)
+local function grant_in_shadow(ask, plan, limiting, waited)
   count('deny:' .. limiting.reason)
   need('deny_log').note(ask.op.campaign, limiting)
   count('shadow', ask.count)
-  local a = grant(ask, c, ask.count, limiting, false, waited)
-  a.shadow = true
-  return a
+  local answer = grant(ask, plan, ask.count, limiting, false, waited)
+  answer.shadow = true
+  return answer
 end
 
 -- Waiting never helps a request for more launches at once than a rate's burst.
-local function find_burst_exceeded(ask, c)
-  for _, p in ipairs(c.rated) do
-    if ask.min_count > p.rules.burst then return fault('min_count_above_burst', 'min_count', p.name) end
+local function find_burst_exceeded(ask, plan)
+  for _, pool in ipairs(plan.rated) do
+    if ask.min_count > pool.rules.burst then return fault('min_count_above_burst', 'min_count', pool.name) end
   end
 end
 
@@ -150,24 +148,24 @@ return function(op)
   if waited and waited.has_other_body(op) then return fault('conflict', 'request_id', op.request_id) end
   local blocked_by = waited and waited.find_blocker(ask)
   ask.is_big = op.replica and ask.min_count > 1 and not blocked_by -- the request waits for several units or none
-  local c, k, limiting, room, denials = choose(ask)
-  local wrong_burst = not room and find_burst_exceeded(ask, c)
+  local plan, units, limiting, room, denials = choose(ask)
+  local wrong_burst = not room and find_burst_exceeded(ask, plan)
   if wrong_burst then return wrong_burst end
   local contended_pool
   if limiting and not op.dry_run then
     request_snapshot(limiting)
-    contended_pool = need('fair_share').record_unmet_demand(ask, c, k, limiting)
+    contended_pool = need('fair_share').record_unmet_demand(ask, plan, units, limiting)
   end
-  if blocked_by and k >= ask.min_count then k, limiting, denials = 0, blocked_by, { blocked_by } end
-  local a
-  if k >= ask.min_count then
-    a = grant(ask, c, k, limiting, true, waited, room)
+  if blocked_by and units >= ask.min_count then units, limiting, denials = 0, blocked_by, { blocked_by } end
+  local answer
+  if units >= ask.min_count then
+    answer = grant(ask, plan, units, limiting, true, waited, room)
   elseif zone.shadow and not op.dry_run then
-    a = grant_in_shadow(ask, c, limiting, waited)
+    answer = grant_in_shadow(ask, plan, limiting, waited)
   else
-    a = deny(ask, c, limiting, contended_pool, denials)
+    answer = deny(ask, plan, limiting, contended_pool, denials)
   end
-  if op.dry_run then a.dry_run = true end
-  if op.explain then a.pools = explain(ask, c) end
-  return a
+  if op.dry_run then answer.dry_run = true end
+  if op.explain then answer.pools = explain(ask, plan) end
+  return answer
 end

@@ -138,8 +138,7 @@ local function note_foreign(group, names)
   end
   local together = table.concat(channels, '+')
   for _, name in ipairs(names) do
-    local p = pools.get(name)
-    p.foreign, p.group = foreign, together
+    pools.set(pools.get(name), { foreign = foreign, group = together })
   end
 end
 

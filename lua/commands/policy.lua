@@ -96,7 +96,7 @@ local function recompute_shares()
     if name ~= '' then
       local p = pools.get(name)
       if p.contending_classes then contention.clear(p) end
-      if p.has_lapsed or pools.is_collectable(p) then pools.mark_dirty(p) end -- this policy may have dropped its name
+      if p.has_lapsed or pools.is_collectable(p) then pools.examine(p) end -- this policy may have dropped its name
     end
   end
   shares.recount()
@@ -139,7 +139,7 @@ function policy.pause(op)
   if changed then
     unit.change()
     zone.paused[name] = op.on and now or nil
-    pools.changes = pools.changes + 1
+    pools.each(pools.drop_limit)
     zone.version = zone.version + 1
     local rules = decode(call('HGET', POLICY, 'zone'))
     rules.version = zone.version

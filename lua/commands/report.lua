@@ -32,7 +32,7 @@ local function move_to(r, mpp)
   local names, joined = {}, { to }
   for _, name in ipairs(r.pools) do
     local p = pools.get(name)
-    if p.kind == 'mpp' then occupancy.leave(p, r, nil) else names[#names + 1] = name end
+    if p.kind == 'mpp' then occupancy.leave({ p }, r, nil) else names[#names + 1] = name end
   end
   if not r.mpp then
     names[#names + 1] = ON_KNOWN_MPP
@@ -40,7 +40,6 @@ local function move_to(r, mpp)
   end
   names[#names + 1] = to.name
   occupancy.join(joined, r)
-  pools.mark_all_dirty(joined)
   -- The newest snapshot of the MPP shows the port already, as foreign use.
   if to.ceiling and occupancy.holds(to, r) then
     pools.change(to, { ceiling = to.ceiling + 1 })

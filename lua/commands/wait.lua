@@ -68,26 +68,26 @@ function wait.find_blocker(ask)
   local op = ask.op
   local key, entry = find_first(wait_queue.make_group(ask))
   if not entry or key == idempotency.key(op) or (op.seen and op.seen < entry.since) then return nil end
-  local p = entry.about_room and pools.get(entry.pool)
+  local pool = entry.about_room and pools.get(entry.pool)
   return {
     reason = entry.reason, pool = entry.pool, retry_after_ms = entry.retry_after_ms,
-    in_use = p and p.in_use or nil, limit = p and limits.get_limit(p) or nil,
+    in_use = pool and pool.in_use or nil, limit = pool and limits.get_limit(pool) or nil,
   }
 end
 
 -- Does the request need more at once than the limiting pool ever has, until policy changes?
 local function can_never_fit(ask, limiting)
-  local p = limiting.limit and pools.get(limiting.pool)
-  if not p then return false end
-  return ask.min_count > min(p.rules.limit or FOREVER, p.fed and p.total or FOREVER, limits.get_most_of_others(p))
+  local pool = limiting.limit and pools.get(limiting.pool)
+  if not pool then return false end
+  return ask.min_count > min(pool.rules.limit or FOREVER, pool.fed and pool.total or FOREVER, limits.get_most_of_others(pool))
 end
 
 -- -> ms after which time alone may have ended that denial, or nil
 local function get_again_ms(limiting)
-  local again, p = limiting.again_ms, limiting.pool and pools.get(limiting.pool)
+  local again, pool = limiting.again_ms, limiting.pool and pools.get(limiting.pool)
   if reasons.get(limiting.reason).by_time then again = limiting.retry_after_ms end
   if limiting.reason == 'recovering' and now < meta.recover_until then again = meta.recover_until - now end
-  if p and p.set_until and now < p.set_until then again = min(again or FOREVER, p.set_until - now) end
+  if pool and pool.set_until and now < pool.set_until then again = min(again or FOREVER, pool.set_until - now) end
   return again
 end
 
@@ -143,11 +143,11 @@ function wait.leave_queue_answered(op)
 end
 
 -- The request is granted: campaigns that yielded to its campaign may take what is left.
-function wait.leave_queue_granted(op, c)
+function wait.leave_queue_granted(op, plan)
   wait.leave_queue_answered(op)
   if not meta.held_back then return end
-  for _, p in ipairs(c.pools) do
-    if p.contending_classes and (limits.get_room(p) or 1) > 0 then
+  for _, pool in ipairs(plan.pools) do
+    if pool.contending_classes and (limits.get_room(pool) or 1) > 0 then
       meta.held_back = nil
       notify.on('demand_met')
     end

@@ -6,7 +6,7 @@
 -- The call exists already, so the reservation joins its pools without a check of room, and ceilings do not move.
 
 local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
-local request, candidate = need('request'), need('candidate')
+local request, plans = need('request'), need('plan')
 
 -- -> the request that the dialer restates, or nil and a fault
 local function read_request(op, known)
@@ -25,16 +25,16 @@ local function find_mpp(op)
   return false
 end
 
--- -> a new record and its candidate; owner, request_id and session of an expired record are kept
+-- -> a new record and its plan; owner, request_id and session of an expired record are kept
 local function make_record(op, known, ask)
   local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
   if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
-  local c = candidate.find(ask, op.adopt.channel, find_mpp(op))
-  r.channel, r.mpp, r.pools = c.channel, c.mpp, candidate.get_pool_names(c)
-  r.answer_within, r.max_call = c.answer_within, c.max_call
+  local plan = plans.find(ask, op.adopt.channel, find_mpp(op))
+  r.channel, r.mpp, r.pools = plan.shared.channel, plan.shared.mpp, plans.list_pool_names(plan)
+  r.answer_within, r.max_call = plan.answer_within, plan.max_call
   r.state, r.reported_at, r.adopted = 'live', now, true
   if op.op == 'launched' then r.launched_at = now end
-  return r, c
+  return r, plan
 end
 
 -- known: the expired record, or nil; wrong: the fault of the look-up
@@ -42,12 +42,11 @@ return function(op, known, wrong)
   if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end -- mutation: tombstone-not-adopted
   local ask, fault_in_names = read_request(op, known)
   if not ask then return fault_in_names end
-  local r, c = make_record(op, known, ask)
+  local r, plan = make_record(op, known, ask)
   r.taken, r.session = op.port_taken, r.session or op.session
   r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
   r.deadline = now + (r.taken and r.max_call or r.answer_within)
-  occupancy.join(c.pools, r)
-  pools.mark_all_dirty(c.pools)
+  occupancy.join(plan.pools, r)
   reservation.write(r, r.deadline)
   count('adopted')
   return {

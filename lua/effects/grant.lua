@@ -1,18 +1,18 @@
 -- effects/grant.lua: what a grant writes, and the short form of a plain grant.
 --
 -- Many grants of a call differ in few fields. Fields shared by all grants to one owner from the same pools are
--- computed once, as a *grant template*; those that also share the campaign, as a *campaign template*.
+-- computed once, as a template of plan.shared.templates; those that also share the campaign, as one of plan.records.
 local reservation, pools, idempotency = need('reservation'), need('pool'), need('idempotency')
-local candidate, occupancy, limits, rate_limit = need('candidate'), need('occupancy'), need('limits'), need('rate_limit')
+local plans, occupancy, limits, rate_limit = need('plan'), need('occupancy'), need('limits'), need('rate_limit')
 local grants = {}
 
 function grants.nth_id(id, i)
   return i == 1 and id or id .. '.' .. i
 end
 
--- -> free units of the tightest of its pools, nil if none has a limit
-function grants.room(c)
-  local smallest, list = FOREVER, c.pools
+-- -> free units of the tightest of the pools, nil if none has a limit
+function grants.room(list)
+  local smallest = FOREVER
   for i = 1, #list do
     local room = limits.get_room(list[i])
     if room and room < smallest then smallest = room end
@@ -21,101 +21,95 @@ function grants.room(c)
 end
 
 function grants.snapshot(channel)
-  local p = pools.get('channel:' .. channel)
-  if not p.t0 or not p.total then return nil end
-  return { age_ms = now - p.t0, total = p.total, unused = p.unused }
+  local pool = pools.get('channel:' .. channel)
+  if not pool.t0 or not pool.total then return nil end
+  return { age_ms = now - pool.t0, total = pool.total, unused = pool.unused }
 end
 
--- Shared by grants of all campaigns that use the same pools.
-local function get_template(ask, c, owner)
-  local claim_within = ask.placement.claim_within
-  local key = concat({ owner, c.answer_within, c.max_call or '', claim_within }, '\n')
-  local t = c.base.templates[key]
-  if t then return t end
-  t = {
+-- -> the fields shared by grants of all campaigns that use the same pools
+local function get_template(ask, plan, owner)
+  local shared, claim_within = plan.shared, ask.placement.claim_within
+  local key = concat({ owner, plan.answer_within, plan.max_call or '', claim_within }, '\n')
+  local template = shared.templates[key]
+  if template then return template end
+  template = {
     id = '', granted_at = now, state = 'live',
     visible_by = now + zone.launch_within + claim_within, -- mutation: visible-after-claim
-    deadline = now + c.answer_within, channel = c.channel, mpp = c.mpp, owner = owner, pools = candidate.get_pool_names(c),
-    answer_within = c.answer_within, max_call = c.max_call, claim_within = claim_within,
-    launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
+    deadline = now + plan.answer_within, channel = shared.channel, mpp = shared.mpp, owner = owner,
+    pools = plans.list_pool_names(plan), answer_within = plan.answer_within, max_call = plan.max_call,
+    claim_within = claim_within, launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
   }
-  t.head, t.middle, t.tail = reservation.parts(t)
-  t.rest, t.deadline_text = idempotency.rest(t), score(t.deadline)
-  c.base.templates[key] = t
-  return t
+  template.head, template.middle, template.tail = reservation.parts(template)
+  template.rest, template.deadline_text = idempotency.rest(template), score(template.deadline)
+  shared.templates[key] = template
+  return template
 end
 
--- A grant changes the pools: they are marked here, once for all grants of the template.
-local function new_campaign_template(ask, c, owner)
-  local t, campaign = get_template(ask, c, owner), ask.op.campaign
-  need('shares').read_ahead(c.contended, campaign)
-  pools.mark_all_dirty(c.pools)
-  pools.mark_all_dirty(c.rated)
-  return { template = t, campaign = campaign, visible_by = t.visible_by, tail = t.middle .. campaign .. t.tail }
-end
-
-local function get_campaign_template(ask, c)
+-- -> the record of the owner's next reservation, but for its id
+local function get_record(ask, plan)
   local owner = ask.op.owner or ''
-  local own = c.campaign_templates[owner]
-  if not own then
-    own = new_campaign_template(ask, c, owner)
-    c.campaign_templates[owner] = own
+  local record = plan.records[owner]
+  if not record then
+    local template, campaign = get_template(ask, plan, owner), ask.op.campaign
+    need('shares').read_ahead(plan.shared.contended, campaign)
+    record = { template = template, campaign = campaign, visible_by = template.visible_by, tail = template.middle .. campaign .. template.tail }
+    plan.records[owner] = record
   end
-  return own
+  return record
 end
 
--- Reserve k units.
+-- Reserve so many units.
 -- uses_rate: false for a shadow grant, which uses up no rate: else every request after it were denied
-function grants.reserve(ask, c, k, uses_rate)
-  local op, own = ask.op, get_campaign_template(ask, c)
-  local t = own.template
-  if uses_rate then rate_limit.consume(c.rated, k) end
-  for _, p in ipairs(c.broken) do
+function grants.reserve(ask, plan, units, uses_rate)
+  local op, record = ask.op, get_record(ask, plan)
+  local template = record.template
+  if uses_rate then rate_limit.consume(plan.rated, units) end
+  for _, pool in ipairs(plan.breakers) do
     local circuit_breaker = need('circuit_breaker')
-    if circuit_breaker.is_half_open(p) then circuit_breaker.start_probe(p, zone.answer_within) end
+    if circuit_breaker.is_half_open(pool) then circuit_breaker.start_probe(pool, zone.answer_within) end
   end
   local is_default_name = op.request_id == 'r-' .. op.id
-  for i = 1, k do
-    own.id = i == 1 and op.id or grants.nth_id(op.id, i)
-    reservation.write_new(own.id, t.head .. (i == 1 and is_default_name and '=' or op.request_id) .. own.tail, t.deadline_text)
-    occupancy.join(c.pools, own)
+  for i = 1, units do
+    record.id = i == 1 and op.id or grants.nth_id(op.id, i)
+    local request_id = i == 1 and is_default_name and '=' or op.request_id
+    reservation.write_new(record.id, template.head .. request_id .. record.tail, template.deadline_text)
+    occupancy.join(plan.pools, record)
   end
-  t.granted, t.remain = k, k
-  idempotency.write_new(op, is_default_name, k == 1 and t.rest or idempotency.rest(t))
+  template.granted, template.remain = units, units
+  idempotency.write_new(op, is_default_name, units == 1 and template.rest or idempotency.rest(template))
 end
 
 -- -> reservations as the answer lists them
-function grants.list(op, c, k)
+function grants.list(op, plan, units)
   local list = {}
-  for i = 1, k do
-    list[i] = { id = grants.nth_id(op.id, i), mpp = c.mpp, channel = c.channel, renew_within_ms = c.answer_within }
+  for i = 1, units do
+    list[i] = {
+      id = grants.nth_id(op.id, i), mpp = plan.shared.mpp, channel = plan.shared.channel, renew_within_ms = plan.answer_within,
+    }
   end
   return list
 end
 
 -- Fields shared by plain grants stand in the reply once.
-local shared_fields = {} -- JSON texts
+local shared_fields, place_of = {}, {} -- JSON texts; text -> its place in the reply
 
--- -> place of the shared fields in the reply
-local function find_shared_fields(t, c)
-  local numbers, changed = c.base.numbers, c.own.changed
-  if numbers.as_of ~= changed then
-    numbers = { as_of = changed }
-    c.base.numbers = numbers
-  end
-  if not numbers[t.answer_within] then
-    numbers[t.answer_within], shared_fields[#shared_fields + 1] = #shared_fields, encode({
-      channel = t.channel, mpp = t.mpp, launch_within_ms = t.launch_within, renew_within_ms = t.answer_within,
-      snapshot = grants.snapshot(t.channel),
-    })
-  end
-  return numbers[t.answer_within]
+-- The fields depend on the template and the channel's snapshot alone.
+local function find_place(template)
+  local text = encode({
+    channel = template.channel, mpp = template.mpp, launch_within_ms = template.launch_within,
+    renew_within_ms = template.answer_within, snapshot = grants.snapshot(template.channel),
+  })
+  if not place_of[text] then place_of[text], shared_fields[#shared_fields + 1] = #shared_fields, text end
+  template.place, template.placed_at = place_of[text], pools.version
+  return template.place
 end
 
 -- Nearly all answers are one launch, granted in full: [place of its shared fields, room]. Building and encoding a
 -- table for each would cost as much as the decision.
-function grants.plain(ask, c, room)
-  return '[' .. find_shared_fields(get_campaign_template(ask, c).template, c) .. ',' .. (room or 'null') .. ']'
+function grants.plain(ask, plan, room)
+  local template = get_record(ask, plan).template
+  local place = template.placed_at == pools.version and template.place or find_place(template)
+  return '[' .. place .. ',' .. (room or 'null') .. ']'
 end
 
 -- -> JSON of the list

@@ -36,21 +36,21 @@ function notify.on(event, delay_ms)
   is_for_holder = is_for_holder or RECEIVERS[event] == 'holder'
 end
 
-local function get_available_to_waiter(p)
-  if p.rules.breaker and need('circuit_breaker').is_open(p) then return NOTHING end
-  local needs_snapshot = p.fed and p.kind ~= 'mpp' and p.name ~= ON_KNOWN_MPP
-  if needs_snapshot and not limits.is_fresh(p) then return NOTHING end
-  return limits.get_available(p)
+local function get_available_to_waiter(pool)
+  if pool.rules.breaker and need('circuit_breaker').is_open(pool) then return NOTHING end
+  local needs_snapshot = pool.fed and pool.kind ~= 'mpp' and pool.name ~= ON_KNOWN_MPP
+  if needs_snapshot and not limits.is_fresh(pool) then return NOTHING end
+  return limits.get_available(pool)
 end
 
--- p was read: note what it has for a waiter before the call changes it.
-function notify.measure(p)
-  p.available_before = get_available_to_waiter(p)
+-- The pool was read: note what it has for a waiter before the call changes it.
+function notify.measure(pool)
+  pool.available_before = get_available_to_waiter(pool)
 end
 
--- p is written.
-function notify.compare(p)
-  if p.available_before and get_available_to_waiter(p) > p.available_before then notify.on('room_grew') end
+-- The pool is written.
+function notify.compare(pool)
+  if pool.available_before and get_available_to_waiter(pool) > pool.available_before then notify.on('room_grew') end
 end
 
 local function list_delays()

@@ -35,8 +35,8 @@ end
 local function correct_pool(name, in_use)
   local p = pools.get(name)
   local excess = max(0, p.in_use - in_use)
-  p.in_use = in_use
   pools.change(p, {
+    in_use = in_use,
     ceiling = p.ceiling and max(0, p.ceiling - excess), best = p.best and max(0, p.best - excess),
   })
   count('recounted')

@@ -24,11 +24,6 @@ local function make_credit(r)
   end
 end
 
-local function leave_all(r, credit, expired)
-  local list = occupancy.pools(r)
-  for i = 1, #list do occupancy.leave(list[i], r, credit, expired) end
-end
-
 -- The mean hold time of a pool is the source of retry_after_ms.
 local function learn_hold_time(r)
   occupancy.learn(occupancy.pools(r), now - r.granted_at)
@@ -55,7 +50,7 @@ end
 
 local function close(r, state, credit)
   count_port_time(r)
-  leave_all(r, credit, state == 'expired')
+  occupancy.leave(occupancy.pools(r), r, credit, state == 'expired')
   r.state, r.released_at = state, now
   reservation.write(r, now + zone.retention)
 end

@@ -14,8 +14,8 @@ local function smaller(a, b)
   return a or b
 end
 
--- -> the most reservations that may hold p now, nil if nothing limits p. Computed once and kept until
--- pools.mark_changed(p).
+-- -> the most reservations that may hold p now, nil if nothing limits p. Computed once and kept
+-- until pools.change(p).
 function limits.get_limit(p)
   if p.limit_now == nil then
     local set = p.set_until and now < p.set_until and p.set_limit or nil
@@ -64,7 +64,7 @@ local function get_in_use(p) return p.in_use end
 
 -- Each limit is defined here once: the checks, contention, waiting and notifications derive from it.
 -- reason    of a denial at this limit (rules/reasons.lua)
--- pools     the list of the candidate's pools that have the limit (candidate.group_by_check)
+-- pools     the list of a plan's pools that have the limit (plan.lists)
 -- get_used  p -> units counted against the limit
 -- get_most  p -> the most that may be counted now, nil if p has no such limit
 limits.KINDS = {
@@ -90,7 +90,7 @@ end
 
 local LISTS = { channel = 'channels', mpp = 'mpps', campaign = 'campaigns', [ON_KNOWN_MPP] = 'uncounted' }
 
--- -> the name of the candidate's list of pools with the same limits
+-- -> the name of the list of a plan with the pools of the same limits
 function limits.get_list_name(p)
   return LISTS[p.kind] or 'named'
 end

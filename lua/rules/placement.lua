@@ -6,9 +6,9 @@
 local pools, limits = need('pool'), need('limits')
 local placement = {}
 
-local function get_room(p)
-  if zone.paused[p.name] or zone.paused[match(p.name, '^mpp:[^:]+')] then return -FOREVER end
-  return limits.get_room(p) or FOREVER
+local function get_room(pool)
+  if zone.paused[pool.name] or zone.paused[match(pool.name, '^mpp:[^:]+')] then return -FOREVER end
+  return limits.get_room(pool) or FOREVER
 end
 
 local function precedes(a, b)
@@ -37,13 +37,13 @@ local function sift_down(heap, i)
   heap[i] = entry
 end
 
-local function push(heap, p, index)
-  heap[#heap + 1] = { room = get_room(p), index = index, pool = p }
+local function push(heap, pool, index)
+  heap[#heap + 1] = { room = get_room(pool), index = index, pool = pool }
   sift_up(heap, #heap)
 end
 
 local function build(mpps, channel)
-  local names, heap = {}, { index = {}, seen = #pools.grown, version = zone.version, generation = pools.generation }
+  local names, heap = {}, { index = {}, seen = #pools.grown }
   for i, mpp in ipairs(mpps) do names[i] = 'mpp:' .. mpp .. ':' .. channel end
   pools.read_ahead(names)
   for i, name in ipairs(names) do
@@ -53,17 +53,17 @@ local function build(mpps, channel)
   return heap
 end
 
-local heaps = {} -- names of the MPPs, and the channel -> heap
+local heaps = pools.make_derived() -- names of the MPPs, and the channel -> heap
 
 local function get_heap(key, mpps, channel)
   local heap = heaps[key]
-  if not heap or heap.version ~= zone.version or heap.generation ~= pools.generation then
+  if not heap then
     heap = build(mpps, channel)
     heaps[key] = heap
   end
   for i = heap.seen + 1, #pools.grown do
-    local p = pools.grown[i]
-    if heap.index[p.name] then push(heap, p, heap.index[p.name]) end
+    local pool = pools.grown[i]
+    if heap.index[pool.name] then push(heap, pool, heap.index[pool.name]) end
   end
   heap.seen = #pools.grown
   return heap

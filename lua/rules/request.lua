@@ -4,8 +4,8 @@ local request = {}
 
 -- -> the campaign's pool, or nil if policy neither names the campaign nor allows others
 local function get_campaign(op)
-  local p = pools.get('campaign:' .. op.campaign)
-  return p.known and p or nil
+  local pool = pools.get('campaign:' .. op.campaign)
+  return pool.known and pool or nil
 end
 
 local function is_allowed(rules, name)
@@ -63,21 +63,22 @@ local function make_shared_fields(op)
   if not placement then return nil, wrong end
   return {
     channel = channel, channels = channel == 'any' and zone.any or { channel },
-    campaign = campaign, named = named, placement = placement, candidates = {},
+    campaign = campaign, named = named, placement = placement, plans = {},
   }
 end
 
--- The same names are looked up once in a call, as long as the pools that were read stay valid.
-local shared, generation = {}, nil
-local last, last_ask -- most requests of a call have the names of the one before
+-- The same names are looked up once in a call.
+local shared, last = pools.make_derived(), pools.make_derived()
+
+-- Most requests of a call have the names of the one before.
 local function is_like_last(op)
-  return last and op.campaign == last.campaign and op.channel == last.channel and op.mpp == last.mpp
-    and op.application == last.application and not op.pools and not last.pools
+  local before = last.op
+  return before and op.campaign == before.campaign and op.channel == before.channel and op.mpp == before.mpp
+    and op.application == before.application and not op.pools and not before.pools
 end
 
 local function find_shared_fields(op)
-  if generation ~= pools.generation then shared, last, generation = {}, nil, pools.generation end
-  if is_like_last(op) then return last_ask end
+  if is_like_last(op) then return last.ask end
   local asked = op.pools and #op.pools > 0 and concat(op.pools, ',') or ''
   local key = op.campaign .. '/' .. (op.channel or '') .. '/' .. (op.application or '') .. '/' .. (op.mpp or '') .. '/' .. asked
   local known, wrong = shared[key], nil
@@ -85,11 +86,11 @@ local function find_shared_fields(op)
     known, wrong = make_shared_fields(op)
     shared[key] = known
   end
-  last, last_ask = known and op, known
+  last.op, last.ask = known and op, known
   return known, wrong
 end
 
--- -> ask {op, count, min_count, channel, channels, campaign, named, placement}, or nil and a fault.
+-- -> ask {op, count, min_count, channel, channels, campaign, named, placement, plans}, or nil and a fault.
 -- Requests with the same names get the same table: valid until the next one is read.
 function request.read(op)
   local ask, wrong = find_shared_fields(op)

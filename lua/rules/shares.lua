@@ -10,17 +10,17 @@ local function key(pool, campaign)
   return pool .. ' ' .. campaign
 end
 
-local function get_cache(p)
-  local of_pool = p.shares or cache[p.name] or {}
-  cache[p.name], p.shares = of_pool, of_pool
+local function get_cache(pool)
+  local of_pool = pool.shares or cache[pool.name] or {}
+  cache[pool.name], pool.shares = of_pool, of_pool
   return of_pool
 end
 
-local function entry(p, campaign)
-  local of_pool = get_cache(p)
+local function entry(pool, campaign)
+  local of_pool = get_cache(pool)
   local s = of_pool[campaign]
   if not s then
-    local name = key(p.name, campaign)
+    local name = key(pool.name, campaign)
     s = { n = tonumber(unit.get(texts, name) or 0), key = name }
     of_pool[campaign] = s
   end
@@ -30,7 +30,7 @@ end
 -- Read the campaign's shares of those pools in one command.
 function shares.read_ahead(list, campaign)
   local keys = {}
-  for i, p in ipairs(list) do keys[i] = key(p.name, campaign) end
+  for i, pool in ipairs(list) do keys[i] = key(pool.name, campaign) end
   if #keys < 2 then return end
   unit.load(texts, keys)
   for i = 1, #keys do
@@ -47,12 +47,12 @@ function shares.correct(name, n)
   s.n, s.dirty = n, true
 end
 
-function shares.get(p, campaign)
-  return entry(p, campaign).n
+function shares.get(pool, campaign)
+  return entry(pool, campaign).n
 end
 
-local function get_guarantee(p, campaign)
-  if p.name ~= zone.guaranteed then return 0 end
+local function get_guarantee(pool, campaign)
+  if pool.name ~= zone.guaranteed then return 0 end
   return pools.get('campaign:' .. campaign).rules.guarantee or 0
 end
 
@@ -62,20 +62,21 @@ local function shrink(guarantee, total, limit)
 end
 
 -- The campaign has `after` units instead of `before`: its guarantee is used more, or less.
-local function change_unused(p, guarantee, before, after)
-  p.unmet = (p.unmet or 0) + max(0, guarantee - after) - max(0, guarantee - before)
-  local sums = p.shrunk
+local function change_unused(pool, guarantee, before, after)
+  local more = max(0, guarantee - after) - max(0, guarantee - before)
+  pool.unmet, pool.is_written = (pool.unmet or 0) + more, true
+  local sums = pool.shrunk
   if not sums then return end
   local own = shrink(guarantee, zone.guarantee_total, sums.limit)
   sums.unused = sums.unused + max(0, own - after) - max(0, own - before)
 end
 
-function shares.change(p, campaign, by)
-  local s = p.shares and p.shares[campaign] or entry(p, campaign)
-  local before, guarantee = s.n, p.name == zone.guaranteed and get_guarantee(p, campaign) or 0
+function shares.change(pool, campaign, by)
+  local s = pool.shares and pool.shares[campaign] or entry(pool, campaign)
+  local before, guarantee = s.n, pool.name == zone.guaranteed and get_guarantee(pool, campaign) or 0
   s.n, s.dirty = before + by, true
-  if guarantee > 0 then change_unused(p, guarantee, before, s.n) end
-  if p.contending_classes then need('contention').update_ratio(p, campaign) end
+  if guarantee > 0 then change_unused(pool, guarantee, before, s.n) end
+  if pool.contending_classes then need('contention').update_ratio(pool, campaign) end
 end
 
 function shares.flush()
@@ -89,12 +90,12 @@ end
 
 local READ_MAX = 1000 -- shares in one command
 
--- Read the shares of those campaigns in p in few commands.
-local function read_all(p, campaigns)
-  local of_pool = get_cache(p)
+-- Read the shares of those campaigns in the pool in few commands.
+local function read_all(pool, campaigns)
+  local of_pool = get_cache(pool)
   for from = 1, #campaigns, READ_MAX do
     local keys, last = {}, min(#campaigns, from + READ_MAX - 1)
-    for i = from, last do keys[#keys + 1] = key(p.name, campaigns[i]) end
+    for i = from, last do keys[#keys + 1] = key(pool.name, campaigns[i]) end
     unit.load(texts, keys)
     for i = 1, #keys do
       local campaign = campaigns[from + i - 1]
@@ -104,62 +105,60 @@ local function read_all(p, campaigns)
 end
 
 -- -> campaign -> its guarantee, with the shares of all of them read
-local function read_guarantees(p)
+local function read_guarantees(pool)
   local guarantees, campaigns = decode(call('HGET', POLICY, 'guarantees')), {}
   for campaign in pairs(guarantees) do campaigns[#campaigns + 1] = campaign end
-  read_all(p, campaigns)
+  read_all(pool, campaigns)
   return guarantees
 end
 
 -- -> the sums of the guarantees that a limit below their total shrinks: promised, and unused. Computed once for a
--- limit, for as many campaigns as policy has, and stored with p: shares.change keeps them.
-local function get_shrunk_sums(p, limit)
-  if p.shrunk and p.shrunk.limit == limit then return p.shrunk end
+-- limit, for as many campaigns as policy has, and stored with the pool: shares.change keeps them.
+local function get_shrunk_sums(pool, limit)
+  if pool.shrunk and pool.shrunk.limit == limit then return pool.shrunk end
   local total, sums = zone.guarantee_total, { limit = limit, promised = 0, unused = 0 }
-  for campaign, guarantee in pairs(read_guarantees(p)) do
+  for campaign, guarantee in pairs(read_guarantees(pool)) do
     local own = shrink(guarantee, total, limit)
     sums.promised = sums.promised + own
-    sums.unused = sums.unused + max(0, own - shares.get(p, campaign))
+    sums.unused = sums.unused + max(0, own - shares.get(pool, campaign))
   end
-  p.shrunk = sums
-  pools.mark_dirty(p)
+  pools.set(pool, { shrunk = sums })
   return sums
 end
 
--- -> unused units of the guarantees of p: the campaign's own, and all others'
-function shares.get_unused_guarantees(p, campaign, limit)
-  if p.name ~= zone.guaranteed then return 0, 0 end
-  local total, own = zone.guarantee_total, get_guarantee(p, campaign)
-  local mine = max(0, shrink(own, total, limit) - shares.get(p, campaign))
-  if total <= limit then return mine, (p.unmet or 0) - mine end
-  return mine, get_shrunk_sums(p, limit).unused - mine
+-- -> unused units of the guarantees of the pool: the campaign's own, and all others'
+function shares.get_unused_guarantees(pool, campaign, limit)
+  if pool.name ~= zone.guaranteed then return 0, 0 end
+  local total, own = zone.guarantee_total, get_guarantee(pool, campaign)
+  local mine = max(0, shrink(own, total, limit) - shares.get(pool, campaign))
+  if total <= limit then return mine, (pool.unmet or 0) - mine end
+  return mine, get_shrunk_sums(pool, limit).unused - mine
 end
 
 -- -> free units of a channel that no guarantee of another campaign and no higher class reserves
-function shares.get_unreserved(p, ask, limit)
-  local _, others = shares.get_unused_guarantees(p, ask.op.campaign, limit)
+function shares.get_unreserved(pool, ask, limit)
+  local _, others = shares.get_unused_guarantees(pool, ask.op.campaign, limit)
   local class = tostring(ask.campaign.rules.priority or 0)
-  return limits.get_room(p) - others - (zone.priority_reserve[class] or 0) -- mutation: reserves
+  return limits.get_room(pool) - others - (zone.priority_reserve[class] or 0) -- mutation: reserves
 end
 
--- -> guaranteed units of p, used or not: the campaign's own, and all others'
-function shares.get_guarantees(p, campaign, limit)
-  if p.name ~= zone.guaranteed then return 0, 0 end
-  local total, own = zone.guarantee_total, get_guarantee(p, campaign)
+-- -> guaranteed units of the pool, used or not: the campaign's own, and all others'
+function shares.get_guarantees(pool, campaign, limit)
+  if pool.name ~= zone.guaranteed then return 0, 0 end
+  local total, own = zone.guarantee_total, get_guarantee(pool, campaign)
   if total <= limit then return own, total - own end
   own = shrink(own, total, limit)
-  return own, get_shrunk_sums(p, limit).promised - own
+  return own, get_shrunk_sums(pool, limit).promised - own
 end
 
 -- The policy changed: recount the unused units of all guarantees.
 function shares.recount()
   if not zone.guaranteed then return end
-  local p, unmet = pools.get(zone.guaranteed), 0
-  for campaign, guarantee in pairs(read_guarantees(p)) do
-    unmet = unmet + max(0, guarantee - shares.get(p, campaign))
+  local pool, unmet = pools.get(zone.guaranteed), 0
+  for campaign, guarantee in pairs(read_guarantees(pool)) do
+    unmet = unmet + max(0, guarantee - shares.get(pool, campaign))
   end
-  p.unmet, p.shrunk = unmet, nil
-  pools.mark_changed(p)
+  pools.change(pool, { unmet = unmet, shrunk = false })
 end
 
 return shares

@@ -14,19 +14,19 @@ local READ_MAX = 20 -- entries of a class that one read passes over
 
 local NONE = { ends = 0, want = 0, since = 0, sum = 0, is_rate = false, is_big = false }
 
-local function get_set_key(p, class)
-  return CONTENTION .. p.name .. ':' .. class
+local function get_set_key(pool, class)
+  return CONTENTION .. pool.name .. ':' .. class
 end
 
 local function get_until_key() return CONTENTION .. 'until' end
 
-local function has_class(p, class)
-  return p.contending_classes and find(p.contending_classes, class, 1, true)
+local function has_class(pool, class)
+  return pool.contending_classes and find(pool.contending_classes, class, 1, true)
 end
 
--- -> the unmet demand of the campaign; NONE if it does not contend for p
-function contention.read(p, campaign)
-  local text = call('HGET', get_until_key(), p.name .. ' ' .. campaign)
+-- -> the unmet demand of the campaign; NONE if it does not contend for the pool
+function contention.read(pool, campaign)
+  local text = call('HGET', get_until_key(), pool.name .. ' ' .. campaign)
   if not text then return NONE end
   local ends, want, since, sum = match(text, '^(%d+) (%d+) (%d+) (%d+)')
   local demand = { ends = tonumber(ends), want = tonumber(want), since = tonumber(since), sum = tonumber(sum) }
@@ -35,60 +35,59 @@ function contention.read(p, campaign)
   return demand
 end
 
-local function write(p, campaign, demand)
+local function write(pool, campaign, demand)
   local text = format('%.0f %.0f %.0f %.0f', demand.ends, demand.want, demand.since, demand.sum)
   text = text .. (demand.is_rate and ' rate' or '') .. (demand.is_big and ' big' or '')
-  call('HSET', get_until_key(), p.name .. ' ' .. campaign, text)
+  call('HSET', get_until_key(), pool.name .. ' ' .. campaign, text)
 end
 
 local function rules_of(campaign)
   return pools.get('campaign:' .. campaign).rules
 end
 
-local function get_ratio(p, campaign, is_big)
-  return shares.get(p, campaign) / (rules_of(campaign).weight or 1) - (is_big and contention.TIE or 0)
+local function get_ratio(pool, campaign, is_big)
+  return shares.get(pool, campaign) / (rules_of(campaign).weight or 1) - (is_big and contention.TIE or 0)
 end
 
--- The campaign has more or fewer units of p than before, or contends in another way.
-function contention.update_ratio(p, campaign)
+-- The campaign has more or fewer units of the pool than before, or contends in another way.
+function contention.update_ratio(pool, campaign)
   local class = rules_of(campaign).priority or 0
-  if has_class(p, class) then
-    call('ZADD', get_set_key(p, class), 'XX', get_ratio(p, campaign, contention.read(p, campaign).is_big), campaign)
+  if has_class(pool, class) then
+    call('ZADD', get_set_key(pool, class), 'XX', get_ratio(pool, campaign, contention.read(pool, campaign).is_big), campaign)
   end
 end
 
--- The unmet demand of a campaign that contends for p changed.
-function contention.change(p, campaign, demand)
-  write(p, campaign, demand)
-  contention.update_ratio(p, campaign)
+-- The unmet demand of a campaign that contends for the pool changed.
+function contention.change(pool, campaign, demand)
+  write(pool, campaign, demand)
+  contention.update_ratio(pool, campaign)
 end
 
--- The campaign contends for p, from now on or still.
-function contention.enter(p, campaign, class, demand)
-  if not has_class(p, class) then
-    p.contending_classes = (p.contending_classes or '') .. class
-    call('ZADD', get_set_key(p, class), FOREVER, '')
-    pools.mark_changed(p)
+-- The campaign contends for the pool, from now on or still.
+function contention.enter(pool, campaign, class, demand)
+  if not has_class(pool, class) then
+    pools.change(pool, { contending_classes = (pool.contending_classes or '') .. class })
+    call('ZADD', get_set_key(pool, class), FOREVER, '')
   end
-  write(p, campaign, demand)
-  call('ZADD', get_set_key(p, class), get_ratio(p, campaign, demand.is_big), campaign)
+  write(pool, campaign, demand)
+  call('ZADD', get_set_key(pool, class), get_ratio(pool, campaign, demand.is_big), campaign)
 end
 
 -- Entries that a read found over: pool, class, campaigns; is_last: no other campaign of the class contends.
 local over = {}
 
--- -> campaigns of that class that contend for p, as {campaign, ratio, demand}, least ratio first: those up to
+-- -> campaigns of that class that contend for the pool, as {campaign, ratio, demand}, least ratio first: those up to
 -- the ratio `most`, and the first above it. Entries whose time is over are left out, and removed by clean().
-function contention.list(p, class, most)
+function contention.list(pool, class, most)
   local found, gone, is_complete = {}, {}, false
-  local members = call('ZRANGE', get_set_key(p, class), 0, READ_MAX, 'WITHSCORES')
+  local members = call('ZRANGE', get_set_key(pool, class), 0, READ_MAX, 'WITHSCORES')
   for i = 1, #members, 2 do
     local campaign = members[i]
     if campaign == '' then -- the sentinel comes last
       is_complete = true
       break
     end
-    local demand = contention.read(p, campaign)
+    local demand = contention.read(pool, campaign)
     if demand.ends < now then
       gone[#gone + 1] = campaign
     else
@@ -97,48 +96,46 @@ function contention.list(p, class, most)
     end
   end
   local is_last = is_complete and #found == 0
-  if #gone > 0 or is_last then over[#over + 1] = { pool = p.name, class = class, campaigns = gone, is_last = is_last } end
+  if #gone > 0 or is_last then over[#over + 1] = { pool = pool.name, class = class, campaigns = gone, is_last = is_last } end
   return found
 end
 
-local function remove_all(p, class, campaigns)
+local function remove_all(pool, class, campaigns)
   for _, campaign in ipairs(campaigns) do
-    if contention.read(p, campaign).ends < now then -- else it contends again since then
-      call('ZREM', get_set_key(p, class), campaign)
-      call('HDEL', get_until_key(), p.name .. ' ' .. campaign)
+    if contention.read(pool, campaign).ends < now then -- else it contends again since then
+      call('ZREM', get_set_key(pool, class), campaign)
+      call('HDEL', get_until_key(), pool.name .. ' ' .. campaign)
     end
   end
 end
 
--- Without a contending campaign, requests for p may take the fast path again (rules/fast_path.lua).
-local function remove_class(p, class)
-  if call('ZCARD', get_set_key(p, class)) > 1 then return end
-  call('DEL', get_set_key(p, class))
-  local others = string.gsub(p.contending_classes or '', class, '')
-  p.contending_classes = others ~= '' and others or nil
-  pools.mark_changed(p)
+-- Without a contending campaign, requests for the pool may take the fast path again (rules/checks.lua).
+local function remove_class(pool, class)
+  if call('ZCARD', get_set_key(pool, class)) > 1 then return end
+  call('DEL', get_set_key(pool, class))
+  local others = string.gsub(pool.contending_classes or '', class, '')
+  pools.change(pool, { contending_classes = others ~= '' and others })
 end
 
 -- Remove what reads found over: checks read only. Before pools are written.
 function contention.clean()
   for _, entry in ipairs(over) do
-    local p = pools.get(entry.pool)
-    remove_all(p, entry.class, entry.campaigns)
-    if entry.is_last then remove_class(p, entry.class) end
+    local pool = pools.get(entry.pool)
+    remove_all(pool, entry.class, entry.campaigns)
+    if entry.is_last then remove_class(pool, entry.class) end
   end
   over = {}
 end
 
--- No campaign contends for p any more: a policy may have changed weights and classes.
-function contention.clear(p)
-  for class in gmatch(p.contending_classes or '', '%d') do
-    for _, campaign in ipairs(call('ZRANGE', get_set_key(p, class), 0, -1)) do
-      if campaign ~= '' then call('HDEL', get_until_key(), p.name .. ' ' .. campaign) end
+-- No campaign contends for the pool any more: a policy may have changed weights and classes.
+function contention.clear(pool)
+  for class in gmatch(pool.contending_classes or '', '%d') do
+    for _, campaign in ipairs(call('ZRANGE', get_set_key(pool, class), 0, -1)) do
+      if campaign ~= '' then call('HDEL', get_until_key(), pool.name .. ' ' .. campaign) end
     end
-    call('DEL', get_set_key(p, class))
+    call('DEL', get_set_key(pool, class))
   end
-  p.contending_classes = nil
-  pools.mark_changed(p)
+  pools.change(pool, { contending_classes = false })
 end
 
 return contention

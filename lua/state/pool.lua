@@ -15,14 +15,29 @@
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
 --   set_limit, set_until   a temporary limit and when it ends (commands/set_limit.lua)
 --   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
+--
+-- What others compute from pools and keep for the call depends on one counter and one kind of table:
+--   pools.version        grows with every change of a pool other than a change of counts. A result (passed checks, fields
+--                        of an answer) holds as long as the version with which it was noted.
+--   pools.make_derived   a table whose entries refer to pools: plans, heaps. Empty after every flush, so that nothing
+--                        outlives its pools.
+-- Both follow from the functions below, which are the only way to change a pool: change, set, add_in_use. Two hot loops
+-- that assign a count themselves mark the pool in the same statement (is_written; a test checks it).
 local pools = {}
-local cache, dirty = {}, {}
+local cache = {}
 local texts = unit.hash(POOLS)
 
--- Tables of pools are valid within one generation: a flush begins the next.
-pools.generation = 0
--- Grows with every change of a pool other than a change of counts.
-pools.changes = 0
+pools.version = 0
+
+local derived_tables = {}
+
+-- -> a table that is emptied when pools are flushed
+function pools.make_derived()
+  local derived = {}
+  derived_tables[#derived_tables + 1] = derived
+  return derived
+end
+
 -- Pools of MPPs that may have more room than before in this call, in this order (rules/placement.lua).
 pools.grown = {}
 
@@ -129,9 +144,7 @@ local function parse(name, text)
   end
   set_aside('pool', name, text)
   unit.put(texts, name, false)
-  p = { in_use = need('recount').count_pool(name), name = name }
-  dirty[name] = p
-  return p
+  return { in_use = need('recount').count_pool(name), is_written = true }
 end
 
 -- Do several campaigns compete for pools of that kind? Not for the pool of a campaign, nor for one that only counts.
@@ -172,36 +185,40 @@ function pools.each(f)
   for _, p in pairs(cache) do f(p) end
 end
 
--- Recompute the limit of p when it is next needed.
+-- Recompute the limit of p when it is next needed: something else than p changed, of which the limit depends.
 function pools.drop_limit(p)
-  pools.changes = pools.changes + 1
-  p.limit_now, p.usable_now, p.changed = nil, nil, pools.changes
+  pools.version = pools.version + 1
+  p.limit_now, p.usable_now = nil, nil
   if p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
 end
 
--- p is written at the end of the call, and its limit may have changed.
-function pools.mark_changed(p)
+-- p is written at the end of the call, or deleted if nothing of it counts any more.
+function pools.examine(p)
   unit.change()
-  dirty[p.name] = p
+  p.is_written = true
+end
+
+-- Set fields that no limit and no check before the counts depends on. changes: field -> value, false: none
+function pools.set(p, changes)
+  pools.examine(p)
+  for field, value in pairs(changes) do p[field] = value or nil end
+end
+
+-- The one way to set the fields that limits and checks are computed from (a test checks it), so that nothing that was
+-- computed before stays valid. changes: field -> value, false: none
+function pools.change(p, changes)
+  pools.set(p, changes)
   pools.drop_limit(p)
 end
 
--- The one way to set the fields that limits are computed from (a test checks it), so that no cached limit is stale.
--- changes: field -> value, false: none
-function pools.change(p, changes)
-  for field, value in pairs(changes) do p[field] = value or nil end
-  pools.mark_changed(p)
-end
-
--- p is written at the end of the call; its limit has not changed.
-function pools.mark_dirty(p)
+-- So many more reservations hold the pools of the list.
+function pools.add_in_use(list, n)
   unit.change()
-  dirty[p.name] = p
-end
-
-function pools.mark_all_dirty(list)
-  unit.change()
-  for i = 1, #list do dirty[list[i].name] = list[i] end
+  for i = 1, #list do
+    local p = list[i]
+    p.in_use, p.is_written = p.in_use + n, true
+    if n < 0 and p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
+  end
 end
 
 -- -> JSON text, or false if nothing is to be stored
@@ -224,14 +241,20 @@ local function to_text(p)
   return is_stored and encode(text)
 end
 
+-- Write what changed, and forget every pool: the call may read them again.
 function pools.flush()
-  for name, p in pairs(dirty) do
-    if p.has_lapsed then call('DEL', PEND .. name) end
-    if p.available_before then need('notify').compare(p) end
-    unit.put(texts, name, to_text(p))
+  for name, p in pairs(cache) do
+    if p.is_written then
+      if p.has_lapsed then call('DEL', PEND .. name) end
+      if p.available_before then need('notify').compare(p) end
+      unit.put(texts, name, to_text(p))
+    end
   end
-  cache, dirty, ahead_rules, wildcards = {}, {}, {}, {}
-  pools.generation = pools.generation + 1
+  cache, ahead_rules, wildcards = {}, {}, {}
+  for _, derived in ipairs(derived_tables) do
+    for key in pairs(derived) do derived[key] = nil end
+  end
+  pools.version = pools.version + 1
 end
 
 return pools

@@ -23,7 +23,7 @@ MUTATIONS = (
     LuaMutation(
         name="weights are ignored",
         tag="weights",
-        becomes="local weight, mine = 1, shares.get(p, me)",
+        becomes="local weight, mine = 1, shares.get(pool, me)",
     ),
     LuaMutation(
         name="contention ends at once", tag="contention-lasts", becomes="local DEMAND_MS_MIN = 0"
@@ -34,7 +34,7 @@ MUTATIONS = (
     LuaMutation(
         name="all is left for rivals",
         tag="spare-units-granted",
-        becomes="return min(wish.k, by_ratio)",
+        becomes="return min(wish.units, by_ratio)",
     ),
     LuaMutation(
         name="reserved makes no campaign contend",
@@ -47,31 +47,31 @@ MUTATIONS = (
     LuaMutation(
         name="guarantees are not kept",
         tag="reserves",
-        becomes="return limits.get_room(p) - (zone.priority_reserve[class] or 0)",
+        becomes="return limits.get_room(pool) - (zone.priority_reserve[class] or 0)",
     ),
     LuaMutation(
-        name="no trunk reservation", tag="reserves", becomes="return limits.get_room(p) - others"
+        name="no trunk reservation", tag="reserves", becomes="return limits.get_room(pool) - others"
     ),
     LuaMutation(
         name="rates have one more",
         tag="rate-burst",
-        becomes="return max(0, floor(((p.rules.burst + 1) * each - get_backlog(p)) / each))",
+        becomes="return max(0, floor(((pool.rules.burst + 1) * each - get_backlog(pool)) / each))",
     ),
     LuaMutation(name="a breaker never opens", tag="breaker-opens"),
     LuaMutation(
         name="a probe closes it whatever came",
         tag="failed-probe-opens",
-        becomes="p.open_until = nil",
+        becomes="pools.change(pool, { open_until = false })",
     ),
     LuaMutation(
         name="the fast path grants one too many",
         tag="fast-path-room",
-        becomes="if p.contending_classes or room < (reserved[i] or 0) then return nil end",
+        becomes="if pool.contending_classes or room < (reserved[i] or 0) then return nil end",
     ),
     LuaMutation(
         name="the fast path takes what is reserved",
         tag="fast-path-room",
-        becomes="if p.contending_classes or room <= 0 then return nil end",
+        becomes="if pool.contending_classes or room <= 0 then return nil end",
     ),
     LuaMutation(
         name="the fast path does not yield",
@@ -81,9 +81,14 @@ MUTATIONS = (
     LuaMutation(name="demand elsewhere lasts", tag="demand-elsewhere-shortens"),
     LuaMutation(name="the fast path passes every rate", tag="fast-path-rate"),
     LuaMutation(
-        name="the fast path forgets what changed",
+        name="the fast path needs no early checks",
         tag="fast-path-valid",
-        becomes="if not c.passed or ask.count ~= 1 or #c.broken > 0 then return nil end",
+        becomes="if ask.count ~= 1 or not plan.is_simple then return nil end",
+    ),
+    LuaMutation(
+        name="the early checks forget what changed",
+        tag="early-checks-valid",
+        becomes="local has_passed = plan.shared.early_passed_at and #plan.breakers == 0",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""A limit is computed once in a call, and again after a change of the fields behind it."""
+"""What is computed once in a call is computed again after a change of what it depends on."""
 
 import re
 
@@ -7,33 +7,63 @@ import pytest
 from admission.ledger.scripts import MODULES, read_module
 from tests.support.rule_zone import RuleZone, policy
 
-# Fields of a pool that rules/limits.lua, rules/ceiling.lua and rules/adaptive_headroom.lua read.
-INPUTS = r"(?:ceiling|best|best_w0|t0|w0|set_limit|set_until|adaptive|fed)"
-# Files that may assign them: the pool itself, and the headroom between two whole ports.
-ASSIGNMENTS = {"state/pool": 4, "rules/adaptive_headroom": 1}
+# Fields of a pool that rules/limits.lua, rules/ceiling.lua, rules/adaptive_headroom.lua and the
+# checks before the counts read. state/pool.lua alone assigns them: pools.change for the others.
+INPUTS = (
+    "ceiling", "best", "best_w0", "t0", "w0", "set_limit", "set_until", "adaptive", "fed",
+    "contending_classes", "open_until", "probe_until",
+)  # fmt: skip
+# Other stored fields: set by pools.set, or by an assignment that marks the pool as written.
+OTHERS = (
+    "in_use", "hold", "unmet", "shrunk", "tat", "slots", "foreign", "group", "total", "unused",
+)  # fmt: skip
+# It runs while a pool is written.
+DURING_THE_WRITE = {"effects/pool_gc"}
 
 
-def test_only_pools_change_assigns_the_inputs_of_limits() -> None:
-    found = {}
-    for name in MODULES:
-        code = re.sub(r"--.*", "", read_module(name))
-        place = rf"\w+\.{INPUTS}|p\[[^\]]+\]"
-        statement = rf"(?:^|\bthen|\belse|\bdo) *(?:{place})(?: *, *[\w.]+)* *=(?!=)"
-        assigned = re.findall(statement, code, re.MULTILINE)
-        if assigned:
-            found[name] = len(assigned)
-    assert found.keys() <= ASSIGNMENTS.keys()
-    assert all(found[name] <= ASSIGNMENTS[name] for name in found), found
+def list_assignments(name: str, fields: tuple[str, ...]) -> list[str]:
+    """Statements of a file of Lua that assign one of those fields of a pool."""
+    code = re.sub(r"--.*", "", read_module(name))
+    place = rf"\b(?:p|pool|to)\.(?:{'|'.join(fields)})|\b(?:p|pool|to)\[[^\]]+\]"
+    statement = rf"(?:^|\bthen|\belse|\bdo)( *(?:{place})(?: *, *[\w.]+)* *=(?!=).*)$"
+    return re.findall(statement, code, re.MULTILINE)
 
 
-def test_rules_read_no_other_field() -> None:
+def test_only_the_pool_assigns_what_limits_and_checks_depend_on() -> None:
+    found = {name: list_assignments(name, INPUTS) for name in MODULES if name != "state/pool"}
+    assert {name: texts for name, texts in found.items() if texts} == {}
+
+
+def test_an_assignment_of_a_count_marks_the_pool() -> None:
+    for name in {*MODULES} - DURING_THE_WRITE - {"state/pool"}:
+        for text in list_assignments(name, OTHERS):
+            assert re.search(r", pool\.is_written = .*, true$", text), (name, text)
+
+
+def test_the_pool_itself_assigns_in_few_places() -> None:
+    assert len(list_assignments("state/pool", INPUTS)) == 4
+
+
+def test_limits_read_no_other_field() -> None:
     """Else INPUTS above would be too few."""
-    read = set(
-        re.findall(r"\bp\.(\w+)", read_module("rules/limits") + read_module("rules/ceiling"))
-    )
+    modules = read_module("rules/limits") + read_module("rules/ceiling")
+    read = set(re.findall(r"\b(?:p|pool)\.(\w+)", modules))
     constant = {"rules", "kind", "in_use", "hold", "limit_now", "usable_now"}
     noted = {"total", "t1", "best_t1"}  # stored beside the inputs, and no part of a limit
-    assert read - constant - noted <= set(re.findall(r"\w+", INPUTS))
+    assert read - constant - noted <= set(INPUTS)
+
+
+def test_the_checks_before_the_counts_read_no_other_field() -> None:
+    """Else a noted pass (early_passed_at) could outlive what it depends on."""
+    checks = read_module("rules/checks")
+    early = checks[
+        checks.index("function checks.zone_paused") : checks.index("A check of one limit")
+    ]
+    rates = early[
+        early.index("function checks.rate_limited") : early.index("function checks.recovering")
+    ]
+    read = set(re.findall(r"\bpool\.(\w+)", early.replace(rates, "")))
+    assert read - {"rules", "kind", "name"} <= set(INPUTS)
 
 
 @pytest.mark.usefixtures("on_both")

@@ -45,12 +45,12 @@ MUTATIONS = (
     LuaMutation(
         name="held includes the edge",
         tag="held-boundary",
-        becomes="return p.w0 ~= nil and r.visible_by <= p.w0",
+        becomes="return pool.w0 ~= nil and r.visible_by <= pool.w0",
     ),
     LuaMutation(
         name="replay launches as if new",
         tag="replay-launch-deadline",
-        becomes="a.launch_within_ms = live and q.launch_within or 0",
+        becomes="answer.launch_within_ms = live and earlier.launch_within or 0",
     ),
     LuaMutation(
         name="a future end is believed",
@@ -124,11 +124,13 @@ MUTATIONS = (
     LuaMutation(
         name="negative room is reported",
         tag="room-not-negative",
-        becomes="room = limits.get_room(p),",
+        becomes="room = limits.get_room(pool),",
     ),
     LuaMutation(name="release at once", tag="release-within", becomes="if false then"),
     LuaMutation(name="no recovery", tag="loss-begins-recovery"),
-    LuaMutation(name="partial grants one too many", tag="partial-grant", becomes="k = free + 1"),
+    LuaMutation(
+        name="partial grants one too many", tag="partial-grant", becomes="units = free + 1"
+    ),
     LuaMutation(
         name="headroom is granted",
         tag="headroom-not-granted",

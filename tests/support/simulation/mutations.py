@@ -66,7 +66,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a repeat may launch as late as a first",
         tag="replay-launch-deadline",
-        becomes="a.launch_within_ms = live and q.launch_within or 0",
+        becomes="answer.launch_within_ms = live and earlier.launch_within or 0",
         scenario=CROWD,
     ),
     Mutation(
