@@ -157,7 +157,7 @@ MUTATIONS = (
     LuaMutation(
         name="a pending failure gives its port back",
         tag="held-end-lowers-ceiling",
-        becomes="if occupancy.holds(p, r) then lower(p, 'ceiling', p.t1, credit) end",
+        becomes="if occupancy.holds(pool, r) then lower(pool, 'ceiling', pool.t1, credit) end",
     ),
     LuaMutation(name="a failure takes a trunk away", tag="failure-loses-ports-only"),
     LuaMutation(
