@@ -29,7 +29,7 @@ def scores(**others: Score) -> dict[tuple[str, str], Score]:
     }
 
 
-def test_the_oracle_wastes_nothing_where_nobody_comes_between():
+def test_the_oracle_wastes_no_launch_without_foreign_calls():
     found = Simulation(SMALL, 1, ALTERNATIVES[ORACLE]).run()
     assert found.over_launches == 0
     assert found.utilisation > 0.9
@@ -51,7 +51,7 @@ def test_a_seed_gives_the_same_run_again():
     assert again[0] != Simulation(INBOUND, 3, OURS[MEASURED]).run()
 
 
-def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyPatch):
+def test_the_race_detects_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyPatch):
     right = load("test")
     wrong = right.source.replace("{ ceiling = unused +", "{ ceiling = 2 * unused +")
     assert wrong != right.source
@@ -65,12 +65,12 @@ def test_the_race_sees_a_script_that_grants_too_much(monkeypatch: pytest.MonkeyP
     ("over", "used", "is_ahead"),
     [(0, 900, True), (0, 906, False), (0, 890, True), (50, 950, True)],
 )
-def test_who_burns_contacts_is_never_ahead(over, used, is_ahead):
+def test_a_controller_with_over_launches_is_never_ahead(over, used, is_ahead):
     lines = lines_of(scores(semaphore=score(over, used)))
     assert ahead(INBOUND, "semaphore", lines) is is_ahead
 
 
-def test_a_missed_target_is_said_with_its_figure():
+def test_a_missed_target_is_reported_with_its_figure():
     found = scores(**{MEASURED.replace(" ", "_"): score(5, 800)})
     told = {what: (met, figure) for what, met, figure in verdicts([INBOUND], lines_of(found))}
     assert told[f"{MEASURED}: utilisation at least 97.0%"] == (False, "88.89% (inbound)")

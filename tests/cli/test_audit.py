@@ -6,9 +6,7 @@ from tests.support.service import ServiceHarness
 from tests.support.service_fixtures import Run
 
 
-async def test_what_was_done_by_hand_is_listed_the_newest_first(
-    harness: ServiceHarness, run: Run
-) -> None:
+async def test_operator_actions_are_listed_newest_first(harness: ServiceHarness, run: Run) -> None:
     await run("pause", "East", "campaign:collections", "--url", harness.url)
     await run("resume", "East", "campaign:collections", "--url", harness.url)
     code, out, _ = await run("audit", "East", "--url", harness.url)
@@ -21,13 +19,13 @@ async def test_what_was_done_by_hand_is_listed_the_newest_first(
     assert words[3][1:4] == ["the file", "begin", "the zone"]
 
 
-async def test_it_is_json_where_that_is_wanted(harness: ServiceHarness, run: Run) -> None:
+async def test_the_audit_is_json_with_the_option(harness: ServiceHarness, run: Run) -> None:
     await run("pause", "East", "--url", harness.url)
     code, out, _ = await run("audit", "East", "--limit", "1", "--json", "--url", harness.url)
     [entry] = json.loads(out)["entries"]
     assert (code, entry["action"], entry["target"]) == (0, "pause", None)
 
 
-async def test_a_zone_that_is_not_there_is_said(harness: ServiceHarness, run: Run) -> None:
+async def test_an_unknown_zone_is_reported(harness: ServiceHarness, run: Run) -> None:
     code, _, err = await run("audit", "Nowhere", "--url", harness.url)
     assert (code, "no such zone" in err) == (1, True)

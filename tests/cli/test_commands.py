@@ -51,7 +51,7 @@ async def test_apply_shows_what_differs_and_makes_it_live(
     assert (code, out) == (0, "East: the file is live (version 2)\n")
 
 
-async def test_apply_writes_nothing_when_only_looked(
+async def test_apply_writes_nothing_in_a_dry_run(
     harness: ServiceHarness, run: Run, file: Path
 ) -> None:
     code, out, _ = await run("apply", str(file), "--dry-run", "--json", "--url", harness.url)
@@ -62,7 +62,7 @@ async def test_apply_writes_nothing_when_only_looked(
     assert (await live(harness))["capacity"]["h323"] == 4
 
 
-async def test_apply_asks_and_without_anybody_to_ask_is_a_usage_error(
+async def test_apply_asks_for_confirmation_and_fails_without_a_terminal(
     harness: ServiceHarness, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, _, err = await run("apply", str(file), "--url", harness.url)
@@ -76,7 +76,7 @@ async def test_apply_asks_and_without_anybody_to_ask_is_a_usage_error(
     assert (await live(harness))["capacity"]["h323"] == 3
 
 
-async def test_apply_goes_on_past_a_zone_that_the_service_does_not_have(
+async def test_apply_continues_past_a_zone_that_the_service_does_not_have(
     harness: ServiceHarness, run: Run, file: Path
 ) -> None:
     zone = '[zones.Nowhere]\nsource = "push"\nchannels = ["sip"]\n'
@@ -87,7 +87,7 @@ async def test_apply_goes_on_past_a_zone_that_the_service_does_not_have(
     assert "East: version 2 is live" in out
 
 
-async def test_apply_does_not_overwrite_what_was_changed_meanwhile(
+async def test_apply_does_not_overwrite_a_concurrent_change(
     harness: ServiceHarness, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ async def test_apply_does_not_overwrite_what_was_changed_meanwhile(
     assert (await live(harness))["shadow"] is True
 
 
-async def test_a_broken_file_is_explained_and_nothing_is_asked(run: Run, file: Path) -> None:
+async def test_a_broken_file_is_explained_and_no_request_is_sent(run: Run, file: Path) -> None:
     extend(file, '[zones.West]\nsource = "push"\nchannels = ["sip"]\nshadwo = true\n')
     code, _, err = await run("apply", str(file), "--url", "http://127.0.0.1:1")
     assert code == 2
@@ -184,7 +184,7 @@ async def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("pause", "East"), ("set", "East", "a=1")])
-async def test_nobody_there(run: Run, arguments: tuple[str, ...]) -> None:
+async def test_an_unreachable_service_is_reported(run: Run, arguments: tuple[str, ...]) -> None:
     code, _, err = await run(*arguments, "--url", "http://127.0.0.1:1")
     assert code == 3
     assert "http://127.0.0.1:1 cannot be reached" in err
@@ -205,7 +205,7 @@ async def test_the_token_comes_from_the_environment(
     assert (code, "role viewer" in err) == (1, True)
 
 
-async def test_what_is_no_such_service_is_unreachable(run: Run) -> None:
+async def test_another_server_counts_as_unreachable(run: Run) -> None:
     async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")

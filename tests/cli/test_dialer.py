@@ -17,9 +17,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-async def test_ask_says_what_was_granted_and_what_to_do_with_it(
-    harness: ServiceHarness, run: Run
-) -> None:
+async def test_ask_prints_the_grant_and_the_next_steps(harness: ServiceHarness, run: Run) -> None:
     code, out, _ = await run(
         "ask", "collections", "--channel", "sip", "--count", "2", "--url", harness.url
     )
@@ -31,7 +29,9 @@ async def test_ask_says_what_was_granted_and_what_to_do_with_it(
     assert "report within 2 min 30 s" in lines[2]
 
 
-async def test_ask_says_why_not_and_exits_with_1(harness: ServiceHarness, run: Run) -> None:
+async def test_ask_prints_the_reason_of_a_denial_and_exits_with_1(
+    harness: ServiceHarness, run: Run
+) -> None:
     arguments = (
         "ask",
         "collections",
@@ -51,14 +51,14 @@ async def test_ask_says_why_not_and_exits_with_1(harness: ServiceHarness, run: R
     assert (code, denied["decision"], denied["pool"]) == (1, "deny", "agent:1")
 
 
-async def test_ask_names_what_made_it_less(harness: ServiceHarness, run: Run) -> None:
+async def test_ask_names_the_limit_of_a_partial_grant(harness: ServiceHarness, run: Run) -> None:
     code, out, _ = await run("ask", "collections", "--count", "9", "--url", harness.url)
     assert code == 0
     assert "granted: 8 launches" in out
     assert "no more than that: campaign_limit at campaign:collections, 8 of 8 in use" in out
 
 
-async def test_explain_takes_nothing_and_shows_every_pool(
+async def test_explain_reserves_nothing_and_shows_every_pool(
     harness: ServiceHarness, run: Run
 ) -> None:
     code, out, _ = await run(

@@ -122,11 +122,11 @@ async def test_without_a_terminal_it_prints_blocks_and_ends(
     assert (code, json.loads(out)["zones"][0]["zone"]) == (0, "East")
 
 
-async def test_a_service_that_is_not_there(run: Run) -> None:
+async def test_an_unreachable_service_ends_the_view(run: Run) -> None:
     code, _, err = await run("top", "--iterations", "1", "--url", "http://127.0.0.1:1")
     assert (code, "cannot be reached" in err) == (3, True)
 
 
-async def test_a_zone_that_is_not_there(harness: ServiceHarness, run: Run) -> None:
+async def test_an_unknown_zone_ends_the_view(harness: ServiceHarness, run: Run) -> None:
     code, _, err = await run("top", "Nowhere", "--iterations", "1", "--url", harness.url)
     assert (code, "no such zone" in err) == (1, True)

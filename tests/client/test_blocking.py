@@ -37,7 +37,7 @@ async def test_a_block_that_raises_reports_unknown(harness: ServiceHarness):
     assert (await harness.reservation(ids[0]))["outcome"] == "unknown"
 
 
-async def test_what_is_given_up_stays_unknown_when_its_block_ends(harness: ServiceHarness):
+async def test_a_call_of_unknown_outcome_stays_unknown_when_its_block_ends(harness: ServiceHarness):
     def dial() -> str:
         with BlockingClient(harness.url) as client, client.admission("collections") as grant:
             grant.ended("unknown")
@@ -72,7 +72,7 @@ async def test_many_threads_share_one_client(harness: ServiceHarness):
     assert await harness.in_use() == 0
 
 
-def test_a_client_that_is_not_open_says_so():
+def test_a_client_that_is_not_open_raises():
     client = BlockingClient("http://127.0.0.1:1")
     with pytest.raises(Unavailable, match="not open"):
         client.ask("collections")

@@ -23,7 +23,7 @@ def lossy(harness: ServiceHarness) -> FaultyProxy:
     return FaultyProxy(address_of(harness.url))
 
 
-async def test_a_call_is_asked_for_launched_and_ended(
+async def test_a_call_is_requested_launched_and_ended(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections", channel="sip") as grant:
@@ -39,7 +39,7 @@ async def test_a_call_is_asked_for_launched_and_ended(
     assert await harness.in_use() == 0
 
 
-async def test_a_block_that_raises_leaves_its_call_to_the_next_photograph(
+async def test_a_block_that_raises_leaves_its_call_to_the_next_snapshot(
     harness: ServiceHarness, client: AdmissionClient
 ):
     ids = []
@@ -76,7 +76,7 @@ async def test_a_dialer_that_is_cancelled_reports_too(
     await harness.wait_for_reservation(ids[0], outcome="unknown")
 
 
-async def test_what_the_dialer_says_of_the_end_is_what_is_reported_once(
+async def test_the_outcome_that_the_dialer_gives_is_reported_once(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
@@ -89,7 +89,7 @@ async def test_what_the_dialer_says_of_the_end_is_what_is_reported_once(
         grant.ended("exploded")
 
 
-async def test_an_unknown_call_whose_end_is_learnt_later_has_ended(
+async def test_an_unknown_call_whose_end_is_known_later_has_ended(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
@@ -104,7 +104,7 @@ async def test_an_unknown_call_whose_end_is_learnt_later_has_ended(
     assert (over["state"], over["outcome"]) == ("ended", "no_answer")
 
 
-async def test_an_unknown_call_that_is_heard_of_again_is_held_again(
+async def test_an_unknown_call_with_a_later_report_is_held_again(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
@@ -117,7 +117,7 @@ async def test_an_unknown_call_that_is_heard_of_again_is_held_again(
     assert (await harness.reservation(grant.id))["outcome"] == "completed"
 
 
-async def test_the_end_is_said_in_the_zones_time_and_never_too_late(
+async def test_an_end_is_reported_in_zone_time_and_never_too_late(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:
@@ -165,7 +165,7 @@ async def test_patience_waits_for_room(
         assert await asking
 
 
-async def test_whoever_stops_waiting_holds_nothing(
+async def test_a_cancelled_wait_leaves_no_reservation(
     harness: ServiceHarness, client: AdmissionClient, redis_url: str
 ):
     first = await client.ask("collections", count=8, channel="sip")
@@ -181,7 +181,7 @@ async def test_whoever_stops_waiting_holds_nothing(
     assert await harness.in_use() == 0
 
 
-async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(
+async def test_a_grant_that_arrives_too_late_is_returned_and_requested_again(
     harness: ServiceHarness,
 ):
     now, answers = [0.0], []
@@ -204,7 +204,7 @@ async def test_an_answer_that_came_too_late_is_given_back_and_asked_for_again(
         assert await harness.in_use() == 1
 
 
-async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(
+async def test_late_grants_are_not_requested_again_for_ever(
     harness: ServiceHarness,
 ):
     now = [0.0]
@@ -222,7 +222,7 @@ async def test_a_service_whose_grants_all_come_too_late_is_not_asked_for_ever(
     assert await harness.in_use() == 0
 
 
-async def test_a_lost_answer_is_asked_for_again_and_granted_once(harness: ServiceHarness):
+async def test_a_lost_answer_is_requested_again_and_granted_once(harness: ServiceHarness):
     async with lossy(harness) as proxy, AdmissionClient(proxy.url) as client:
         proxy.lose_replies(2)
         async with client.admission("collections", channel="sip") as grant:
@@ -244,7 +244,7 @@ async def test_an_outage_is_never_a_denial_and_never_a_grant():
             await client.ask("collections")
 
 
-async def test_leaving_does_not_wait_for_a_service_that_is_gone(harness: ServiceHarness):
+async def test_close_does_not_wait_for_an_unreachable_service(harness: ServiceHarness):
     """The report stays behind in the background, so the call's own task goes on."""
     async with lossy(harness) as proxy, AdmissionClient(proxy.url, close_s=0) as client:
         answer = await client.ask("collections")
@@ -274,7 +274,7 @@ async def test_a_repeat_of_a_request_is_the_same_grant(
     assert [one.id for one in again.grants] == [one.id for one in first.grants]
 
 
-async def test_a_dry_run_takes_nothing_and_explains(
+async def test_a_dry_run_reserves_nothing_and_explains(
     harness: ServiceHarness, client: AdmissionClient
 ):
     answer = await client.ask("collections", dry_run=True, explain=True, channel="sip")
@@ -283,7 +283,7 @@ async def test_a_dry_run_takes_nothing_and_explains(
     assert await harness.in_use() == 0
 
 
-async def test_a_restarted_dialer_finds_its_calls_and_takes_them_up(
+async def test_a_restarted_dialer_finds_and_adopts_its_calls(
     harness: ServiceHarness, client: AdmissionClient
 ):
     answer = await client.ask("collections", count=2, channel="sip", pools=["trunk:carrier-a"])
@@ -309,7 +309,7 @@ async def test_a_dialer_paces_its_campaign_by_its_free_agents(
     assert (await client.ask("collections")).reason is Reason.CAMPAIGN_LIMIT
 
 
-async def test_what_is_handed_over_is_not_ended_here(
+async def test_a_grant_that_is_handed_over_is_not_ended_here(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with client.admission("collections") as grant:

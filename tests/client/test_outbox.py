@@ -46,7 +46,7 @@ async def test_reports_of_a_reservation_go_in_their_order() -> None:
     assert told.replies == ["East~a", "East~a"]
 
 
-async def test_a_reservation_that_is_not_known_is_told_as_such() -> None:
+async def test_a_report_of_an_unknown_reservation_has_no_state() -> None:
     async with opened([UNKNOWN]) as (box, told, _):
         box.put("East~a", "end", {}, told.reports.append)
         assert await box.settled("East~a", 60)
@@ -55,7 +55,7 @@ async def test_a_reservation_that_is_not_known_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize("odd", [FORBIDDEN, FINE])  # the latter says nothing of a reservation
-async def test_a_report_that_fails_keeps_no_other_back(
+async def test_a_report_that_fails_blocks_no_other(
     odd: tuple[int, str, dict[str, str]],
 ) -> None:
     async with opened([odd, LIVE]) as (box, told, _):
@@ -72,7 +72,7 @@ async def test_a_report_is_repeated_until_it_is_answered() -> None:
     assert (len(asked), len(told.reports)) == (3, 1)
 
 
-async def test_when_its_time_is_up_a_report_is_tried_once_and_given_up() -> None:
+async def test_a_report_whose_time_is_up_is_tried_once_and_given_up() -> None:
     async with opened([LIVE, LATER]) as (box, told, asked):
 
         def told_late(answer: Reported) -> None:
@@ -85,7 +85,7 @@ async def test_when_its_time_is_up_a_report_is_tried_once_and_given_up() -> None
     assert (len(asked), len(told.reports)) == (2, 1)
 
 
-async def test_more_than_may_wait_are_given_up_and_room_comes_back(
+async def test_reports_beyond_the_limit_are_given_up_until_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outbox, "REPORTS_MAX", 2)
@@ -100,14 +100,14 @@ async def test_more_than_may_wait_are_given_up_and_room_comes_back(
     assert len(asked) == 4
 
 
-async def test_leaving_waits_for_what_is_under_way() -> None:
+async def test_close_waits_for_reports_under_way() -> None:
     async with opened([LIVE]) as (box, told, _):
         box.put("East~a", "end", {}, told.reports.append)
         await box.close(60)
         assert len(told.reports) == 1
 
 
-async def test_leaving_gives_up_what_does_not_get_through() -> None:
+async def test_close_gives_up_reports_that_are_not_answered() -> None:
     async with opened([AWAY]) as (box, told, _):
         for verb in ("launched", "end"):
             box.put("East~a", verb, {}, told.reports.append)

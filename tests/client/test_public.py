@@ -47,14 +47,14 @@ def test_the_public_names_are_these():
     assert all(hasattr(client, name) for name in client.__all__)
 
 
-def test_a_denial_says_why_in_a_line():
+def test_a_denial_has_its_reason_in_a_line():
     denied = read_denial(DENY)
     assert denied.reason is Reason.MPP_FULL
     assert denied.said == "mpp_full at mpp:mpp1:sip (50 of 50 in use)"
     assert not denied.admitted
 
 
-def test_an_unknown_reason_is_a_denial_all_the_same():
+def test_a_denial_may_have_an_unknown_reason():
     denied = read_denial(DENY | {"reason": "full_moon", "retry_after_ms": None})
     assert (denied.reason, denied.retry_after_ms) == ("full_moon", None)
 
@@ -73,12 +73,12 @@ def test_unknown_fields_are_ignored_everywhere():
     assert read_report({"id": "i", "state": "live"} | odd).state == "live"
 
 
-def test_a_repeat_gives_only_what_is_live_still():
+def test_a_repeat_gives_only_live_reservations():
     told = [{"id": "a", "channel": "sip", "state": "ended"}, {"id": "b", "channel": "sip"}]
     assert [one.id for one in read_reservations(DENY | {"reservations": told})] == ["b"]
 
 
-def test_faults_are_the_exceptions_of_the_house():
+def test_faults_are_the_exceptions_of_the_project():
     wrong = {"errors": [{"field": "count", "message": "too many"}]}
     invalid = read_fault(422, wrong, None)
     assert isinstance(invalid, Invalid)

@@ -58,7 +58,9 @@ async def test_a_held_grant_is_renewed_and_an_ended_one_is_not(
     assert (await harness.reservation(ended.id)) | {"now": 0} == before | {"now": 0}
 
 
-async def test_what_is_given_up_is_not_renewed(harness: ServiceHarness, hasty: AdmissionClient):
+async def test_a_grant_of_unknown_outcome_is_not_renewed(
+    harness: ServiceHarness, hasty: AdmissionClient
+):
     answer = await hasty.ask("collections", count=2, channel="sip")
     held, unsure = answer.grants
     unsure.ended("unknown")
@@ -66,7 +68,7 @@ async def test_what_is_given_up_is_not_renewed(harness: ServiceHarness, hasty: A
     await harness.wait_for_reservation(unsure.id, state="expired")
 
 
-async def test_a_call_that_an_operator_ended_is_let_go(
+async def test_a_call_that_an_operator_ended_is_dropped(
     harness: ServiceHarness, hasty: AdmissionClient
 ):
     [grant] = (await hasty.ask("collections", channel="sip")).grants
@@ -79,7 +81,7 @@ async def test_a_call_that_an_operator_ended_is_let_go(
     assert await harness.in_use() == 0
 
 
-async def test_a_zone_that_lost_its_state_is_told_of_every_call_at_once(
+async def test_every_call_is_restated_to_a_zone_that_lost_its_state(
     harness: ServiceHarness, client: AdmissionClient, redis_async: redis.asyncio.Redis
 ):
     answer = await client.ask("collections", count=3, channel="sip", pools=["trunk:carrier-a"])
@@ -155,7 +157,7 @@ async def kept(
         (None, AGAIN_S),
     ],
 )
-async def test_what_is_not_renewed_is_tried_again_the_later_the_less_it_helps(
+async def test_failed_renewals_are_repeated_with_growing_pauses(
     status: int | None, again_s: tuple[float, float]
 ):
     calls = grants(1)
@@ -175,7 +177,7 @@ async def test_an_answer_that_cannot_be_read_is_a_failure_for_all(results: Any):
     assert all(AGAIN_S[0] <= at - NOW_S <= AGAIN_S[1] for at in renewals._deadlines.values())
 
 
-async def test_a_call_that_the_service_does_not_know_is_let_go():
+async def test_a_call_that_the_service_does_not_know_is_dropped():
     calls = grants(1)
     async with kept(calls, [{"status": 404}]) as (renewals, _):
         renewals.restate("East")
@@ -189,14 +191,14 @@ async def test_a_call_that_the_service_does_not_know_is_let_go():
     ("renew_within_ms", "in_s"),
     [(1_000, 0.5), (10_000, 5.0), (10_000_000, RENEW_EVERY_S), (None, RENEW_EVERY_S)],
 )
-async def test_it_is_renewed_at_half_its_time_and_at_least_every_minute(
+async def test_a_grant_is_renewed_at_half_its_time_and_at_least_every_minute(
     renew_within_ms: int | None, in_s: float
 ):
     async with kept(grants(1, renew_within_ms), []) as (renewals, _):
         assert renewals._deadlines == {"East~0": NOW_S + in_s}
 
 
-async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_once():
+async def test_a_lost_call_makes_all_calls_of_its_zone_restated_once():
     calls = grants(2)
     adopted = LIVE | {"adopted": True}
     async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, told):
@@ -209,7 +211,7 @@ async def test_a_call_that_the_service_had_lost_makes_all_of_its_zone_restated_o
     assert told == ["East~0"]  # only what carries its zone's time is told
 
 
-async def test_what_is_due_is_renewed_without_being_asked_for():
+async def test_due_grants_are_renewed_in_the_background():
     calls = grants(1)
     async with kept(calls, [{"status": 404}]) as (renewals, _):
         running = asyncio.create_task(renewals.run())

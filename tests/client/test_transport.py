@@ -51,7 +51,7 @@ FINE = (200, '{"now": 1}', {})
 LATER = (503, '{"detail": "the store", "retry_after_ms": 1}', {})
 
 
-async def test_it_asks_again_until_somebody_can_decide():
+async def test_a_request_is_repeated_until_the_service_decides():
     too_fast = (429, '{"retry_after_ms": 1}', {})
     page = (502, "<html>Bad gateway</html>", {"Retry-After": "0"})
     async with connected([LATER, too_fast, page, FINE]) as (transport, asked):
@@ -59,7 +59,7 @@ async def test_it_asks_again_until_somebody_can_decide():
     assert len(asked) == 4
 
 
-async def test_it_waits_as_long_as_it_is_told_or_gives_up_at_once():
+async def test_a_request_waits_for_the_retry_time_or_fails_at_once():
     in_a_minute = (503, '{"detail": "the store", "retry_after_ms": 60000}', {})
     async with connected([in_a_minute]) as (transport, asked):
         with pytest.raises(Unavailable, match="the store") as fault:
@@ -78,7 +78,7 @@ async def test_without_patience_there_is_one_try():
         assert fault.value.retry_after_s == 7
 
 
-async def test_a_refusal_is_not_asked_again():
+async def test_a_refused_request_is_not_repeated():
     async with connected([(403, '{"detail": "not this campaign"}', {})]) as (transport, asked):
         with pytest.raises(Forbidden, match="not this campaign"):
             await transport.call(call())
@@ -86,7 +86,7 @@ async def test_a_refusal_is_not_asked_again():
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", "", "7"])
-async def test_what_does_not_talk_like_the_service_decides_nothing(text: str):
+async def test_an_answer_of_another_form_is_no_decision(text: str):
     async with connected([(200, text, {})]) as (transport, _):
         with pytest.raises(Unavailable, match="does not talk like this service"):
             await transport.call(call(patience_s=0))
@@ -115,16 +115,16 @@ async def test_an_answer_without_its_fields_is_no_grant():
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "http://", "http:/v1", "ftp://localhost", ""])
-def test_an_address_that_is_none_is_said_at_once(url: str):
+def test_an_invalid_address_is_refused_at_once(url: str):
     with pytest.raises(ConfigError, match="is not a URL"):
         AdmissionClient(url)
 
 
-def test_an_address_may_be_of_tls():
+def test_an_address_may_use_tls():
     AdmissionClient("https://dial.example.com/adm/")
 
 
-async def test_a_service_that_says_nothing_is_not_waited_for():
+async def test_a_silent_service_is_not_waited_for():
     said_nothing = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,6 +142,6 @@ async def test_a_service_that_says_nothing_is_not_waited_for():
         said_nothing.set()
 
 
-async def test_a_client_that_is_not_open_says_so():
+async def test_a_client_that_is_not_open_raises():
     with pytest.raises(Unavailable, match="not open"):
         await AdmissionClient("http://127.0.0.1:1", patience_s=0).ask("collections")

@@ -16,7 +16,7 @@ class Stopwatch:
         return self.ms / 1000
 
 
-def test_nothing_is_known_of_a_zone_that_never_answered():
+def test_a_zone_that_never_answered_has_no_time():
     assert ZoneClock(Stopwatch()).now("East") is None
 
 
@@ -38,7 +38,7 @@ def test_an_answer_that_was_overtaken_does_not_turn_time_back():
     assert clock.now("East") == 9_800
 
 
-def test_a_zone_whose_time_was_lost_is_believed_as_soon_as_it_is_asked_again():
+def test_a_zone_whose_clock_was_lost_is_trusted_after_its_next_answer():
     clock = ZoneClock(watch := Stopwatch())
     clock.observe("East", 9_400, sent_at=0.1, arrived_at=0.5)
     clock.observe("East", 7_000, sent_at=0.6, arrived_at=0.7)
@@ -47,7 +47,7 @@ def test_a_zone_whose_time_was_lost_is_believed_as_soon_as_it_is_asked_again():
 
 
 @given(st.lists(st.tuples(DELAYS, DELAYS, DELAYS), min_size=1, max_size=20), DELAYS)
-def test_it_is_a_lower_bound_for_all_delays_and_orders(exchanges, later):
+def test_the_time_is_a_lower_bound_for_all_delays_and_orders(exchanges, later):
     """Each exchange is sent, stamped by the zone on its way, and arrives; zone time runs evenly."""
     offset, watch = 5_000, Stopwatch()
     clock = ZoneClock(watch)

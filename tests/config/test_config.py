@@ -333,7 +333,7 @@ def test_a_wrong_variable_is_named(name: str, text: str, sentence: str) -> None:
     assert sentence in found.message
 
 
-def test_other_variables_are_nobodys_business() -> None:
+def test_other_variables_are_ignored() -> None:
     assert load(ZONE, {"PATH": "x", "ADMISSION_PORT": "tcp://x", "ADMISSION_TOKEN": "x"})
 
 
@@ -410,7 +410,7 @@ def test_a_file_that_is_no_configuration_is_refused(
 
 @pytest.mark.parametrize("depth", range(100, 600, 20))
 @pytest.mark.parametrize("key", ["x", "zones.East.x", "server.host"])
-def test_however_deep_a_file_goes_it_is_refused_in_order(key: str, depth: int) -> None:
+def test_a_deeply_nested_file_is_refused(key: str, depth: int) -> None:
     with suppress(ConfigError):
         load(f"{key} = {'[' * depth}{']' * depth}\n")
 

@@ -17,7 +17,7 @@ from admission.config.redis_url import Host
         "redis+cluster://a:1/?tls=true&ssl_certfile=/c&ssl_keyfile=/k",
     ],
 )
-def test_what_can_be_used_is_accepted(url: str) -> None:
+def test_a_usable_url_is_accepted(url: str) -> None:
     redis_url.validate(url)
 
 
@@ -38,7 +38,7 @@ def test_what_can_be_used_is_accepted(url: str) -> None:
         ("redis+cluster://h?tls=yes", "tls=true or tls=false"),
     ],
 )
-def test_what_cannot_is_refused_with_a_reason(url: str, why: str) -> None:
+def test_an_unusable_url_is_refused_with_a_reason(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         redis_url.validate(url)
 
@@ -84,5 +84,5 @@ def test_a_password_anywhere_is_found(url: str, has: bool) -> None:
         ("unix:///run/s?password=secret", "unix:///run/s"),
     ],
 )
-def test_what_is_shown_tells_no_secret(url: str, shown: str) -> None:
+def test_the_shown_url_contains_no_secret(url: str, shown: str) -> None:
     assert redis_url.redact(url) == shown

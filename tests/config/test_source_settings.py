@@ -34,7 +34,7 @@ def parse(**said: Any) -> ExperiencePortalSettings:
         ),
     ],
 )
-def test_the_flavor_sets_what_was_not_said(
+def test_the_flavor_sets_the_defaults(
     said: dict[str, Any], expected: tuple[str, str, str, str]
 ) -> None:
     dialect = parse(**said).dialect
@@ -73,7 +73,7 @@ def test_the_flavor_sets_what_was_not_said(
         ({"type": "huawei_cms"}, "experience_portal"),
     ],
 )
-def test_what_does_not_fit_is_refused_without_showing_the_password(
+def test_a_wrong_setting_is_refused_without_showing_the_password(
     said: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ValidationError, match=says) as caught:

@@ -92,7 +92,7 @@ def _target(link: Path) -> str:
         return ""
 
 
-async def test_its_totals_can_be_had_as_json(temp: Path) -> None:
+async def test_the_totals_of_the_demo_are_printed_as_json(temp: Path) -> None:
     async with demo(temp, "--seconds", "2", "--json", "--unguarded") as process:
         code, said, complained = await outcome(process)
     told = json.loads(said)
@@ -101,7 +101,7 @@ async def test_its_totals_can_be_had_as_json(temp: Path) -> None:
     assert sum(one["launches"] for one in told["zones"]) > 0
 
 
-async def test_it_runs_so_long_and_leaves_nothing_behind(temp: Path) -> None:
+async def test_the_demo_runs_for_its_duration_and_leaves_nothing_behind(temp: Path) -> None:
     async with demo(temp, "--seconds", "3") as process:
         code, said, complained = await outcome(process)
     assert (code, TRACEBACK in complained) == (0, False)
@@ -114,9 +114,7 @@ async def test_it_runs_so_long_and_leaves_nothing_behind(temp: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "when"), [(signal.SIGINT, "[1-9] launches"), (signal.SIGHUP, "0 launches")]
 )
-async def test_a_signal_in_the_middle_ends_it_cleanly(
-    temp: Path, how: signal.Signals, when: str
-) -> None:
+async def test_a_signal_ends_the_demo_cleanly(temp: Path, how: signal.Signals, when: str) -> None:
     async with demo(temp) as process:
         await line_with(process, when)
         assert left_in(temp)
@@ -140,7 +138,7 @@ async def test_without_a_controller_launches_are_lost(temp: Path) -> None:
     assert left_in(temp) == []
 
 
-async def test_whoever_stops_watching_ends_it(temp: Path) -> None:
+async def test_a_closed_output_ends_the_demo(temp: Path) -> None:
     async with demo(temp, "--unguarded") as process:
         await line_with(process, "launches")
         # asyncio has no public way to close one pipe of a process
@@ -151,7 +149,7 @@ async def test_whoever_stops_watching_ends_it(temp: Path) -> None:
         assert TRACEBACK not in (await process.stderr.read()).decode()
 
 
-async def test_a_port_that_is_taken_is_the_operators_to_mend(temp: Path) -> None:
+async def test_a_port_that_is_in_use_is_a_configuration_error(temp: Path) -> None:
     async with await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) as server:
         port = str(server.sockets[0].getsockname()[1])
         settings = tune({"ADMISSION__SERVER__PORT": port}, temp)

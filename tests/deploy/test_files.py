@@ -96,7 +96,7 @@ def copied() -> list[str]:
     return [source for line in lines for source in line.split()]
 
 
-def test_the_image_gets_all_that_it_copies_and_runs_as_nobody() -> None:
+def test_the_image_gets_all_that_it_copies_and_runs_without_rights() -> None:
     kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
     assert set(copied()) <= set(kept)
     text = (DEPLOY / "docker" / "Dockerfile").read_text("utf-8")

@@ -154,7 +154,7 @@ def test_dialers_do_not_notice_which_replica_answers_nor_that_one_died(balanced:
     balanced.end(kept)
 
 
-def test_who_waits_at_one_replica_gets_what_is_freed_at_the_other(balanced: Balanced) -> None:
+def test_a_waiter_at_one_replica_gets_a_port_freed_at_the_other(balanced: Balanced) -> None:
     taken = [balanced.ask() for _ in range(2)]
     assert balanced.ask()["reason"] == "no_capacity"
     with ThreadPoolExecutor(2) as pool:

@@ -67,7 +67,7 @@ def value(name: str, key: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["single.conf", "replicated.conf", "cluster.conf"])
-def test_it_keeps_what_it_is_told(name: str, tmp_path: Path) -> None:
+def test_redis_persists_with_the_shipped_file(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as client:
         names = ("maxmemory-policy", "appendonly", "appendfsync")
         said = {name: client.config_get(name)[name] for name in names}  # 6.2 takes one at a time
@@ -79,7 +79,7 @@ def test_it_keeps_what_it_is_told(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["single.conf", "replicated.conf"])
-async def test_the_service_takes_it_without_a_warning(
+async def test_the_service_accepts_the_shipped_file_without_a_warning(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with started(name, tmp_path) as client:

@@ -76,7 +76,7 @@ def run(block: Block, url: str, folder: Path, environ: dict[str, str]) -> None:
     assert not re.search(r'"status": *[45]\d\d', done.stdout), said
 
 
-def test_what_is_not_run_says_why() -> None:
+def test_an_example_that_is_not_run_has_a_reason() -> None:
     assert [block.place for block in EVERY if not block.how and len(block.why) < 10] == []
 
 

@@ -17,7 +17,7 @@ NOT_OURS = {"my.toml", "dialer.py"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_the_files_that_it_names_are_there(page: Path) -> None:
+def test_the_files_of_a_page_exist(page: Path) -> None:
     named = set(FILE.findall((ROOT / page).read_text("utf-8"))) - NOT_OURS
     folders = [*WHERE, str(page.parent)]
     lost = [one for one in named if not any((ROOT / folder / one).is_file() for folder in folders)]
@@ -41,7 +41,7 @@ def in_code(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_what_it_tells_to_make_can_be_made(page: Path) -> None:
+def test_the_make_targets_of_a_page_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     told = set(re.findall(r"^make ([a-z][a-z-]*)", in_code(page), re.MULTILINE))
@@ -49,7 +49,7 @@ def test_what_it_tells_to_make_can_be_made(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_the_commands_that_it_tells_to_type_are_there(page: Path) -> None:
+def test_the_commands_of_a_page_exist(page: Path) -> None:
     commands = build_command_line().commands
     told = set(re.findall(r"^(?:\S*bin/)?admission ([a-z]+)\b", in_code(page), re.MULTILINE))
     assert told <= set(commands)

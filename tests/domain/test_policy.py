@@ -189,7 +189,7 @@ def test_a_good_policy_survives_json(change: dict[str, Any]) -> None:
     assert compile_policy(again) == compile_policy(policy)
 
 
-def test_the_source_is_what_was_said_without_defaults() -> None:
+def test_the_source_of_a_policy_has_no_defaults() -> None:
     policy = parse_policy({**SMALL, "campaigns": {"a": {"weight": 2}}})
 
     assert json.loads(policy_json(policy)) == {**SMALL, "campaigns": {"a": {"weight": 2}}}
@@ -299,7 +299,7 @@ def test_the_zone_compiles_with_every_default() -> None:
         ({"applications": {"a": {"claim_within_ms": 10}}}, {"claim_max": 3000}),
     ],
 )
-def test_the_zone_compiles_what_was_said(change: dict[str, Any], compiled: dict[str, Any]) -> None:
+def test_the_zone_compiles_every_setting(change: dict[str, Any], compiled: dict[str, Any]) -> None:
     found = zone(change)
 
     assert {key: found[key] for key in compiled} == compiled
@@ -413,11 +413,11 @@ def test_no_wrong_key_raises_anything_but_invalid(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "null", '"x"', "1e999"])
-def test_what_is_not_a_json_object_is_invalid(text: str | bytes) -> None:
+def test_a_document_that_is_no_json_object_is_invalid(text: str | bytes) -> None:
     with pytest.raises(Invalid):
         from_json(text)
 
 
-def test_what_a_channel_that_the_zone_does_not_have_would_take_is_left_aside():
+def test_call_takes_of_a_channel_outside_the_zone_is_ignored():
     policy = parse_policy(SMALL | {"call_takes": {"ivr": ["voice", "ivr"]}})
     assert "ivr" not in compile_policy(policy)["zone"]["takes"]

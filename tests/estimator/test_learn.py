@@ -24,7 +24,7 @@ def test_a_ceiling_never_exceeds_the_count_and_what_it_may_not_show(history):
 
 @settings(max_examples=25)
 @given(histories(8))
-def test_a_restored_state_is_the_same_and_goes_on_alike(history):
+def test_a_restored_state_continues_like_the_original(history):
     kept = stored = None
     for seen in history:
         step = taught(kept, seen)

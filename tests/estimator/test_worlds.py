@@ -84,7 +84,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("doubt", LIES)
-def test_a_count_that_lies_is_doubted_and_trusted_again_afterwards(doubt):
+def test_a_wrong_count_is_doubted_and_trusted_again_afterwards(doubt):
     lie, calls = LIES[doubt]
     world = Scenario(name="lie", calls=calls, foreign="poisson", lie=lie)
     controller = run(world, Learned, 420.0 if doubt is Doubt.FAILING else 240.0).controller

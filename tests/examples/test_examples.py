@@ -67,7 +67,7 @@ def test_ten_lines_dial_and_the_page_reports(service: ServiceProcess) -> None:
     assert all(one["session_id"].startswith("East-") for one in sessions)
 
 
-def test_java_asks_launches_and_reports(service: ServiceProcess, java: tuple[str, ...]) -> None:
+def test_java_requests_launches_and_reports(service: ServiceProcess, java: tuple[str, ...]) -> None:
     done = run(*java, service.url, "surveys")
     assert done.returncode == 0, done.stderr
     granted = re.fullmatch(r"granted (\S+) on sip\nended: ended\n", done.stdout)
@@ -77,7 +77,7 @@ def test_java_asks_launches_and_reports(service: ServiceProcess, java: tuple[str
     assert found["granted_at"] < found["ended_at"] <= found["released_at"]
 
 
-def test_java_is_told_a_denial_from_an_outage(
+def test_java_distinguishes_a_denial_from_an_outage(
     service: ServiceProcess, java: tuple[str, ...]
 ) -> None:
     assert service.call("POST", "/v1/zones/East/pools/campaign:surveys/pause")[0] == 200

@@ -105,7 +105,7 @@ async def fuzz(server: Server, role: Role, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("role", list(Role))
-async def test_nothing_differs_from_the_description(
+async def test_answers_agree_with_the_description(
     redis_url: str, tmp_path: Path, role: Role
 ) -> None:
     async with served(redis_url) as (server, service):

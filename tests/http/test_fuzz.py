@@ -61,7 +61,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, str, bytes]:
 
 @settings(max_examples=300)
 @given(call=bodies())
-def test_no_body_breaks_it(post: Post, call: tuple[str, str, bytes]) -> None:
+def test_no_body_causes_a_server_error(post: Post, call: tuple[str, str, bytes]) -> None:
     status, answer = post(*call)
     assert status in (200, 400, 404, 422), (status, answer)
     for result in json.loads(answer).get("results", []):

@@ -90,7 +90,9 @@ def test_labels_are_bounded_and_the_platforms_own_come_first() -> None:
     assert 'admission_pool_in_use{pool="channel:sip",zone="East"} 3.0' in found
 
 
-async def test_what_is_scraped_after_some_calls(http: ClientSession, decider: FakeDecider) -> None:
+async def test_a_scrape_has_the_counts_of_some_calls(
+    http: ClientSession, decider: FakeDecider
+) -> None:
     for body in (ASK, {**ASK, "campaign": "never heard of"}, {**ASK, "zone": "nowhere"}):
         async with http.post("/v1/admissions", json=body):
             pass
@@ -170,7 +172,7 @@ STATUS: dict[str, object] = {
 }
 
 
-def test_what_a_status_tells_is_told_to_prometheus() -> None:
+def test_the_status_is_exported_as_metrics() -> None:
     found = lines(Telemetry(), East=STATUS)
     for line in (
         'zone_shadow{zone="East"} 1.0',

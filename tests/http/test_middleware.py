@@ -10,29 +10,29 @@ from tests.support.http_server import ASK, FakeDecider, Server
 
 
 @pytest.mark.parametrize("given", ["a", "call-1234:5", "6f1d/x+y=", "a" * 128])
-async def test_a_sane_request_id_comes_back(http: ClientSession, given: str) -> None:
+async def test_a_valid_request_id_is_returned(http: ClientSession, given: str) -> None:
     async with http.get("/healthz", headers={"X-Request-ID": given}) as answer:
         assert answer.headers["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize("given", ["", "a b", "é", "a" * 129, "<b>", '"', "-a"])
-async def test_another_is_replaced(http: ClientSession, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(http: ClientSession, given: str) -> None:
     async with http.get("/healthz", headers={"X-Request-ID": given}) as answer:
         assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-ID"])
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/docs", "/openapi.json", "/nothing"])
-async def test_every_answer_has_one(http: ClientSession, path: str) -> None:
+async def test_every_answer_has_a_request_id(http: ClientSession, path: str) -> None:
     async with http.get(path) as first, http.get(path) as second:
         assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
 
 
-async def test_nothing_tells_what_the_server_is_made_of(http: ClientSession) -> None:
+async def test_no_header_discloses_the_server_software(http: ClientSession) -> None:
     async with http.get("/healthz") as answer:
         assert answer.headers["Server"] == "admission"
 
 
-async def test_what_nobody_foresaw_is_in_the_log_and_not_in_the_answer(
+async def test_an_unexpected_fault_is_in_the_log_and_not_in_the_answer(
     http: ClientSession, decider: FakeDecider, caplog: pytest.LogCaptureFixture
 ) -> None:
     decider.fault = RuntimeError("the secret is 42")
@@ -51,7 +51,7 @@ async def test_what_nobody_foresaw_is_in_the_log_and_not_in_the_answer(
     assert "42" in str(record.exc_info[1])
 
 
-async def test_in_a_batch_too(
+async def test_an_unexpected_fault_in_a_batch_is_in_the_log_only(
     http: ClientSession, decider: FakeDecider, caplog: pytest.LogCaptureFixture
 ) -> None:
     decider.fault = RuntimeError("the secret is 42")

@@ -46,7 +46,7 @@ GOOD = {"taken_at": NOW, "total": 1, "unused": {"sip": 1}}
         b'{"x":1' + b"0" * 6000 + b"}",
     ],
 )
-async def test_what_is_not_json(
+async def test_a_body_that_is_not_json_is_refused(
     http: ClientSession, decider: FakeDecider, method: str, path: str, body: bytes
 ) -> None:
     async with http.request(method, path, data=body, headers=JSON) as answer:
@@ -56,7 +56,7 @@ async def test_what_is_not_json(
 @pytest.mark.parametrize(
     ("method", "path"), [one for one in BODIES if one[1] not in (LAUNCHED, RENEW, END)]
 )
-async def test_no_body_where_one_is_needed(
+async def test_a_missing_body_is_refused(
     http: ClientSession, decider: FakeDecider, method: str, path: str
 ) -> None:
     async with http.request(method, path) as answer:
@@ -100,7 +100,7 @@ async def test_another_content_type(
         await problem(answer, 415, decider)
 
 
-async def test_json_with_its_charset_is_welcome(http: ClientSession) -> None:
+async def test_json_with_its_charset_is_accepted(http: ClientSession) -> None:
     headers = {"Content-Type": "application/json; charset=UTF-8"}
     async with http.post(ASKS, data=json.dumps(ASK), headers=headers) as answer:
         assert answer.status == 200
@@ -196,7 +196,9 @@ async def test_a_batch_is_not_a_reservation_to_be_looked_up(
 @pytest.mark.parametrize(
     "path", ["/v1", "/v1/", "/v1/admissions/", "/v2/admissions", "/r/x/listen", "/favicon.ico"]
 )
-async def test_nothing_at_a_path(http: ClientSession, decider: FakeDecider, path: str) -> None:
+async def test_an_unknown_path_is_not_found(
+    http: ClientSession, decider: FakeDecider, path: str
+) -> None:
     async with http.get(path) as answer:
         await problem(answer, 404, decider)
 
@@ -230,7 +232,7 @@ async def test_many_wrong_fields_make_a_short_problem(
     assert max(len(one["field"]) for one in found["errors"]) == 100
 
 
-async def test_what_was_sent_is_not_echoed(http: ClientSession, decider: FakeDecider) -> None:
+async def test_the_input_is_not_echoed(http: ClientSession, decider: FakeDecider) -> None:
     async with http.post(ASKS, json={**ASK, "mpp": "<script>"}) as answer:
         found = await problem(answer, 422, decider)
     assert "<script>" not in json.dumps(found)
@@ -254,7 +256,7 @@ async def test_what_was_sent_is_not_echoed(http: ClientSession, decider: FakeDec
         ),
     ],
 )
-async def test_what_is_hardly_http(server: Server, request_: bytes, status: int) -> None:
+async def test_malformed_http_is_refused(server: Server, request_: bytes, status: int) -> None:
     answer = await server.raw(request_)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode()) or head.startswith(

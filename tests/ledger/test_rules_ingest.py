@@ -181,7 +181,7 @@ def ask_of_trunk(zone: RuleZone) -> str:
 
 
 @pytest.mark.parametrize(("needs_snapshot", "after"), [(False, "grant"), (True, "no_snapshot")])
-def test_a_named_pool_that_nobody_counts_any_more_is_denied_for_max_call(needs_snapshot, after):
+def test_a_named_pool_without_further_snapshots_is_denied_for_max_call(needs_snapshot, after):
     zone = zone_with_trunk(limit=2, needs_snapshot=needs_snapshot).wait(MAX_AGE_MS + 1)
     assert ask_of_trunk(zone) == "stale_snapshot"
     zone.wait(LONGEST_CALL_MS - MAX_AGE_MS - 1)

@@ -46,7 +46,7 @@ def zone(redis_sync: redis.Redis) -> Zone:
     return made
 
 
-def test_01_a_holder_that_dies_or_whose_call_nobody_answers_leaks_nothing(zone: Zone) -> None:
+def test_01_a_dead_holder_or_an_unanswered_call_leaks_nothing(zone: Zone) -> None:
     """prefect 17415, 9895; dograh 737."""
     assert zone.ask("dies", count=PORTS, min_count=PORTS) == "grant"
     zone.advance(1000)
@@ -88,7 +88,7 @@ def test_04_an_unsigned_wrap_is_never_read_as_room(zone: Zone, unused: int) -> N
     assert zone.pool()["ceiling"] == before == 3
 
 
-def test_05_what_the_photograph_shows_is_not_counted_again(zone: Zone) -> None:
+def test_05_calls_in_the_snapshot_are_not_counted_again(zone: Zone) -> None:
     """opensips 3297."""
     zone.call(*(ask(f"r{n}") for n in range(4)))
     zone.advance(1000)  # by now they have their ports
@@ -122,7 +122,7 @@ def test_07_denied_requests_eat_nothing(redis_sync: redis.Redis) -> None:
     assert rated.one({"op": "status"})["pools"][0]["in_use"] == 2
 
 
-async def test_08_a_release_wakes_who_waits(redis_url: str) -> None:
+async def test_08_a_release_notifies_waiters(redis_url: str) -> None:
     """prefect 23183, 15618."""
     async with replicas(redis_url, capacity={"sip": 1}) as (a, b):
         held = await a.admit("holds")
@@ -171,7 +171,7 @@ async def test_11_a_restarted_store_that_forgot_the_script_breaks_nothing(
                 assert found["status"] == 503 or found["reason"] == "recovering", found
 
 
-async def test_12_an_outage_is_said_at_once_and_never_as_lack_of_capacity(
+async def test_12_an_outage_is_reported_at_once_and_never_as_lack_of_capacity(
     own_redis: RedisServer,
 ) -> None:
     """firecrawl 3728."""
@@ -209,7 +209,7 @@ def test_14_no_replica_s_timer_ends_what_another_renewed(zone: Zone) -> None:
     assert zone.one({"op": "get", "id": private})["state"] == "expired"
 
 
-def test_15_a_rejection_keeps_nothing_and_nobody_is_pushed_out(redis_sync: redis.Redis) -> None:
+def test_15_a_rejection_reserves_nothing_and_no_holder_is_evicted(redis_sync: redis.Redis) -> None:
     """kueue 6035, 14811."""
     policy: dict[str, Any] = {
         "capacity": {"sip": 4},

@@ -12,13 +12,13 @@ SIGNATURE = "auth-v2/key/2024-01-02T03:04:05Z/host/" + "0" * 64
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
 @pytest.mark.parametrize("secret", [AGENT_PASSWORD, GUID, SIGNATURE])
-def test_a_secret_in_a_line_is_seen_at_every_level(secret: str, level: int) -> None:
+def test_a_secret_in_a_line_is_found_at_every_level(secret: str, level: int) -> None:
     logging.getLogger("admission.some.room").log(level, "sent %s", secret)
 
     assert len(WATCH.taken()) == 1
 
 
-def test_a_secret_in_a_trace_is_seen() -> None:
+def test_a_secret_in_a_trace_is_found() -> None:
     try:
         raise ValueError(keep_secret("only-in-this-test"))
     except ValueError:
@@ -27,7 +27,7 @@ def test_a_secret_in_a_trace_is_seen() -> None:
     assert len(WATCH.taken()) == 1
 
 
-def test_what_is_no_secret_is_not_seen() -> None:
+def test_a_text_without_a_secret_is_not_reported() -> None:
     logging.getLogger("admission").warning("4e2c0c76-5c2c-4b4e-9d3a-1f6a2f1b7c55 auth-v2/x")
 
     assert WATCH.taken() == []

@@ -56,7 +56,7 @@ def test_no_module_is_dead() -> None:
     assert alone - packages == set()
 
 
-def test_what_a_module_offers_is_used_somewhere() -> None:
+def test_public_names_are_used_elsewhere() -> None:
     texts = {path: path.read_text("utf-8") for path in [*FILES, *(ROOT / "tests").rglob("*.py")]}
     words = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
     public = set((PACKAGE / "client" / "__init__.py").read_text("utf-8").split())
@@ -94,18 +94,18 @@ LONG_SCRIPTS: Final[dict[str, str]] = {
 }
 
 
-def test_modules_are_read_in_one_sitting() -> None:
+def test_modules_have_at_most_500_lines() -> None:
     long = {
         module_of(p) for p in FILES if len(p.read_text("utf-8").splitlines()) > MODULE_LINES_MAX
     }
     assert long == set(LONG_MODULES)
 
 
-def test_functions_fit_on_a_screen() -> None:
+def test_functions_have_at_most_50_lines() -> None:
     assert {name for path in FILES for name, _ in long_functions(path)} == set(LONG_FUNCTIONS)
 
 
-def test_scripts_are_read_in_one_sitting() -> None:
+def test_scripts_have_at_most_500_lines() -> None:
     long = {p.stem for p in LUA if len(p.read_text("utf-8").splitlines()) > LUA_LINES_MAX}
     assert long == set(LONG_SCRIPTS)
 
@@ -161,7 +161,7 @@ def test_every_operation_is_in_the_protocol() -> None:
         assert f"`{operation}`" in readme, operation
 
 
-def test_every_script_is_on_the_map_and_its_twin_exists() -> None:
+def test_every_script_is_on_the_map_and_its_oracle_exists() -> None:
     readme = (Path(str(find_lua_directory())) / "README.md").read_text("utf-8")
     rows = readme[readme.index("| file |") : readme.index("\nWhat holds everywhere")].splitlines()
     cells = [row.strip("|").split("|") for row in rows[2:] if row]

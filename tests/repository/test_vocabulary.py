@@ -81,7 +81,7 @@ def findings(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 @pytest.mark.parametrize("path", PLACES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_says_the_word_of_the_field(path: Path) -> None:
+def test_a_file_uses_the_terms_of_the_field(path: Path) -> None:
     name = str(path.relative_to(ROOT))
     left = [
         f"{name}:{number}: {word} (say: {instead})"

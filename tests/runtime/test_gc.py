@@ -17,7 +17,7 @@ def restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restored")
-def test_what_was_loaded_is_passed_over_and_new_cycles_are_still_found() -> None:
+def test_loaded_objects_are_frozen_and_new_cycles_are_collected() -> None:
     loaded = [object() for _ in range(3)]
     process.tune_gc()
     assert not any(one is loaded for one in gc.get_objects())

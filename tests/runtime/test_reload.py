@@ -116,7 +116,7 @@ async def test_a_new_zone_is_served(serving: Serving) -> None:
     assert (await serving.service.zone("West").get_status())["recovering"] is True
 
 
-async def test_what_needs_a_restart_is_said(
+async def test_a_change_that_needs_a_restart_is_logged(
     serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     polled = WEST.replace("push", "epm")
@@ -131,7 +131,7 @@ async def test_what_needs_a_restart_is_said(
     assert list(serving.service.list_zones()) == ["East", "North"]
 
 
-async def test_a_store_that_is_away_is_said(
+async def test_an_unreachable_store_is_logged(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def away(*_: object) -> None:
@@ -148,7 +148,7 @@ async def test_the_demo_has_no_file(serving: Serving, caplog: pytest.LogCaptureF
     assert "no file" in caplog.text
 
 
-async def test_a_hangup_reads_the_file_again_and_a_second_one_too(serving: Serving) -> None:
+async def test_every_hangup_signal_reloads_the_file(serving: Serving) -> None:
     done: asyncio.Queue[bool] = asyncio.Queue()
 
     async def reload() -> None:

@@ -162,7 +162,7 @@ def test_a_port_that_is_taken_is_one_clear_line(supervised: ServiceProcess, tmp_
     assert "Traceback" not in done.stderr
 
 
-def test_what_no_worker_can_work_with_ends_it(tmp_path: Path) -> None:
+def test_a_fault_of_every_worker_ends_the_supervisor(tmp_path: Path) -> None:
     (tmp_path / "crew.toml").write_text(
         ZONE.replace("workers = 2", 'workers = 2\ntls_cert = "no.pem"\ntls_key = "no.pem"')
     )

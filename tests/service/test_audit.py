@@ -38,7 +38,7 @@ async def deeds(http: ClientSession, query: str = "") -> list[tuple[Any, ...]]:
     return [(one["actor"], one["action"], one["target"]) for one in page["entries"]]
 
 
-async def test_what_operators_do_is_written_down_the_newest_first(redis_url: str) -> None:
+async def test_operator_actions_are_recorded_newest_first(redis_url: str) -> None:
     async with replicas(redis_url, 1) as (one,), guarded(one.service) as server:
         http = server.http
         granted = await call(http, "POST", "/v1/admissions", "dialer", {"campaign": "c"})
@@ -59,7 +59,7 @@ async def test_what_operators_do_is_written_down_the_newest_first(redis_url: str
         ]
 
 
-async def test_what_changes_nothing_and_what_dialers_do_all_day_is_not(redis_url: str) -> None:
+async def test_unchanged_state_and_dialer_requests_are_not_recorded(redis_url: str) -> None:
     async with replicas(redis_url, 1) as (one,), guarded(one.service) as server:
         http = server.http
         limit = {"limit": 1, "ttl_ms": 60_000}
@@ -72,7 +72,7 @@ async def test_what_changes_nothing_and_what_dialers_do_all_day_is_not(redis_url
         assert [did for _, did, _ in await deeds(http)] == ["limit", "pause", "begin"]
 
 
-async def test_older_deeds_are_asked_for_by_the_last_id(redis_url: str) -> None:
+async def test_older_entries_are_requested_by_the_last_id(redis_url: str) -> None:
     async with replicas(redis_url, 1) as (one,), guarded(one.service) as server:
         http = server.http
         for verb in ("pause", "resume", "pause"):
@@ -95,7 +95,7 @@ async def test_the_newest_thousand_are_kept(redis_url: str) -> None:
     assert kept[0]["detail"]["limit"] == 1299
 
 
-async def test_replicas_share_the_secret_of_report_urls_and_bring_it_back(
+async def test_replicas_share_the_secret_of_report_urls_and_restore_it(
     redis_url: str, redis_sync: Any
 ) -> None:
     async with replicas(redis_url) as (a, b):

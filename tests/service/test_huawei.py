@@ -69,7 +69,7 @@ async def test_an_ivr_call_takes_both_licences_and_an_agent_one_call(redis_url: 
     assert pool_of(status, "channel:ivr")["in_use"] == 1
 
 
-async def test_an_agent_who_talks_to_somebody_else_is_full(redis_url: str) -> None:
+async def test_an_agent_in_a_foreign_call_is_full(redis_url: str) -> None:
     async with serve_huawei_service(redis_url) as at:
         await at.at.call(1002)
         await at.can_grant()
@@ -122,7 +122,7 @@ async def test_a_licence_that_is_not_available_needs_a_capacity(redis_url: str) 
     assert (ivr["reason"], ivr["pool"]) == ("no_snapshot", "channel:ivr")
 
 
-async def test_nonsense_is_refused_and_the_last_good_count_stays(redis_url: str) -> None:
+async def test_impossible_counts_are_refused_and_the_last_good_ones_stay(redis_url: str) -> None:
     async with serve_huawei_service(redis_url) as at:
         await at.can_grant()
         await at.at.misbehave("wrap", "licence")
@@ -241,7 +241,7 @@ async def test_a_session_handed_to_any_replica_is_counted_by_the_one_that_polls(
         ),
     ],
 )
-async def test_a_session_that_nobody_would_count_is_not_taken(
+async def test_a_session_that_no_source_counts_is_refused(
     redis_url: str, policy: str, agent: int, says: str
 ) -> None:
     async with serve_huawei_service(redis_url, policy=policy, owned=False) as at:

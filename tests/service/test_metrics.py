@@ -11,7 +11,7 @@ from admission.telemetry.metrics import Telemetry
 from tests.support.service import ServiceHarness
 
 
-async def test_what_happened_in_a_zone_is_scraped(harness: ServiceHarness) -> None:
+async def test_the_events_of_a_zone_are_scraped(harness: ServiceHarness) -> None:
     granted = await harness.ask(channel="sip")
     await harness.ask(channel="sip", campaign="made-up", pools=["trunk:carrier-a"], count=99)
     (one,) = granted["reservations"]

@@ -98,7 +98,7 @@ async def test_a_limit_holds_for_its_time_and_the_smaller_of_both_counts(
     assert pools["campaign:collections"]["temporary_limit"] == 99
 
 
-async def test_a_limit_that_is_not_refreshed_lapses(harness: ServiceHarness) -> None:
+async def test_a_limit_that_is_not_refreshed_ends(harness: ServiceHarness) -> None:
     path = f"{ZONE}/pools/campaign:collections/limit"
     _, set_ = await harness.send("PUT", path, {"limit": 0, "ttl_ms": 1})
     while (await harness.service.zone("East").get_time()) < set_["temporary_limit_until"]:
@@ -137,7 +137,7 @@ async def test_the_status_lists_pools_and_only_pools(harness: ServiceHarness) ->
     assert wildcard == ["agent:7", "campaign:somebody"]
 
 
-async def test_what_was_only_asked_for_once_is_not_listed_for_ever(harness: ServiceHarness) -> None:
+async def test_a_pool_that_was_used_once_is_not_listed_for_ever(harness: ServiceHarness) -> None:
     granted = await harness.ask(campaign="somebody")
     [one] = granted["reservations"]
     await harness.send("POST", f"/v1/reservations/{one['id']}/end")

@@ -15,7 +15,7 @@ async def policy(harness: ServiceHarness) -> dict[str, Any]:
     return dict((await harness.get(PATH))["policy"])
 
 
-async def test_the_policy_is_shown_as_the_file_said_it(harness: ServiceHarness) -> None:
+async def test_the_policy_is_shown_as_in_the_file(harness: ServiceHarness) -> None:
     found = await harness.get(PATH)
     assert set(found) == {"now", "zone", "version", "digest", "policy", "paused"}
     assert (found["zone"], found["version"], found["paused"]) == ("East", 1, {})
@@ -24,7 +24,7 @@ async def test_the_policy_is_shown_as_the_file_said_it(harness: ServiceHarness) 
     assert found["digest"] == digest(parse_policy(found["policy"]))
 
 
-async def test_a_policy_is_replaced_at_once_for_everybody(
+async def test_a_policy_is_replaced_at_once_on_all_replicas(
     harness: ServiceHarness, redis_url: str
 ) -> None:
     async with serve_service(service_settings(EAST, redis_url)) as other:
@@ -122,7 +122,7 @@ async def test_a_wrong_policy_is_refused_at_its_place_and_changes_nothing(
 
 
 @pytest.mark.parametrize("body", [[], "x", 7, True])
-async def test_what_is_no_policy_at_all(harness: ServiceHarness, body: Any) -> None:
+async def test_a_document_that_is_no_policy_is_refused(harness: ServiceHarness, body: Any) -> None:
     async with harness.http.put(PATH, json=body) as answer:
         found = await answer.json(content_type="application/problem+json")
     assert (answer.status, found["errors"][0]["field"]) == (422, "body")
@@ -152,7 +152,7 @@ async def test_no_patch_of_many_at_once_gets_lost(harness: ServiceHarness, redis
     assert (await harness.get(PATH))["version"] == 7
 
 
-async def test_a_patch_that_never_gets_through_says_so(
+async def test_a_patch_that_never_succeeds_is_a_conflict(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody is always faster: bounded tries, then a conflict."""
@@ -181,7 +181,7 @@ async def test_a_pause_between_is_not_undone_by_a_patch(harness: ServiceHarness)
     assert (await harness.ask(mpp="mpp1"))["shadow"] is True
 
 
-async def test_the_status_tells_version_and_whether_the_file_says_the_same(
+async def test_the_status_has_the_version_and_whether_the_file_differs(
     harness: ServiceHarness,
 ) -> None:
     before = (await harness.get("/v1/zones/East"))["policy"]
@@ -196,7 +196,7 @@ async def test_the_status_tells_version_and_whether_the_file_says_the_same(
     assert back["differs_from_file"] is False
 
 
-async def test_a_restart_with_yesterday_s_file_does_not_undo_a_change(
+async def test_a_restart_with_an_old_file_does_not_undo_a_change(
     harness: ServiceHarness, redis_url: str
 ) -> None:
     await harness.send("PATCH", PATH, {"shadow": True})

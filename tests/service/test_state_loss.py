@@ -58,7 +58,7 @@ async def test_dialers_restate_their_calls_and_so_caps_hold_again(
         assert await in_use(harness) == {}
 
 
-async def test_the_policy_and_its_pauses_are_brought_back_by_whoever_remembers(
+async def test_a_replica_restores_the_policy_and_its_pauses(
     redis_url: str, redis_sync: redis.Redis
 ) -> None:
     settings = service_settings(EAST, redis_url)

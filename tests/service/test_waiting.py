@@ -120,7 +120,7 @@ async def soon(task: asyncio.Task[Answer]) -> str:
         return str((await task)["decision"])
 
 
-async def test_room_at_once_is_answered_at_once(
+async def test_a_request_with_room_is_answered_at_once(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.free = 1
@@ -132,14 +132,14 @@ async def test_room_at_once_is_answered_at_once(
 
 
 @pytest.mark.parametrize("op", [ask("a", 0), ask("a", dry_run=True)])
-async def test_who_does_not_wait_is_asked_for_plainly(
+async def test_a_request_that_does_not_wait_is_passed_on(
     ledger: FakeLedger, waiting: WaitCoordinator, op: Op
 ) -> None:
     assert (await request(waiting, op))["decision"] == "deny"
     assert not {"replica", "waits", "wait_ms"} & set(ledger.ops[0])
 
 
-async def test_nothing_is_asked_while_nothing_happens(
+async def test_no_request_is_repeated_without_a_notification(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, *(ask(str(n)) for n in range(10)))
@@ -148,7 +148,7 @@ async def test_nothing_is_asked_while_nothing_happens(
     assert ledger.asked == []
 
 
-async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_grant(
+async def test_a_notification_repeats_the_first_of_each_queue_and_the_next_after_a_grant(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     tasks = await opened(waiting, ask("a"), ask("b"), ask("c"), ask("d", campaign="d"))
@@ -161,7 +161,7 @@ async def test_a_ring_asks_for_the_first_of_each_line_and_for_the_next_after_a_g
     assert [task.done() for task in tasks] == [True, False, False, False]
 
 
-async def test_a_later_try_says_when_the_request_was_first_seen(
+async def test_a_repeat_carries_the_time_of_the_first_try(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a"))
@@ -171,7 +171,7 @@ async def test_a_later_try_says_when_the_request_was_first_seen(
     assert 1 < ledger.ops[-1]["waits"] <= LONG_MS
 
 
-async def test_a_ring_during_a_try_asks_once_more(
+async def test_a_notification_during_a_try_causes_another(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a"))
@@ -188,7 +188,7 @@ async def test_a_ring_during_a_try_asks_once_more(
 
 
 @pytest.mark.parametrize("text", ["poll East", "room West"])
-async def test_other_rings_ask_for_nothing(
+async def test_other_notifications_repeat_nothing(
     ledger: FakeLedger, waiting: WaitCoordinator, text: str
 ) -> None:
     await opened(waiting, ask("a"))
@@ -197,7 +197,7 @@ async def test_other_rings_ask_for_nothing(
     assert ledger.asked == ["a"]
 
 
-async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
+async def test_a_notification_that_overtakes_the_first_answer_is_not_missed(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     for ring in (waiting.on_notifications_lost, lambda: waiting.on_notification("room East")):
@@ -212,7 +212,7 @@ async def test_a_ring_that_overtakes_the_first_answer_is_not_missed(
         await settle()
 
 
-async def test_after_a_lost_connection_all_lines_ask(
+async def test_after_a_lost_connection_all_queues_are_repeated(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     await opened(waiting, ask("a"), ask("b", campaign="d"))
@@ -222,7 +222,9 @@ async def test_after_a_lost_connection_all_lines_ask(
     assert ledger.asked == ["a", "b"]
 
 
-async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
+async def test_a_notification_with_a_delay_repeats_later(
+    ledger: FakeLedger, waiting: WaitCoordinator
+) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.free = 1
     waiting.on_notification("room East 1")
@@ -230,7 +232,7 @@ async def test_a_ring_for_later_asks_later(ledger: FakeLedger, waiting: WaitCoor
     assert await soon(task) == "grant"
 
 
-async def test_what_time_ends_is_asked_again_in_time(
+async def test_a_denial_that_time_ends_is_repeated_in_time(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.again_ms = 1
@@ -239,7 +241,7 @@ async def test_what_time_ends_is_asked_again_in_time(
     assert await soon(task) == "grant"
 
 
-async def test_when_its_time_is_up_the_last_try_answers_and_gives_the_place_up(
+async def test_a_wait_ends_with_a_last_try_that_gives_up_its_place(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a", SHORT_MS))
@@ -249,7 +251,7 @@ async def test_when_its_time_is_up_the_last_try_answers_and_gives_the_place_up(
     assert "waiting" not in task.result()
 
 
-async def test_whose_time_is_up_leaves_the_place_to_its_repeat(
+async def test_an_ended_wait_leaves_the_place_to_its_repeat(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, second = await opened(waiting, ask("a", SHORT_MS), ask("a", id="again"))
@@ -260,7 +262,7 @@ async def test_whose_time_is_up_leaves_the_place_to_its_repeat(
     assert await soon(second) == "grant"
 
 
-async def test_the_next_one_is_asked_for_when_the_first_gave_up(
+async def test_the_next_request_is_repeated_when_the_first_gave_up(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, _ = await opened(waiting, ask("a", SHORT_MS), ask("b"))
@@ -269,7 +271,7 @@ async def test_the_next_one_is_asked_for_when_the_first_gave_up(
     assert ledger.asked[-2:] == ["a", "b"]
 
 
-async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_asked_for(
+async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_repeated(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     first, _ = await opened(waiting, ask("a"), ask("b"))
@@ -293,7 +295,7 @@ async def test_a_client_that_hangs_up_during_its_first_try_is_withdrawn(
 
 
 @pytest.mark.parametrize("fault", [None, NotFound("campaign c is gone")])
-async def test_a_client_that_hangs_up_as_its_answer_comes_takes_nothing_from_its_repeat(
+async def test_a_client_that_hangs_up_at_its_answer_leaves_the_grant_to_its_repeat(
     ledger: FakeLedger, waiting: WaitCoordinator, fault: NotFound | None
 ) -> None:
     first, second = await opened(waiting, ask("a"), ask("a", id="again"))
@@ -403,7 +405,7 @@ async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: WaitCoordina
     assert await soon(task) == "grant"
 
 
-async def test_an_outage_that_lasts_is_said_and_is_no_denial(
+async def test_an_outage_that_lasts_is_an_error_and_no_denial(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     [task] = await opened(waiting, ask("a", SHORT_MS))
@@ -412,7 +414,7 @@ async def test_an_outage_that_lasts_is_said_and_is_no_denial(
         await soon(task)
 
 
-async def test_an_outage_at_first_is_said_at_once(
+async def test_an_outage_at_the_first_try_is_an_error_at_once(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.fault = Unavailable("away")
@@ -433,7 +435,7 @@ async def test_a_fault_of_the_caller_ends_the_wait(
             await soon(task)
 
 
-async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
+async def test_stop_answers_every_waiter_with_its_denial_and_ends_waiting(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     tasks = await opened(waiting, ask("a"), ask("b", campaign="d"))
@@ -444,7 +446,7 @@ async def test_leaving_answers_everybody_with_their_deny_and_then_nobody_waits(
     assert "waits" not in ledger.ops[-1]
 
 
-async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
+async def test_a_first_try_during_the_stop_does_not_wait(
     ledger: FakeLedger, waiting: WaitCoordinator
 ) -> None:
     ledger.gate.clear()
@@ -458,7 +460,7 @@ async def test_who_is_asked_for_the_first_time_while_leaving_does_not_stay(
     assert ledger.queue == []
 
 
-async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
+async def test_a_zone_with_waiters_sends_heartbeats_and_repeats_without_notifications(
     ledger: FakeLedger,
 ) -> None:
     waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=0.001)
@@ -470,7 +472,7 @@ async def test_a_zone_with_waiters_beats_and_asks_in_turn_though_nothing_rang(
     await waiting.stop()
 
 
-async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
+async def test_a_zone_without_waiters_sends_no_heartbeats(ledger: FakeLedger) -> None:
     waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=0.001)
     [task] = await opened(waiting, ask("a"))
     task.cancel()
@@ -479,7 +481,7 @@ async def test_a_zone_without_waiters_stops_beating(ledger: FakeLedger) -> None:
     await waiting.stop()
 
 
-async def test_lines_have_their_turn_one_after_the_other_and_go_with_their_last_place() -> None:
+async def test_queues_take_turns_and_end_with_their_last_place() -> None:
     lines = WaitQueues()
     places = []
     for name in "abcde":

@@ -58,14 +58,14 @@ def written(capsys: pytest.CaptureFixture[str], **settings: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("wanted", "logged"), [("none", []), ("denies", ["deny"]), ("all", ["grant", "deny"])]
 )
-def test_decisions_are_logged_as_far_as_they_are_wanted(
+def test_decisions_are_logged_as_configured(
     capsys: pytest.CaptureFixture[str], wanted: str, logged: list[str]
 ) -> None:
     lines = written(capsys, format="json", decisions=wanted)
     assert [json.loads(line)["message"] for line in lines] == logged
 
 
-def test_a_deny_says_what_was_short(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_denial_names_the_exhausted_pool(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = written(capsys, format="json", decisions="denies")
     told = json.loads(line)
     assert told["time"].endswith("Z")
@@ -74,13 +74,15 @@ def test_a_deny_says_what_was_short(capsys: pytest.CaptureFixture[str]) -> None:
     assert {name: told[name] for name in wanted} == {name: DENY[name] for name in wanted}
 
 
-def test_what_lets_others_report_is_in_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_links_are_in_no_line(capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(written(capsys, format="json", decisions="all"))
     assert "East~x7" in text
     assert "secret" not in text
 
 
-def test_people_read_fields_behind_the_message(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_format_has_the_fields_after_the_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (line,) = written(capsys, decisions="denies")
     assert " INFO    admission.decisions: deny zone=East campaign=collections " in line
     assert "reason=mpp_full pool=mpp:mpp1:sip in_use=50 limit=50" in line
@@ -101,7 +103,7 @@ def test_a_trace_is_kept(capsys: pytest.CaptureFixture[str], form: Any) -> None:
     assert "RuntimeError: broken" in text
 
 
-def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(LogSettings(level="error"))
     logging.getLogger("admission.x").warning("never mind")
     assert capsys.readouterr().err == ""

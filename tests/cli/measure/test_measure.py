@@ -71,7 +71,7 @@ async def live_calls(platform: Caller) -> int:
     return int(zone["in_use"]["outbound"])
 
 
-async def test_it_finds_what_the_platform_does(
+async def test_measure_finds_the_times_of_the_platform(
     platform: Caller, file: Path, capsys: pytest.CaptureFixture[str]
 ):
     code, out, err = await measure(
@@ -90,7 +90,7 @@ async def test_it_finds_what_the_platform_does(
     assert await live_calls(platform) == 0
 
 
-async def test_it_says_it_in_a_table_and_draws_it(
+async def test_measure_prints_a_table_and_draws_the_distribution(
     platform: Caller, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ):
     monkeypatch.setenv("ADMISSION_CONFIG", str(file))
@@ -103,7 +103,7 @@ async def test_it_says_it_in_a_table_and_draws_it(
     assert "  admission set East claim_within_ms=" in out
 
 
-async def test_calls_that_fail_are_left_out_and_end_it(
+async def test_failed_calls_are_left_out_and_end_the_measurement(
     platform: Caller, file: Path, capsys: pytest.CaptureFixture[str]
 ):
     arguments = ("--application", "x" * 200, *CALLS[2:])
@@ -120,7 +120,9 @@ def elsewhere(file: Path) -> Path:
     return file
 
 
-async def test_a_platform_that_is_not_there(elsewhere: Path, capsys: pytest.CaptureFixture[str]):
+async def test_an_unreachable_platform_is_reported(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+):
     file = elsewhere
     code, _, err = await measure(capsys, "East", *CALLS, "--config", file)
     assert (code, "there is no such service (404)" in err) == (3, True)
@@ -142,7 +144,7 @@ async def test_wrong_usage(
     assert (code, why in err) == (2, True)
 
 
-async def test_a_missing_configuration_is_usage(
+async def test_a_missing_configuration_is_a_usage_error(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)

@@ -79,7 +79,7 @@ def test_a_count_that_is_kept_for_a_while_gives_its_lag_by_the_times_of_the_ends
     assert advice.release.most == 150
 
 
-def test_calls_that_end_by_themselves_tell_nothing_of_the_release():
+def test_calls_that_end_by_themselves_give_no_release_time():
     advice = advise(calls((500, 20, None, None)))
     assert (advice.release, advice.release_within_ms) == (None, None)
     assert "--hangup-event" in "\n".join(render_lines(render_advice(advice, "", plot=False)))
@@ -92,7 +92,7 @@ FREED = st.tuples(st.integers(0, 3000), st.integers(0, 500))
 
 
 @given(st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 2000), FREED), min_size=1))
-def test_what_is_configured_covers_all_that_was_seen(drawn):
+def test_the_recommended_settings_cover_every_measurement(drawn):
     times = calls(*((c, stale, low, low + more) for c, stale, (low, more) in drawn))
     advice = advise(times)
     for one in times:

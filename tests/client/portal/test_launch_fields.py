@@ -83,11 +83,11 @@ def test_a_sip_grant_is_launched_on_sip(channel, hint, to, to_uri, parameters):
         ("LaunchCCXML", "sip", "tel:1", {"parameters": {"a": "b\\"}}, "a backslash"),
     ],
 )
-def test_what_cannot_be_launched_so_is_refused(operation, channel, to, options, why):
+def test_a_launch_that_the_platform_cannot_make_is_refused(operation, channel, to, options, why):
     with pytest.raises(ValueError, match=why):
         launch_fields(operation, place(channel=channel), to, "outcall", options)
 
 
 @given(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=4))
-def test_parameters_are_read_as_they_were_meant(said):
+def test_parameters_are_read_in_every_form(said):
     assert parse_parameters(write_parameters(said)) == said

@@ -61,7 +61,7 @@ async def test_a_ccxml_page_that_answered_may_have_no_port_yet(
         assert (up["session_id"], bool(up.get("port_taken"))) == (session, False)
 
 
-async def test_a_fault_is_what_the_operator_says_it_means(
+async def test_a_fault_has_the_configured_outcome(
     harness: ServiceHarness, client: AdmissionClient, platform: Caller, portal: PortalLauncher
 ):
     await platform.control("POST", "/sim/zones/East/wave", {"calls": 3, "hold_ms": 60_000})
@@ -72,7 +72,7 @@ async def test_a_fault_is_what_the_operator_says_it_means(
     assert (await harness.reservation(grant.id))["outcome"] == "no_resource"
 
 
-async def test_a_fault_that_nobody_explained_is_a_failure(
+async def test_a_fault_without_a_configured_outcome_is_a_failure(
     harness: ServiceHarness, client: AdmissionClient, platform: Caller
 ):
     async with (
@@ -108,7 +108,7 @@ async def test_a_launch_without_an_answer_keeps_its_port(
 
 
 @pytest.mark.parametrize("login", [{}, {"username": "dialer", "password": "wrong"}])
-async def test_a_launch_that_was_refused_at_the_door_never_happens(
+async def test_a_launch_that_was_refused_before_it_was_sent_is_not_launched(
     harness: ServiceHarness, client: AdmissionClient, platform: Caller, login: dict[str, str]
 ):
     async with (
@@ -121,7 +121,7 @@ async def test_a_launch_that_was_refused_at_the_door_never_happens(
     assert await sessions(platform) == 0
 
 
-async def test_a_platform_that_is_not_there_gives_the_port_back_at_once(
+async def test_an_unreachable_platform_returns_the_port_at_once(
     harness: ServiceHarness, client: AdmissionClient
 ):
     async with (

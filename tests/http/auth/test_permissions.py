@@ -161,7 +161,7 @@ WITHOUT_AGENTS: Final = {"/v1/zones/{zone}/agents/{agent}/guid"}
 STREAMS: Final = {"/v1/events"}
 
 
-async def test_the_status_is_as_written_everywhere(guarded: GuardedService) -> None:
+async def test_every_role_gets_the_listed_status(guarded: GuardedService) -> None:
     wrong, tried = [], 0
     for route in routes():
         if route.path in STREAMS:
@@ -198,7 +198,7 @@ async def now(guarded: GuardedService) -> int:
         return int((await answer.json())["now"])
 
 
-async def test_a_problem_tells_nothing_of_other_tenants(guarded: GuardedService) -> None:
+async def test_a_problem_discloses_nothing_of_other_tenants(guarded: GuardedService) -> None:
     headers = {"Authorization": "Bearer dialer"}
     foreign = guarded.ids["East", "sales"]
     for method, path in (("GET", f"/v1/reservations/{foreign}"),
@@ -212,7 +212,7 @@ async def test_a_problem_tells_nothing_of_other_tenants(guarded: GuardedService)
         assert "West" not in text
 
 
-async def test_a_dialers_list_has_its_own_reservations_alone(guarded: GuardedService) -> None:
+async def test_the_list_of_a_dialer_has_its_own_reservations_only(guarded: GuardedService) -> None:
     headers = {"Authorization": "Bearer dialer"}
     async with guarded.http.get("/v1/reservations", headers=headers) as answer:
         found = (await answer.json())["reservations"]

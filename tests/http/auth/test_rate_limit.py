@@ -33,7 +33,7 @@ def taken(rate: RequestRate, caller: str, tries: int) -> int:
     return passed
 
 
-def test_one_seconds_worth_may_come_at_once_and_then_its_rate() -> None:
+def test_a_burst_of_one_second_passes_and_then_the_rate() -> None:
     clock = Clock()
     rate = RequestRate(10, clock=clock)
     assert taken(rate, "a", 100) == 10
@@ -41,7 +41,7 @@ def test_one_seconds_worth_may_come_at_once_and_then_its_rate() -> None:
     assert taken(rate, "a", 100) == 5
 
 
-def test_who_is_refused_is_told_when_to_come_again_and_pays_nothing() -> None:
+def test_a_refused_caller_gets_a_retry_time_and_uses_no_budget() -> None:
     clock = Clock()
     rate = RequestRate(2, clock=clock)
     assert taken(rate, "a", 50) == 2
@@ -65,14 +65,14 @@ def test_callers_do_not_take_from_each_other() -> None:
     assert taken(rate, "b", 10) == 3
 
 
-def test_what_it_remembers_is_bounded() -> None:
+def test_the_number_of_tracked_callers_is_bounded() -> None:
     rate = RequestRate(1, clock=Clock())
     for n in range(2 * CALLERS_MAX):
         rate.take(str(n))
     assert len(rate._arrival_ns) <= CALLERS_MAX
 
 
-def test_who_has_to_wait_is_remembered_and_who_has_not_makes_room() -> None:
+def test_callers_without_debt_are_dropped_first() -> None:
     clock = Clock()
     rate = RequestRate(2, clock=clock)
     rate.take("busy")
@@ -85,7 +85,7 @@ def test_who_has_to_wait_is_remembered_and_who_has_not_makes_room() -> None:
     assert taken(rate, "busy", 5) == 0
 
 
-def test_where_all_have_to_wait_those_who_came_first_are_forgotten() -> None:
+def test_the_oldest_callers_are_dropped_when_all_have_debt() -> None:
     rate = RequestRate(2, clock=Clock())
     for n in range(CALLERS_MAX):
         rate.take(str(n))
@@ -130,7 +130,7 @@ async def test_each_token_has_its_own_rate(decider: FakeDecider) -> None:
     assert len(decider.calls) == 2
 
 
-async def test_guessing_tokens_is_held_to_it_by_address(decider: FakeDecider) -> None:
+async def test_guessed_tokens_are_limited_by_address(decider: FakeDecider) -> None:
     app = create_app(decider, credentials=Credentials([token("a")]), requests_per_s=0.001)
     async with serving(app) as server:
         assert await statuses(server.http, "/v1/admissions", 3, "wrong") == [401, 429, 429]
@@ -138,7 +138,7 @@ async def test_guessing_tokens_is_held_to_it_by_address(decider: FakeDecider) ->
         assert await statuses(server.http, "/v1/admissions", 1, "a") == [200]
 
 
-async def test_without_tokens_it_is_by_address_and_health_is_never_limited(
+async def test_without_tokens_addresses_are_limited_and_health_is_not(
     decider: FakeDecider,
 ) -> None:
     app = create_app(decider, default_zone="East", requests_per_s=0.001)

@@ -42,7 +42,7 @@ async def test_a_grant_has_a_link_that_ends_it(server: Server, decider: FakeDeci
     }  # fmt: skip
 
 
-async def test_the_public_address_stands_in_it_where_there_is_one(decider: FakeDecider) -> None:
+async def test_a_link_contains_the_configured_public_address(decider: FakeDecider) -> None:
     app = create_app(decider, default_zone="East", public_url="https://dial.example.com/adm/")
     async with serving(app) as server:
         assert (await link(server.http)).startswith("https://dial.example.com/adm/r/")
@@ -52,7 +52,7 @@ async def test_the_public_address_stands_in_it_where_there_is_one(decider: FakeD
     ("host", "shown"),
     [("dial.example.com", "dial.example.com"), ("[::1]:80", "[::1]:80"), ('x"><b>', None)],
 )
-async def test_else_the_address_that_was_asked(
+async def test_a_link_contains_the_requested_address_by_default(
     server: Server, host: str, shown: str | None
 ) -> None:
     netloc = urlsplit(await link(server.http, Host=host)).netloc
@@ -66,7 +66,7 @@ async def test_a_request_without_host_gets_the_address_it_came_to(server: Server
     assert f"http://127.0.0.1:{server.port}/r/".encode() in answer
 
 
-async def test_every_reservation_of_a_batch_has_its_own(server: Server) -> None:
+async def test_every_reservation_of_a_batch_has_a_link(server: Server) -> None:
     async with server.http.post("/v1/admissions/batch", json={"requests": [ASK, ASK]}) as answer:
         results = (await answer.json())["results"]
     assert len({one["reservations"][0]["report_url"] for one in results}) == 2
@@ -85,7 +85,7 @@ async def test_every_reservation_of_a_batch_has_its_own(server: Server) -> None:
         ("end", "", {"outcome": "completed"}),
     ],
 )  # fmt: skip
-async def test_forms_say_the_same_as_json(
+async def test_forms_are_read_like_json(
     http: ClientSession, decider: FakeDecider, verb: str, body: str, fields: dict[str, Any]
 ) -> None:
     async with http.post(f"{PATH}/{verb}", data=body, headers=FORM) as answer:
@@ -107,7 +107,7 @@ async def test_a_wrong_form_is_refused(
 
 
 @pytest.mark.parametrize("body", [b"outcome=%ff", b"\xff=1", b"&".join([b"a=1"] * 200)])
-async def test_what_is_no_form_is_a_bad_request(
+async def test_a_body_that_is_no_form_is_a_bad_request(
     http: ClientSession, decider: FakeDecider, body: bytes
 ) -> None:
     async with http.post(f"{PATH}/end", data=body, headers=FORM) as answer:
@@ -133,14 +133,14 @@ async def test_other_media_types_are_refused(http: ClientSession, decider: FakeD
         "x" * 5000,
     ],
 )
-async def test_a_token_that_is_not_genuine_reaches_nothing(
+async def test_a_forged_link_reaches_no_reservation(
     http: ClientSession, decider: FakeDecider, token: str
 ) -> None:
     async with http.post(f"/r/{token}/end") as answer:
         await problem(answer, 404, decider)
 
 
-async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
+async def test_a_link_of_another_replica_is_valid_after_the_secret_was_replaced(
     decider: FakeDecider,
 ) -> None:
     known = {False: b"old", True: b"new"}
@@ -162,7 +162,7 @@ async def test_a_link_of_another_replica_counts_though_the_secret_was_made_anew(
     assert decider.secrets_asked == [False, True, False]
 
 
-async def test_it_adopts_only_into_its_own_campaign(
+async def test_a_link_adopts_only_into_its_own_campaign(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     restated = {"zone": "East", "channel": "sip", "campaign": "collections"}

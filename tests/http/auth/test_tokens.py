@@ -164,7 +164,7 @@ async def test_beyond_its_lists_a_dialer_is_refused(
     assert decider.calls == []
 
 
-async def test_in_a_batch_only_what_is_beyond_is_refused(guarded: Server) -> None:
+async def test_in_a_batch_only_forbidden_requests_are_refused(guarded: Server) -> None:
     asks = [ASK, {**ASK, "campaign": "other"}, {**ASK, "campaign": "sales"}]
     headers = bearer("limited")
     body = {"requests": asks}
@@ -216,7 +216,7 @@ async def test_a_viewer_of_a_zone_sees_no_other(guarded: Server) -> None:
             assert answer.status == 403
 
 
-async def test_without_tokens_everybody_may_all(http: ClientSession) -> None:
+async def test_without_tokens_every_request_is_allowed(http: ClientSession) -> None:
     async with http.post("/v1/admissions", json=ASK, headers=bearer("whatever")) as answer:
         assert answer.status == 200
 
@@ -238,7 +238,7 @@ def test_tokens_can_be_replaced() -> None:
         credentials.authenticate("Bearer old")
 
 
-def test_whether_tokens_are_needed_is_known_and_stays_so_without_any() -> None:
+def test_tokens_stay_required_after_all_are_removed() -> None:
     credentials = Credentials()
     credentials.replace([])
     assert (credentials.configured, credentials.count) == (False, 0)

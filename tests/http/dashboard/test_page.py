@@ -82,7 +82,7 @@ async def test_numbers_follow_what_happens(page: Any, dashboard: DashboardHarnes
     await expect(room).to_have_text("6")
 
 
-async def test_a_deny_is_shown_with_its_why(page: Any, dashboard: DashboardHarness) -> None:
+async def test_a_denial_is_shown_with_its_reason(page: Any, dashboard: DashboardHarness) -> None:
     await show(page, dashboard)
     await dashboard.ask(campaign="surveys", mpp="mpp1", count=9, min_count=9)
     last = page.locator("#last tr")
@@ -139,7 +139,7 @@ async def test_another_zone_is_chosen(page: Any, dashboard: DashboardHarness) ->
     await expect(tile(page, "SIP").locator(".big").first).to_have_text("4")
 
 
-async def test_a_token_is_asked_for_and_stays_in_memory(page: Any, emptied: str) -> None:
+async def test_the_page_asks_for_a_token_and_keeps_it_in_memory(page: Any, emptied: str) -> None:
     credentials = Credentials([token("look", Role.VIEWER), token("dial", Role.DIALER)])
     async with serve_dashboard(emptied, credentials) as dashboard:
         addresses: list[str] = []
@@ -163,7 +163,7 @@ async def test_a_token_is_asked_for_and_stays_in_memory(page: Any, emptied: str)
         await expect(page.locator("#board")).to_be_hidden()
 
 
-async def test_a_broken_line_is_said_aloud_and_mends(
+async def test_a_lost_connection_is_announced_and_restored(
     page: Any, dashboard: DashboardHarness
 ) -> None:
     await show(page, dashboard)
@@ -214,7 +214,9 @@ async def without_faults_in_both_themes(page: Any) -> None:
         assert await serious_faults(page) == [], theme
 
 
-async def test_nothing_comes_from_anywhere_else(page: Any, dashboard: DashboardHarness) -> None:
+async def test_the_page_loads_nothing_from_other_hosts(
+    page: Any, dashboard: DashboardHarness
+) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     await show(page, dashboard)

@@ -85,7 +85,7 @@ def test_no_script_writes_markup_or_keeps_a_token() -> None:
         assert found is None, (name, found)
 
 
-def test_every_reason_has_plain_words() -> None:
+def test_every_reason_has_a_description() -> None:
     texts = json.loads(text_of("reasons.js").removeprefix("export const REASONS = ")[:-2])
     assert list(texts) == [one.value for one in Reason]
     assert all("{pool}" not in without_pool for _, without_pool in texts.values())

@@ -30,12 +30,12 @@ def recent(*statuses: Any) -> dict[str, Any]:
     return decisions.summary()
 
 
-def test_the_first_status_tells_of_no_decision() -> None:
+def test_the_first_status_contains_no_decision() -> None:
     told = recent(status(0, grant=7, deny__mpp_full=3))
     assert told == {"over_ms": 0, "granted": 0, "denied": {}}
 
 
-def test_what_was_decided_between_two_statuses_is_told() -> None:
+def test_decisions_between_two_statuses_are_counted() -> None:
     told = recent(
         status(0, grant=7, deny__mpp_full=3),
         status(250, grant=9, deny__mpp_full=3, deny__no_capacity=2),
@@ -43,7 +43,7 @@ def test_what_was_decided_between_two_statuses_is_told() -> None:
     assert told == {"over_ms": 250, "granted": 2, "denied": {"no_capacity": 2}}
 
 
-def test_what_is_long_ago_is_forgotten() -> None:
+def test_old_decisions_are_dropped() -> None:
     told = recent(status(0), status(RECENT_MS, grant=5), status(2 * RECENT_MS, grant=6))
     assert told == {"over_ms": RECENT_MS, "granted": 1, "denied": {}}
 
@@ -68,7 +68,7 @@ def test_a_channel_without_snapshot_has_its_capacity() -> None:
     assert count_ports({"pools": [pool]}) == {"sip": [10, 0, 3, 10]}
 
 
-def test_of_a_channel_of_which_nothing_is_known_only_in_use_is_told() -> None:
+def test_a_channel_without_limits_has_only_in_use() -> None:
     assert count_ports({"pools": [channel("sip", 0)]}) == {"sip": [None, 0, 0, None]}
 
 
@@ -81,7 +81,7 @@ def test_the_history_has_a_point_every_few_seconds_and_an_end() -> None:
     assert points[1][0] - points[0][0] == HISTORY_STEP_MS
 
 
-def test_a_clock_of_another_store_begins_the_history_anew() -> None:
+def test_a_clock_of_another_store_restarts_the_history() -> None:
     history = PortHistory()
     for after_ms in (0, 60_000, 10_000):
         history.add(status(after_ms))

@@ -31,7 +31,7 @@ async def test_a_grant_is_answered_in_the_order_of_the_description(http: ClientS
     Decision.model_validate(body)
 
 
-async def test_all_that_is_asked_reaches_the_ledger(
+async def test_every_field_of_a_request_reaches_the_ledger(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     asked = {
@@ -48,7 +48,7 @@ async def test_all_that_is_asked_reaches_the_ledger(
     assert decider.waits == [2000]
 
 
-async def test_what_is_not_asked_is_left_to_the_ledger(
+async def test_absent_fields_are_left_to_the_ledger(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     async with http.post("/v1/admissions", json={"campaign": "collections"}) as answer:
@@ -61,7 +61,7 @@ async def test_what_is_not_asked_is_left_to_the_ledger(
     assert not {"channel", "mpp", "application", "wait_ms", "dry_run", "explain"} & set(op)
 
 
-def test_ids_are_made_anew_for_every_ask() -> None:
+def test_every_request_gets_a_new_id() -> None:
     ask = AdmissionRequest(campaign="c")
     ids = Ids()
     assert len({admission_operation(ask, ANONYMOUS, ids.new)["id"] for _ in range(100)}) == 100
@@ -78,7 +78,7 @@ def test_ids_are_made_anew_for_every_ask() -> None:
         {"pools": ["trunk:a"]},
     ],
 )
-def test_what_decides_changes_the_digest(other: dict[str, Any]) -> None:
+def test_a_field_that_decides_changes_the_digest(other: dict[str, Any]) -> None:
     assert digest_of(AdmissionRequest(campaign="c", **other)) != digest_of(
         AdmissionRequest(campaign="c")
     )
@@ -88,7 +88,7 @@ def test_what_decides_changes_the_digest(other: dict[str, Any]) -> None:
     "other",
     [{"wait_ms": 5}, {"owner": "o"}, {"dry_run": True, "explain": True}, {"request_id": "r"}],
 )
-def test_what_does_not_decide_keeps_the_digest(other: dict[str, Any]) -> None:
+def test_a_field_that_does_not_decide_keeps_the_digest(other: dict[str, Any]) -> None:
     assert digest_of(AdmissionRequest(campaign="c", **other)) == digest_of(
         AdmissionRequest(campaign="c")
     )
@@ -119,7 +119,7 @@ async def test_a_fault_of_the_ledger_is_a_problem(
     assert answer.status == problem["status"] == status
 
 
-async def test_a_store_out_of_reach_says_when_to_come_back(
+async def test_an_unreachable_store_gives_a_retry_time(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     decider.fault = Unavailable("The store does not answer.", retry_after_s=1.5)
@@ -158,7 +158,7 @@ async def test_a_batch_reaches_the_ledger_at_once_and_in_order(
     assert [one["request_id"] for one in results] == wanted
 
 
-async def test_a_batch_says_when_to_come_back_in_each_place(
+async def test_each_result_of_a_batch_has_its_retry_time(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     decider.fault = Unavailable("The store does not answer.")
@@ -167,7 +167,7 @@ async def test_a_batch_says_when_to_come_back_in_each_place(
     assert (result["status"], result["retry_after_ms"]) == (503, 1000)
 
 
-async def test_a_decision_is_logged_when_it_is_wanted(
+async def test_a_decision_is_logged_when_the_setting_says_so(
     http: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="admission.decisions")
@@ -177,7 +177,7 @@ async def test_a_decision_is_logged_when_it_is_wanted(
     assert (record.message, record.__dict__["fields"]["campaign"]) == ("grant", "collections")
 
 
-async def test_answers_of_a_batch_stand_in_the_order_of_the_asks(http: ClientSession) -> None:
+async def test_answers_of_a_batch_keep_the_order_of_the_requests(http: ClientSession) -> None:
     asks = [ASK | {"request_id": f"r{n}"} for n in range(5)]
     asks[2] = asks[2] | {"zone": "West"}
     asks[3] = {"nothing": "right"}
@@ -187,7 +187,7 @@ async def test_answers_of_a_batch_stand_in_the_order_of_the_asks(http: ClientSes
     assert [one["status"] for one in results] == [200, 200, 200, 422, 200]
 
 
-async def test_a_client_that_closes_is_told_that_the_connection_closes(server: Server) -> None:
+async def test_a_request_to_close_the_connection_is_confirmed(server: Server) -> None:
     body = json.dumps(ASK)
     typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
     head = f"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{typed}\r\n\r\n"

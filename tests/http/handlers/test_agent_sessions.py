@@ -28,7 +28,7 @@ async def test_a_guid_reaches_the_decider_as_requests_carry_it(
 
 
 @pytest.mark.parametrize("agent", ["0", "99", "0101", "1000000", "x", "-101", "\uff11001"])
-async def test_what_is_no_agent_s_id_is_not_found(
+async def test_an_invalid_agent_id_is_not_found(
     http: ClientSession, decider: FakeDecider, agent: str
 ) -> None:
     async with http.put(f"/v1/zones/East/agents/{agent}/guid", json={"guid": GUID}) as answer:
@@ -50,7 +50,7 @@ async def test_what_is_no_agent_s_id_is_not_found(
         [],
     ],
 )
-async def test_what_is_no_guid_is_refused_and_not_repeated(
+async def test_an_invalid_guid_is_refused_and_not_echoed(
     http: ClientSession, decider: FakeDecider, body: Any
 ) -> None:
     async with http.put(PATH, json=body) as answer:
@@ -63,7 +63,7 @@ async def test_what_is_no_guid_is_refused_and_not_repeated(
 
 
 @pytest.mark.parametrize(("fault", "status"), [(NotFound("no"), 404), (Conflict("full"), 409)])
-async def test_what_the_decider_refuses_is_said(
+async def test_a_refusal_of_the_decider_is_a_problem(
     http: ClientSession, decider: FakeDecider, fault: Exception, status: int
 ) -> None:
     decider.fault = fault

@@ -73,7 +73,7 @@ async def eventually(is_true: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_every_zone_is_told_at_once(server: Server) -> None:
+async def test_every_zone_is_sent_at_once(server: Server) -> None:
     async with server.http.get("/v1/events") as answer:
         assert answer.content_type == "text/event-stream"
         assert answer.headers["Cache-Control"] == "no-store"
@@ -107,7 +107,7 @@ async def test_head_is_answered_without_a_stream(server: Server) -> None:
         assert (answer.status, await answer.read()) == (200, b"")
 
 
-async def test_only_changes_are_told(
+async def test_only_changes_are_sent(
     server: Server, app: web.Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings, changed = 0, asyncio.Event()
@@ -195,7 +195,7 @@ async def test_a_zone_that_cannot_be_read_is_a_problem_once_and_then_a_zone_agai
         assert (await news(answer))[0] == "zone"
 
 
-async def test_what_nobody_foresaw_ends_no_stream_and_is_logged_once(
+async def test_an_unexpected_fault_ends_no_stream_and_is_logged_once(
     server: Server, decider: FakeDecider, caplog: pytest.LogCaptureFixture
 ) -> None:
     decider.fault = RuntimeError("the secret is 42")
@@ -209,7 +209,7 @@ async def test_what_nobody_foresaw_ends_no_stream_and_is_logged_once(
     assert caplog.text.count("Traceback") == 1
 
 
-async def test_more_clients_than_may_be_are_told_to_come_later(
+async def test_clients_beyond_the_limit_get_a_retry_time(
     server: Server, app: web.Application
 ) -> None:
     async with server.http.get("/v1/events") as one, server.http.get("/v1/events") as two:
@@ -222,7 +222,7 @@ async def test_more_clients_than_may_be_are_told_to_come_later(
         assert four.status == 200
 
 
-async def test_a_client_that_takes_nothing_is_dropped_and_the_others_are_served(
+async def test_a_client_that_reads_nothing_is_dropped_and_the_others_are_served(
     server: Server, app: web.Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = 0
@@ -250,7 +250,7 @@ async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.M
     assert found.count(": alive") >= 3
 
 
-async def test_whose_token_is_taken_away_watches_no_longer(
+async def test_a_removed_token_ends_its_streams(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
@@ -265,7 +265,7 @@ async def test_whose_token_is_taken_away_watches_no_longer(
             await answer.content.read()
 
 
-async def test_a_viewer_of_one_zone_hears_of_no_other(decider: FakeDecider) -> None:
+async def test_a_viewer_of_one_zone_receives_no_other(decider: FakeDecider) -> None:
     credentials = Credentials([token("w", Role.VIEWER, zones=["West"])])
     async with serving(create_app(decider, credentials=credentials)) as server:
         async with server.http.get("/v1/events", headers=bearer("w")) as answer:
@@ -275,7 +275,9 @@ async def test_a_viewer_of_one_zone_hears_of_no_other(decider: FakeDecider) -> N
     assert {call[1] for call in decider.calls} == {"West"}
 
 
-async def test_who_leaves_is_forgotten_at_once(server: Server, app: web.Application) -> None:
+async def test_a_client_that_leaves_is_removed_at_once(
+    server: Server, app: web.Application
+) -> None:
     async with server.http.get("/v1/events") as answer:
         await news(answer)
         assert app[APP_CONTEXT].feed.clients == 1
@@ -283,7 +285,7 @@ async def test_who_leaves_is_forgotten_at_once(server: Server, app: web.Applicat
         await eventually(lambda: app[APP_CONTEXT].feed.clients == 0)
 
 
-async def test_a_server_that_leaves_ends_its_streams(app: web.Application) -> None:
+async def test_a_server_that_stops_ends_its_streams(app: web.Application) -> None:
     async with serving(app, grace_ms=60_000) as server, server.http.get("/v1/events") as answer:
         await news(answer)
         server.stop.set()
@@ -291,7 +293,7 @@ async def test_a_server_that_leaves_ends_its_streams(app: web.Application) -> No
             await answer.content.read()
 
 
-def test_what_only_tells_that_time_passes_is_no_change() -> None:
+def test_passing_time_alone_is_no_change() -> None:
     status = {
         "now": 1,
         "longest_wait_ms": 5,

@@ -54,7 +54,7 @@ async def test_a_pool_is_named_in_full_its_colons_encoded_or_not(
 @pytest.mark.parametrize(
     ("method", "verb"), [("POST", "pause"), ("POST", "resume"), ("PUT", "limit")]
 )
-async def test_what_is_no_pool_s_name_is_not_found(
+async def test_an_invalid_pool_name_is_not_found(
     http: ClientSession, decider: FakeDecider, pool: str, method: str, verb: str
 ) -> None:
     url = URL(f"{ZONE}/pools/{pool}/{verb}", encoded=True)
@@ -179,7 +179,9 @@ async def test_faults_of_a_change_are_problems(
     assert "ETag" not in answer.headers
 
 
-async def test_a_patch_may_be_sent_as_what_it_is(http: ClientSession, decider: FakeDecider) -> None:
+async def test_a_patch_may_have_its_own_content_type(
+    http: ClientSession, decider: FakeDecider
+) -> None:
     patch = {"campaigns": {"collections": {"limit": None}}}
     body = json.dumps(patch)
     async with http.patch(f"{ZONE}/policy", data=body, headers=MERGE_PATCH) as answer:
@@ -210,7 +212,7 @@ async def test_another_content_type(
     [("PUT", "policy"), ("PATCH", "policy"), ("PUT", "pools/campaign:collections/limit")],
 )
 @pytest.mark.parametrize("body", ["", "{", "{} {}", '{"x":NaN}', "[" * 5000])
-async def test_what_is_not_json(
+async def test_a_body_that_is_not_json_is_refused(
     http: ClientSession, decider: FakeDecider, method: str, path: str, body: str
 ) -> None:
     headers = {"Content-Type": "application/json"}

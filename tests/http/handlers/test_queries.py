@@ -45,14 +45,14 @@ async def test_a_cursor_is_handed_on(
         assert (await answer.json())["cursor"] == "42"
 
 
-async def test_zones_are_all_shown(http: ClientSession) -> None:
+async def test_all_zones_are_listed(http: ClientSession) -> None:
     async with http.get("/v1/zones") as answer:
         body = await answer.json()
     assert [one["zone"] for one in body["zones"]] == ["East", "West"]
     ZoneList.model_validate(body)
 
 
-async def test_a_zone_whose_store_is_away_does_not_hide_the_others(
+async def test_an_unreachable_store_of_one_zone_does_not_hide_the_others(
     http: ClientSession, decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail() -> dict[str, object]:
@@ -118,14 +118,14 @@ async def test_a_refused_snapshot_is_an_answer(
     assert (shown["accepted"], shown["reason"], shown["now"]) == (False, "future", NOW)
 
 
-async def test_alive_asks_nobody(http: ClientSession, decider: FakeDecider) -> None:
+async def test_liveness_calls_no_decider(http: ClientSession, decider: FakeDecider) -> None:
     decider.fault = Unavailable("The store does not answer.")
     async with http.get("/healthz") as answer:
         assert answer.status == 200
     assert decider.calls == []
 
 
-async def test_not_ready_says_why(http: ClientSession, decider: FakeDecider) -> None:
+async def test_readiness_gives_the_cause(http: ClientSession, decider: FakeDecider) -> None:
     async with http.get("/readyz") as answer:
         assert answer.status == 200
     decider.fault = Unavailable("The store is of another schema.")

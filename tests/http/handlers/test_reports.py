@@ -67,7 +67,7 @@ async def test_an_unknown_reservation_is_404(http: ClientSession, decider: FakeD
         assert answer.status == 404
 
 
-async def test_an_adopted_one_must_be_of_the_zone_in_its_id(
+async def test_an_adopted_reservation_must_be_of_the_zone_in_its_id(
     http: ClientSession, decider: FakeDecider
 ) -> None:
     body = {"reservation": {**RESTATED, "zone": "West"}}

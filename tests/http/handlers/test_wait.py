@@ -29,7 +29,7 @@ async def until_free(replica: ServiceHarness) -> None:
             pass
 
 
-async def test_an_end_on_one_replica_lets_a_waiter_on_the_other_through(redis_url: str) -> None:
+async def test_an_end_on_one_replica_admits_a_waiter_on_the_other(redis_url: str) -> None:
     async with replicas(redis_url, launch_within_ms=1000) as (a, b):
         x, _ = await a.admit("x"), await a.admit("y")
         waiter = started(b.admit("w", LONG_MS))
@@ -41,7 +41,7 @@ async def test_an_end_on_one_replica_lets_a_waiter_on_the_other_through(redis_ur
         await wait_for_waiters(redis_url, 0)
 
 
-async def test_first_come_first_served_on_both_and_a_plain_ask_overtakes_nobody(
+async def test_waiters_are_served_in_order_on_both_replicas_and_not_overtaken(
     redis_url: str,
 ) -> None:
     async with replicas(redis_url) as (a, b):
@@ -58,7 +58,7 @@ async def test_first_come_first_served_on_both_and_a_plain_ask_overtakes_nobody(
             assert sum(one.done() for one in waiters) == n + 1
 
 
-async def test_all_that_is_freed_at_once_is_granted_on_both(redis_url: str) -> None:
+async def test_all_ports_freed_together_are_granted_on_both_replicas(redis_url: str) -> None:
     async with replicas(redis_url, capacity={"sip": 20}) as (a, b):
         taken = await a.admit("x", count=20, min_count=20)
         waiters = [started((a, b)[n % 2].admit(f"w{n}", LONG_MS)) for n in range(20)]
@@ -82,7 +82,7 @@ async def test_fifty_at_once_are_granted_among_dialers_that_ask_for_one(redis_ur
         assert (await soon(big))["granted"] == 50
 
 
-async def test_when_the_time_is_up_the_deny_is_answered(redis_url: str) -> None:
+async def test_a_waiter_gets_its_denial_when_its_time_is_up(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
         await a.admit("x", count=2)
         answer = await soon(started(a.admit("w", 50)))
@@ -91,13 +91,13 @@ async def test_when_the_time_is_up_the_deny_is_answered(redis_url: str) -> None:
         await wait_for_waiters(redis_url, 0)
 
 
-async def test_a_wrong_ask_does_not_wait(redis_url: str) -> None:
+async def test_a_wrong_request_does_not_wait(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
         answer = await soon(started(a.admit("w", LONG_MS, pools=["trunk:none"])))
         assert answer["status"] == 404
 
 
-async def test_a_resume_lets_waiters_through(redis_url: str) -> None:
+async def test_a_resume_admits_waiters(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
         await a.service.components.ledger.set_paused("East", None, True)
         waiter = started(b.admit("w", LONG_MS))
@@ -106,7 +106,7 @@ async def test_a_resume_lets_waiters_through(redis_url: str) -> None:
         assert (await soon(waiter))["decision"] == "grant"
 
 
-async def test_a_rate_is_waited_for_exactly(redis_url: str) -> None:
+async def test_a_waiter_waits_exactly_for_the_rate(redis_url: str) -> None:
     campaigns = {"c": {"rate_per_s": 20, "burst": 1}, "*": {}}
     async with replicas(redis_url, n=1, campaigns=campaigns, capacity={"sip": 9}) as (a,):
         answers = [await soon(started(a.admit(f"w{n}", LONG_MS))) for n in range(5)]
@@ -127,7 +127,7 @@ async def test_a_repeat_joins_its_first_and_another_elsewhere_gets_the_same(redi
         assert await a.in_use() == 2
 
 
-async def test_a_batch_waits_for_all_of_its_asks(redis_url: str) -> None:
+async def test_a_batch_waits_for_all_of_its_requests(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
         x = await a.admit("x")
         asks = [{"campaign": "c", "request_id": f"b{n}", "wait_ms": LONG_MS} for n in range(2)]
@@ -214,7 +214,7 @@ def _noting(function: Any, event: asyncio.Event) -> Any:
     return noted
 
 
-async def test_what_a_batch_was_granted_is_withdrawn_when_it_hangs_up_waiting(
+async def test_grants_of_a_batch_are_withdrawn_when_its_client_hangs_up(
     redis_url: str,
 ) -> None:
     async with replicas(redis_url, n=1) as (a,):
@@ -242,7 +242,7 @@ async def test_more_waiters_than_the_limit_are_answered_at_once(redis_url: str) 
             one.cancel()
 
 
-async def test_leaving_answers_waiters_with_their_deny_at_once(redis_url: str) -> None:
+async def test_a_stopping_service_answers_waiters_with_their_denial(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
         await a.admit("x", count=2)
         waiter = started(b.admit("w", LONG_MS))
@@ -252,7 +252,7 @@ async def test_leaving_answers_waiters_with_their_deny_at_once(redis_url: str) -
         await wait_for_waiters(redis_url, 0)
 
 
-async def test_a_dead_replica_s_waiters_block_nobody_for_long(
+async def test_waiters_of_a_dead_replica_block_no_request_for_long(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B is there and deaf: it neither beats nor asks."""
@@ -273,7 +273,7 @@ async def test_a_dead_replica_s_waiters_block_nobody_for_long(
         monkeypatch.undo()
 
 
-async def test_five_hundred_that_wait_cost_redis_next_to_nothing(redis_url: str) -> None:
+async def test_five_hundred_waiters_cause_few_commands(redis_url: str) -> None:
     async with replicas(redis_url) as (a, b):
         await a.admit("x", count=2)
         waiters = [

@@ -24,7 +24,7 @@ def spec(decider: FakeDecider) -> dict[str, Any]:
     return create_app(decider)[APP_CONTEXT].description.document
 
 
-def test_it_is_a_valid_description(spec: dict[str, Any]) -> None:
+def test_the_description_is_valid(spec: dict[str, Any]) -> None:
     validate(spec)
 
 
@@ -88,7 +88,7 @@ async def test_statuses_that_are_answered_are_described(
     assert str(status) in spec["paths"][path][method.lower()]["responses"]
 
 
-async def test_it_is_served(http: ClientSession, spec: dict[str, Any]) -> None:
+async def test_the_description_is_served(http: ClientSession, spec: dict[str, Any]) -> None:
     async with http.get("/openapi.json") as answer:
         assert await answer.json() == spec
 
@@ -111,14 +111,14 @@ async def test_the_links_of_the_page_lead_somewhere(http: ClientSession) -> None
         assert f'id="{name}"' in page
 
 
-def test_what_an_ask_may_be_is_what_is_read(spec: dict[str, Any]) -> None:
+def test_the_schema_of_a_request_is_that_of_the_parser(spec: dict[str, Any]) -> None:
     ask = spec["components"]["schemas"]["AdmissionRequest"]
     assert ask["additionalProperties"] is False
     assert set(ASK) < set(ask["properties"])
     assert ask["required"] == ["campaign"]
 
 
-def test_every_field_that_is_taken_says_what_it_means(spec: dict[str, Any]) -> None:
+def test_every_field_has_a_description(spec: dict[str, Any]) -> None:
     schemas = spec["components"]["schemas"]
     missing = [
         f"{name}.{field}"

@@ -47,7 +47,7 @@ async def test_requests_under_way_finish(app: web.Application, decider: FakeDeci
         assert await asked == 200
 
 
-async def test_what_does_not_finish_is_cancelled(
+async def test_requests_that_do_not_finish_are_cancelled(
     app: web.Application, decider: FakeDecider
 ) -> None:
     async with serving(app, grace_ms=20) as server:
@@ -59,7 +59,7 @@ async def test_what_does_not_finish_is_cancelled(
         assert decider.cancelled.is_set()
 
 
-async def test_while_leaving_it_is_not_ready_but_answers(app: web.Application) -> None:
+async def test_a_stopping_server_is_not_ready_but_answers(app: web.Application) -> None:
     async with serving(app, delay_ms=200) as server:
         server.stop.set()
         async with server.http.get("/readyz") as answer:
@@ -93,7 +93,7 @@ async def test_resources_outlive_the_last_request(
     assert seen == ["opened", "answered", "closed"]
 
 
-async def test_an_ask_whose_client_hangs_up_is_cancelled(
+async def test_an_admission_whose_client_hangs_up_is_cancelled(
     app: web.Application, decider: FakeDecider
 ) -> None:
     async with serving(app) as server:
@@ -135,7 +135,7 @@ async def test_a_report_whose_client_hangs_up_is_not(
         decider.gate.set()
 
 
-async def test_the_next_request_of_a_connection_is_not_touched_by_the_last(
+async def test_a_cancelled_request_does_not_affect_the_next_of_its_connection(
     decider: FakeDecider,
 ) -> None:
     async with serving(create_app(decider)) as server:
@@ -150,7 +150,7 @@ async def test_the_next_request_of_a_connection_is_not_touched_by_the_last(
     assert len(decider.calls) == 3
 
 
-async def test_two_may_share_a_port(decider: FakeDecider) -> None:
+async def test_two_servers_may_share_a_port(decider: FakeDecider) -> None:
     async with serving(create_app(decider), reuse_port=True) as server:
         stop, listening = asyncio.Event(), asyncio.Event()
         second = asyncio.create_task(
@@ -169,7 +169,7 @@ async def test_two_may_share_a_port(decider: FakeDecider) -> None:
             await second
 
 
-async def test_an_address_that_is_taken_is_said(decider: FakeDecider) -> None:
+async def test_an_address_in_use_is_reported(decider: FakeDecider) -> None:
     async with serving(create_app(decider)) as server:
         with pytest.raises(OSError, match="address already in use"):
             await serve_app(create_app(decider), "127.0.0.1", server.port, stop=asyncio.Event())
@@ -181,7 +181,7 @@ async def test_without_tokens_only_loopback_is_served(decider: FakeDecider, host
         await serve_app(create_app(decider), host, 0, stop=asyncio.Event())
 
 
-async def test_with_tokens_or_when_told_so_any_address_is(decider: FakeDecider) -> None:
+async def test_with_tokens_or_the_option_any_address_is_served(decider: FakeDecider) -> None:
     stop = asyncio.Event()
     stop.set()
     # An address of documentation, which no machine has: the guard is passed when binding fails.
@@ -193,7 +193,7 @@ async def test_with_tokens_or_when_told_so_any_address_is(decider: FakeDecider) 
         await serve_app(app, "192.0.2.1", 0, stop=stop)
 
 
-async def test_idle_connections_do_not_hold_it_up(decider: FakeDecider) -> None:
+async def test_idle_connections_do_not_delay_the_stop(decider: FakeDecider) -> None:
     async with serving(create_app(decider), grace_ms=60_000) as server:
         async with server.http.get("/healthz"):
             pass

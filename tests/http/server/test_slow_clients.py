@@ -24,7 +24,7 @@ async def until_closed(reader: asyncio.StreamReader) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
-async def test_who_does_not_get_to_the_point_is_hung_up_on(
+async def test_a_connection_without_a_complete_request_is_closed(
     decider: FakeDecider, said: bytes
 ) -> None:
     async with serving(create_app(decider), timeouts=SOON) as server:
@@ -34,7 +34,7 @@ async def test_who_does_not_get_to_the_point_is_hung_up_on(
         writer.close()
 
 
-async def test_who_asked_once_may_stay_and_be_silent(decider: FakeDecider) -> None:
+async def test_a_connection_may_be_idle_after_a_request(decider: FakeDecider) -> None:
     # Long enough for a request to arrive on a machine that has other things to do.
     timeouts = ConnectionTimeouts(first_request_s=1.5, stalled_read_s=1.5, check_interval_s=0.05)
     async with serving(create_app(decider), timeouts=timeouts) as server:
@@ -49,7 +49,7 @@ async def test_who_asked_once_may_stay_and_be_silent(decider: FakeDecider) -> No
             one.close()
 
 
-async def test_who_reads_nothing_is_hung_up_on(decider: FakeDecider) -> None:
+async def test_a_client_that_reads_nothing_is_disconnected(decider: FakeDecider) -> None:
     gone = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -71,7 +71,7 @@ async def test_who_reads_nothing_is_hung_up_on(decider: FakeDecider) -> None:
         client.close()
 
 
-async def test_who_reads_slowly_is_not(decider: FakeDecider) -> None:
+async def test_a_client_that_reads_slowly_is_not_disconnected(decider: FakeDecider) -> None:
     size = 20_000_000
 
     async def large(request: web.Request) -> web.Response:
@@ -129,5 +129,5 @@ async def _is_full(port: int) -> bool:
     return b"200 OK" not in said
 
 
-def test_there_is_always_room_for_some() -> None:
+def test_some_connections_are_always_accepted() -> None:
     assert raise_file_limit() >= 64

@@ -60,7 +60,9 @@ async def serial(port: int, context: ssl.SSLContext) -> str:
     return str(shown["serialNumber"])
 
 
-async def test_it_speaks_tls(tmp_path: Path, authority: trustme.CA, decider: FakeDecider) -> None:
+async def test_the_server_uses_tls(
+    tmp_path: Path, authority: trustme.CA, decider: FakeDecider
+) -> None:
     certificates = Certificates(*write(tmp_path, authority))
     async with serving(create_app(decider), certificates=certificates) as server:
         async with client(server.port, trusting(authority)) as session:
@@ -83,7 +85,7 @@ async def test_old_versions_are_refused(
             await serial(server.port, context)
 
 
-async def test_with_an_authority_only_its_clients_come_in(
+async def test_with_an_authority_only_its_clients_are_accepted(
     tmp_path: Path, authority: trustme.CA, decider: FakeDecider
 ) -> None:
     clients = trustme.CA()
@@ -98,7 +100,7 @@ async def test_with_an_authority_only_its_clients_come_in(
                     await status(session)
 
 
-async def test_files_read_again_count_for_new_connections_and_old_ones_live_on(
+async def test_reloaded_files_apply_to_new_connections_only(
     tmp_path: Path, authority: trustme.CA, decider: FakeDecider
 ) -> None:
     clients, others = trustme.CA(), trustme.CA()
@@ -132,7 +134,7 @@ def test_a_broken_file_changes_nothing(tmp_path: Path, authority: trustme.CA) ->
 
 
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem", "clients.pem"])
-def test_a_file_that_is_missing_is_said(tmp_path: Path, authority: trustme.CA, name: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, authority: trustme.CA, name: str) -> None:
     cert, key = write(tmp_path, authority)
     ca = tmp_path / "clients.pem"
     authority.cert_pem.write_to_path(str(ca))
@@ -141,7 +143,7 @@ def test_a_file_that_is_missing_is_said(tmp_path: Path, authority: trustme.CA, n
         Certificates(cert, key, ca)
 
 
-def test_a_key_with_a_pass_phrase_is_said_and_nobody_is_asked_for_it(
+def test_a_key_with_a_pass_phrase_is_an_error_without_a_prompt(
     tmp_path: Path, authority: trustme.CA
 ) -> None:
     from cryptography.hazmat.primitives import serialization

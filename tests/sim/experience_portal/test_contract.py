@@ -39,7 +39,7 @@ def test_parameters_are_read(text: str, values: dict[str, list[str]]) -> None:
         b'<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body/></Envelope>',
     ],
 )
-def test_what_is_no_request_is_the_senders_fault(body: bytes) -> None:
+def test_a_malformed_request_is_a_client_fault(body: bytes) -> None:
     with pytest.raises(SoapFault) as caught:
         read_request(body, OPERATIONS)
     assert caught.value.sender
@@ -50,7 +50,7 @@ def test_children_count_only_when_they_are_qualified() -> None:
     assert read_request(body, OPERATIONS).fields == {"toURI": "tel:1"}
 
 
-def test_what_a_fault_says_is_escaped() -> None:
+def test_the_text_of_a_fault_is_escaped() -> None:
     fault = SoapFault("<b>&\x00", operation="GetStatus", return_code=7)
     text = write_fault("1.1", fault).decode()
     assert "<faultstring>&lt;b&gt;&amp;</faultstring>" in text
@@ -80,5 +80,5 @@ def test_a_page_reports_below_its_report_url(
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/passwd", "http://[", "http://h/" + "x" * 500])
-def test_a_report_url_that_is_none_is_left_alone(url: str) -> None:
+def test_an_invalid_report_url_is_ignored(url: str) -> None:
     assert build_report(event(Progress.PORT_TAKEN), url) is None

@@ -26,7 +26,7 @@ async def misbehave(caller: Caller, kind: str, **more: object) -> None:
         ("wrap", 200, "unusedH323_returned>4294967295<"),
     ],
 )
-async def test_an_answer_is_nonsense_when_told_so(
+async def test_an_answer_can_be_nonsense(
     caller: Caller, kind: str, status: int, words: str
 ) -> None:
     await misbehave(caller, kind)
@@ -36,7 +36,7 @@ async def test_an_answer_is_nonsense_when_told_so(
 
 
 @pytest.mark.parametrize("kind", ["drop", "drop_reply"])
-async def test_a_connection_is_dropped_when_told_so(caller: Caller, kind: str) -> None:
+async def test_a_connection_can_be_dropped(caller: Caller, kind: str) -> None:
     await misbehave(caller, kind)
     with pytest.raises(aiohttp.ClientConnectionError):
         await caller.soap("LaunchVXML", toURI="tel:1", applicationName="ivr")
@@ -44,20 +44,20 @@ async def test_a_connection_is_dropped_when_told_so(caller: Caller, kind: str) -
     assert launches == (1 if kind == "drop_reply" else 0)
 
 
-async def test_an_answer_is_cut_in_half_when_told_so(caller: Caller) -> None:
+async def test_an_answer_can_be_cut_in_half(caller: Caller) -> None:
     await misbehave(caller, "truncated")
     _, text = await caller.soap("QueryResources")
     assert text.startswith("<?xml")
     assert "</soapenv:Envelope>" not in text
 
 
-async def test_an_answer_is_huge_when_told_so(caller: Caller) -> None:
+async def test_an_answer_can_be_huge(caller: Caller) -> None:
     await misbehave(caller, "huge")
     _, text = await caller.soap("QueryResources")
     assert len(text) == 8 * 2**20
 
 
-async def test_an_answer_is_slow_when_told_so(caller: Caller) -> None:
+async def test_an_answer_can_be_slow(caller: Caller) -> None:
     await misbehave(caller, "slow", delay_ms=100)
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -79,7 +79,7 @@ async def test_a_hanging_request_does_not_keep_the_simulator_from_closing(
         await hanging
 
 
-async def test_a_misbehaviour_may_hit_one_operation_so_many_times(caller: Caller) -> None:
+async def test_a_fault_can_apply_to_one_operation_a_number_of_times(caller: Caller) -> None:
     await misbehave(caller, "html", operations=["QueryResources"], times=1)
     other = await caller.soap("GetStatus")
     first = await caller.soap("QueryResources")
@@ -87,14 +87,14 @@ async def test_a_misbehaviour_may_hit_one_operation_so_many_times(caller: Caller
     assert ["<html>" in text for _, text in (other, first, second)] == [False, True, False]
 
 
-async def test_misbehaviour_can_be_taken_away(caller: Caller) -> None:
+async def test_faults_can_be_removed(caller: Caller) -> None:
     await misbehave(caller, "html")
     await caller.control("DELETE", "/sim/faults")
     _, text = await caller.soap("QueryResources")
     assert "totalRes_returned" in text
 
 
-async def test_one_that_never_happens_does_not_happen(caller: Caller) -> None:
+async def test_a_fault_of_probability_zero_does_not_happen(caller: Caller) -> None:
     await misbehave(caller, "html", probability=0)
     _, text = await caller.soap("QueryResources")
     assert "totalRes_returned" in text
@@ -160,7 +160,7 @@ async def test_the_truth_counts_launches_that_found_no_port(calling: Calling) ->
     assert truth["zones"]["East"]["in_use"]["outbound"] == 2
 
 
-async def test_the_feed_tells_each_step_once(caller: Caller) -> None:
+async def test_the_feed_has_each_step_once(caller: Caller) -> None:
     await caller.soap("LaunchVXML", toURI="tel:1", applicationName="ivr")
     first = await caller.control("GET", "/sim/events")
     rest = await caller.control("GET", f"/sim/events?since={first['since']}")

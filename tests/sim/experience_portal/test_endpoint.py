@@ -92,9 +92,7 @@ async def test_a_digest_counts_for_its_challenge_and_path_alone(
         assert answer.status == status
 
 
-async def test_a_nonce_does_not_live_for_ever(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_nonce_expires(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "NONCE_LIFE_S", -1)
     url = caller.url + LEGACY_PATH
     async with caller.session.post(url) as refused:
@@ -148,7 +146,7 @@ async def test_launch_vxml_answers_when_the_call_is_connected_and_not_before(
         (timing(prepare=exactly(0), page_fails=1.0), 3, "failed"),
     ],
 )
-async def test_launch_vxml_tells_why_a_call_was_not_connected(
+async def test_launch_vxml_gives_the_reason_of_a_failed_call(
     calling: Calling, calls: object, code: int, what: str
 ) -> None:
     async with calling(quick(system=system(calls=calls))) as caller:  # type: ignore[arg-type]

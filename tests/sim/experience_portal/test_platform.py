@@ -42,7 +42,7 @@ def test_a_call_takes_its_port_only_after_its_page_was_prepared() -> None:
     ],
     ids=["answered", "not answered", "busy", "page fails", "answered too late"],
 )
-def test_a_call_goes_its_way(calls: object, steps: list[tuple[int, str]]) -> None:
+def test_a_call_has_its_steps_and_outcome(calls: object, steps: list[tuple[int, str]]) -> None:
     world = World(system(calls=calls))  # type: ignore[arg-type]
     world.portal.launch("East")
     world.portal.advance(60_000)
@@ -57,7 +57,7 @@ def test_a_connect_timeout_ends_the_ringing() -> None:
     assert world.diary()[-1] == (CLAIMED + 3_000, "ended", "no_answer")
 
 
-def test_a_launch_that_finds_no_port_is_an_over_launch_with_a_name() -> None:
+def test_a_launch_that_finds_no_port_is_an_over_launch() -> None:
     world = World(system())
     for campaign in ("one", "two", "three"):
         world.portal.launch("East", campaign=campaign, application="app")
@@ -82,7 +82,7 @@ def test_a_port_is_free_only_after_its_release() -> None:
     assert world.diary()[-1] == (ENDED, "ended", "completed")
 
 
-def test_h323_goes_first_and_sip_second() -> None:
+def test_h323_is_preferred_to_sip() -> None:
     world = World(system({"mpp1": {"sip": 1, "h323": 1}}))
     for _ in range(2):
         world.portal.launch("East")

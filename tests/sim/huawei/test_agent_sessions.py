@@ -58,7 +58,9 @@ async def test_a_guid_changes_after_60_s_and_the_old_one_is_good_to_120_s(
     assert code(agent_sessions, second or "", session.cookie) == "0"
 
 
-async def test_an_event_poll_before_that_waits(agent_sessions: AgentSessions, clock: Clock) -> None:
+async def test_an_event_poll_waits_for_an_event(
+    agent_sessions: AgentSessions, clock: Clock
+) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)
     clock.now += 59
     waiting = asyncio.create_task(agent_sessions.event(AGENT, session))
@@ -69,7 +71,7 @@ async def test_an_event_poll_before_that_waits(agent_sessions: AgentSessions, cl
     assert await waiting == newest(session)
 
 
-def test_who_asks_nothing_for_two_minutes_is_signed_out(
+def test_an_agent_without_requests_for_two_minutes_is_signed_out(
     agent_sessions: AgentSessions, clock: Clock
 ) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)
@@ -87,7 +89,7 @@ def test_who_asks_nothing_for_two_minutes_is_signed_out(
     ("agent", "password", "expected"),
     [(AGENT, "wrong", "100-004"), (9, PASSWORD, "100-004"), (AGENT, PASSWORD, "100-002")],
 )
-def test_a_sign_in_that_is_refused_says_why(
+def test_a_refused_sign_in_gives_its_reason(
     agent_sessions: AgentSessions, agent: int, password: str, expected: str
 ) -> None:
     agent_sessions.sign_in(AGENT, PASSWORD, force=False)
@@ -109,7 +111,7 @@ def test_a_request_without_the_cookie_is_refused(agent_sessions: AgentSessions) 
     assert code(agent_sessions, newest(session), "") == "000-003"
 
 
-async def test_whose_session_ended_learns_it_from_the_event_poll(
+async def test_the_event_poll_reports_the_end_of_a_session(
     agent_sessions: AgentSessions,
 ) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)

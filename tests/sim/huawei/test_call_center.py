@@ -102,7 +102,7 @@ def test_a_hang_up_ends_a_call_once() -> None:
     assert world.used()["voice"] == 0
 
 
-def test_streams_of_others_take_what_there_is_and_no_more() -> None:
+def test_foreign_streams_take_what_is_free_and_no_more() -> None:
     busy = ForeignStream(rate_per_s=50, agents=True, hold=exactly(60_000))
     world = World(others=(busy,))
     world.center.advance(10_000)

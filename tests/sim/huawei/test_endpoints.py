@@ -80,7 +80,7 @@ async def test_a_signature_is_verified_and_good_for_a_quarter_of_an_hour(
         "auth-v2/outcall/2024-01-02T03:04:05Z/date/0",
     ],
 )
-async def test_what_is_no_signature_is_refused(header: str) -> None:
+async def test_a_malformed_signature_is_refused(header: str) -> None:
     async with center(simulated()) as at:
         headers = {"Authorization": header} if header else {}
         async with at.http.post(at.url + LICENCE_PATH, data=BODY, headers=headers) as answer:
@@ -96,7 +96,7 @@ async def test_another_call_centre_is_a_wrong_parameter(body: bytes) -> None:
     assert isinstance(told["resultDesc"], str)
 
 
-async def test_counters_move_with_calls_and_what_is_not_licensed_says_minus_one() -> None:
+async def test_counters_follow_calls_and_unlicensed_ones_are_minus_one() -> None:
     async with center(simulated(lag_ms=0)) as at:
         await at.control("POST", "/occupy", {"calls": 2, "hold_ms": 60_000, "channel": "ivr"})
         _, told = await asked(at)
@@ -124,7 +124,7 @@ async def test_a_call_is_launched_followed_and_hung_up() -> None:
     assert {one["session"] for one in events} == {session}
 
 
-async def test_others_can_be_set_to_call() -> None:
+async def test_foreign_calls_can_be_started() -> None:
     async with center(quiet()) as at:
         change = {"rate_per_s": 500, "hold_ms_mean": 600_000, "agents": True}
         await at.control("PUT", "/others/inbound", change)
@@ -156,7 +156,7 @@ async def test_a_wrong_request_is_refused(method: str, path: str, body: Any, sta
         assert "error" in await answer.json()
 
 
-async def test_misbehaviour_is_told_and_can_be_taken_away() -> None:
+async def test_faults_can_be_listed_and_removed() -> None:
     async with center(simulated()) as at:
         await at.misbehave("html", "licence", times=2)
         told = await at.control("GET", "/faults")
@@ -170,7 +170,7 @@ async def test_misbehaviour_is_told_and_can_be_taken_away() -> None:
     assert status == 200
 
 
-async def test_whoever_hangs_does_not_keep_the_simulator_from_ending() -> None:
+async def test_a_hanging_request_does_not_delay_the_stop() -> None:
     async with center(simulated()) as at:
         await at.misbehave("hang", times=1)
         hanging = asyncio.create_task(asked(at))
@@ -180,7 +180,7 @@ async def test_whoever_hangs_does_not_keep_the_simulator_from_ending() -> None:
         await hanging
 
 
-async def test_it_runs_alone_from_the_command_line() -> None:
+async def test_the_simulator_runs_from_the_command_line() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "admission", "simulate", "huawei", "--port", "0"),
         stdout=asyncio.subprocess.PIPE,

@@ -176,7 +176,7 @@ async def test_a_reset_connection_is_named_and_nothing_is_sent_twice() -> None:
     assert requests == 1
 
 
-async def test_nobody_listening_is_named() -> None:
+async def test_a_refused_connection_is_named() -> None:
     async with raw_platform(b"") as url:
         pass
 
@@ -192,7 +192,7 @@ async def test_plain_http_where_tls_is_expected_is_named() -> None:
     assert "TLS could not be agreed on" in error.detail
 
 
-async def test_a_closed_source_says_so() -> None:
+async def test_a_closed_source_raises() -> None:
     async with platform(fixed(counts())) as url:
         source = ExperiencePortalSource("epm", settings(url))
         await source.query("East", make_policy(BOTH))

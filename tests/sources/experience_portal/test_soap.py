@@ -88,7 +88,7 @@ def test_fields_with_elements_inside_are_left_out_and_empty_ones_are_empty() -> 
         (b"<a>" * 50_000 + b"</a>" * 50_000, "XML, but not a SOAP envelope"),
     ],
 )
-def test_what_is_no_answer_is_named(body: bytes, says: str) -> None:
+def test_a_malformed_answer_is_named(body: bytes, says: str) -> None:
     with pytest.raises(SourceError, match=says) as caught:
         read_response(body, "QueryResources")
     assert not isinstance(caught.value, SoapFault)
@@ -119,7 +119,7 @@ def test_what_is_no_answer_is_named(body: bytes, says: str) -> None:
         ),
     ],
 )
-def test_a_fault_tells_its_number_and_words(
+def test_a_fault_has_its_number_and_text(
     body: bytes, code: str, description: str, detail: str
 ) -> None:
     with pytest.raises(SoapFault) as caught:
@@ -164,7 +164,7 @@ def test_an_integer_is_passed_on_as_it_is(text: str, number: int) -> None:
         "\xa05",
     ],
 )
-def test_what_is_no_integer_is_refused(text: str) -> None:
+def test_a_malformed_integer_is_refused(text: str) -> None:
     with pytest.raises(SourceError, match="n is not an integer"):
         read_integer({"n": text}, "n")
 

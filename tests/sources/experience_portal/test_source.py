@@ -37,7 +37,7 @@ async def test_a_zone_of_other_channels_is_the_operators_mistake() -> None:
             await source.query("East", make_policy(("voice",)))
 
 
-async def test_numbers_that_cannot_be_are_passed_on_for_the_ledger_to_refuse() -> None:
+async def test_impossible_counts_are_passed_on_for_the_ledger_to_refuse() -> None:
     async with platform(fixed(counts(-1, 4294967295, " 3 "))) as url:
         snapshot = await asked(url)
 
@@ -56,7 +56,7 @@ async def test_numbers_that_cannot_be_are_passed_on_for_the_ledger_to_refuse() -
         ("axis1", "East", '" "', False),
     ],
 )
-async def test_the_zone_goes_where_the_flavor_has_a_field_for_it(
+async def test_the_zone_is_sent_in_the_field_of_the_flavor(
     flavor: str, zone: str, action: str, in_body: bool
 ) -> None:
     heard: list[tuple[str, str | None]] = []

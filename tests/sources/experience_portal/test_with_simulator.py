@@ -96,7 +96,7 @@ async def test_wrong_passwords_are_refused(simulator: str, flavor: str) -> None:
         ("hang", "no answer within 100 ms"),
     ],
 )
-async def test_each_misbehaviour_is_a_source_error(simulator: str, kind: str, says: str) -> None:
+async def test_each_fault_is_a_source_error(simulator: str, kind: str, says: str) -> None:
     async with aiohttp.ClientSession() as control:
         told = await control.put(f"{simulator}/sim/faults", json={"faults": [{"kind": kind}]})
         assert told.status < 300

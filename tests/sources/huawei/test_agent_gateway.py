@@ -64,7 +64,7 @@ async def test_only_agents_that_the_zone_s_policy_has_as_pools_are_signed_in() -
     assert truth["signed_in"] == [1002]
 
 
-async def test_a_zone_without_agents_is_told_so() -> None:
+async def test_a_zone_without_agents_is_an_error() -> None:
     async with center() as at, counting(at, agents=()) as source:
         snapshot = await counted(source)
 
@@ -75,7 +75,7 @@ async def test_a_zone_without_agents_is_told_so() -> None:
 # -- Guids
 
 
-async def test_a_new_guid_is_learnt_from_the_event_poll() -> None:
+async def test_a_new_guid_is_taken_from_the_event_poll() -> None:
     async with center() as at, counting(at) as source:
         await counted(source)
         for agent in AGENTS:
@@ -123,7 +123,7 @@ async def test_a_gateway_that_switches_over_keeps_the_sessions() -> None:
         ("sign-out", "callnums: it is not signed in (100-006) (1002)"),
     ],
 )
-async def test_a_lost_session_is_told_and_opened_again(deed: str, says: str) -> None:
+async def test_a_lost_session_is_reported_and_opened_again(deed: str, says: str) -> None:
     async with center() as at, counting(at) as source:
         await at.misbehave("hang", "event")  # so that it is not an event poll that notices
         await counted(source)
@@ -151,7 +151,7 @@ async def test_an_event_poll_that_finds_the_session_lost_opens_it_again() -> Non
 # -- signing in
 
 
-async def test_who_is_signed_in_elsewhere_is_left_alone() -> None:
+async def test_an_agent_that_is_signed_in_elsewhere_is_left_alone() -> None:
     async with center() as at, counting(at) as source:
         await at.sign_in(1002)
         snapshot = await counted(source)
@@ -166,7 +166,7 @@ async def test_who_is_signed_in_elsewhere_is_left_alone() -> None:
     assert rooms(again) == dict.fromkeys(AGENTS, FREE)
 
 
-async def test_who_is_signed_in_elsewhere_is_thrown_out_there_only_when_told_so() -> None:
+async def test_an_agent_that_is_signed_in_elsewhere_is_signed_out_with_force_only() -> None:
     async with center() as at, counting(at, force_sign_in=True) as source:
         await at.sign_in(1002)
         snapshot = await counted(source)
@@ -264,7 +264,7 @@ async def test_an_agent_whose_answer_does_not_come_does_not_hold_up_the_others()
     assert "1 of 3 agents are not counted: the query's time was over" in snapshot.warnings[0]
 
 
-async def test_a_gateway_that_is_not_there_is_said_so() -> None:
+async def test_an_unreachable_gateway_is_reported() -> None:
     async with center() as at:
         pass
     async with counting(at) as source:
@@ -288,7 +288,7 @@ async def test_event_polls_that_fail_do_not_end_the_session() -> None:
 # -- leaving
 
 
-async def test_who_is_not_talking_is_signed_out_at_the_end() -> None:
+async def test_agents_without_a_call_are_signed_out_at_the_end() -> None:
     async with center() as at:
         async with counting(at) as source:
             await counted(source)
@@ -299,7 +299,7 @@ async def test_who_is_not_talking_is_signed_out_at_the_end() -> None:
     assert truth["left_talking"] == []
 
 
-async def test_sessions_that_nobody_wants_counted_any_more_are_closed() -> None:
+async def test_sessions_without_queries_are_closed() -> None:
     brief = agent_policy({"agent:*": 1}, max_age_ms=50)
     async with center() as at, counting(at) as source:
         await counted(source, brief)
@@ -317,7 +317,7 @@ async def test_an_agent_that_policy_drops_is_signed_out() -> None:
         await at.until(lambda truth: truth["signed_in"] == [1001])
 
 
-async def test_a_closed_source_counts_nobody() -> None:
+async def test_a_closed_source_counts_no_agent() -> None:
     async with center() as at:
         async with counting(at) as source:
             pass

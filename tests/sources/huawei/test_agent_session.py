@@ -18,7 +18,7 @@ FREE, BUSY = (1, 1), (1, 0)
 NO_COOKIES = quiet(needs_cookies=False)
 
 
-async def test_who_was_handed_over_is_counted_and_never_signed_in_by_us() -> None:
+async def test_an_agent_whose_session_was_handed_over_is_counted_and_not_signed_in() -> None:
     async with center(NO_COOKIES) as at:
         guids = Guids({1001: keep_secret(await at.sign_in(1001))})
         async with counting(at, agents=(), guids=guids) as source:
@@ -45,7 +45,7 @@ async def test_a_guid_that_was_handed_over_comes_before_a_session_of_our_own() -
 
 
 @pytest.mark.parametrize("deed", ["expire", "sign-out"])
-async def test_a_guid_that_is_refused_is_dropped_and_told_once(deed: str) -> None:
+async def test_a_refused_guid_is_dropped_and_reported_once(deed: str) -> None:
     async with center(NO_COOKIES) as at:
         guids = Guids()
         for agent in (1001, 1002):
@@ -91,7 +91,7 @@ async def test_when_a_guid_is_refused_our_own_session_takes_over() -> None:
     assert set(rooms(second)) == {1001, 1002, 1003}
 
 
-async def test_an_agent_that_policy_names_and_nobody_handed_over_is_told() -> None:
+async def test_an_agent_of_the_policy_without_a_session_is_reported() -> None:
     zone = agent_policy({"agent:1001": 1, "agent:1009": 1})
     async with center() as at, counting(at) as source:
         snapshot = await counted(source, zone)

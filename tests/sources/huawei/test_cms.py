@@ -85,7 +85,7 @@ async def test_the_documented_example_is_read() -> None:
 
 
 @pytest.mark.parametrize("odd", ["7", True, -1, 2**31, 1.5, None, [1]])
-async def test_what_is_no_count_is_not_noted(odd: Any) -> None:
+async def test_a_value_that_is_no_count_is_ignored(odd: Any) -> None:
     async with platform(counted(loginAgentNum=odd)) as url:
         snapshot = await asked(url)
 
@@ -138,7 +138,7 @@ async def test_room_is_what_the_licence_allows_minus_the_calls(
         assert rooms(await asked(url, ("voice",))) == {"voice": expected}
 
 
-async def test_an_expired_licence_is_told_beside_the_counts() -> None:
+async def test_an_expired_licence_is_a_warning_beside_the_counts() -> None:
     async with platform(counted(licenseEndDate=20200101)) as url:
         snapshot = await asked(url)
 
@@ -183,12 +183,12 @@ async def test_an_expired_licence_is_told_beside_the_counts() -> None:
         (fixed(b"{}", headers={"Content-Encoding": "gzip"}), "compressed"),
     ],
 )
-async def test_what_gives_no_counts_is_one_clear_line(answer: Answer, says: str) -> None:
+async def test_an_answer_without_counts_is_one_clear_line(answer: Answer, says: str) -> None:
     async with platform(answer) as url:
         assert says in await refused(url)
 
 
-async def test_a_refused_signature_says_what_to_check() -> None:
+async def test_a_refused_signature_names_the_settings_to_check() -> None:
     async with platform(fixed(status=401)) as url:
         told = await refused(url)
 
@@ -200,7 +200,7 @@ async def test_a_refused_signature_says_what_to_check() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "says"), [(20, " s behind"), (-20, " s ahead")])
-async def test_clocks_that_differ_are_said_with_it(minutes: int, says: str) -> None:
+async def test_a_refused_signature_names_a_clock_difference(minutes: int, says: str) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     async with platform(fixed(status=401, headers={"Date": date})) as url:
         assert (await refused(url)).endswith(says)
@@ -214,19 +214,21 @@ async def test_bytes_that_are_no_answer_are_an_error_without_the_signature(reply
         assert "auth-v2" not in await refused(url)
 
 
-async def test_a_platform_that_is_not_there_is_said_so() -> None:
+async def test_an_unreachable_platform_is_named() -> None:
     async with platform(answered()) as url:
         pass
     assert "cannot connect" in await refused(url)
 
 
 @pytest.mark.parametrize("channels", [(), ("sip",)])
-async def test_channels_that_it_does_not_count_are_not_asked_for(channels: tuple[str, ...]) -> None:
+async def test_channels_that_the_platform_does_not_count_are_not_queried(
+    channels: tuple[str, ...],
+) -> None:
     async with platform(answered()) as url:
         assert "this platform counts voice, ivr, web" in await refused(url, channels=channels)
 
 
-async def test_a_zone_without_its_number_is_not_asked_for() -> None:
+async def test_a_zone_without_its_number_is_not_queried() -> None:
     async with platform(answered()) as url:
         assert "ccId, a number" in await refused(url, cc_id="East")
 

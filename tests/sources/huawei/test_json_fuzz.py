@@ -98,7 +98,7 @@ def test_a_number_of_read_calls_is_one_or_a_source_error(value: Any) -> None:
 
 
 @given(st.text(max_size=40), VALUES)
-def test_what_a_gateway_says_of_a_fault_is_one_line_without_secrets(code: str, words: Any) -> None:
+def test_the_fault_of_a_gateway_is_one_line_without_secrets(code: str, words: Any) -> None:
     said = _describe_code(code, words, (CMS_SECRET,))
     assert said.isprintable()
     assert CMS_SECRET not in said

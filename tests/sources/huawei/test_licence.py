@@ -15,7 +15,7 @@ def found(end: object, warn_days: int = 30) -> Licence:
 
 
 @pytest.mark.parametrize("end", [0, "0", "", None])
-def test_a_date_that_is_not_given_says_nothing(end: object) -> None:
+def test_an_absent_date_is_no_warning(end: object) -> None:
     assert found(end) == Licence()
     assert found(end).notes() == {}
     assert read_licence({}, warn_days=30, now_s=NOW_S) == Licence()
@@ -46,7 +46,7 @@ def test_the_last_day_still_counts() -> None:
 
 
 @pytest.mark.parametrize("end", [7, 20271399, "soon", -1, 4294967295123456789, 2026.5])
-def test_what_is_no_date_is_shown_as_it_came_and_warns_nobody(end: object) -> None:
+def test_an_unreadable_date_is_shown_as_received_without_a_warning(end: object) -> None:
     licence = found(end)
 
     assert licence.ends == str(end)[:20]

@@ -82,7 +82,7 @@ def test_the_time_is_utc_with_or_without_milliseconds() -> None:
     "change",
     [{"body": b'{"ccId":2}'}, {"path": "/other"}, {"method": "PUT"}, {"query": [("a", "1")]}],
 )
-def test_whatever_is_changed_changes_the_signature(change: dict[str, Any]) -> None:
+def test_every_change_changes_the_signature(change: dict[str, Any]) -> None:
     def signed(request: dict[str, Any]) -> str:
         canonical = build_canonical_request(**request, headers=SHOWN, signed=("host",))
         return build_authorization("key", "secret", VECTORS["timestamp"], ("host",), canonical)

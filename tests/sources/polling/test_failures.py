@@ -60,7 +60,7 @@ async def test_a_failing_source_leaves_the_others_of_its_zone_alone(
     assert states == {"epm": SourceState.OK, "agents": SourceState.FAILING}
 
 
-async def test_who_cannot_reach_the_platform_lets_another_try(
+async def test_a_replica_that_cannot_reach_the_platform_releases_its_lease(
     make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     cut_off = ScriptedSource(clock, takes_ms=3_000)
@@ -112,7 +112,7 @@ async def test_failures_are_logged_once_per_change(
     ]
 
 
-async def test_numbers_that_cannot_be_are_a_failure_without_back_off(
+async def test_impossible_counts_are_a_failure_without_back_off(
     make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     ledger.refuse = "inconsistent"
@@ -168,7 +168,7 @@ async def test_a_ledger_out_of_reach_is_survived_with_back_off(
     ]
 
 
-async def test_a_ledger_that_fails_half_way_is_asked_ever_less_often(
+async def test_a_ledger_that_fails_at_the_ingest_is_called_less_and_less_often(
     make: MakePoller,
     clock: ManualClock,
     ledger: FakeLedger,

@@ -75,7 +75,7 @@ async def test_starting_twice_polls_once(
 # -- sooner
 
 
-async def test_a_poke_makes_the_next_poll_come_sooner_but_not_too_soon(
+async def test_a_requested_poll_is_sooner_but_not_too_soon(
     make: MakePoller, clock: ManualClock, source: ScriptedSource
 ) -> None:
     poller = make(East=zone(source))
@@ -94,7 +94,7 @@ async def test_a_poke_makes_the_next_poll_come_sooner_but_not_too_soon(
     assert source.times == [0, 200, 599, 1_599]
 
 
-async def test_a_poke_during_a_query_counts_for_the_next(
+async def test_a_poll_requested_during_a_query_follows_it(
     make: MakePoller, clock: ManualClock, source: ScriptedSource
 ) -> None:
     source.takes_ms = 100
@@ -189,7 +189,7 @@ async def test_zones_and_sources_come_and_go(
     assert [one.source for one in poller.health("West")] == ["epm", "agents"]
 
 
-async def test_configured_before_the_start_it_waits_for_the_start(
+async def test_a_poller_configured_before_its_start_waits_for_the_start(
     make: MakePoller, clock: ManualClock, source: ScriptedSource
 ) -> None:
     poller = make()
@@ -220,7 +220,7 @@ async def test_stopping_ends_a_query_under_way_and_leaves_no_task(
 # -- listeners
 
 
-async def test_listeners_hear_each_step_and_may_fail(
+async def test_listeners_receive_each_event_and_may_fail(
     clock: ManualClock,
     ledger: FakeLedger,
     source: ScriptedSource,

@@ -46,7 +46,7 @@ async def test_a_holder_whose_queries_take_as_long_as_they_may_keeps_its_lease(
     assert state(second) is SourceState.STANDBY
 
 
-async def test_who_stops_is_replaced_within_seconds(
+async def test_a_stopped_poller_is_replaced_within_seconds(
     make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     first, second = make("a", East=zone(source)), make("b", East=zone(source))
@@ -63,7 +63,7 @@ async def test_who_stops_is_replaced_within_seconds(
     assert first.health("East") == ()
 
 
-async def test_who_dies_is_replaced_before_the_snapshot_is_stale(
+async def test_a_dead_poller_is_replaced_before_the_snapshot_is_stale(
     make: MakePoller, clock: ManualClock, ledger: FakeLedger, source: ScriptedSource
 ) -> None:
     first, second = make("a", East=zone(source)), make("b", East=zone(source))

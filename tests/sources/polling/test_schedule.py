@@ -44,7 +44,7 @@ def test_an_idle_interval_is_bounded_by_max_age_and_by_the_usual_one(
     assert idle_interval_ms(make_policy(poll_interval_ms=interval, max_age_ms=max_age)) == expected
 
 
-def test_a_poll_min_above_the_interval_slows_nobody_down() -> None:
+def test_a_poll_min_above_the_interval_has_no_effect() -> None:
     assert interval_ms(make_policy(poll_interval_ms=100), wanted=True, idle_ms=0) == 100
 
 
