@@ -1,6 +1,7 @@
 """What a call costs does not grow with what its operations do not name: counted in commands."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from tests.support.rule_zone import policy
 from tests.support.virtual_zone import VirtualZone
 
 PORTS = 10
+SHRINK = "shrink(guarantee, total, limit)"  # of lua/rules/shares.lua
+ROOM_OF_MPP = "get_room(p)"  # of lua/rules/placement.lua
 SLICE = 500  # names of pools that lua/commands/query.lua reads in a call
 
 
@@ -48,9 +51,39 @@ def cost(client: redis.Redis, made: VirtualZone) -> int:
     return commands(client) - before
 
 
-def test_guarantees_above_the_ceiling_are_summed_once(redis_sync: redis.Redis) -> None:
-    few, many = (zone(redis_sync, PORTS, campaigns, guarantee=1) for campaigns in (20, 900))
+def count_runs(made: VirtualZone, function: str, ops: list[dict[str, Any]]) -> int:
+    """How often a call of these operations runs a local function of the script."""
+    real, begin = made._script, f"local function {function}\n"
+    assert real.source.count(begin) == 1
+    counting = replace(real, source=real.source.replace(begin, f"{begin}count('test:runs')\n"))
+
+    def read() -> int:
+        return int(made.one("status")["stats"].get("test:runs", 0))
+
+    before = read()
+    made._script = counting
+    made.call(*ops)
+    made._script = real
+    return read() - before
+
+
+@pytest.mark.parametrize("campaigns", [500, 4999])
+def test_guarantees_above_the_ceiling_are_summed_once(
+    redis_sync: redis.Redis, campaigns: int
+) -> None:
+    few, many = (zone(redis_sync, PORTS, each, guarantee=1) for each in (20, campaigns))
     assert cost(redis_sync, few) == cost(redis_sync, many)
+
+
+@pytest.mark.parametrize("campaigns", [500, 4999])
+def test_a_request_computes_no_guarantee_of_other_campaigns(
+    redis_sync: redis.Redis, campaigns: int
+) -> None:
+    many = zone(redis_sync, PORTS, campaigns, guarantee=1)
+    first = count_runs(many, SHRINK, asks(1))
+    assert campaigns <= first <= campaigns + 10  # each once, for the sums
+    many.advance(1)
+    assert count_runs(many, SHRINK, asks(100, "c2")) <= 10 * 100
 
 
 @pytest.mark.parametrize("limit", [9, 10])
@@ -76,7 +109,18 @@ def test_placement_reads_the_pools_of_all_mpps_once_in_a_call(redis_sync: redis.
         assert len({one["reservations"][0]["mpp"] for one in answers}) == min(mpps, calls)
         return commands(redis_sync) - before
 
-    assert place(300, 1) < 40  # else one or two for each MPP
+    assert place(500, 1) < 40  # else one or two for each MPP
+
+
+@pytest.mark.parametrize("mpps", [50, 500])
+def test_a_further_request_compares_few_mpps(redis_sync: redis.Redis, mpps: int) -> None:
+    ports = {f"m{n}": {"sip": 3} for n in range(mpps)}
+    fields = zone_of(10_000, {"*": {}}, mpps=ports, placement="controller")
+    made = VirtualZone(redis_sync, fields)
+    made.advance(60_000)
+    calls = 3 * mpps  # every port
+    assert count_runs(made, ROOM_OF_MPP, asks(calls)) <= mpps + 5 * calls
+    assert made.in_use("channel:sip") == calls
 
 
 def every_command(client: redis.Redis) -> int:
