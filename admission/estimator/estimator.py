@@ -85,7 +85,7 @@ What the script keeps for each snapshot-fed channel pool, integers all; a bin is
 | ended_launched[bin]| `port_taken`, or held): append its start bin, of the launch report if it was
 |                    | reported, else of the grant. The key is the bin of `ended_at`, else of now.
 |                    | Keys older than ENDS_BINS are deleted at ingest.
-| grants, reports,   | Running totals. report_delay_ms sums launched_at - granted_at of first
+| reports,           | Running totals. report_delay_ms sums launched_at - granted_at of first
 | report_delay_ms,   | reports; ends counts every end report, failures those with `no_resource`,
 | ends, failures,    | drops expiries; a withdrawn grant counts in none of these three.
 | drops              |

@@ -9,7 +9,6 @@ class Counters:
     """Running totals of one pool since its state was born; they only grow.
 
     Args:
-        grants: reservations granted.
         reports: launches reported, each reservation once.
         report_delay_ms: sum over them of the time from grant to launch report.
         ends: reservations that left the pool by an end report, of whatever outcome.
@@ -17,11 +16,10 @@ class Counters:
         drops: reservations that left without an end: expired.
 
     Example:
-        >>> Counters(grants=3, ends=1).since(Counters(grants=1)).grants
+        >>> Counters(ends=3, drops=1).since(Counters(ends=1)).ends
         2
     """
 
-    grants: int = 0
     reports: int = 0
     report_delay_ms: int = 0
     ends: int = 0
@@ -31,7 +29,6 @@ class Counters:
     def since(self, before: "Counters") -> "Counters":
         """The differences to earlier totals; none is negative (the store may have lost some)."""
         return Counters(
-            grants=max(0, self.grants - before.grants),
             reports=max(0, self.reports - before.reports),
             report_delay_ms=max(0, self.report_delay_ms - before.report_delay_ms),
             ends=max(0, self.ends - before.ends),

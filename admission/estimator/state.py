@@ -70,7 +70,6 @@ class State:
                     self.visible,
                 ],
                 "counters": [
-                    c.grants,
                     c.reports,
                     c.report_delay_ms,
                     c.ends,
@@ -100,7 +99,7 @@ class State:
         t0, t1, total, unused = stored["snapshot"]
         born_at, snapshots, failed_at = stored["learned"]
         interval_s, end_rate, report_share, launch_delay_s, visible = stored["statistics"]
-        grants, reports, report_delay_ms, ends, failures, drops = stored["counters"]
+        reports, report_delay_ms, ends, failures, drops = stored["counters"]
         surprise, frozen, restless, failing, doubts = stored["evidence"]
         return cls(
             t0=t0,
@@ -116,7 +115,6 @@ class State:
             launch_delay_s=launch_delay_s,
             visible=visible,
             counters=Counters(
-                grants=grants,
                 reports=reports,
                 report_delay_ms=report_delay_ms,
                 ends=ends,

@@ -201,7 +201,6 @@ class PoolSummary:
     launched: Counter[int] = field(default_factory=Counter)
     ended_granted: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     ended_launched: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    grants: int = 0
     reports: int = 0
     report_delay_ms: int = 0
     ends: int = 0
@@ -260,7 +259,6 @@ class Learned(Proved):
     def granted(self, now: float, call: int, channel: int) -> None:
         super().granted(now, call, channel)
         pool = self.pools[channel]
-        pool.grants += 1
         pool.granted[_bin(now)] += 1
 
     def launched(self, now: float, call: int) -> None:
@@ -375,7 +373,6 @@ class Learned(Proved):
             ended_granted=dict(pool.ended_granted),
             ended_launched=dict(pool.ended_launched),
             counters=Counters(
-                grants=pool.grants,
                 reports=pool.reports,
                 report_delay_ms=pool.report_delay_ms,
                 ends=pool.ends,

@@ -51,7 +51,6 @@ def histories(draw: st.DrawFn, longest: int = 12) -> list[Observation]:
         )
         pending = sum(granted.values()) + sum(launched.values())
         totals = Counters(
-            grants=totals.grants + draw(st.integers(0, 40)),
             reports=totals.reports + draw(st.integers(0, 40)),
             report_delay_ms=totals.report_delay_ms + draw(st.integers(0, 4_000)),
             ends=totals.ends + draw(st.integers(0, 40)),
