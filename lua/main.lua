@@ -45,7 +45,7 @@ end
 
 -- operation -> module and its function; without a function the module is one
 local VERBS = {
-  admit = { 'admit' }, ingest = { 'ingest' }, lease = { 'lease' },
+  admit = { 'admit' }, ingest = { 'ingest' }, learn = { 'learn' }, lease = { 'lease' },
   launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
   beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
   get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },

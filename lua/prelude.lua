@@ -29,11 +29,12 @@
 --   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: waiting requests (state/wait_queue.lua)
 --   KEYS[14] audit stream  manual actions and their actors (state/audit_log.lua)
 --   KEYS[15] aside hash  "KIND NAME" -> an entry that could not be read (state/unit_of_work.lua)
+--   KEYS[16] learn prefix; learn..pool = hash of own calls by age, and what was learned (state/age_bins.lua)
 
 local SCHEMA = 1
 local ZONE, RES, REQ, DEADLINES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local POOLS, POLICY, STATS, SHARES, CONTENTION, PEND = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local QUEUE, WAITERS, ARRIVED, AUDIT, ASIDE = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15]
+local QUEUE, WAITERS, ARRIVED, AUDIT, ASIDE, LEARN = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local CHANNEL = ARGV[2]
 
 local call -- state/unit_of_work.lua

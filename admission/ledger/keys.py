@@ -5,7 +5,7 @@ from typing import Final
 
 _NAMES: Final = (
     "zone", "res", "req", "due", "pools", "policy", "stats", "shares", "hungry:", "pend:",
-    "queue", "waiters", "arrived", "audit", "aside",
+    "queue", "waiters", "arrived", "audit", "aside", "learn:",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from admission.domain import Answer, IngestAnswer, Lease, Snapshot
 from admission.errors import AdmissionError
-from admission.ledger import operations, results, script_errors, scripts
+from admission.ledger import learning, operations, results, script_errors, scripts
 from admission.ledger.group_commit import GroupCommit, Operation
 from admission.ledger.policy_cache import OnPolicy, PolicyCache, PolicyLost, StoredPolicy, ignore
 from admission.ledger.results import PlainGrant, iterate_results
@@ -156,7 +156,18 @@ class Ledger:
         groups = operations.build_groups(snapshot)
         op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
+        await self._learn(zone, result.get("observations") or {})
         return results.read_ingest(now, result)
+
+    async def _learn(self, zone: str, observations: dict[str, Any]) -> None:
+        """Learn ceilings from a snapshot; a failure costs what this snapshot would have taught."""
+        op = learning.build_learn(observations)
+        if op is None:
+            return
+        try:
+            await self._perform(zone, op)
+        except AdmissionError as error:
+            log.warning("zone %s: a learned ceiling was not stored: %s", zone, error)
 
     async def get_time(self, zone: str) -> int:
         """Zone time in ms."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json
 
 from admission.domain import Answer, IngestAnswer, Lease
+from admission.ledger import learning
 from admission.ledger.policy_cache import StoredPolicy
 
 JITTER: Final = 0.25  # random part of retry_after_ms, drawn for each denial
@@ -199,7 +200,7 @@ def read_lease(now: int, result: dict[str, Any]) -> Lease:
 def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool once, with every field, null where it has no value."""
     found_pools = {one["pool"]: one for one in result["pools"]}  # a scan may return one twice
-    pools = [_build_pool(one) for _, one in sorted(found_pools.items())]
+    pools = [_build_pool(one, now) for _, one in sorted(found_pools.items())]
     found = {name: value for name, value in result.items() if name != "denied"}
     # An empty object of Lua arrives as an empty list.
     lists = {
@@ -211,10 +212,12 @@ def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     return {"zone": zone, "now": now} | found | lists
 
 
-def _build_pool(one: dict[str, Any]) -> dict[str, Any]:
+def _build_pool(one: dict[str, Any], now: int) -> dict[str, Any]:
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     shown = {"pool": one["pool"]} | {name: one.get(name) for name in names}
     shown["snapshot"] = one.get("snapshot")
+    if "learned" in one:
+        shown["learned"] = _build_learned(one["learned"], now)
     if "adaptive_headroom" in one:
         shown["adaptive_headroom"] = one["adaptive_headroom"]
     if "set_limit" in one:
@@ -223,6 +226,22 @@ def _build_pool(one: dict[str, Any]) -> dict[str, Any]:
     if "wildcard" in one:
         shown["wildcard"] = one["wildcard"]
     return shown
+
+
+def _build_learned(one: dict[str, Any], now: int) -> dict[str, Any]:
+    """What was learned of a channel: every field, null while nothing was learned."""
+    doubts = one.get("doubts")
+    found = learning.describe_learned(one.get("state"), one.get("target"))
+    return {
+        "in_force": one["in_force"],
+        "fallback": one.get("fallback"),
+        "ceiling": one.get("ceiling"),
+        "doubts": doubts.split(",") if doubts else [],
+        "frozen": "frozen_at" in one,
+        "pending": one.get("pending"),
+        "age_ms": now - one["t0"] if "t0" in one else None,
+        **{name: found.get(name) for name in learning.FINDINGS},
+    }
 
 
 def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:

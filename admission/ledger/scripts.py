@@ -14,7 +14,7 @@ from admission.ledger.store.connection import Script
 HOT: Final = (
     "clock", "state/idempotency", "state/reservation", "rules/ceiling", "rules/reasons",
     "rules/limits", "state/pool", "effects/occupancy", "rules/shares", "rules/rate_limit",
-    "rules/request",
+    "rules/learned_ceiling", "state/age_bins", "rules/request",
     "rules/plan", "rules/checks", "effects/grant", "commands/admit",
     "effects/release", "commands/report",
 )  # fmt: skip
@@ -23,7 +23,7 @@ RARE: Final = (
     "state/contention", "rules/fair_share", "rules/circuit_breaker",
     "effects/adopt", "effects/expiry", "effects/recount", "commands/ingest", "commands/lease",
     "commands/query", "commands/policy", "commands/set_limit", "effects/pool_gc", "effects/notify",
-    "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",
+    "commands/learn", "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",
 )  # fmt: skip
 MODULES: Final = (*HOT, *RARE)
 COMMON: Final = ("prelude", "state/unit_of_work")  # what modules and main stand on

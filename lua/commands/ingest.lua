@@ -2,7 +2,7 @@
 --
 -- op: t0 (zone time in ms, read before the query began), token? (fencing token of the poller's lease),
 --     groups = [{total, unused = {pool: n}}], absent? = [pool]
--- -> {accepted, reason?, pool?, refused = {pool: reason}}
+-- -> {accepted, reason?, pool?, refused = {pool: reason}, observations? = {pool: what the estimator learns from}}
 
 local pools, occupancy, ceiling = need('pool'), need('occupancy'), need('ceiling')
 
@@ -142,20 +142,34 @@ local function note_foreign(group, names)
   end
 end
 
+-- The learned ceiling did not count until this snapshot, though policy says that it is to.
+local function count_fallback(p)
+  local reason = p.learns and zone.ceilings == 'learned' and need('learned_ceiling').find_fallback(p)
+  if reason then count('fallback:' .. reason) end
+end
+
+-- -> observations of the channels, nil for other pools
 local function take_group(op, group, names)
   for _, name in ipairs(names) do
+    count_fallback(pools.get(name))
     take(pools.get(name), op.t0, group.total, group.unused[name])
   end
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
   note_foreign(group, names)
   if #zone.mpps > 0 then estimate_foreign() end
+  local observations = {}
+  for _, name in ipairs(names) do
+    local p = pools.get(name)
+    if p.learns then observations[name] = need('age_bins').observe(p, #names > 1) end
+  end
+  return observations
 end
 
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.
 local function take_absent(op, p)
   move_window(p, op.t0)
-  pools.change(p, { total = false, unused = false, ceiling = false, foreign = false, group = false })
+  pools.change(p, { total = false, unused = false, ceiling = false, foreign = false, group = false, learned = false })
   ceiling.forget_kept(p)
 end
 
@@ -177,7 +191,13 @@ return function(op)
   end
   for _, group in ipairs(op.groups) do
     local names = list_names(group)
-    judge(group.total, group.unused, names, function() take_group(op, group, names) end)
+    judge(group.total, group.unused, names, function()
+      local taken = take_group(op, group, names)
+      if taken then
+        a.observations = a.observations or {}
+        for name, observation in pairs(taken) do a.observations[name] = observation end
+      end
+    end)
   end
   for _, name in ipairs(op.absent or {}) do
     judge(false, {}, { name }, function() take_absent(op, pools.get(name)) end)

@@ -6,6 +6,7 @@
 --         recovering, ..., pools, cursor?, stats, denied, lease}; with cursor {pools, cursor?}: the following pools
 local reservation, pools = need('reservation'), need('pool')
 local occupancy, limits = need('occupancy'), need('limits')
+local learned_ceiling, age_bins = need('learned_ceiling'), need('age_bins')
 local query = {}
 
 local function view(r)
@@ -52,6 +53,18 @@ local function has_temporary_limit(p)
   return p.set_until ~= nil and now < p.set_until
 end
 
+-- What was learned of a channel, and which of its ceilings counts.
+local function learned_view(p)
+  local e = learned_ceiling.get_estimate(p)
+  local fallback = learned_ceiling.find_fallback(p)
+  return {
+    ceiling = e and learned_ceiling.compute(p) or nil, fallback = fallback,
+    in_force = zone.ceilings == 'learned' and not fallback, doubts = e and e.doubts ~= '-' and e.doubts or nil,
+    t0 = e and e.t0 or nil, valid_until = e and e.valid_until or nil, pending = e and e.pending or nil,
+    frozen_at = p.frozen_at, state = e and unit.get(age_bins.get_hash(p), 'state') or nil, target = zone.overlaunch_target,
+  }
+end
+
 local function pool_view(p)
   local limit, snapshot = limits.get_limit(p), nil
   if p.t0 then
@@ -67,7 +80,7 @@ local function pool_view(p)
     headroom = limits.get_headroom(p, limit), room = limit and max(0, limits.get_room(p)), snapshot = snapshot,
     adaptive_headroom = p.adaptive and need('adaptive_headroom').get_headroom(p, limit or 0) or nil,
     set_limit = has_temporary_limit(p) and p.set_limit or nil, set_until = has_temporary_limit(p) and p.set_until or nil,
-    wildcard = p.wildcard,
+    wildcard = p.wildcard, learned = p.learns and learned_view(p) or nil,
   }
 end
 

@@ -56,6 +56,7 @@ end
 -- -> whether the report changed the record
 local function record_launch(r, op)
   local changed = not r.launched_at
+  need('age_bins').note_launch(occupancy.pools(r), r, op.port_taken)
   if changed then r.launched_at = now end
   if op.session and not r.session then r.session, changed = op.session, true end
   if op.mpp and op.mpp ~= r.mpp and zone.is_mpp[op.mpp] then

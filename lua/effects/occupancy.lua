@@ -54,6 +54,7 @@ function occupancy.join(list, r)
         shares.change(pool, campaign, 1)
       end
     end
+    if pool.learns and not r.adopted then pool.joined = (pool.joined or 0) + 1 end -- for state/age_bins.lua
     if pool.fed and not (pool.w0 and visible_by < pool.w0) then unit.add_new(pool.pending_set or pools.pending(pool), r.id, visible_text) end
   end
 end
@@ -103,6 +104,7 @@ function occupancy.leave(list, r, credit, expired)
       lower_ceilings(pool, r, credit, expired)
       unit.remove(pools.pending(pool), r.id)
     end
+    if pool.learns then need('age_bins').leave(pool, r, occupancy.holds(pool, r), expired) end
   end
 end
 

@@ -39,6 +39,7 @@ local function correct_pool(name, in_use)
     in_use = in_use,
     ceiling = p.ceiling and max(0, p.ceiling - excess), best = p.best and max(0, p.best - excess),
   })
+  if p.learns and excess > 0 then need('age_bins').drop(p, excess) end
   count('recounted')
 end
 

@@ -3,14 +3,12 @@
 local reservation, pools, occupancy = need('reservation'), need('pool'), need('occupancy')
 local release = {}
 
-local HAD_A_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
-
 -- -> a function that answers for the time of a snapshot: did the call end after it? Then the snapshot shows the port
 -- as busy and the port is free now. The bound is the earliest possible end: the platform may have noticed
 -- earlier than the dialer (end_notice), and the dialer's stopwatch may drift. nil: there is no evidence.
 local function make_credit(r)
   if not r.ended_at then return nil end -- mutation: credit-needs-end-time
-  if not (HAD_A_PORT[r.outcome] or r.taken) then return nil end -- mutation: credit-needs-port
+  if not reservation.had_port(r) then return nil end -- mutation: credit-needs-port
   -- The port may have failed together with its media server.
   if r.outcome == 'failed' then return nil end -- mutation: credit-not-after-failure
   -- Zone time stands still while the server's clock is stepped back; the dialer's stopwatch runs on. A time
@@ -62,7 +60,7 @@ end
 
 -- The dialer disconnected before the answer of the grant reached it (commands/wait.lua).
 function release.withdraw(r)
-  r.outcome, r.request_id = 'not_launched', false
+  r.outcome, r.request_id, r.is_withdrawn = 'not_launched', false, true
   release.record_outcome(r)
   close(r, 'ended', nil)
   count('withdrawn')

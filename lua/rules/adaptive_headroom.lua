@@ -19,7 +19,8 @@ function adaptive_headroom.get_headroom(pool, limit)
 end
 
 function adaptive_headroom.grow(pool)
-  local grown = min(get_most(limits.get_limit(pool) or 0) * PARTS, (pool.adaptive or 0) + PARTS)
+  local bound = get_most(limits.get_limit(pool) or 0) * PARTS
+  local grown = max(pool.adaptive or 0, min(bound, (pool.adaptive or 0) + PARTS)) -- mutation: headroom-never-shrinks-by-failure
   pools.change(pool, { adaptive = grown > 0 and grown })
 end
 

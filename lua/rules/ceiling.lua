@@ -1,8 +1,9 @@
 -- rules/ceiling.lua: the most reservations that may hold a channel pool, by its snapshots.
 --
--- The newest snapshot always counts. Where only this service uses the ports (dedicated), or others take no more
+-- The proved ceiling: the newest snapshot always counts. Where only this service uses the ports (dedicated), or others take no more
 -- of them in a second than policy says (growth_per_s), an older snapshot stays true too, less what others may
--- have taken since. The higher ceiling of both counts.
+-- have taken since. The higher ceiling of both counts. Where policy says ceilings = "learned", the learned ceiling
+-- (rules/learned_ceiling.lua) counts instead, while it is trusted.
 local pools = need('pool')
 local ceiling = {}
 
@@ -14,12 +15,19 @@ local function growth(w0)
   return ceil(zone.growth_per_s * (now - w0) / 1000)
 end
 
--- -> the ceiling of p now, nil if the platform reported none
-function ceiling.compute(p)
-  if not p.ceiling or p.kind ~= 'channel' then return p.ceiling end
+-- -> the proved ceiling of a channel now
+local function compute_proved(p)
   local most = p.ceiling - growth(p.w0)
   if p.best_w0 and can_keep(p) then most = max(most, p.best - growth(p.best_w0)) end -- mutation: best-ceiling-shrinks
   return max(0, most)
+end
+
+-- -> the ceiling of p now, nil if the platform reported none
+function ceiling.compute(p)
+  if not p.ceiling or p.kind ~= 'channel' then return p.ceiling end
+  local proved = compute_proved(p)
+  if zone.ceilings ~= 'learned' then return proved end -- mutation: proved-unless-policy-says
+  return need('learned_ceiling').choose(p, proved, can_keep(p), growth)
 end
 
 -- Does the kept ceiling count r? Not if r was granted after its snapshot, or pending in it.

@@ -6,6 +6,8 @@
 --   ceiling   the most reservations that may hold it, by that snapshot
 --   known_at  held counts as 0 until w0 is later: older reservations are not in its pend set
 --   foreign, group   of a channel: foreign use at that snapshot; the channels that the platform counts together
+--   learned, lowered, failed_ceiling, frozen_at   the learned ceiling (rules/learned_ceiling.lua)
+--   events    running totals of ends, failing launches and expiries (state/age_bins.lua)
 --   best, best_t1, best_w0   an older ceiling that is kept, and t1, w0 of its snapshot (rules/ceiling.lua)
 --   adaptive  headroom from measured over-launches, in parts of a port (rules/adaptive_headroom.lua)
 --   hold      mean hold time of a reservation in ms, learned from ends
@@ -43,6 +45,7 @@ pools.grown = {}
 
 local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
+  'learned', 'lowered', 'failed_ceiling', 'frozen_at', 'events',
 }
 local REST = { 'adaptive', 'hold', 'unmet', 'shrunk', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
@@ -168,6 +171,7 @@ function pools.get(name)
     forget_snapshot(p) -- what is stored of it goes with the next write of p
   else
     p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
+    p.learns = kind == 'channel'
   end
   cache[name] = p
   if has_waiters() then need('notify').measure(p) end
@@ -177,6 +181,7 @@ end
 -- Snapshots feed a channel from now on; what an earlier feed reported is dropped.
 function pools.restart_feed(p, known_at)
   forget_snapshot(p)
+  call('DEL', LEARN .. p.name)
   pools.change(p, { known_at = known_at })
 end
 
@@ -247,6 +252,7 @@ function pools.flush()
     if p.is_written then
       if p.has_lapsed then call('DEL', PEND .. name) end
       if p.available_before then need('notify').compare(p) end
+      if p.joined then need('age_bins').flush(p) end
       unit.put(texts, name, to_text(p))
     end
   end

@@ -155,6 +155,13 @@ function reservation.write_new(id, text, deadline_text)
   unit.add_new(deadlines, id, deadline_text)
 end
 
+local HAD_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
+
+-- Did the call have a port, by its reports?
+function reservation.had_port(r)
+  return HAD_PORT[r.outcome] or r.taken
+end
+
 function reservation.is_live(r)
   return r.state == 'live'
 end

@@ -85,6 +85,7 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "headroom_percent": draw(st.sampled_from([0, 0, 0, 30])),
         "growth_per_s": draw(st.sampled_from([0, 0, 1.5])),
         "dedicated": draw(st.booleans()),
+        "ceilings": draw(st.sampled_from(["proved", "learned", "learned"])),
         "placement": draw(st.sampled_from(["platform", "controller"])),
         "mpps": mpps,
     }
@@ -106,6 +107,14 @@ GROUPS = [
     ("trunk:nowhere",),
 ]
 
+# Of an estimator: none of them may be stored.
+ODD_RESULTS = st.sampled_from(
+    [
+        *({"t0": 5}, {"after": 5}, {"ceilings": []}, {"ceilings": [-1]}, {"pending": 0.5}),
+        *({"step_ms": 0}, {"valid_until": -1}, {"burst_limit": 2**31}, {"drops": -1}),
+    ]
+)
+
 
 def seldom(draw: Draw, value: Any) -> Any:
     """A value once in a while, else None."""
@@ -125,6 +134,7 @@ class Draws:
         self.ids: list[str] = []
         self.asks: list[Op] = []
         self.ingests: list[Op] = []
+        self.observed: list[tuple[str, Op]] = []  # pool and observation, for the fake estimator
         self.asked = 0
         self.token = 0
 
@@ -137,11 +147,13 @@ class Draws:
                 self.asks.append(op)
             if op["op"] == "ingest":
                 self.ingests.append(op)
+                self.observed += (result.get("observations") or {}).items()
             self.token = result.get("token") or self.token
 
     def anything(self, draw: Draw, now: int) -> Op:
         """Any operation."""
         kinds = [self.admit, self.plain_admit, self.report, self.end, self.sane_snapshot]
+        kinds += [self.learned] if self.observed else []
         return dict(draw(st.sampled_from([*kinds, self.snapshot, self.other]))(draw, now))
 
     def plain_admit(self, draw: Draw, now: int) -> Op:
@@ -244,6 +256,28 @@ class Draws:
         if draw(st.integers(0, 5)) == 0:
             op["token"] = self.token + draw(st.sampled_from([0, 0, 1]))
         return op
+
+    def learned(self, draw: Draw, now: int) -> Op:
+        """What a fake estimator learned: anything, of a snapshot that was observed."""
+        if not self.observed:
+            return {"op": "learn", "pools": {}}
+        pool, seen = draw(st.sampled_from([self.observed[-1], *self.observed[-4:]]))
+        given = {name: seen[name] for name in ("t0", "after", "failures", "drops")}
+        counts = st.integers(0, 8)
+        given |= {
+            "state": draw(st.sampled_from(["one", "two"])),
+            "step_ms": draw(st.sampled_from([1, 100, 1000])),
+            "valid_until": now + draw(st.sampled_from([0, 200, 5000, 5000])),
+            "pending": draw(counts),
+            "burst_limit": draw(st.sampled_from([0, 0, 1, 3])),
+            "doubts": draw(st.sampled_from([[], [], [], ["cold"], ["cold", "failing"]])),
+            "ceilings": draw(st.lists(counts, min_size=1, max_size=3)),
+        }
+        if draw(st.booleans()):
+            given["lifts_freeze_of"] = seen["frozen_at"]
+        if seldom(draw, True):
+            given |= draw(ODD_RESULTS)
+        return {"op": "learn", "pools": {pool: given}}
 
     def other(self, draw: Draw, now: int) -> Op:
         """Leases and looks."""

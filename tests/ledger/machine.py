@@ -174,7 +174,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.both([{"op": "time"}])
         op = draw(data.draw, self.now)
         before, result, after = self.both([STATUS, op, STATUS])
-        if ("error" in result and op["op"] != "end") or result.get("decision") == "deny":
+        is_dropped = op["op"] == "learn" and bool(result["refused"])
+        is_denied = result.get("decision") == "deny"
+        if ("error" in result and op["op"] != "end") or is_denied or is_dropped:
             assert before["pools"] == after["pools"], describe(op, before, after)
         self.pools = after["pools"]
 
@@ -197,6 +199,15 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def ingest(self, data: st.DataObject) -> None:
         self.alone(self.draws.sane_snapshot, data)
+
+    @rule(data=st.data())
+    def learn(self, data: st.DataObject) -> None:
+        self.alone(self.draws.learned, data)
+
+    @rule(data=st.data(), later=st.integers(1, 400))
+    def a_snapshot_is_learned_from(self, data: st.DataObject, later: int) -> None:
+        self.a_snapshot_comes(data, later)
+        self.alone(self.draws.learned, data)
 
     @rule(data=st.data())
     def ingest_anything(self, data: st.DataObject) -> None:

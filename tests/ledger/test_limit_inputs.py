@@ -12,10 +12,12 @@ from tests.support.rule_zone import RuleZone, policy
 INPUTS = (
     "ceiling", "best", "best_w0", "t0", "w0", "set_limit", "set_until", "adaptive", "fed",
     "contending_classes", "open_until", "probe_until",
+    "learned", "lowered", "failed_ceiling", "frozen_at",
 )  # fmt: skip
 # Other stored fields: set by pools.set, or by an assignment that marks the pool as written.
 OTHERS = (
     "in_use", "hold", "unmet", "shrunk", "tat", "slots", "foreign", "group", "total", "unused",
+    "events",
 )  # fmt: skip
 # It runs while a pool is written.
 DURING_THE_WRITE = {"effects/pool_gc"}
@@ -46,9 +48,11 @@ def test_the_pool_itself_assigns_in_few_places() -> None:
 
 def test_limits_read_no_other_field() -> None:
     """Else INPUTS above would be too few."""
-    modules = read_module("rules/limits") + read_module("rules/ceiling")
-    read = set(re.findall(r"\b(?:p|pool)\.(\w+)", modules))
+    rules = map(read_module, ("rules/limits", "rules/ceiling", "rules/learned_ceiling"))
+    code = re.sub(r"--.*", "", "\n".join(rules))
+    read = set(re.findall(r"\b(?:p|pool)\.(\w+)", code))
     constant = {"rules", "kind", "in_use", "hold", "limit_now", "usable_now"}
+    constant |= {"estimate", "estimate_of"}  # of p.learned, which is an input
     noted = {"total", "t1", "best_t1"}  # stored beside the inputs, and no part of a limit
     assert read - constant - noted <= set(INPUTS)
 

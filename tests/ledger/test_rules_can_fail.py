@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.ledger import machine
+from tests.ledger.learned_rules import MUTATIONS as LEARNED
 from tests.support.lua_mutations import LuaMutation
 from tests.support.rule_zone import RuleZone, ScriptLedger
 
@@ -25,7 +26,11 @@ TABLES = [
     if path.stem != Path(__file__).stem
 ]
 # What the machine meets soon; that it can fail at all is the point.
-SEEN_BY_THE_MACHINE = ("held end keeps the ceiling", "no lag", "partial grants one too many")
+SEEN_BY_THE_MACHINE = (
+    *("held end keeps the ceiling", "no lag", "partial grants one too many"),
+    *("a snapshot teaches twice", "a failing launch does not lower what was learned"),
+    *("launched calls have no age", "a mass of ends freezes nothing"),
+)
 
 
 MUTATIONS = (
@@ -207,6 +212,7 @@ MUTATIONS = (
         tag="credit-not-across-clock-step",
         becomes="if r.adopted then return nil end",
     ),
+    *LEARNED,
 )
 
 

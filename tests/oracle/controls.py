@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.oracle.policy import Fields, Policy, kind
 from tests.oracle.pools import forget_lapsed, limit
-from tests.oracle.state import SetLimit, Zone
+from tests.oracle.state import Learning, SetLimit, Zone
 
 Answer = dict[str, Any]
 
@@ -53,6 +53,7 @@ def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
     for channel in newly_fed:
         zone.snapshots.pop(f"channel:{channel}", None)
         zone.known_at[f"channel:{channel}"] = zone.recover_until
+        zone.learning[f"channel:{channel}"] = Learning(fed_since=zone.now)
     return {"version": zone.version, "applied": True, "digest": zone.digest}
 
 

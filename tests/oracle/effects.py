@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import ceil
 
+from tests.oracle import learned
 from tests.oracle.policy import kind
 from tests.oracle.pools import held_in, is_held, raise_headroom, snapshot
 from tests.oracle.state import HAD_PORT, Reservation, Snapshot, Zone
@@ -70,6 +71,8 @@ def leave_by_end(zone: Zone, one: Reservation) -> None:
         if one.outcome == "no_resource" and kind(pool) == "channel":
             reset_best(zone, pool)
             raise_headroom(zone, pool)
+        if learned.learns(zone, pool):
+            learned.end(zone, pool, one, held_in(zone, one, pool))
         newest = snapshot(zone, pool)
         if newest is not None:
             kept = after_end_kept(zone, one, newest)
@@ -114,5 +117,7 @@ def expire(zone: Zone, one: Reservation) -> Reservation:
     """No report of a call came in time."""
     leave_by_expiry(zone, one, one.pools)
     lower_best(zone, one)
+    for pool in filter(lambda pool: learned.learns(zone, pool), one.pools):
+        learned.drop(zone, pool)
     keep_until = zone.now + zone.policy.ms("retention")
     return zone.put(one, state="expired", released_at=zone.now, due_at=keep_until)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from tests.oracle import learned
 from tests.oracle.policy import kind
 from tests.oracle.pools import count_held, fed, holders, keeps, snapshot
 from tests.oracle.state import Snapshot, Zone
@@ -20,14 +21,16 @@ def ingest(zone: Zone, op: dict[str, Any]) -> Answer:
     groups += [(None, {pool: None}) for pool in op.get("absent") or []]
     refused: dict[str, str] = {}
     first: dict[str, str] = {}
+    observations: Answer = {}
     for total, unused in groups:
         fault = fault_of(zone, op, total, unused)
         if fault:
             refused |= dict.fromkeys(unused, fault[0])
             first = first or {"reason": fault[0], "pool": fault[1]}
         else:
-            take(zone, op["t0"], total, unused)
-    return {"accepted": not refused, "refused": refused, **first}
+            observations |= take(zone, op["t0"], total, unused)
+    answer = {"accepted": not refused, "refused": refused, **first}
+    return answer | ({"observations": observations} if observations else {})
 
 
 def fault_of(zone: Zone, op: dict[str, Any], total: Any, unused: Counts) -> tuple[str, str] | None:
@@ -90,10 +93,10 @@ def is_repeat(zone: Zone, t0: int, total: int | None, unused: Counts) -> bool:
     return stored == [(t0, total, n) for n in unused.values()]
 
 
-def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
-    """Make this snapshot the newest of its pools."""
+def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> Answer:
+    """Make this snapshot the newest of its pools; answers what is learned from."""
     if is_repeat(zone, t0, total, unused):
-        return
+        return {}
     w0 = window_start(zone, t0)
     for pool, n in unused.items():
         zone.snapshots[pool] = compiled(zone, pool, t0, w0, total, n)
@@ -101,6 +104,11 @@ def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> None:
         zone.wanted = False
         note_foreign(zone, w0, total, unused)
         estimate_foreign(zone)
+        learning = [pool for pool in unused if learned.learns(zone, pool)]
+        return {pool: learned.observe(zone, pool, len(unused) > 1) for pool in learning}
+    for pool in filter(lambda pool: total is None and learned.learns(zone, pool), unused):
+        learned.put(zone, pool, estimate=None)
+    return {}
 
 
 def compiled(

@@ -7,6 +7,7 @@ from tests.oracle.controls import pause, replace_policy, set_limit
 from tests.oracle.decide import admit
 from tests.oracle.expiry import serve
 from tests.oracle.ingest import ingest
+from tests.oracle.learned import learn
 from tests.oracle.policy import Fields, Policy
 from tests.oracle.pools import forget_lapsed, in_use
 from tests.oracle.reports import report
@@ -95,6 +96,7 @@ VERBS: dict[str, Callable[[Zone, dict[str, Any]], dict[str, Any]]] = {
     "renew": report,
     "end": report,
     "ingest": ingest,
+    "learn": learn,
     "lease": lease,
     "get": get,
     "list": list_page,

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from math import ceil
 
+from tests.oracle.learned import fallback, learned_ceiling, of
 from tests.oracle.policy import is_named, kind
 from tests.oracle.state import Reservation, Snapshot, Zone
 
@@ -12,7 +13,7 @@ WELL = 200  # reservations that make up for one measured over-launch
 
 def holders(zone: Zone, pool: str) -> list[Reservation]:
     """The reservations that occupy a pool."""
-    return [one for one in zone.reservations.values() if one.holds and pool in one.pools]
+    return zone.holders(pool)
 
 
 def in_use(zone: Zone, pool: str) -> int:
@@ -59,7 +60,23 @@ def count_held(zone: Zone, pool: str, w0: int, known_at: int | None) -> int:
 
 
 def channel_ceiling(zone: Zone, pool: str) -> int | None:
-    """What the newest snapshot allows in a channel pool now."""
+    """What counts in a channel pool now: what was learned, or what is proved."""
+    proved = proved_ceiling(zone, pool)
+    if proved is None or zone.policy.zone.get("ceilings") != "learned":
+        return proved
+    reason, learned, estimate = fallback(zone, pool), learned_ceiling(zone, pool), of(zone, pool)
+    if learned is None or estimate.estimate is None or reason not in (None, "cold"):
+        return proved
+    growth = zone.policy.zone.get("growth_per_s") or 0
+    age_ms = zone.now - estimate.estimate.t0 + zone.policy.ms("visibility_lag")
+    learned = max(0, learned - ceil(growth * age_ms / 1000))
+    if reason:
+        return min(learned, proved)
+    return max(learned, proved) if keeps(zone, pool) else learned
+
+
+def proved_ceiling(zone: Zone, pool: str) -> int | None:
+    """What the newest snapshot, or an older one that stays true, allows in a channel pool now."""
     newest = snapshot(zone, pool)
     if newest is None or newest.ceiling is None:
         return None
@@ -145,7 +162,8 @@ def adaptive_max(zone: Zone, most: int) -> int:
 def raise_headroom(zone: Zone, pool: str) -> None:
     """A launch found no port: one less is granted."""
     bound = adaptive_max(zone, limit(zone, pool) or 0) * WELL
-    zone.adaptive[pool] = min(bound, zone.adaptive.get(pool, 0) + WELL)
+    now = zone.adaptive.get(pool, 0)
+    zone.adaptive[pool] = max(now, min(bound, now + WELL))
 
 
 def lower_headroom(zone: Zone, pool: str) -> None:

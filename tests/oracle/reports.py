@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from tests.oracle import learned
 from tests.oracle.circuit_breaker import record_outcome
 from tests.oracle.effects import expire, leave_by_expiry, release
 from tests.oracle.expiry import get_recheck_time
@@ -109,6 +110,7 @@ def until(zone: Zone, one: Reservation, deadline: int, **changes: Any) -> Reserv
 def launched(zone: Zone, op: dict[str, Any], one: Reservation) -> tuple[Reservation, bool]:
     """The call was launched, maybe its port is known to be taken."""
     before = one
+    learned.note_launch(zone, one)
     one = replace(
         one,
         session=one.session or op.get("session"),

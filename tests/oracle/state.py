@@ -144,6 +144,50 @@ class UnmetDemand:
     by_rate: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What was learned from the snapshot t0, t1; `ceilings`: one for each step from t1 on."""
+
+    t0: int
+    t1: int
+    step_ms: int
+    valid_until: int
+    pending: int
+    burst_limit: int
+    doubts: tuple[str, ...]
+    ceilings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One call with a port that ended: the bin of its end, its age there, whether launched."""
+
+    bin: int
+    age: int
+    launched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What is learned of one channel, and the totals that it is learned from."""
+
+    estimate: Estimate | None = None
+    state: str | None = None
+    lowered: int = 0
+    failed_ceiling: int | None = None
+    frozen_at: int | None = None
+    reports: int = 0
+    report_delay: int = 0
+    ends: int = 0
+    failures: int = 0
+    drops: int = 0
+    failed_at: int = 0
+    burst_at: int = 0
+    burst: int = 0
+    ended: tuple[End, ...] = ()
+    fed_since: int = 0
+
+
 @dataclass(slots=True)
 class Zone:
     """Everything the ledger knows of a zone."""
@@ -171,6 +215,7 @@ class Zone:
     unmet_demand: dict[tuple[str, str], UnmetDemand] = field(default_factory=dict)
     # pool -> headroom that measured over-launches called for, in parts of a port
     adaptive: dict[str, int] = field(default_factory=dict)
+    learning: dict[str, Learning] = field(default_factory=dict)
     # pool -> for how long each reservation held it whose end took effect, oldest first
     held_for: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # channel pool that a policy made fed -> when all calls of before are visible
@@ -182,6 +227,10 @@ class Zone:
     lease_until: int = 0
     wanted: bool = False
     admitted_at: int = 0
+
+    def holders(self, pool: str) -> list[Reservation]:
+        """The reservations that occupy a pool."""
+        return [one for one in self.reservations.values() if one.holds and pool in one.pools]
 
     def put(self, reservation: Reservation, **changes: Any) -> Reservation:
         """Store a reservation with some changes."""

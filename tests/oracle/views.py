@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.oracle import learned
 from tests.oracle.policy import kind
 from tests.oracle.pools import (
     adaptive_headroom,
@@ -87,6 +88,8 @@ def pool_status(zone: Zone, pool: str) -> Answer:
             "set_until": zone.set_limits[pool].until,
         }
     newest = snapshot(zone, pool)
+    if learned.learns(zone, pool):
+        shown["learned"] = learned_status(zone, pool)
     if fed(zone, pool):
         held = count_held(zone, pool, newest.w0, newest.known_at) if newest else 0
         shown |= {"held": held, "pending": shown["in_use"] - held}
@@ -103,6 +106,24 @@ def pool_status(zone: Zone, pool: str) -> Answer:
             "group": newest.group,
         }
     return shown
+
+
+def learned_status(zone: Zone, pool: str) -> Answer:
+    """What was learned of a pool, and whether it counts."""
+    known, fallback = learned.of(zone, pool), learned.fallback(zone, pool)
+    shown: Answer = {
+        "ceiling": learned.learned_ceiling(zone, pool),
+        "fallback": fallback,
+        "in_force": zone.policy.zone.get("ceilings") == "learned" and fallback is None,
+        "frozen_at": known.frozen_at,
+        "target": zone.policy.zone.get("overlaunch_target"),
+    }
+    one = known.estimate
+    if one is None:
+        return shown
+    doubts = ",".join(one.doubts) or None
+    times = {"t0": one.t0, "valid_until": one.valid_until, "pending": one.pending}
+    return shown | times | {"doubts": doubts, "state": known.state}
 
 
 def get(zone: Zone, op: dict[str, Any]) -> Answer:

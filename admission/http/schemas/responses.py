@@ -191,6 +191,35 @@ class ReservationPage(Response):
     reservations: list[Reservation]
 
 
+class LearnedCeiling(Response):
+    """What was learned of a channel from its snapshots, whether policy uses it or not."""
+
+    in_force: bool
+    """The learned ceiling counts; else the proved one does, or the smaller of both while cold."""
+    fallback: Literal["cold", "recovering", "stale", "distrusted"] | None = None
+    """Why the learned ceiling alone could not count now; null: it could."""
+    ceiling: int | None = None
+    """Most reservations by what was learned; null while nothing was."""
+    doubts: list[str] = Field(default_factory=list)
+    """Why the estimator does not trust it: cold, surprised, frozen_count, restless, failing."""
+    frozen: bool = False
+    """Many calls ended at once: nothing is granted until a snapshot is surely younger."""
+    pending: int | None = None
+    """Calls of this service that are expected to have no port yet."""
+    age_ms: int | None = None
+    """Age of the snapshot that it was learned from."""
+    claim_median_ms: int | None = None
+    """Half of the launches take their port within this time."""
+    claim_p99_ms: int | None = None
+    """99% of the launches take their port within this time."""
+    count_age_ms: int | None = None
+    """Mean age of the platform's counts."""
+    foreign_sd_per_s: float | None = None
+    """Ports by which foreign use drifts in a second, standard deviation."""
+    foreign_slope_per_s: float | None = None
+    """Trend of foreign use, in ports per second."""
+
+
 class Pool(Response):
     """A pool's counts."""
 
@@ -204,6 +233,7 @@ class Pool(Response):
     """Most reservations by the newest snapshot: unused + held."""
     capacity: int | None = None
     """Size by the policy."""
+    learned: LearnedCeiling | None = None
     limit: int | None = None
     """Most reservations now: the smallest of all limits."""
     headroom: int | None = None
