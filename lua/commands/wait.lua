@@ -117,7 +117,8 @@ function wait.keep_place(ask, limiting, contended_pool, denials)
   end
   local key = idempotency.key(op)
   local entry = wait_queue.read(key)
-  if entry and wait_queue.get_group(entry) ~= group then
+  -- Another body: the request before it under that key waits no longer (has_other_body), and its place is not inherited.
+  if entry and (wait_queue.get_group(entry) ~= group or entry.body ~= op.body) then
     remove(key, entry)
     entry = nil
   end

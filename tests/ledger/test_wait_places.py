@@ -183,6 +183,22 @@ def test_another_body_under_a_waiting_request_id_is_a_conflict_at_once(
     assert answers[-1]["error"] == "conflict"
 
 
+def test_another_body_inherits_no_place_of_a_request_that_waits_no_longer(
+    zone: StaticZone,
+) -> None:
+    zone.call(wait("w0"), wait("w1", "dead"), wait("w2"))
+    for _ in range(4):
+        zone.advance(1000)
+        zone.call(beat())
+    other = wait("w1", body="other", id="other000000")
+    first = zone.one(other)
+    assert "waiting" in first
+    assert decision(zone.one(other | {"seen": zone.now_ms})) == "no_capacity"  # no conflict
+    assert zone.one(wait("w1", "dead"))["error"] == "conflict"
+    _, first, _, second = zone.call(end("x"), wait("w0"), end("y"), wait("w2"))
+    assert (decision(first), decision(second)) == ("grant", "grant")  # each before the new one
+
+
 def test_another_body_in_the_call_of_the_first_is_a_conflict(zone: StaticZone) -> None:
     answers = zone.call(wait("w1"), ask("w1", body="other", id="other000000"))
     assert answers[1]["error"] == "conflict"

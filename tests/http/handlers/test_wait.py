@@ -127,6 +127,23 @@ async def test_a_repeat_joins_its_first_and_another_elsewhere_gets_the_same(redi
         assert await a.in_use() == 2
 
 
+async def test_another_body_under_the_id_of_a_waiter_is_a_conflict_each_time(
+    redis_url: str,
+) -> None:
+    async with replicas(redis_url) as (a, b):
+        both = await a.admit("x", count=2)
+        await_room = [started(a.admit("w", LONG_MS, count=n)) for n in (1, 2)]
+        done, (waiter,) = await asyncio.wait(await_room, return_when=asyncio.FIRST_COMPLETED)
+        assert [one.result()["status"] for one in done] == [409]
+        await wait_for_waiters(redis_url, 1)
+        for replica, wait_ms in ((a, LONG_MS), (a, 0), (b, LONG_MS), (b, 0)):
+            answer = await soon(started(replica.admit("w", wait_ms, count=3)))
+            assert answer["status"] == 409
+        await wait_for_waiters(redis_url, 1)
+        await a.end(both)
+        assert (await soon(waiter))["decision"] == "grant"
+
+
 async def test_a_batch_waits_for_all_of_its_requests(redis_url: str) -> None:
     async with replicas(redis_url, n=1) as (a,):
         x = await a.admit("x")
