@@ -29,6 +29,20 @@ def draw(rng: Random, n: int) -> dict[str, Any]:
     )
 
 
+def test_an_end_repeated_while_redis_is_full_lowers_no_count_twice(client: redis.Redis) -> None:
+    """Campaigns contend for the trunk of the call: an end needs memory, a withdrawal frees some."""
+    zone = Faulty(client)
+    for n, (name, campaign) in enumerate([("w1", "a"), ("w2", "b")]):
+        gone = {"op": "withdraw", "id": name, "request_id": name, "campaign": campaign}
+        zone.script.call([end("x1"), gone | {"replica": "A"}], START_MS + 2400 + n, maxmemory=FULL)
+        check_counts(zone.state.read())
+    zone.script.call([end("x1")], START_MS + 2500)
+    asks = [admit(f"n{n}", "a") for n in range(6)]
+    answers = zone.script.call(asks, START_MS + 2600)["results"]
+    assert [one["decision"] for one in answers].count("grant") <= 1  # of 3 units two are taken
+    check_counts(zone.state.read())
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_counts_survive_a_full_redis(client: redis.Redis, seed: int) -> None:
     rng, zone, now = Random(seed), Faulty(client), START_MS + 3200
