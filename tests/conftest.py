@@ -24,7 +24,7 @@ settings.load_profile("untimed")
 
 @pytest.fixture(scope="session", autouse=True)
 def everything_is_logged() -> Iterator[None]:
-    """All that anybody logs in this run is looked at, down to debug."""
+    """Every log record of this run is checked, down to debug."""
     root = logging.getLogger()
     level = root.level
     root.addHandler(WATCH)
@@ -44,7 +44,7 @@ def no_secret_is_logged(everything_is_logged: None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The server that all tests of this worker share. Who wants to kill one takes `own_redis`."""
+    """The server that all tests of this worker share. A test that kills one takes `own_redis`."""
     with RedisServer() as server:
         yield server
 

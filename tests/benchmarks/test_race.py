@@ -1,4 +1,4 @@
-"""The race of benchmarks/race: small worlds, and what is said of their scores."""
+"""The race of benchmarks/race: small scenarios, and the report on their scores."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -22,7 +22,7 @@ def score(over: int, used: int) -> Score:
 
 
 def scores(**others: Score) -> dict[tuple[str, str], Score]:
-    """Of one world, in which all are like the oracle but these."""
+    """Scores of one scenario, equal to the oracle's but for these."""
     named = {name.replace("_", " "): one for name, one in others.items()}
     return {
         ("inbound", name): named.get(name, score(0, 900)) for name in NAMES if name != DEDICATED
@@ -72,13 +72,13 @@ def test_a_controller_with_over_launches_is_never_ahead(over, used, is_ahead):
 
 def test_a_missed_target_is_reported_with_its_figure():
     found = scores(**{MEASURED.replace(" ", "_"): score(5, 800)})
-    told = {what: (met, figure) for what, met, figure in verdicts([INBOUND], lines_of(found))}
-    assert told[f"{MEASURED}: utilisation at least 97.0%"] == (False, "88.89% (inbound)")
-    assert told["ours, adaptive: utilisation at least 93.0%"][0]
+    judged = {what: (met, figure) for what, met, figure in verdicts([INBOUND], lines_of(found))}
+    assert judged[f"{MEASURED}: utilisation at least 97.0%"] == (False, "88.89% (inbound)")
+    assert judged["ours, adaptive: utilisation at least 93.0%"][0]
 
 
 def test_the_picture_has_a_dot_for_each_score_in_both_panels():
-    worlds = [replace(SCENARIOS[5], name="inbound")]
-    picture = report(worlds, scores()).pictures["race.svg"]
+    scenarios = [replace(SCENARIOS[5], name="inbound")]
+    picture = report(scenarios, scores()).pictures["race.svg"]
     dots = [one for one in ElementTree.fromstring(picture).iter() if one.tag.endswith("circle")]
     assert len(dots) == 2 * len(scores())

@@ -130,10 +130,10 @@ async def test_a_new_token_fits_the_configuration_as_it_is_printed(run: Run) -> 
 
 
 async def test_tokens_differ_and_can_be_had_as_json(run: Run) -> None:
-    told = [json.loads((await run("token", "new", "--json"))[1]) for _ in range(2)]
-    assert told[0]["token"] != told[1]["token"]
-    assert len(told[0]["token"]) >= 40
-    assert told[0]["role"] == "dialer"
+    tokens = [json.loads((await run("token", "new", "--json"))[1]) for _ in range(2)]
+    assert tokens[0]["token"] != tokens[1]["token"]
+    assert len(tokens[0]["token"]) >= 40
+    assert tokens[0]["role"] == "dialer"
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_unknown_fields_are_ignored_everywhere():
 
 
 def test_a_repeat_gives_only_live_reservations():
-    told = [{"id": "a", "channel": "sip", "state": "ended"}, {"id": "b", "channel": "sip"}]
-    assert [one.id for one in read_reservations(DENY | {"reservations": told})] == ["b"]
+    reservations = [{"id": "a", "channel": "sip", "state": "ended"}, {"id": "b", "channel": "sip"}]
+    assert [one.id for one in read_reservations(DENY | {"reservations": reservations})] == ["b"]
 
 
 def test_faults_are_the_exceptions_of_the_project():

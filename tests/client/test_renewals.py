@@ -1,4 +1,4 @@
-"""Renewals nobody thinks of, and what a service that lost its state is told again."""
+"""Renewals in the background, and restated calls after the service lost its state."""
 
 import asyncio
 import json
@@ -137,13 +137,13 @@ async def kept(
     calls: Sequence[Grant], *answers: Sequence[dict[str, Any]]
 ) -> AsyncIterator[tuple[Renewals, list[str]]]:
     """The renewals of these calls on a service with these answers, and the ids of each answer."""
-    told: list[str] = []
+    answered: list[str] = []
     replies = [(200, json.dumps({"results": answer}), {}) for answer in answers]
     async with connected(replies) as (transport, _):
-        renewals = Renewals(transport, lambda: NOW_S, lambda id, _reply: told.append(id))
+        renewals = Renewals(transport, lambda: NOW_S, lambda id, _reply: answered.append(id))
         for one in calls:
             renewals.keep(one)
-        yield renewals, told
+        yield renewals, answered
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ async def test_failed_renewals_are_repeated_with_growing_pauses(
     status: int | None, again_s: tuple[float, float]
 ):
     calls = grants(1)
-    async with kept(calls, [{"status": status}]) as (renewals, told):
+    async with kept(calls, [{"status": status}]) as (renewals, answered):
         await renewals._renew(calls)
     low, high = again_s
     assert low <= renewals._deadlines["East~0"] - NOW_S <= high
-    assert (renewals.count, told, calls[0].answered) == (1, [], None)
+    assert (renewals.count, answered, calls[0].answered) == (1, [], None)
 
 
 @pytest.mark.parametrize("results", [[LIVE], [{"status": 200}] * 2, ["live", "live"], {}])
@@ -201,14 +201,14 @@ async def test_a_grant_is_renewed_at_half_its_time_and_at_least_every_minute(
 async def test_a_lost_call_makes_all_calls_of_its_zone_restated_once():
     calls = grants(2)
     adopted = LIVE | {"adopted": True}
-    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, told):
+    async with kept(calls, [adopted | {"now": 7}, adopted], [adopted] * 2) as (renewals, answered):
         await renewals._renew(calls)
         assert renewals._lost == {"East~0", "East~1"}
         assert set(renewals._deadlines.values()) == {NOW_S}
         await renewals._renew(calls)
     assert renewals._lost == set()
     assert set(renewals._deadlines.values()) == {NOW_S + 30}
-    assert told == ["East~0"]  # only what carries its zone's time is told
+    assert answered == ["East~0"]  # only an answer with its zone's time counts
 
 
 async def test_due_grants_are_renewed_in_the_background():
@@ -216,7 +216,7 @@ async def test_due_grants_are_renewed_in_the_background():
     async with kept(calls, [{"status": 404}]) as (renewals, _):
         running = asyncio.create_task(renewals.run())
         async with asyncio.timeout(60):
-            while renewals.count:  # noqa: ASYNC110  it tells nobody
+            while renewals.count:  # noqa: ASYNC110  no event
                 await asyncio.sleep(0.001)
         running.cancel()
 
@@ -226,17 +226,17 @@ class SlowWire:
 
     def __init__(self, fault: AdmissionError | None) -> None:
         self.fault = fault
-        self.heard: list[str] = []
+        self.sent: list[str] = []
         self.renewing, self.may_answer = asyncio.Event(), asyncio.Event()
 
     async def call(self, call: Call) -> Reply:
         verb = call.path.rpartition("/")[2]
-        self.heard.append(verb)
+        self.sent.append(verb)
         if verb == "end":
             return Reply(body=LIVE, sent_at=0.0, arrived_at=0.0)
         self.renewing.set()
         await self.may_answer.wait()
-        self.heard.append("renewed")
+        self.sent.append("renewed")
         if self.fault:
             raise self.fault
         return Reply(body={"results": [LIVE]}, sent_at=0.0, arrived_at=0.0)
@@ -252,9 +252,9 @@ async def test_no_renewal_comes_after_an_end(fault: AdmissionError | None):
     registry.keep(grant)
     await transport.renewing.wait()
     grant.ended("unknown")
-    for _ in range(10):  # whoever does not wait for the renewal sends it now
+    for _ in range(10):  # without a wait for the renewal it would be sent now
         await asyncio.sleep(0)
     transport.may_answer.set()
     assert await grant.settled(60)
     await registry.close(60)
-    assert transport.heard == ["batch", "renewed", "end"]
+    assert transport.sent == ["batch", "renewed", "end"]

@@ -95,10 +95,10 @@ def _target(link: Path) -> str:
 async def test_the_totals_of_the_demo_are_printed_as_json(temp: Path) -> None:
     async with demo(temp, "--seconds", "2", "--json", "--unguarded") as process:
         code, said, complained = await outcome(process)
-    told = json.loads(said)
+    totals = json.loads(said)
     assert (code, TRACEBACK in complained) == (0, False)
-    assert [one["name"] for one in told["zones"]] == ["East", "West"]
-    assert sum(one["launches"] for one in told["zones"]) > 0
+    assert [one["name"] for one in totals["zones"]] == ["East", "West"]
+    assert sum(one["launches"] for one in totals["zones"]) > 0
 
 
 async def test_the_demo_runs_for_its_duration_and_leaves_nothing_behind(temp: Path) -> None:

@@ -63,7 +63,7 @@ class Balanced:
             one.close()
 
     def call(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and answer; None: the balancer's own, or (0) nobody's."""
+        """Status and answer; None: an answer of the balancer, or (0) none."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
         request = urllib.request.Request(self.url + path, data, headers)

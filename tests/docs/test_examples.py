@@ -38,7 +38,7 @@ def command_of(block: Block, url: str) -> list[str]:
     text = block.text.replace(PRINTED_URL, url)
     if block.language in PYTHON:
         return [sys.executable, "-c", text]
-    # As somebody types it: `$ ` is a prompt, and what has none is what was printed.
+    # As a user types it: `$ ` is a prompt, and a line without it is output.
     prompted = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
     return ["bash", "-euo", "pipefail", "-c", "\n".join(prompted) or text]
 

@@ -46,7 +46,7 @@ class Incomplete(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    told: int = 0
+    answered: int = 0
     """What it
     means."""
     forgotten: int = 0

@@ -44,12 +44,12 @@ def in_code(page: Path) -> str:
 def test_the_make_targets_of_a_page_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    told = set(re.findall(r"^make ([a-z][a-z-]*)", in_code(page), re.MULTILINE))
-    assert told <= targets
+    named = set(re.findall(r"^make ([a-z][a-z-]*)", in_code(page), re.MULTILINE))
+    assert named <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     commands = build_command_line().commands
-    told = set(re.findall(r"^(?:\S*bin/)?admission ([a-z]+)\b", in_code(page), re.MULTILINE))
-    assert told <= set(commands)
+    named = set(re.findall(r"^(?:\S*bin/)?admission ([a-z]+)\b", in_code(page), re.MULTILINE))
+    assert named <= set(commands)

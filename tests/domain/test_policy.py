@@ -227,7 +227,7 @@ def service_settings(model: type[BaseModel]) -> set[str]:
 
 
 def test_the_zone_compiles_with_every_default() -> None:
-    told = {
+    expected = {
         "launch_within": 1000,
         "claim_within": 2000,
         "claim_max": 3000,
@@ -262,8 +262,8 @@ def test_the_zone_compiles_with_every_default() -> None:
         "source": "epm/",
     }
     found = zone({})
-    assert {key: found.get(key) for key in told} == told
-    assert set(found) - set(told) <= service_settings(ZonePolicy)
+    assert {key: found.get(key) for key in expected} == expected
+    assert set(found) - set(expected) <= service_settings(ZonePolicy)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
 
     zone = fields.pop("zone")
     assert (zone["guaranteed"], zone["guarantee_total"]) == (f"channel:{policy['channels'][0]}", 1)
-    told = {
+    expected = {
         "guarantees": {"a": 1},
         "mpp:m1:sip": {"limit": 50},
         "mpp:m1:h323": {"limit": 0},
@@ -352,8 +352,8 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
         "trunk:x": {"limit": 0, "rate_per_s": 0, "burst": 0, "breaker": compiled_breaker},
         "agent:*": {"rate_per_s": 0, "burst": 0, "max_call": 40000},
     }  # fmt: skip
-    assert set(fields) == set(told)
-    for name, rules in told.items():
+    assert set(fields) == set(expected)
+    for name, rules in expected.items():
         assert {key: fields[name].get(key) for key in rules} == rules
     renamed = {"allowed_pools", "allowed"}
     assert set(fields["campaign:a"]) == service_settings(CampaignPolicy) ^ renamed

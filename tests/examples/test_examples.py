@@ -84,8 +84,8 @@ def test_java_distinguishes_a_denial_from_an_outage(
     denied = run(*java, service.url, "surveys")
     assert (denied.returncode, denied.stdout[:7]) == (1, "denied:")
     assert "pool_paused" in denied.stdout
-    nobody = run(*java, "http://127.0.0.1:1", "surveys")
-    assert (nobody.returncode, "no answer" in nobody.stderr) == (3, True)
+    unreachable = run(*java, "http://127.0.0.1:1", "surveys")
+    assert (unreachable.returncode, "no answer" in unreachable.stderr) == (3, True)
 
 
 def test_the_ccxml_page_sends_only_what_the_service_takes(service: ServiceProcess) -> None:

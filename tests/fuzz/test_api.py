@@ -57,7 +57,7 @@ def token_of(role: Role) -> str:
 
 @asynccontextmanager
 async def served(redis_url: str) -> AsyncIterator[tuple[Server, Service]]:
-    """The real service, a token for each role, and nobody who waits: time is for requests."""
+    """The real service, a token for each role, and no waiting: the time is for requests."""
     settings = Settings(
         # A store that is late on a busy machine is a 503, which here would be a finding.
         redis=RedisSettings(url=redis_url, timeout_ms=60_000),

@@ -1,4 +1,4 @@
-"""What most tests of the HTTP side stand on."""
+"""Fixtures of the HTTP tests."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ def decider() -> FakeDecider:
 
 @pytest.fixture
 async def server(decider: FakeDecider) -> AsyncIterator[Server]:
-    """Without tokens: everybody may all. The default zone is East."""
+    """A server without tokens, which allows every request. The default zone is East."""
     async with serving(create_app(decider, default_zone="East")) as served:
         yield served
 

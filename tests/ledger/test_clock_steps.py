@@ -9,19 +9,10 @@ from admission.errors import Unavailable
 from admission.ledger.clock_steps import SLACK_MS, ClockStepDetector
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
+from tests.support.manual_time import ManualTime
 
 SENT_S, NOW_MS = 1000.0, 1_790_000_000_000
 STATS = zone_keys("adm", "East")[6]
-
-
-class Stopwatch:
-    """A process' own clock, in the hands of a test."""
-
-    def __init__(self) -> None:
-        self.s = SENT_S
-
-    def __call__(self) -> float:
-        return self.s
 
 
 @pytest.mark.parametrize(
@@ -41,16 +32,16 @@ class Stopwatch:
 def test_zone_time_that_advances_more_than_the_local_clock_is_a_step(
     passed_s: float, ahead_ms: int, stepped: bool
 ) -> None:
-    ours = Stopwatch()
+    ours = ManualTime(SENT_S)
     steps = ClockStepDetector(ours)
     steps.record("East", NOW_MS, steps.read_clock())
-    ours.s += passed_s
-    assert steps.has_stepped("East", NOW_MS + ahead_ms, ours.s) is stepped
-    assert not steps.has_stepped("West", NOW_MS + ahead_ms, ours.s), "nothing is known of it"
+    ours.now += passed_s
+    assert steps.has_stepped("East", NOW_MS + ahead_ms, ours.now) is stepped
+    assert not steps.has_stepped("West", NOW_MS + ahead_ms, ours.now), "nothing is known of it"
 
 
 def test_a_step_that_was_not_recorded_is_found_again() -> None:
-    steps = ClockStepDetector(Stopwatch())
+    steps = ClockStepDetector(ManualTime(SENT_S))
     steps.record("East", NOW_MS, SENT_S)
     for _ in range(2):
         assert steps.has_stepped("East", NOW_MS + 5000, SENT_S)
@@ -65,10 +56,10 @@ def recoveries(client: redis.Redis) -> int:
 async def test_the_zone_recovers_once_from_a_step_ahead(
     ledger: Ledger, redis_sync: redis.Redis
 ) -> None:
-    ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
+    ledger._calls._steps = ClockStepDetector(ours := ManualTime(SENT_S))
     await ledger.get_time("East")
     before = recoveries(redis_sync)
-    ours.s -= 5.0  # the zone's clock, as seen from ours, is 5 s ahead of what it was
+    ours.now -= 5.0  # the zone's clock, as seen from ours, is 5 s ahead of what it was
     await ledger.get_time("East")
     assert recoveries(redis_sync) == before + 1
     await ledger.get_time("East")
@@ -85,10 +76,10 @@ async def test_the_time_is_returned_only_after_the_recovery_has_begun(
             raise Unavailable("Redis went away")
         return await real(zone, ops, waited_s)
 
-    ledger._calls._steps = ClockStepDetector(ours := Stopwatch())
+    ledger._calls._steps = ClockStepDetector(ours := ManualTime(SENT_S))
     await ledger.get_time("East")
     before = recoveries(redis_sync)
-    ours.s -= 5.0
+    ours.now -= 5.0
     with monkeypatch.context() as broken:
         broken.setattr(ledger._calls, "evaluate", cut)
         with pytest.raises(Unavailable):

@@ -249,9 +249,9 @@ def describe_denial(zone: Zone, chosen: Candidate) -> Answer:
 
 def describe_room(zone: Zone, channel: str, pools: list[str]) -> Answer:
     """Room after the decision, and the snapshot behind it."""
-    rooms = [free for pool in pools if (free := room(zone, pool)) is not None]
+    units = [free for pool in pools if (free := room(zone, pool)) is not None]
     newest = snapshot(zone, f"channel:{channel}")
-    answer: Answer = {"room": max(0, min(rooms)) if rooms else None, "snapshot": None}
+    answer: Answer = {"room": max(0, min(units)) if units else None, "snapshot": None}
     if newest and newest.total is not None:
         age_ms = zone.now - newest.t0
         answer["snapshot"] = {"age_ms": age_ms, "total": newest.total, "unused": newest.unused}

@@ -34,7 +34,7 @@ def snapshot(zone: Zone, pool: str) -> Snapshot | None:
 
 
 def forget_lapsed(zone: Zone) -> None:
-    """Forget snapshots of named pools that nobody counts any more, or that policy dropped."""
+    """Forget snapshots of named pools that are counted no more, or that policy dropped."""
     for pool in [name for name in zone.snapshots if is_named(name)]:
         is_old = zone.now - zone.snapshots[pool].t0 > zone.policy.ms("max_call")
         if is_old or zone.policy.named(pool) is None:

@@ -19,13 +19,13 @@ PORTS = 10
 
 
 class Zone(StaticZone):
-    """One zone by zone: SIP ports that a photograph tells of, and campaigns that may dial."""
+    """One zone by zone: SIP ports counted by snapshots, and campaigns that may dial."""
 
     def __init__(self, client: redis.Redis, **policy: Any) -> None:
         fed = {"source": "push", "capacity": {}, "visibility_lag_ms": 0}
         super().__init__(client, **fed | policy)
 
-    def photo(self, unused: Any, total: int = PORTS) -> dict[str, Any]:
+    def snapshot(self, unused: Any, total: int = PORTS) -> dict[str, Any]:
         groups = [{"total": total, "unused": {"channel:sip": unused}}]
         answer = self.one({"op": "ingest", "t0": self.now_ms, "groups": groups})
         self.advance(1)
@@ -42,7 +42,7 @@ class Zone(StaticZone):
 @pytest.fixture
 def zone(redis_sync: redis.Redis) -> Zone:
     made = Zone(redis_sync)
-    assert made.photo(PORTS)["accepted"]
+    assert made.snapshot(PORTS)["accepted"]
     return made
 
 
@@ -51,8 +51,8 @@ def test_01_a_dead_holder_or_an_unanswered_call_leaks_nothing(zone: Zone) -> Non
     assert zone.ask("dies", count=PORTS, min_count=PORTS) == "grant"
     zone.advance(1000)
     assert zone.ask("early") == "no_capacity"
-    # The next photograph knows better than we do: its ports are free, whatever we still count.
-    zone.photo(PORTS)
+    # The next snapshot is right: its ports are free, although the ledger still counts them.
+    zone.snapshot(PORTS)
     assert zone.ask("later") == "grant"
     zone.advance(ANSWER_WITHIN_MS + 1)
     assert zone.pool()["in_use"] == 0
@@ -60,7 +60,7 @@ def test_01_a_dead_holder_or_an_unanswered_call_leaks_nothing(zone: Zone) -> Non
 
 def test_02_counts_of_a_killed_holder_fall_by_themselves(redis_sync: redis.Redis) -> None:
     """libresbc 214; freeswitch 2389."""
-    capped = StaticZone(redis_sync, campaigns={"c": {"limit": 1}})  # no photograph heals this one
+    capped = StaticZone(redis_sync, campaigns={"c": {"limit": 1}})  # no snapshot corrects this one
     assert decision(capped.one(ask("killed"))) == "grant"
     assert decision(capped.one(ask("next"))) == "campaign_limit"
     capped.advance(ANSWER_WITHIN_MS + 1)
@@ -80,11 +80,11 @@ def test_03_two_releases_at_once_count_once(zone: Zone) -> None:
 @pytest.mark.parametrize("unused", [4_294_967_295, 4_294_967_262, -1, -34])
 def test_04_an_unsigned_wrap_is_never_read_as_room(zone: Zone, unused: int) -> None:
     """opensips 2102, 3294."""
-    zone.photo(3)
+    zone.snapshot(3)
     before = zone.pool()["ceiling"]
-    answer = zone.photo(unused)
+    answer = zone.snapshot(unused)
     assert (answer["accepted"], answer["reason"]) == (False, "inconsistent")
-    assert zone.photo(1, total=unused)["accepted"] is False
+    assert zone.snapshot(1, total=unused)["accepted"] is False
     assert zone.pool()["ceiling"] == before == 3
 
 
@@ -92,7 +92,7 @@ def test_05_calls_in_the_snapshot_are_not_counted_again(zone: Zone) -> None:
     """opensips 3297."""
     zone.call(*(ask(f"r{n}") for n in range(4)))
     zone.advance(1000)  # by now they have their ports
-    zone.photo(PORTS - 4)
+    zone.snapshot(PORTS - 4)
     assert (zone.pool()["in_use"], zone.pool()["room"]) == (4, PORTS - 4)
     answers = zone.call(*(ask(f"s{n}") for n in range(PORTS)))
     assert [decision(one) for one in answers].count("grant") == PORTS - 4
@@ -104,7 +104,7 @@ def test_06_a_count_and_its_holders_never_drift_apart(zone: Zone) -> None:
         zone.call(ask(f"r{n}", count=1 + n % 3), end(f"r{n - 2}"), end(f"r{n - 2}", nth=2))
         zone.call({"op": "launched", "id": f"r{n}".rjust(11, "0"), "port_taken": n % 2 == 0})
         zone.advance(20_000 * (n % 4))
-        zone.photo(n % PORTS)
+        zone.snapshot(n % PORTS)
         page = zone.one({"op": "list", "cursor": "0", "limit": 1000, "state": "live"})
         assert zone.pool()["in_use"] == len(page["reservations"])
 
@@ -118,7 +118,7 @@ def test_07_denied_requests_eat_nothing(redis_sync: redis.Redis) -> None:
     refused = rated.call(*(ask(f"again{n}") for n in range(100)))
     assert {decision(one) for one in refused} == {"rate_limited"}
     rated.advance(max(one["retry_after_ms"] for one in refused))
-    assert decision(rated.one(ask("told"))) == "grant"
+    assert decision(rated.one(ask("retried"))) == "grant"
     assert rated.one({"op": "status"})["pools"][0]["in_use"] == 2
 
 
@@ -188,7 +188,7 @@ async def test_12_an_outage_is_reported_at_once_and_never_as_lack_of_capacity(
 def test_13_all_keys_of_a_zone_are_in_one_slot(redis_sync: redis.Redis) -> None:
     """PyrateLimiter 151; limitador 514."""
     busy = Zone(redis_sync, mpps={"m1": {"sip": 5}}, pools={"trunk:a": {"limit": 1}})
-    busy.photo(0)
+    busy.snapshot(0)
     busy.call(ask("a", pools=["trunk:a"], mpp="m1"), wait("b"), ask("c"))
     busy.call({"op": "pause", "on": True, "by": "ann"}, end("a"))
     ours = [key for key in redis_sync.scan_iter() if not key.endswith((b":clock", b":run"))]
@@ -225,5 +225,5 @@ def test_15_a_rejection_reserves_nothing_and_no_holder_is_evicted(redis_sync: re
     assert decision(zone.one(ask("low"))) == "grant"
     for n in range(3):
         zone.one(ask(f"high{n}", campaign="first"))
-    for request in ("holds", "low"):  # who comes first stays, whoever asks after
+    for request in ("holds", "low"):  # the first holder stays, whichever request comes next
         assert zone.one({"op": "get", "id": request.rjust(11, "0")})["state"] == "live"

@@ -81,8 +81,8 @@ def long_functions(path: Path) -> Iterator[tuple[str, int]]:
     """Functions over the limit, and their lines without the docstring."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            told = len((ast.get_docstring(node) or "").splitlines())
-            lines = (node.end_lineno or 0) - node.lineno + 1 - told
+            documented = len((ast.get_docstring(node) or "").splitlines())
+            lines = (node.end_lineno or 0) - node.lineno + 1 - documented
             if lines > FUNCTION_LINES_MAX:
                 yield f"{module_of(path)}.{node.name}", lines
 
@@ -113,12 +113,12 @@ def test_scripts_have_at_most_500_lines() -> None:
 def test_every_key_of_the_script_is_in_its_schema_and_used() -> None:
     prelude = read_module("prelude")
     header = prelude[: prelude.index("\nlocal SCHEMA")]
-    told = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", header)}
+    documented = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", header)}
     used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", prelude[len(header) :])}
-    assert told == used == set(range(1, len(used) + 1))
+    assert documented == used == set(range(1, len(used) + 1))
     readme = (Path(str(find_lua_directory())) / "README.md").read_text("utf-8")
     block = readme[readme.index("KEYS  1") : readme.index("ARGV  1")]
-    assert {int(n) for n in re.findall(r"^(?:KEYS)? +(\d+) ", block, re.M)} == told
+    assert {int(n) for n in re.findall(r"^(?:KEYS)? +(\d+) ", block, re.M)} == documented
 
 
 def test_keys_and_arguments_are_named_once_in_the_prelude() -> None:
@@ -167,9 +167,9 @@ def test_every_script_is_on_the_map_and_its_oracle_exists() -> None:
     cells = [row.strip("|").split("|") for row in rows[2:] if row]
     mapped = [name for row in cells for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(mapped) == sorted(path.stem for path in LUA)
-    twins = {name for row in cells for name in re.findall(r"`(\w+)`", row[2])}
+    oracles = {name for row in cells for name in re.findall(r"`(\w+)`", row[2])}
     oracle = {path.stem for path in (ROOT / "tests" / "oracle").glob("*.py")}
-    assert twins == oracle - {"__init__"}
+    assert oracles == oracle - {"__init__"}
 
 
 FACE_NAMES_MAX: Final = 10

@@ -81,7 +81,7 @@ async def test_tokens_are_replaced(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("nonsense", ["is not TOML"]),
         (
@@ -92,13 +92,13 @@ async def test_tokens_are_replaced(serving: Serving) -> None:
     ],
 )
 async def test_a_broken_file_changes_nothing_and_every_error_is_logged(
-    serving: Serving, caplog: pytest.LogCaptureFixture, text: str, told: list[str]
+    serving: Serving, caplog: pytest.LogCaptureFixture, text: str, expected: list[str]
 ) -> None:
     serving.write(text)
     assert not await serving.reloader.reload()
     lines = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert len(lines) == len(told)
-    assert all(part in line for part, line in zip(told, lines, strict=True)), lines
+    assert len(lines) == len(expected)
+    assert all(part in line for part, line in zip(expected, lines, strict=True)), lines
     assert await serving.limit() == 8
     assert serving.credentials.authenticate("Bearer one").name == "one"
 
@@ -125,9 +125,9 @@ async def test_a_change_that_needs_a_restart_is_logged(
         + token("one")
     )  # fmt: skip
     assert await serving.reloader.reload()
-    told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    expected = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
     for what in ("[log]", "[sources.epm]", "zone East is not in", "zone West is left as it is"):
-        assert any(what in line and "restart" in line for line in told), what
+        assert any(what in line and "restart" in line for line in expected), what
     assert list(serving.service.list_zones()) == ["East", "North"]
 
 

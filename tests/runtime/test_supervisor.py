@@ -28,8 +28,8 @@ sip = 1000
 
 
 def start(folder: Path, **environ: str) -> ServiceProcess:
-    (folder / "crew.toml").write_text(ZONE)
-    return ServiceProcess(folder, "crew.toml", **environ)
+    (folder / "workers.toml").write_text(ZONE)
+    return ServiceProcess(folder, "workers.toml", **environ)
 
 
 def workers(parent: ServiceProcess) -> list[int]:
@@ -65,7 +65,7 @@ def asks(service: ServiceProcess, n: int) -> None:
 
 
 def counted(service: ServiceProcess) -> int:
-    """Grants, as a scrape tells them."""
+    """Grants, as a scrape counts them."""
     import urllib.request
 
     with urllib.request.urlopen(service.url + "/metrics", timeout=10) as answer:
@@ -129,7 +129,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
     service.stop(signal.SIGKILL)
     until("no worker", lambda: not any(map(is_alive, pids)))
     assert not list(scratch.iterdir())
-    again = start(tmp_path)  # and whoever starts next finds the port, and the store, free
+    again = start(tmp_path)  # and the next start finds the port, and the store, free
     asks(again, 1)
     again.stop(signal.SIGTERM)
 
@@ -137,9 +137,9 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
 def test_a_hangup_reaches_every_worker(tmp_path: Path) -> None:
     digest = "0" * 64
     service = start(tmp_path)
-    text = (tmp_path / "crew.toml").read_text()
+    text = (tmp_path / "workers.toml").read_text()
     token = f'[[auth.tokens]]\nname = "t"\nsha256 = "{digest}"\nrole = "viewer"\n'
-    (tmp_path / "crew.toml").write_text(text.replace("[zones.East]", token + "[zones.East]"))
+    (tmp_path / "workers.toml").write_text(text.replace("[zones.East]", token + "[zones.East]"))
     service.process.send_signal(signal.SIGHUP)
     ask = {"campaign": "c"}
 
@@ -152,9 +152,9 @@ def test_a_hangup_reaches_every_worker(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_one_clear_line(supervised: ServiceProcess, tmp_path: Path) -> None:
-    (tmp_path / "crew.toml").write_text(ZONE)
+    (tmp_path / "workers.toml").write_text(ZONE)
     environ = {**os.environ, "ADMISSION__SERVER__PORT": supervised.url.rpartition(":")[2]}
-    command = [sys.executable, "-m", "admission", "serve", "crew.toml"]
+    command = [sys.executable, "-m", "admission", "serve", "workers.toml"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=START_S
     )
@@ -163,11 +163,11 @@ def test_a_port_that_is_taken_is_one_clear_line(supervised: ServiceProcess, tmp_
 
 
 def test_a_fault_of_every_worker_ends_the_supervisor(tmp_path: Path) -> None:
-    (tmp_path / "crew.toml").write_text(
+    (tmp_path / "workers.toml").write_text(
         ZONE.replace("workers = 2", 'workers = 2\ntls_cert = "no.pem"\ntls_key = "no.pem"')
     )
     environ = {**os.environ, "ADMISSION__SERVER__PORT": "0"}
-    command = [sys.executable, "-m", "admission", "serve", "crew.toml"]
+    command = [sys.executable, "-m", "admission", "serve", "workers.toml"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=START_S
     )

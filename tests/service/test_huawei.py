@@ -22,7 +22,7 @@ from tests.support.huawei_service import (
 from tests.support.secrets import AGENT_PASSWORD, keep_secret
 from tests.support.service import serve_service, service_settings
 
-# Longer than a busy machine stands still: a zone that nobody called for as long recovers, and says
+# Longer than a busy machine stands still: a zone without calls for as long recovers, and says
 # that, until its source counts again.
 FAST_TO_STALE = POLICY.replace("poll_min_ms = 20", "poll_min_ms = 20\nmax_age_ms = 3000")
 
@@ -176,11 +176,11 @@ async def test_a_wrong_secret_is_one_line_of_the_log_and_stands_in_the_status(
         )
 
     lines = [one.getMessage() for one in caplog.records if one.name.startswith("admission.sources")]
-    told = {name: source_of(status, name)["last_error"] for name in ("cms", "agents")}
-    assert "the credentials are refused (401): check access_key and secret_key" in told["cms"]
-    assert "its id, password or phone is refused (100-004)" in told["agents"]
+    errors = {name: source_of(status, name)["last_error"] for name in ("cms", "agents")}
+    assert "the credentials are refused (401): check access_key and secret_key" in errors["cms"]
+    assert "its id, password or phone is refused (100-004)" in errors["agents"]
     assert sorted(lines) == sorted(
-        f"zone Center: source {name} is failing: {error}" for name, error in told.items()
+        f"zone Center: source {name} is failing: {error}" for name, error in errors.items()
     )
 
 
@@ -190,11 +190,11 @@ async def test_an_expired_licence_stands_in_the_status_and_is_logged_once(
     async with serve_huawei_service(redis_url, simulated(license_end=20200131)) as at:
         status = await at.until(lambda s: source_of(s, "cms").get("polls", 0) >= 5)
 
-    told = "the licence expired on 2020-01-31"
-    assert source_of(status, "cms")["warnings"] == [told]
+    errors = "the licence expired on 2020-01-31"
+    assert source_of(status, "cms")["warnings"] == [errors]
     assert source_of(status, "cms")["notes"]["licence_expired"] is True
     assert source_of(status, "cms")["state"] == "ok"
-    assert [one.levelname for one in caplog.records if told in one.getMessage()] == ["WARNING"]
+    assert [one.levelname for one in caplog.records if errors in one.getMessage()] == ["WARNING"]
 
 
 async def test_agents_are_signed_out_when_the_service_ends(redis_url: str) -> None:

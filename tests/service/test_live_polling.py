@@ -1,4 +1,4 @@
-"""Polling goes by the live policy, whoever changed it."""
+"""Polling follows the live policy, whichever replica changed it."""
 
 import asyncio
 import json

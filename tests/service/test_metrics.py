@@ -1,4 +1,4 @@
-"""What the whole service tells Prometheus, after some calls: nothing is lost on the way."""
+"""The metrics of the whole service after some calls: no count is lost."""
 
 from typing import Any
 

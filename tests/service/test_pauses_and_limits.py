@@ -24,7 +24,7 @@ async def test_a_paused_zone_grants_nothing_until_it_is_resumed(harness: Service
     ("pool", "asked"),
     [
         ("campaign:collections", {}),
-        ("campaign:whoever", {"campaign": "whoever"}),
+        ("campaign:unnamed", {"campaign": "unnamed"}),
         ("trunk:carrier-a", {"pools": ["trunk:carrier-a"]}),
         ("agent:1001", {"pools": ["agent:1001"]}),
         ("channel:sip", {"channel": "sip"}),
@@ -126,25 +126,25 @@ async def test_more_at_once_than_the_burst_is_a_wrong_field(harness: ServiceHarn
 
 
 async def test_the_status_lists_pools_and_only_pools(harness: ServiceHarness) -> None:
-    await harness.ask(campaign="somebody", pools=["agent:7"], mpp="mpp1")
+    await harness.ask(campaign="unnamed", pools=["agent:7"], mpp="mpp1")
     pools = {one["pool"]: one for one in (await harness.get(ZONE))["pools"]}
 
     assert sorted(pools) == [
-        "agent:7", "campaign:collections", "campaign:somebody", "channel:h323", "channel:sip",
+        "agent:7", "campaign:collections", "campaign:unnamed", "channel:h323", "channel:sip",
         "mpp:mpp1:sip", "mpp:mpp2:sip", "trunk:carrier-a",
     ]  # fmt: skip
     wildcard = [name for name, one in pools.items() if one.get("wildcard")]
-    assert wildcard == ["agent:7", "campaign:somebody"]
+    assert wildcard == ["agent:7", "campaign:unnamed"]
 
 
 async def test_a_pool_that_was_used_once_is_not_listed_for_ever(harness: ServiceHarness) -> None:
-    granted = await harness.ask(campaign="somebody")
+    granted = await harness.ask(campaign="unnamed")
     [one] = granted["reservations"]
     await harness.send("POST", f"/v1/reservations/{one['id']}/end")
 
     names = [one["pool"] for one in (await harness.get(ZONE))["pools"]]
 
-    assert "campaign:somebody" not in names
+    assert "campaign:unnamed" not in names
 
 
 async def test_pauses_survive_a_redis_that_lost_everything(

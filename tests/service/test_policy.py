@@ -155,7 +155,7 @@ async def test_no_patch_of_many_at_once_gets_lost(harness: ServiceHarness, redis
 async def test_a_patch_that_never_succeeds_is_a_conflict(
     harness: ServiceHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody is always faster: bounded tries, then a conflict."""
+    """Another change is always faster: bounded tries, then a conflict."""
     ledger, tries = harness.service.components.ledger, []
     store, read = ledger.store_policy, ledger.get_policy
 

@@ -94,7 +94,7 @@ def ask(request: str, wait_ms: int = LONG_MS, **more: Any) -> Op:
 
 
 async def settle() -> None:
-    """Let everybody run who can, without time passing."""
+    """Let every task run until it waits, without time passing."""
     for _ in range(100):
         await asyncio.sleep(0)
 
@@ -278,8 +278,8 @@ async def test_a_client_that_hangs_up_leaves_nothing_and_the_next_is_repeated(
     ledger.asked.clear()
     first.cancel()
     await settle()
-    told = {"campaign": "c", "request_id": "a", "id": "id-a", "replica": "A"}
-    assert (ledger.withdrawn, ledger.queue, ledger.asked) == ([told], ["b"], ["b"])
+    withdrawal = {"campaign": "c", "request_id": "a", "id": "id-a", "replica": "A"}
+    assert (ledger.withdrawn, ledger.queue, ledger.asked) == ([withdrawal], ["b"], ["b"])
     assert waiting.open == 1
 
 

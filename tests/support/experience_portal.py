@@ -56,14 +56,14 @@ def system(
     return SystemSettings(zones=(zone,), timing=calls or timing(), **{"lag_ms": 0, **changes})
 
 
-class World:
-    """A portal with its diary."""
+class RecordedPortal:
+    """A portal that records its events."""
 
     def __init__(self, settings: SystemSettings, seed: int = 0) -> None:
         self.events: list[CallEvent] = []
         self.portal = Portal(settings, seed=seed, listener=self.events.append)
 
-    def diary(self) -> list[tuple[int, str, str | None]]:
+    def log(self) -> list[tuple[int, str, str | None]]:
         return [(e.at, e.step.value, e.outcome and e.outcome.value) for e in self.events]
 
     def unused_sip(self) -> int:
@@ -107,6 +107,6 @@ class Caller:
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         async with self.session.request(method, self.url + path, json=body) as answer:
-            told = await answer.json()
-            assert answer.status == 200, told
-            return told
+            result = await answer.json()
+            assert answer.status == 200, result
+            return result

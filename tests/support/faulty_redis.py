@@ -8,6 +8,7 @@ from typing import Any, Final
 import redis
 
 from admission.ledger import results, scripts
+from tests.support.script_call import CHANNEL
 
 CODES: Final = {
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
@@ -71,7 +72,7 @@ class FaultyScript:
         """
         clock, run = f"{self._keys[0]}:clock", f"{self._keys[0]}:run"
         count = f"{self._keys[0]}:calls"
-        arguments = (json.dumps(ops), "bell", failing, CODES[code])
+        arguments = (json.dumps(ops), CHANNEL, failing, CODES[code])
         with self._client.pipeline(transaction=False) as pipe:
             pipe.mset({clock: now_ms * 1000, run: "first"})
             pipe.config_set("maxmemory", maxmemory)

@@ -1,4 +1,4 @@
-"""A decider that remembers what it was asked, and an application that is really served."""
+"""A decider that records its calls, and an application served on a free port."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -160,8 +160,8 @@ class FakeZone:
     async def set_paused(self, pool: str | None, paused: bool, by: str | None = None) -> Answer:
         self.decider.by = by
         await self.decider.record("set_paused", self.name, pool, paused)
-        told = {"paused": paused, "changed": True, "version": 8}
-        return {"now": NOW, "zone": self.name, "pool": pool, **told}
+        fields = {"paused": paused, "changed": True, "version": 8}
+        return {"now": NOW, "zone": self.name, "pool": pool, **fields}
 
     async def set_limit(
         self,
@@ -173,8 +173,8 @@ class FakeZone:
     ) -> Answer:
         self.decider.by = by
         await self.decider.record("set_limit", self.name, pool, limit, ttl_ms, scope)
-        told = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
-        return {"now": NOW, "zone": self.name, "pool": pool, **told}
+        fields = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
+        return {"now": NOW, "zone": self.name, "pool": pool, **fields}
 
     async def get_policy(self) -> Answer:
         await self.decider.record("get_policy", self.name)

@@ -1,4 +1,4 @@
-"""A simulated CC-Gateway, a source that asks it, and somebody who moves what happens there."""
+"""A simulated CC-Gateway, a source that queries it, and a client of its control interface."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,13 +30,13 @@ def agent_policy(pools: Mapping[str, int | None], **changes: Any) -> ZonePolicy:
 
 
 POLICY = agent_policy({"agent:*": 1})
-# Failures are mended at once, refused credentials never.
+# Failures are retried at once, refused credentials never.
 QUICK = SessionBackoff(first_s=0.01, max_s=0.01, refused_first_s=3_600, refused_max_s=3_600)
 WAIT_S = 30.0
 
 
 def quiet(agents: tuple[int, ...] = AGENTS, **said: Any) -> HuaweiSettings:
-    """Nobody calls unless told to."""
+    """A call centre without foreign calls."""
     center = CenterSettings(agents=agents, lag_ms=0)
     return HuaweiSettings(center=center, agent_password=AGENT_PASSWORD, **said)
 
@@ -64,16 +64,16 @@ class Guids:
 
 @dataclass
 class Center:
-    """The simulator, as who has its control interface sees it."""
+    """A client of the simulator's control interface."""
 
     http: aiohttp.ClientSession
     url: str
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         async with self.http.request(method, f"{self.url}/sim{path}", json=body) as answer:
-            told = await answer.json()
-            assert answer.status == 200, told
-            return told
+            result = await answer.json()
+            assert answer.status == 200, result
+            return result
 
     async def misbehave(self, kind: str, *operations: str, **more: Any) -> None:
         fault = {"kind": kind, "operations": operations, **more}
@@ -86,7 +86,7 @@ class Center:
         await self.control("POST", f"/agents/{agent}/{deed}")
 
     async def call(self, agent: int, calls: int = 1) -> None:
-        """Somebody calls the agent."""
+        """Start foreign calls of the agent."""
         wave = {"calls": calls, "hold_ms": 3_600_000, "agent": agent}
         assert (await self.control("POST", "/occupy", wave))["taken"] == calls
 
@@ -94,7 +94,7 @@ class Center:
         return dict(await self.control("GET", "/truth"))
 
     async def until(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait until the truth is so."""
+        """Wait until the truth fits."""
         async with asyncio.timeout(WAIT_S):
             truth = await self.truth()
             while not fits(truth):
@@ -141,7 +141,7 @@ async def counted(source: HuaweiAgentGatewaySource, policy: ZonePolicy = POLICY)
 
 
 async def counted_again(source: HuaweiAgentGatewaySource, agents: int = len(AGENTS)) -> Snapshot:
-    """Ask until that many agents are counted."""
+    """Query until that many agents are counted."""
     async with asyncio.timeout(WAIT_S):
         while True:
             try:
@@ -152,7 +152,7 @@ async def counted_again(source: HuaweiAgentGatewaySource, agents: int = len(AGEN
             await asyncio.sleep(0.01)
 
 
-def rooms(snapshot: Snapshot) -> dict[int, tuple[int, int]]:
+def counts_of(snapshot: Snapshot) -> dict[int, tuple[int, int]]:
     """Agent -> total, unused."""
     return {
         int(pool.removeprefix("agent:")): (group.total, unused)

@@ -38,7 +38,7 @@ def exactly(ms: int) -> Delay:
     return Delay(low_ms=ms, high_ms=ms)
 
 
-def simulated(**said: Any) -> HuaweiSettings:
+def simulated(**changes: Any) -> HuaweiSettings:
     """Six voice and four IVR licences, three agents; a call talks for a fifth of a second."""
     calls = CallTiming(
         prepare=Delay(low_ms=5, high_ms=60),
@@ -56,8 +56,8 @@ def simulated(**said: Any) -> HuaweiSettings:
         "timing": calls,
     }
     wire = {"access_key": "outcall", "secret_key": CMS_SECRET, "agent_password": AGENT_PASSWORD}
-    center_of = {key: said.pop(key) for key in list(said) if key in (*usual, "takes")}
-    return HuaweiSettings(center=CenterSettings(**usual | center_of), **wire | said)
+    center_of = {key: changes.pop(key) for key in list(changes) if key in (*usual, "takes")}
+    return HuaweiSettings(center=CenterSettings(**usual | center_of), **wire | changes)
 
 
 def sources(
@@ -88,7 +88,7 @@ timeout_ms = 20000
 
 @dataclass
 class HuaweiHarness:
-    """The service and what it asks."""
+    """The service and the platform that it queries."""
 
     harness: ServiceHarness
     at: Center
@@ -98,7 +98,7 @@ class HuaweiHarness:
         return dict(await self.harness.get("/v1/zones/Center"))
 
     async def until(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait until the zone's status is so."""
+        """Wait until the zone's status fits."""
         async with asyncio.timeout(WAIT_S):
             status = await self.status()
             while not fits(status):
@@ -137,10 +137,10 @@ async def serve_huawei_service(
     platform: HuaweiSettings | None = None,
     *,
     policy: str = POLICY,
-    **said: Any,
+    **changes: Any,
 ) -> AsyncIterator[HuaweiHarness]:
     async with center(platform or simulated()) as at:
-        text, environ = sources(at.url, **said)
+        text, environ = sources(at.url, **changes)
         settings = service_settings(text + policy, redis_url, environ)
         async with serve_service(settings) as harness:
             yield HuaweiHarness(harness, at, settings)

@@ -87,7 +87,7 @@ class Move:
 @asynccontextmanager
 async def cluster(replicas: bool = False, **options: Any) -> AsyncIterator[Cluster]:
     """Three primaries, each with a replica or none, that agree that all is well."""
-    # Without replicas nobody is to fail over, and a loaded machine must not look like a dead node.
+    # Without replicas no node is to fail over, and a loaded machine must not look like a dead node.
     patience_ms = "1000" if replicas else "15000"
     options = {"cluster_enabled": "yes", "cluster_node_timeout": patience_ms, **options}
     options["cluster_replica_validity_factor"] = "0"  # a replica of any age may be promoted

@@ -121,7 +121,7 @@ class RedisServer:
             try:
                 client.connect(str(self.socket))
                 client.sendall(b"PING\r\n")
-                # Where everybody needs a password, -NOAUTH is a sign of life too.
+                # Where every client needs a password, -NOAUTH is a sign of life too.
                 return client.recv(64).startswith((b"+PONG", b"-NOAUTH"))
             except OSError:
                 return False

@@ -30,7 +30,7 @@ class PortServer(RedisServer):
     """A server on a TCP port too.
 
     Args:
-        password: of everybody who comes.
+        password: of every client.
         tls: the port speaks TLS, with these certificates.
     """
 
@@ -57,7 +57,7 @@ class PortServer(RedisServer):
 
 @dataclass(frozen=True)
 class Certificates:
-    """Of servers and clients alike, signed by one authority."""
+    """The certificate of servers and clients, signed by one authority."""
 
     cert: Path
     key: Path
@@ -114,7 +114,7 @@ Server = TypeVar("Server", bound=PortServer)
 
 
 def started(make: Callable[[int], Server], *, bus: bool = False) -> Server:
-    """A server on a free port; another port if somebody else was quicker."""
+    """A server on a free port; another port if that is taken meanwhile."""
     for _ in range(TRIES):
         port = random.choice(PORTS)
         if _is_free(port) and (not bus or _is_free(port + BUS)):
@@ -136,7 +136,7 @@ def _is_free(port: int) -> bool:
 
 
 async def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait for something that no event tells."""
+    """Wait for a condition that no event reports."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
     while loop.time() < deadline:
@@ -169,7 +169,7 @@ class Watched:
             assert client.wait(1, 10_000) == 1
 
     async def elected(self, server: PortServer) -> None:
-        """Until the sentinels send everybody to that server, and it takes writes."""
+        """Wait until the sentinels name that server, and it takes writes."""
         await until(
             lambda: (
                 all(

@@ -19,7 +19,7 @@ FORMS: Final = re.compile(
 
 
 class Watch(logging.Handler):
-    """Sees every record that anybody logs, as it would be written."""
+    """Receives every log record, as it would be written."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

@@ -48,7 +48,7 @@ class VirtualZone:
 
     @property
     def now_ms(self) -> int:
-        """The server's clock; the zone's too, as long as it never steps back."""
+        """The server's clock; the zone's too, as long as it never is set back."""
         return self.now_us // 1000
 
     def call(self, *ops: Op) -> list[Answer]:

@@ -67,11 +67,11 @@ def test_decisions_are_logged_as_configured(
 
 def test_a_denial_names_the_exhausted_pool(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = written(capsys, format="json", decisions="denies")
-    told = json.loads(line)
-    assert told["time"].endswith("Z")
-    assert (told["level"], told["logger"]) == ("info", "admission.decisions")
+    logged = json.loads(line)
+    assert logged["time"].endswith("Z")
+    assert (logged["level"], logged["logger"]) == ("info", "admission.decisions")
     wanted = ("zone", "campaign", "request_id", "reason", "pool", "in_use", "limit")
-    assert {name: told[name] for name in wanted} == {name: DENY[name] for name in wanted}
+    assert {name: logged[name] for name in wanted} == {name: DENY[name] for name in wanted}
 
 
 def test_report_links_are_in_no_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,9 +97,9 @@ def test_a_trace_is_kept(capsys: pytest.CaptureFixture[str], form: Any) -> None:
         logging.getLogger("admission.x").error("it %s", "failed", exc_info=sys.exc_info())
     text = capsys.readouterr().err
     if form == "json":
-        told = json.loads(text)
-        assert (told["message"], told["level"]) == ("it failed", "error")
-        text = told["exception"]
+        logged = json.loads(text)
+        assert (logged["message"], logged["level"]) == ("it failed", "error")
+        text = logged["exception"]
     assert "RuntimeError: broken" in text
 
 

@@ -78,15 +78,15 @@ async def test_measure_finds_the_times_of_the_platform(
         capsys, "East", *CALLS, "--calls", "2", "--config", file,
         "--hangup-event", "sim.hangup", "--json",
     )  # fmt: skip
-    told = json.loads(out)
+    measured = json.loads(out)
     assert code == 0
     # However slow this machine is, nothing is seen sooner than it happens (the simulator counts
-    # whole ms). How late an end is heard of here is part of what is measured.
-    assert told["claim"]["min"] >= CLAIM_MS - 1
-    assert told["claim_within_ms"] >= CLAIM_MS
-    assert [told[name]["calls"] for name in ("claim", "lag", "release")] == [2, 4, 2]
+    # whole ms). How late an end arrives here is part of the measurement.
+    assert measured["claim"]["min"] >= CLAIM_MS - 1
+    assert measured["claim_within_ms"] >= CLAIM_MS
+    assert [measured[name]["calls"] for name in ("claim", "lag", "release")] == [2, 4, 2]
     assert err.count("port taken within") == 2
-    assert told["command"].startswith("admission set East claim_within_ms=")
+    assert measured["command"].startswith("admission set East claim_within_ms=")
     assert await live_calls(platform) == 0
 
 

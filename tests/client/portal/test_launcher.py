@@ -46,7 +46,7 @@ async def test_a_connected_call_has_its_port_and_its_session(
         up = await harness.reservation(grant.id)
         assert (up["session_id"], up["port_taken"]) == (session, True)
         there = await platform.control("GET", f"/sim/sessions/{session}")
-        # Without the hint it would have taken the H.323 port, which somebody else may be granted.
+        # Without the hint it would have taken the H.323 port, which another call may be granted.
         assert (there["channel"], there["zone"], there["application"]) == ("sip", "East", "outcall")
     assert (await harness.reservation(grant.id))["outcome"] == "completed"
 
@@ -87,7 +87,7 @@ async def test_a_fault_without_a_configured_outcome_is_a_failure(
 async def test_a_launch_without_an_answer_keeps_its_port(
     harness: ServiceHarness, client: AdmissionClient
 ):
-    """The platform may have taken it: so nobody else is given the port."""
+    """The platform may have taken the port, so it is granted to no other call."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"Envelope>")

@@ -48,7 +48,7 @@ TOKENS: Final = [
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a request is about, and what everybody is answered who has the role for it."""
+    """A request, and its status for a caller whose role allows it."""
 
     zone: str = "East"
     campaign: str = "collections"
@@ -97,7 +97,7 @@ def body_of(path: str, target: Target, now: int) -> Any:
 def expected(who: str, method: str, path: str, target: Target) -> int:
     """The status that the API's contract says."""
     if who == "viewer" and path == "/metrics":
-        return 403  # it tells of all zones, and cannot be cut
+        return 403  # it contains all zones, and cannot be reduced
     found = _expected(who, method, path, target)
     return 404 if path in WITHOUT_AGENTS and found == 200 else found
 
@@ -155,7 +155,7 @@ def url_of(guarded: GuardedService, path: str, target: Target) -> str:
     )
 
 
-# These zones have no source that counts by agents: whoever is let in finds none.
+# These zones have no source that counts by agents: an allowed request finds none.
 WITHOUT_AGENTS: Final = {"/v1/zones/{zone}/agents/{agent}/guid"}
 # Followed for as long as it is open; its own tests look at who may.
 STREAMS: Final = {"/v1/events"}

@@ -1,4 +1,4 @@
-"""A caller that asks too fast is told so, whatever the platform has to give."""
+"""A caller that sends too many requests is refused with a retry time."""
 
 import asyncio
 import hashlib
@@ -11,18 +11,13 @@ from admission.http.app import create_app
 from admission.http.auth.rate_limit import CALLERS_MAX, RequestRate
 from admission.http.auth.tokens import Credentials, Role, Token
 from tests.support.http_server import ASK, FakeDecider, serving
+from tests.support.manual_time import ManualTime
+
+NOW_NS = 1_000_000_000_000
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-def taken(rate: RequestRate, caller: str, tries: int) -> int:
-    """How many of so many tries went through."""
+def count_passed(rate: RequestRate, caller: str, tries: int) -> int:
+    """Return the number of tries that passed."""
     passed = 0
     for _ in range(tries):
         try:
@@ -34,71 +29,71 @@ def taken(rate: RequestRate, caller: str, tries: int) -> int:
 
 
 def test_a_burst_of_one_second_passes_and_then_the_rate() -> None:
-    clock = Clock()
+    clock = ManualTime(NOW_NS)
     rate = RequestRate(10, clock=clock)
-    assert taken(rate, "a", 100) == 10
+    assert count_passed(rate, "a", 100) == 10
     clock.now += 500_000_000
-    assert taken(rate, "a", 100) == 5
+    assert count_passed(rate, "a", 100) == 5
 
 
 def test_a_refused_caller_gets_a_retry_time_and_uses_no_budget() -> None:
-    clock = Clock()
+    clock = ManualTime(NOW_NS)
     rate = RequestRate(2, clock=clock)
-    assert taken(rate, "a", 50) == 2
+    assert count_passed(rate, "a", 50) == 2
     with pytest.raises(TooFast) as refused:
         rate.take("a")
     clock.now += round(refused.value.retry_after_s * 1e9)
-    assert taken(rate, "a", 50) == 1
+    assert count_passed(rate, "a", 50) == 1
 
 
 def test_less_than_one_a_second_is_a_rate_too() -> None:
-    clock = Clock()
+    clock = ManualTime(NOW_NS)
     rate = RequestRate(0.5, clock=clock)
-    assert taken(rate, "a", 5) == 1
+    assert count_passed(rate, "a", 5) == 1
     clock.now += 2_000_000_000
-    assert taken(rate, "a", 5) == 1
+    assert count_passed(rate, "a", 5) == 1
 
 
 def test_callers_do_not_take_from_each_other() -> None:
-    rate = RequestRate(3, clock=Clock())
-    assert taken(rate, "a", 10) == 3
-    assert taken(rate, "b", 10) == 3
+    rate = RequestRate(3, clock=ManualTime(NOW_NS))
+    assert count_passed(rate, "a", 10) == 3
+    assert count_passed(rate, "b", 10) == 3
 
 
 def test_the_number_of_tracked_callers_is_bounded() -> None:
-    rate = RequestRate(1, clock=Clock())
+    rate = RequestRate(1, clock=ManualTime(NOW_NS))
     for n in range(2 * CALLERS_MAX):
         rate.take(str(n))
     assert len(rate._arrival_ns) <= CALLERS_MAX
 
 
 def test_callers_without_debt_are_dropped_first() -> None:
-    clock = Clock()
+    clock = ManualTime(NOW_NS)
     rate = RequestRate(2, clock=clock)
     rate.take("busy")
     for n in range(CALLERS_MAX - 1):
         rate.take(str(n))
     clock.now += 10_000_000_000
-    assert taken(rate, "busy", 5) == 2
+    assert count_passed(rate, "busy", 5) == 2
     rate.take("new")
     assert set(rate._arrival_ns) == {"busy", "new"}
-    assert taken(rate, "busy", 5) == 0
+    assert count_passed(rate, "busy", 5) == 0
 
 
 def test_the_oldest_callers_are_dropped_when_all_have_debt() -> None:
-    rate = RequestRate(2, clock=Clock())
+    rate = RequestRate(2, clock=ManualTime(NOW_NS))
     for n in range(CALLERS_MAX):
         rate.take(str(n))
-    assert taken(rate, "0", 5) == 1
+    assert count_passed(rate, "0", 5) == 1
     assert len(rate._arrival_ns) == CALLERS_MAX
     rate.take("new")
     assert next(iter(rate._arrival_ns)) == str(CALLERS_MAX // 2)
-    assert taken(rate, "0", 5) == 2
+    assert count_passed(rate, "0", 5) == 2
 
 
 def test_without_a_limit_nothing_is_counted() -> None:
     rate = RequestRate(0)
-    assert taken(rate, "a", 1000) == 1000
+    assert count_passed(rate, "a", 1000) == 1000
     assert rate._arrival_ns == {}
 
 

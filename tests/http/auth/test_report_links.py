@@ -1,4 +1,4 @@
-"""`report_url`: whoever holds it reports on that one reservation, and can do nothing else."""
+"""`report_url`: its holder reports on that one reservation, and can do nothing else."""
 
 import json
 from typing import Any
@@ -156,7 +156,7 @@ async def test_a_link_of_another_replica_is_valid_after_the_secret_was_replaced(
         path = f"/r/{make_token(b'new', ID, 'collections')}/end"
         async with server.http.post(path) as answer:
             assert answer.status == 200
-        # Whoever guesses makes us ask Redis once a second at most.
+        # Guessed links cause one request to Redis a second at most.
         async with server.http.post(path) as answer:
             assert answer.status == 404
     assert decider.secrets_asked == [False, True, False]

@@ -272,8 +272,8 @@ def test_only_a_dialer_is_limited_to_campaigns() -> None:
 
 
 def test_an_empty_list_is_none_of_them() -> None:
-    nobody = Caller(name="n", role=Role.DIALER, campaigns=frozenset(), zones=frozenset())
+    empty = Caller(name="n", role=Role.DIALER, campaigns=frozenset(), zones=frozenset())
     with pytest.raises(Forbidden):
-        nobody.require_campaign("a")
-    assert not nobody.may_see_zone("East")
+        empty.require_campaign("a")
+    assert not empty.may_see_zone("East")
     assert ANONYMOUS.may_see_zone("East")

@@ -58,8 +58,8 @@ class DashboardHarness(ServiceHarness):
         for stream in self.app[APP_CONTEXT].feed._streams:
             stream.close()
 
-    async def photograph(self, **unused: int) -> None:
-        """Somebody pushes a snapshot of 12 ports, once the zone takes it."""
+    async def push_snapshot(self, **unused: int) -> None:
+        """Push a snapshot of 12 ports, once the zone accepts it."""
         while True:
             now = (await self.get("/v1/zones/East/time"))["now"]
             body = {"taken_at": now, "total": 12, "unused": unused}
@@ -85,7 +85,7 @@ async def serve_dashboard(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Any]:
-    """Chromium, without a window and without a word to anybody."""
+    """Chromium, without a window and without connections to other hosts."""
     path, playwright = tool("chromium"), module("playwright.async_api")
     with tempfile.TemporaryDirectory(prefix="adm-browser-") as home:
         async with playwright.async_playwright() as driver:
@@ -124,5 +124,5 @@ def emptied(redis_server: RedisServer) -> str:
 @pytest_asyncio.fixture(loop_scope="module")
 async def dashboard(emptied: str) -> AsyncIterator[DashboardHarness]:
     async with serve_dashboard(emptied) as opened:
-        await opened.photograph(sip=7, h323=2)
+        await opened.push_snapshot(sip=7, h323=2)
         yield opened

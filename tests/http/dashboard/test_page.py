@@ -1,4 +1,4 @@
-"""The dashboard in a browser: what it shows is what the API says, and it does what it is told.
+"""The dashboard in a browser: it shows the answers of the API, and acts for the operator.
 
 With ADMISSION_SCREENSHOTS=folder every size and theme is also kept as a picture, to be looked at.
 """
@@ -55,8 +55,8 @@ async def test_the_numbers_are_those_of_the_api(page: Any, dashboard: DashboardH
         big = tile(page, name).locator(".big")
         await expect(big.nth(0)).to_have_text(str(pool["room"]))
         await expect(big.nth(1)).to_have_text(str(pool["snapshot"]["unused"]))
-        told = f"{pool['in_use']} of {pool['limit']} in use"
-        await expect(tile(page, name)).to_contain_text(told)
+        expected = f"{pool['in_use']} of {pool['limit']} in use"
+        await expect(tile(page, name)).to_contain_text(expected)
     for list_id, name, pool_name in (
         ("campaigns", "collections", "campaign:collections"),
         ("others", "trunk carrier-a", "trunk:carrier-a"),
@@ -225,7 +225,7 @@ async def test_the_page_loads_nothing_from_other_hosts(
 
 
 async def serious_faults(page: Any) -> list[str]:
-    """What axe-core finds that would keep somebody from using the page."""
+    """The faults found by axe-core that keep a user from using the page."""
     module("axe_playwright_python")
     script = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
     if not await page.evaluate("'axe' in window"):

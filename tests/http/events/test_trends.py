@@ -31,26 +31,26 @@ def recent(*statuses: Any) -> dict[str, Any]:
 
 
 def test_the_first_status_contains_no_decision() -> None:
-    told = recent(status(0, grant=7, deny__mpp_full=3))
-    assert told == {"over_ms": 0, "granted": 0, "denied": {}}
+    found = recent(status(0, grant=7, deny__mpp_full=3))
+    assert found == {"over_ms": 0, "granted": 0, "denied": {}}
 
 
 def test_decisions_between_two_statuses_are_counted() -> None:
-    told = recent(
+    found = recent(
         status(0, grant=7, deny__mpp_full=3),
         status(250, grant=9, deny__mpp_full=3, deny__no_capacity=2),
     )
-    assert told == {"over_ms": 250, "granted": 2, "denied": {"no_capacity": 2}}
+    assert found == {"over_ms": 250, "granted": 2, "denied": {"no_capacity": 2}}
 
 
 def test_old_decisions_are_dropped() -> None:
-    told = recent(status(0), status(RECENT_MS, grant=5), status(2 * RECENT_MS, grant=6))
-    assert told == {"over_ms": RECENT_MS, "granted": 1, "denied": {}}
+    found = recent(status(0), status(RECENT_MS, grant=5), status(2 * RECENT_MS, grant=6))
+    assert found == {"over_ms": RECENT_MS, "granted": 1, "denied": {}}
 
 
 def test_a_store_that_lost_its_counters_is_no_negative_count() -> None:
-    told = recent(status(0, grant=50), status(250, grant=2), status(500, grant=3))
-    assert told == {"over_ms": 250, "granted": 1, "denied": {}}
+    found = recent(status(0, grant=50), status(250, grant=2), status(500, grant=3))
+    assert found == {"over_ms": 250, "granted": 1, "denied": {}}
 
 
 def test_channels_that_the_platform_counts_together_are_one_group() -> None:

@@ -1,4 +1,4 @@
-"""Server-sent events: zones as they change, for many clients, whoever of them is slow."""
+"""Server-sent events: zones as they change, for many clients, some of them slow."""
 
 import asyncio
 import json
@@ -69,7 +69,7 @@ async def until(answer: ClientResponse, name: str, **fields: Any) -> Any:
 
 async def eventually(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not is_true():  # noqa: ASYNC110  # no event tells of it
+        while not is_true():  # noqa: ASYNC110  # no event
             await asyncio.sleep(0)
 
 
@@ -78,10 +78,10 @@ async def test_every_zone_is_sent_at_once(server: Server) -> None:
         assert answer.content_type == "text/event-stream"
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Request-ID"]
-        hello, *told = [await event(answer) for _ in range(3)]
+        hello, *zones = [await event(answer) for _ in range(3)]
     assert hello[0] == "hello"
     assert (hello[1]["role"], hello[1]["zones"]) == ("operator", ["East", "West"])
-    assert sorted((name, data["zone"]) for name, data in told) == [
+    assert sorted((name, data["zone"]) for name, data in zones) == [
         ("zone", "East"),
         ("zone", "West"),
     ]
@@ -217,7 +217,7 @@ async def test_clients_beyond_the_limit_get_a_retry_time(
         await news(two)
         async with server.http.get("/v1/events") as three:
             assert (three.status, three.headers["Retry-After"]) == (503, "5")
-    await eventually(lambda: app[APP_CONTEXT].feed.clients == 0)  # whoever leaves makes room
+    await eventually(lambda: app[APP_CONTEXT].feed.clients == 0)  # a client that leaves makes room
     async with server.http.get("/v1/events") as four:
         assert four.status == 200
 

@@ -161,7 +161,7 @@ async def test_a_batch_waits_for_all_of_its_requests(redis_url: str) -> None:
 
 
 async def hang_up_after(replica: ServiceHarness, body: dict[str, Any], path: str = "") -> Any:
-    """A client that sends this and may be told to hang up: a function that does so."""
+    """A client that sends this, and a function that hangs it up."""
     _, writer = await asyncio.open_connection(*address_of(replica.url))
     text = json.dumps(body).encode()
     head = f"POST /v1/admissions{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

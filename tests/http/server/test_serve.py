@@ -1,4 +1,4 @@
-"""Listening and leaving: nobody who was let in is dropped."""
+"""Start and stop of the server: no accepted request is dropped."""
 
 import asyncio
 import json

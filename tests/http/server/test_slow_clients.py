@@ -42,7 +42,7 @@ async def test_a_connection_may_be_idle_after_a_request(decider: FakeDecider) ->
         writer.write(GET)
         assert b"200 OK" in await reader.readuntil(b'alive"}')
         other_reader, other = await asyncio.open_connection("127.0.0.1", server.port)
-        await until_closed(other_reader)  # as long as it takes to lose timeouts with somebody
+        await until_closed(other_reader)  # longer than the timeouts
         writer.write(GET)
         assert b"200 OK" in await reader.readuntil(b'alive"}')
         for one in (writer, other):

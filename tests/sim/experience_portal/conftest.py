@@ -1,4 +1,4 @@
-"""A simulator on a free port of the loopback, and somebody who calls it."""
+"""A simulator on a free port of the loopback, and a client of it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

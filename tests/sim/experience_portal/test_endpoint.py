@@ -227,12 +227,12 @@ async def test_an_event_to_the_page_hangs_up(caller: Caller) -> None:
 async def test_the_page_reports_to_its_report_url(caller: Caller) -> None:
     reports: asyncio.Queue[tuple[str, dict[str, str]]] = asyncio.Queue()
 
-    async def hear(request: web.Request) -> web.Response:
+    async def receive(request: web.Request) -> web.Response:
         reports.put_nowait((request.path, dict((await request.post()).items())))  # type: ignore[arg-type]
         return web.Response()
 
     app = web.Application()
-    app.router.add_post("/r/token/{verb}", hear)
+    app.router.add_post("/r/token/{verb}", receive)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

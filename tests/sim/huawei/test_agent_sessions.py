@@ -6,25 +6,18 @@ import pytest
 
 from admission.sim.huawei.agent_sessions import AgentSessions, Refusal, Session
 from admission.sim.huawei.config import HuaweiSettings
+from tests.support.manual_time import ManualTime
 
 AGENT, PASSWORD = 1001, HuaweiSettings().agent_password
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualTime:
+    return ManualTime(1_000.0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def agent_sessions(clock: Clock) -> AgentSessions:
+def agent_sessions(clock: ManualTime) -> AgentSessions:
     return AgentSessions(HuaweiSettings(), clock)
 
 
@@ -42,7 +35,7 @@ def newest(session: Session) -> str:
 
 
 async def test_a_guid_changes_after_60_s_and_the_old_one_is_good_to_120_s(
-    agent_sessions: AgentSessions, clock: Clock
+    agent_sessions: AgentSessions, clock: ManualTime
 ) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)
     first = newest(session)
@@ -59,7 +52,7 @@ async def test_a_guid_changes_after_60_s_and_the_old_one_is_good_to_120_s(
 
 
 async def test_an_event_poll_waits_for_an_event(
-    agent_sessions: AgentSessions, clock: Clock
+    agent_sessions: AgentSessions, clock: ManualTime
 ) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)
     clock.now += 59
@@ -72,7 +65,7 @@ async def test_an_event_poll_waits_for_an_event(
 
 
 def test_an_agent_without_requests_for_two_minutes_is_signed_out(
-    agent_sessions: AgentSessions, clock: Clock
+    agent_sessions: AgentSessions, clock: ManualTime
 ) -> None:
     session = agent_sessions.sign_in(AGENT, PASSWORD, force=False)
     clock.now += 119

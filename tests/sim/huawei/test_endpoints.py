@@ -90,24 +90,24 @@ async def test_a_malformed_signature_is_refused(header: str) -> None:
 @pytest.mark.parametrize("body", [b'{"ccId":2}', b"{}", b"[]", b"x"])
 async def test_another_call_centre_is_a_wrong_parameter(body: bytes) -> None:
     async with center(simulated()) as at:
-        status, told = await asked(at, body=body)
+        status, answer = await asked(at, body=body)
 
-    assert (status, told["resultCode"]) == (200, "0100002")
-    assert isinstance(told["resultDesc"], str)
+    assert (status, answer["resultCode"]) == (200, "0100002")
+    assert isinstance(answer["resultDesc"], str)
 
 
 async def test_counters_follow_calls_and_unlicensed_ones_are_minus_one() -> None:
     async with center(simulated(lag_ms=0)) as at:
         await at.control("POST", "/occupy", {"calls": 2, "hold_ms": 60_000, "channel": "ivr"})
-        _, told = await asked(at)
+        _, answer = await asked(at)
         await at.control("PUT", "/licences/voice", {"calls": 9})
         _, after = await asked(at)
 
-    counts = told["resultDesc"]
+    counts = answer["resultDesc"]
     assert (counts["voiceCallNum"], counts["ivrCallNum"]) == (2, 2)
     assert (counts["licenseMaxVoiceCallNum"], counts["licenseMaxIvrCallNum"]) == (6, 4)
     assert counts["licenseMaxWebCallNum"] == counts["webCallNum"] == 4294967295
-    assert told["resultDatas"] == counts
+    assert answer["resultDatas"] == counts
     assert after["resultDesc"]["licenseMaxVoiceCallNum"] == 9
 
 
@@ -159,13 +159,13 @@ async def test_a_wrong_request_is_refused(method: str, path: str, body: Any, sta
 async def test_faults_can_be_listed_and_removed() -> None:
     async with center(simulated()) as at:
         await at.misbehave("html", "licence", times=2)
-        told = await at.control("GET", "/faults")
+        listed = await at.control("GET", "/faults")
         async with at.http.post(at.url + LICENCE_PATH) as answer:
             first = await answer.text()
         await at.behave()
         status, _ = await asked(at)
 
-    assert told["faults"][0]["times"] == 2
+    assert listed["faults"][0]["times"] == 2
     assert first.startswith("<html>")
     assert status == 200
 

@@ -59,16 +59,16 @@ async def test_impossible_counts_are_passed_on_for_the_ledger_to_refuse() -> Non
 async def test_the_zone_is_sent_in_the_field_of_the_flavor(
     flavor: str, zone: str, action: str, in_body: bool
 ) -> None:
-    heard: list[tuple[str, str | None]] = []
+    received: list[tuple[str, str | None]] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        heard.append((await request.text(), request.headers.get("SOAPAction")))
+        received.append((await request.text(), request.headers.get("SOAPAction")))
         return web.Response(body=counts())
 
     async with platform(answer) as url, connected(url, flavor=flavor, auth="basic") as source:
         await source.query("East", make_policy(BOTH, source_zone=zone))
 
-    [(body, said)] = heard
+    [(body, said)] = received
     assert said == action
     assert "<a:queryResourcesRequestUnused>0</a:queryResourcesRequestUnused>" in body
     assert ("<a:zone>East &amp; &lt;West&gt;</a:zone>" in body) is in_body
@@ -76,36 +76,36 @@ async def test_the_zone_is_sent_in_the_field_of_the_flavor(
 
 
 async def test_basic_credentials_are_sent_at_once_over_one_connection() -> None:
-    heard: list[tuple[str, Any]] = []
+    received: list[tuple[str, Any]] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
         assert request.transport
         peer = request.transport.get_extra_info("peername")
         assert "Cookie" not in request.headers
-        heard.append((request.headers["Authorization"], peer))
+        received.append((request.headers["Authorization"], peer))
         return web.Response(body=counts(), headers={"Set-Cookie": "a=b"})
 
     async with platform(answer) as url, connected(url, password="pä:ss") as source:
         await source.query("East", make_policy(BOTH))
         await source.query("East", make_policy(BOTH))
 
-    [(first, peer), (second, same_peer)] = heard
+    [(first, peer), (second, same_peer)] = received
     assert base64.b64decode(first.removeprefix("Basic ")).decode() == "outcall:pä:ss"
     assert (second, same_peer) == (first, peer)
 
 
 async def test_soap_1_2_is_a_setting() -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        heard.append(request.headers["Content-Type"])
+        received.append(request.headers["Content-Type"])
         assert "SOAPAction" not in request.headers
         return web.Response(body=counts())
 
     async with platform(answer) as url:
         await asked(url, soap_version="1.2", soap_action="urn:{operation}")
 
-    assert heard == ['application/soap+xml; charset=utf-8; action="urn:QueryResources"']
+    assert received == ['application/soap+xml; charset=utf-8; action="urn:QueryResources"']
 
 
 async def test_the_client_performs_other_operations_with_their_own_time_out() -> None:

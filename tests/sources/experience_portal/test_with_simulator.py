@@ -98,8 +98,8 @@ async def test_wrong_passwords_are_refused(simulator: str, flavor: str) -> None:
 )
 async def test_each_fault_is_a_source_error(simulator: str, kind: str, says: str) -> None:
     async with aiohttp.ClientSession() as control:
-        told = await control.put(f"{simulator}/sim/faults", json={"faults": [{"kind": kind}]})
-        assert told.status < 300
+        answer = await control.put(f"{simulator}/sim/faults", json={"faults": [{"kind": kind}]})
+        assert answer.status < 300
 
     with pytest.raises(SourceError, match=says):
         await ask(source(simulator, "axis2", timeout_ms=100 if kind == "hang" else 20_000), "")

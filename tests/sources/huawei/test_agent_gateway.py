@@ -15,8 +15,8 @@ from tests.support.huawei_platform import (
     counted,
     counted_again,
     counting,
+    counts_of,
     quiet,
-    rooms,
 )
 from tests.support.secrets import AGENT_PASSWORD
 
@@ -24,7 +24,7 @@ FREE, BUSY = (1, 1), (1, 0)
 
 
 async def refused(source: Any, policy: ZonePolicy = POLICY) -> str:
-    """The error of a round in which nobody can be counted, in the form that the operator reads."""
+    """The error of a query without counts, in the form that the operator reads."""
     with pytest.raises(SourceError) as caught:
         await counted(source, policy)
     assert caught.value.detail.isprintable()
@@ -38,7 +38,7 @@ async def test_each_agent_is_a_pool_with_the_room_that_its_calls_leave(text_coun
         await at.call(1002)
         snapshot = await counted(source)
 
-    assert rooms(snapshot) == {1001: FREE, 1002: BUSY, 1003: FREE}
+    assert counts_of(snapshot) == {1001: FREE, 1002: BUSY, 1003: FREE}
     assert snapshot.notes == {"agents": 3, "agents_counted": 3}
     assert snapshot.warnings == ()
 
@@ -51,7 +51,7 @@ async def test_the_pool_s_limit_is_the_agent_s_capacity_and_room_is_never_negati
             await at.call(agent, calls)
         snapshot = await counted(source, zone)
 
-    assert rooms(snapshot) == {1001: (3, 1), 1002: (2, 0), 1003: FREE}
+    assert counts_of(snapshot) == {1001: (3, 1), 1002: (2, 0), 1003: FREE}
 
 
 async def test_only_agents_that_the_zone_s_policy_has_as_pools_are_signed_in() -> None:
@@ -60,7 +60,7 @@ async def test_only_agents_that_the_zone_s_policy_has_as_pools_are_signed_in() -
         snapshot = await counted(source, zone)
         truth = await at.truth()
 
-    assert rooms(snapshot) == {1002: FREE}
+    assert counts_of(snapshot) == {1002: FREE}
     assert truth["signed_in"] == [1002]
 
 
@@ -80,14 +80,14 @@ async def test_a_new_guid_is_taken_from_the_event_poll() -> None:
         await counted(source)
         for agent in AGENTS:
             await at.agent(agent, "rotate")
-        # Each agent has begun another event poll, so the one that told the new Guid is over.
+        # Each agent has begun another event poll, so the one that reported the new Guid is over.
         await at.until(lambda truth: truth["requests"]["event"] >= 2 * len(AGENTS))
         for agent in AGENTS:
             await at.agent(agent, "retire")
         snapshot = await counted(source)
         truth = await at.truth()
 
-    assert rooms(snapshot) == dict.fromkeys(AGENTS, FREE)
+    assert counts_of(snapshot) == dict.fromkeys(AGENTS, FREE)
     assert truth["sign_ins"] == {"1001": 1, "1002": 1, "1003": 1}
 
 
@@ -104,15 +104,15 @@ async def test_a_gateway_that_switches_over_keeps_the_sessions() -> None:
     async with center() as at, counting(at) as source:
         await counted(source)
         await at.misbehave("code", code="000-004")
-        told = await refused(source)
+        error = await refused(source)
         await at.control("POST", "/switch-over")
         await at.behave()
         await at.agent(1001, "rotate")
         snapshot = await counted(source)
         truth = await at.truth()
 
-    assert "callnums: the gateway is switching over (000-004) (1001, 1002, 1003)" in told
-    assert rooms(snapshot) == dict.fromkeys(AGENTS, FREE)
+    assert "callnums: the gateway is switching over (000-004) (1001, 1002, 1003)" in error
+    assert counts_of(snapshot) == dict.fromkeys(AGENTS, FREE)
     assert set(truth["sign_ins"].values()) == {1}
 
 
@@ -136,7 +136,7 @@ async def test_a_lost_session_is_reported_and_opened_again(deed: str, says: str)
         truth = await at.truth()
 
     assert snapshot.warnings == (f"1 of 3 agents are not counted: {says}",)
-    assert rooms(again) == dict.fromkeys(AGENTS, FREE)
+    assert counts_of(again) == dict.fromkeys(AGENTS, FREE)
     assert truth["sign_ins"] == {"1001": 1, "1002": 2, "1003": 1}
 
 
@@ -161,9 +161,9 @@ async def test_an_agent_that_is_signed_in_elsewhere_is_left_alone() -> None:
 
     says = "sign-in: it is signed in elsewhere (100-002) (1002)"
     assert snapshot.warnings == (f"1 of 3 agents are not counted: {says}",)
-    assert rooms(snapshot) == {1001: FREE, 1003: FREE}
+    assert counts_of(snapshot) == {1001: FREE, 1003: FREE}
     assert truth["sign_ins"]["1002"] == 1
-    assert rooms(again) == dict.fromkeys(AGENTS, FREE)
+    assert counts_of(again) == dict.fromkeys(AGENTS, FREE)
 
 
 async def test_an_agent_that_is_signed_in_elsewhere_is_signed_out_with_force_only() -> None:
@@ -172,18 +172,18 @@ async def test_an_agent_that_is_signed_in_elsewhere_is_signed_out_with_force_onl
         snapshot = await counted(source)
         truth = await at.truth()
 
-    assert rooms(snapshot) == dict.fromkeys(AGENTS, FREE)
+    assert counts_of(snapshot) == dict.fromkeys(AGENTS, FREE)
     assert truth["sign_ins"]["1002"] == 2
 
 
 async def test_a_wrong_password_is_one_line_and_is_not_tried_again_and_again() -> None:
     wrong = AGENT_PASSWORD + "x"
     async with center() as at, counting(at, password=wrong) as source:
-        told = {await refused(source) for _ in range(5)}
+        error = {await refused(source) for _ in range(5)}
         truth = await at.truth()
 
     place = at.url.split("/")[2]
-    assert told == {
+    assert error == {
         f"no agent is counted at {place}: "
         "sign-in: its id, password or phone is refused (100-004) (1001, 1002, 1003)"
     }
@@ -224,13 +224,13 @@ async def test_each_error_is_named_and_keeps_the_session(
     async with center() as at, counting(at) as source:
         await counted(source)
         await at.misbehave("code", "callnums", code=code, message=message)
-        told = await refused(source)
+        error = await refused(source)
         await at.behave()
         snapshot = await counted(source)
         truth = await at.truth()
 
-    assert f"callnums: {says} (1001, 1002, 1003)" in told
-    assert rooms(snapshot) == dict.fromkeys(AGENTS, FREE)
+    assert f"callnums: {says} (1001, 1002, 1003)" in error
+    assert counts_of(snapshot) == dict.fromkeys(AGENTS, FREE)
     assert set(truth["sign_ins"].values()) == {1}
 
 
@@ -281,7 +281,7 @@ async def test_event_polls_that_fail_do_not_end_the_session() -> None:
         snapshot = await counted(source)
         truth = await at.truth()
 
-    assert rooms(snapshot) == dict.fromkeys(AGENTS, FREE)
+    assert counts_of(snapshot) == dict.fromkeys(AGENTS, FREE)
     assert set(truth["sign_ins"].values()) == {1}
 
 
@@ -304,7 +304,7 @@ async def test_sessions_without_queries_are_closed() -> None:
     async with center() as at, counting(at) as source:
         await counted(source, brief)
         await at.until(lambda truth: truth["signed_in"] == [])
-        await counted(source)  # and opened again as soon as somebody does
+        await counted(source)  # and opened again by the next query
         truth = await at.truth()
 
     assert truth["signed_in"] == list(AGENTS)

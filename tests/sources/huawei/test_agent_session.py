@@ -1,4 +1,4 @@
-"""Agents who are signed in by somebody else, and whose Guids are handed over."""
+"""Agents that another system signs in, and whose Guids are handed over."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from tests.support.huawei_platform import (
     center,
     counted,
     counting,
+    counts_of,
     quiet,
-    rooms,
 )
 from tests.support.secrets import keep_secret
 
@@ -26,9 +26,9 @@ async def test_an_agent_whose_session_was_handed_over_is_counted_and_not_signed_
             snapshot = await counted(source)
         truth = await at.truth()
 
-    assert rooms(snapshot) == {1001: BUSY}
+    assert counts_of(snapshot) == {1001: BUSY}
     assert truth["signed_in"] == [1001]
-    assert "event" not in truth["requests"]  # its events belong to whoever signed it in
+    assert "event" not in truth["requests"]  # its events belong to the system that signed it in
 
 
 async def test_a_guid_that_was_handed_over_comes_before_a_session_of_our_own() -> None:
@@ -39,7 +39,7 @@ async def test_a_guid_that_was_handed_over_comes_before_a_session_of_our_own() -
             snapshot = await counted(source)
         truth = await at.truth()
 
-    assert set(rooms(snapshot)) == {1001, 1002, 1003}
+    assert set(counts_of(snapshot)) == {1001, 1002, 1003}
     assert truth["sign_ins"]["1002"] == 2  # ours, and then the agent's own desktop
     assert truth["signed_in"] == [1002]  # whom we do not sign out
 
@@ -55,10 +55,10 @@ async def test_a_refused_guid_is_dropped_and_reported_once(deed: str) -> None:
             await at.agent(1002, deed)
             first, second = await counted(source), await counted(source)
 
-    told = "the Guid that was handed over is no longer valid (1002)"
-    assert first.warnings == (f"1 of 2 agents are not counted: {told}",)
+    expected = "the Guid that was handed over is no longer valid (1002)"
+    assert first.warnings == (f"1 of 2 agents are not counted: {expected}",)
     assert second.warnings == ()
-    assert set(rooms(second)) == set(guids.known) == {1001}
+    assert set(counts_of(second)) == set(guids.known) == {1001}
 
 
 async def test_a_newer_guid_stays_when_the_older_is_refused() -> None:
@@ -78,17 +78,17 @@ async def test_a_newer_guid_stays_when_the_older_is_refused() -> None:
                 await counted(source)
             snapshot = await counted(source)
 
-    assert rooms(snapshot) == {1001: FREE}
+    assert counts_of(snapshot) == {1001: FREE}
 
 
 async def test_when_a_guid_is_refused_our_own_session_takes_over() -> None:
-    async with center() as at:  # needs cookies, which nobody handed over
+    async with center() as at:  # needs cookies, which were not handed over
         guids = Guids({1001: keep_secret(await at.sign_in(1001))})
         async with counting(at, guids=guids, force_sign_in=True) as source:
             first, second = await counted(source), await counted(source)
 
-    assert set(rooms(first)) == {1002, 1003}
-    assert set(rooms(second)) == {1001, 1002, 1003}
+    assert set(counts_of(first)) == {1002, 1003}
+    assert set(counts_of(second)) == {1001, 1002, 1003}
 
 
 async def test_an_agent_of_the_policy_without_a_session_is_reported() -> None:
@@ -96,8 +96,8 @@ async def test_an_agent_of_the_policy_without_a_session_is_reported() -> None:
     async with center() as at, counting(at) as source:
         snapshot = await counted(source, zone)
 
-    told = "no Guid was handed over (1009)"
-    assert snapshot.warnings == (f"1 of 2 agents are not counted: {told}",)
+    expected = "no Guid was handed over (1009)"
+    assert snapshot.warnings == (f"1 of 2 agents are not counted: {expected}",)
 
 
 async def test_a_store_that_is_away_is_not_blamed_on_the_platform() -> None:

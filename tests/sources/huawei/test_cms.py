@@ -61,7 +61,7 @@ def answered(**fields: Any) -> Answer:
     return fixed(json.dumps(EXAMPLE | fields).encode(), content_type="application/json")
 
 
-def rooms(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
+def counts_of(snapshot: Snapshot) -> dict[str, tuple[int, int]]:
     return {
         pool.removeprefix("channel:"): (group.total, unused)
         for group in snapshot.groups
@@ -73,7 +73,7 @@ async def test_the_documented_example_is_read() -> None:
     async with platform(answered()) as url:
         snapshot = await asked(url)
 
-    assert rooms(snapshot) == {"voice": (6, 5), "ivr": (4, 4)}
+    assert counts_of(snapshot) == {"voice": (6, 5), "ivr": (4, 4)}
     assert snapshot.absent == ("channel:web",)
     assert snapshot.notes == {
         "agents_signed_in": 1,
@@ -105,7 +105,7 @@ async def test_counters_are_found_where_old_and_new_versions_have_them(
     fields: dict[str, Any],
 ) -> None:
     async with platform(answered(**fields)) as url:
-        assert rooms(await asked(url)) == {"voice": (6, 5), "ivr": (4, 4)}
+        assert counts_of(await asked(url)) == {"voice": (6, 5), "ivr": (4, 4)}
 
 
 @pytest.mark.parametrize("field", ["licenseMaxIvrCallNum", "ivrCallNum"])
@@ -114,7 +114,7 @@ async def test_minus_one_in_32_bits_in_either_number_is_no_number(field: str, va
     async with platform(counted(**{field: value})) as url:
         snapshot = await asked(url, ("voice", "ivr"))
 
-    assert rooms(snapshot) == {"voice": (6, 5)}
+    assert counts_of(snapshot) == {"voice": (6, 5)}
     assert snapshot.absent == ("channel:ivr",)
 
 
@@ -135,7 +135,7 @@ async def test_room_is_what_the_licence_allows_minus_the_calls(
     counters: dict[str, Any], expected: tuple[int, int]
 ) -> None:
     async with platform(counted(**counters)) as url:
-        assert rooms(await asked(url, ("voice",))) == {"voice": expected}
+        assert counts_of(await asked(url, ("voice",))) == {"voice": expected}
 
 
 async def test_an_expired_licence_is_a_warning_beside_the_counts() -> None:
@@ -190,10 +190,10 @@ async def test_an_answer_without_counts_is_one_clear_line(answer: Answer, says: 
 
 async def test_a_refused_signature_names_the_settings_to_check() -> None:
     async with platform(fixed(status=401)) as url:
-        told = await refused(url)
+        error = await refused(url)
 
     place = url.split("/")[2]
-    assert told == (
+    assert error == (
         f"querysystemlicensestatus at {place}: the credentials are refused (401): "
         "check access_key and secret_key"
     )

@@ -1,4 +1,4 @@
-"""A poller with a ledger that knows leases, a source that does as told, and time that waits."""
+"""A poller with a ledger of leases, a scripted source, and a clock that the test moves."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

@@ -113,7 +113,7 @@ async def test_a_lease_that_says_wanted_keeps_the_polls_close(
 ) -> None:
     await make(East=zone(source)).start()
     await clock.advance(500)
-    ledger.wanted.add("East")  # heard of at another replica
+    ledger.wanted.add("East")  # wanted by another replica
 
     await clock.advance(1_500)
 
@@ -226,10 +226,10 @@ async def test_listeners_receive_each_event_and_may_fail(
     source: ScriptedSource,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard: list[PollEvent] = []
+    received: list[PollEvent] = []
 
     def listen(event: PollEvent) -> None:
-        heard.append(event)
+        received.append(event)
         raise RuntimeError("a broken metric")
 
     source.takes_ms = 50
@@ -243,7 +243,7 @@ async def test_listeners_receive_each_event_and_may_fail(
     await clock.advance(1_000)
     await poller.stop()
 
-    assert [(one.kind, one.duration_ms, one.reason) for one in heard[:3]] == [
+    assert [(one.kind, one.duration_ms, one.reason) for one in received[:3]] == [
         ("accepted", 50, ""),
         ("refused", 50, "inconsistent"),
         ("failed", 50, "down"),

@@ -1,4 +1,4 @@
-"""Learned ceilings in small worlds with fixed seeds, against the bounds of docs/decisions.
+"""Learned ceilings in small scenarios with fixed seeds, against the bounds of docs/decisions.
 
 The bounds have room for the statistical error of one short run; benchmarks/worlds resolves them.
 """
@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from admission.estimator import Doubt, State
-from benchmarks.worlds.catalogue import worlds
+from benchmarks.worlds.catalogue import worlds as scenarios
 from benchmarks.worlds.controllers import Learned, Oracle, Proved
 from benchmarks.worlds.figures import figures
 from benchmarks.worlds.scenario import Lie, Scenario
 from benchmarks.worlds.world import World
 
-WORLDS = worlds()
+SCENARIOS = scenarios()
 SEED = 7
 
 
@@ -35,7 +35,7 @@ def run(scenario: Scenario, make: type, seconds: float = 150.0, seed: int = SEED
     ],
 )
 def test_nearly_every_port_is_used_and_few_launches_fail(name, least):
-    oracle, learned = run(WORLDS[name], Oracle), run(WORLDS[name], Learned)
+    oracle, learned = run(SCENARIOS[name], Oracle), run(SCENARIOS[name], Learned)
     best, ours = figures([oracle], 60, 150), figures([learned], 60, 150)
     assert ours.used >= least * best.used
     assert ours.failing.percent <= best.failing.percent + 0.3
@@ -43,15 +43,15 @@ def test_nearly_every_port_is_used_and_few_launches_fail(name, least):
 
 
 def test_it_uses_ten_points_more_than_the_proved_ceiling_with_short_calls():
-    world = WORLDS["07s poisson"]
-    proved, learned = run(world, Proved), run(world, Learned)
+    scenario = SCENARIOS["07s poisson"]
+    proved, learned = run(scenario, Proved), run(scenario, Learned)
     assert figures([learned], 60, 150).used >= figures([proved], 60, 150).used + 10
 
 
 def test_a_mass_of_ends_does_not_make_launches_fail():
     """A quarter of the ports and their calls go at 90 s."""
-    world = replace(WORLDS["07s none server lost"], media_server_s=(90.0, 130.0))
-    assert figures([run(world, Learned)], 0, 150).failing.percent <= 0.3
+    scenario = replace(SCENARIOS["07s none server lost"], media_server_s=(90.0, 130.0))
+    assert figures([run(scenario, Learned)], 0, 150).failing.percent <= 0.3
 
 
 def test_a_denied_request_changes_nothing():
@@ -65,13 +65,13 @@ def test_a_denied_request_changes_nothing():
             self.denied += not allowed
             return allowed
 
-    world = run(replace(WORLDS["07s none"], ports=(20,)), Watched, 30.0)
-    assert world.controller.denied > 50
+    scenario = run(replace(SCENARIOS["07s none"], ports=(20,)), Watched, 30.0)
+    assert scenario.controller.denied > 50
 
 
 def test_the_stored_state_is_small():
-    world = run(WORLDS["07s poisson"], Learned, 30.0)
-    text = world.controller.pools[0].state
+    scenario = run(SCENARIOS["07s poisson"], Learned, 30.0)
+    text = scenario.controller.pools[0].state
     assert len(text) < 4_000
     assert State.load(text) is not None
 
@@ -86,8 +86,8 @@ LIES = {
 @pytest.mark.parametrize("doubt", LIES)
 def test_a_wrong_count_is_doubted_and_trusted_again_afterwards(doubt):
     lie, calls = LIES[doubt]
-    world = Scenario(name="lie", calls=calls, foreign="poisson", lie=lie)
-    controller = run(world, Learned, 420.0 if doubt is Doubt.FAILING else 240.0).controller
+    scenario = Scenario(name="lie", calls=calls, foreign="poisson", lie=lie)
+    controller = run(scenario, Learned, 420.0 if doubt is Doubt.FAILING else 240.0).controller
     during = [now for now, doubts in controller.distrusted if doubt in doubts]
     assert during
     assert lie.begin_s < min(during) < lie.end_s
@@ -95,10 +95,10 @@ def test_a_wrong_count_is_doubted_and_trusted_again_afterwards(doubt):
 
 
 def test_a_second_system_on_the_same_ports_is_doubted():
-    controller = run(WORLDS["07s second system"], Learned, 300.0, seed=1).controller
+    controller = run(SCENARIOS["07s second system"], Learned, 300.0, seed=1).controller
     assert controller.doubts[Doubt.SURPRISED] + controller.doubts[Doubt.RESTLESS] > 10
 
 
 def test_a_claim_time_far_outside_the_family_is_doubted():
-    controller = run(WORLDS["07s claim 6-10"], Learned, 240.0).controller
+    controller = run(SCENARIOS["07s claim 6-10"], Learned, 240.0).controller
     assert controller.doubts[Doubt.SURPRISED] + controller.doubts[Doubt.RESTLESS] > 10
