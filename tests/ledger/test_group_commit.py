@@ -226,7 +226,7 @@ async def test_a_failed_call_fails_its_own_operations_and_no_others():
     assert await second == 2
 
 
-async def test_a_cancelled_call_is_not_taken_for_a_caller_that_left():
+async def test_a_cancelled_call_is_not_mistaken_for_a_caller_that_left():
     async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         raise asyncio.CancelledError
 

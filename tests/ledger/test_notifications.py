@@ -10,6 +10,7 @@ import redis
 import redis.asyncio
 
 from admission.config.settings import RedisSettings
+from admission.ledger.keys import notification_channel
 from admission.ledger.notifications import NOTIFICATIONS_LOST, TEXT_BYTES_MAX, NotificationListener
 from admission.ledger.store.connection import open_connection
 from tests.support.redis_server import RedisServer
@@ -38,7 +39,7 @@ def fail(_: str) -> None:
 def publish(server: RedisServer, *texts: str) -> None:
     with redis.Redis.from_url(server.url) as client:
         for text in texts:
-            assert client.publish("t:bell", text) == 1
+            assert client.publish(notification_channel("t"), text) == 1
 
 
 async def next_text(notifications: asyncio.Queue[str]) -> str:
@@ -107,7 +108,7 @@ async def test_a_removed_callback_receives_nothing(redis_url: str) -> None:
     await listener.start()
     async with asyncio.timeout(5.0):
         await listener.subscribed()
-        await connection.client.publish("adm:bell", "poll East")
+        await connection.client.publish(notification_channel("adm"), "poll East")
         await stayed.get()
     assert received == []
     await listener.stop()

@@ -26,12 +26,12 @@ def launch_in_tens(tick: int) -> list[Op]:
     return [ask(f"{tick}-{n}", count=10, min_count=10) for n in range(UNITS // 10)]
 
 
-def end_all(tick: int) -> list[Op]:
+def end_grants(tick: int) -> list[Op]:
     return [end(f"{tick}-{n}") for n in range(UNITS)] if tick >= 0 else []
 
 
 def ends_after_a_tick(tick: int) -> list[Op]:
-    return [*end_all(tick - 1), *launch_singly(tick)]
+    return [*end_grants(tick - 1), *launch_singly(tick)]
 
 
 # Load -> for how many ticks a record of it lives: until its deadline, and until it is deleted.

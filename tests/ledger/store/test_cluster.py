@@ -11,7 +11,7 @@ from redis.exceptions import AskError
 
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
-from admission.ledger.keys import zone_keys
+from admission.ledger.keys import notification_channel, zone_keys
 from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NotificationListener
 from admission.ledger.store.cluster import ClusterClient
@@ -185,7 +185,7 @@ async def test_notifications_of_every_node_are_received(
     async with asyncio.timeout(10):
         await listener.subscribed()
         for node in three.primaries:
-            node.call("PUBLISH", "adm:bell", f"poll {node.port}")
+            node.call("PUBLISH", notification_channel("adm"), f"poll {node.port}")
             assert await received.get() == f"poll {node.port}"
     await listener.stop()
 

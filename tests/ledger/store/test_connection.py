@@ -17,6 +17,7 @@ from redis.asyncio import BlockingConnectionPool
 
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
+from admission.ledger.keys import notification_channel
 from admission.ledger.store.connection import Script, connect, open_connection, translate
 from admission.ledger.store.server_checks import check_server
 from tests.support.redis_server import RedisServer
@@ -136,7 +137,7 @@ async def test_a_user_without_info_is_a_configuration_error(own_redis: RedisServ
     [
         ("-publish", "+publish +subscribe +unsubscribe"),
         ("-subscribe", "+publish +subscribe +unsubscribe"),
-        ("resetchannels", "&adm:bell"),
+        ("resetchannels", "&" + notification_channel("adm")),
     ],
 )
 async def test_an_error_names_the_access_rule_that_a_user_of_the_channel_lacks(

@@ -8,6 +8,7 @@ import pytest
 
 from admission.config.settings import RedisSettings
 from admission.errors import ConfigError, Unavailable
+from admission.ledger.keys import notification_channel
 from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NOTIFICATIONS_LOST, NotificationListener
 from admission.ledger.store.connection import connect, open_connection
@@ -83,7 +84,7 @@ async def test_notifications_are_received_again_after_a_failover(three: Watched)
     await three.elected(three.replica)
     async with asyncio.timeout(10):
         assert await received.get() == NOTIFICATIONS_LOST
-        three.replica.call("PUBLISH", "adm:bell", "poll East")
+        three.replica.call("PUBLISH", notification_channel("adm"), "poll East")
         assert await received.get() == "poll East"
     await listener.stop()
     await connection.close()
