@@ -121,7 +121,7 @@ def _table(table: Table) -> Iterator[str]:
     yield "| key | value | default | |\n|---|---|---|---|"
     for key, one in schema["properties"].items():
         default = "**required**" if key in required else _default(one)
-        yield f"| `{key}` | {_value(one)} | {default} | {texts[key]} |"
+        yield f"| `{key}` | {_value(_inline_enum(one, schema))} | {default} | {texts[key]} |"
     if table.title == "[server]":
         yield f"\nIn the environment: `{variable_name(('server', 'port'))}`, and so on."
 
@@ -133,6 +133,12 @@ def _default(schema: Mapping[str, Any]) -> str:
     if default is None or default == [] or isinstance(default, dict):
         return "*absent*"
     return f"`{json.dumps(default)}`"
+
+
+def _inline_enum(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definition that `value` refers to, if it is an enumeration."""
+    definition = schema.get("$defs", {}).get(value.get("$ref", "").rpartition("/")[2], {})
+    return definition if "enum" in definition else value
 
 
 def _value(schema: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from admission.cli.common import EXIT_CODES, OK, SERVICE, AsJson, command
 from admission.cli.plain_help import PlainHelpGroup
-from admission.domain.types import RoleName
+from admission.domain.types import Role
 from admission.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def create_token(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The caller, as logs and the audit name it.")
     ] = "dialer-1",
-    role: Annotated[RoleName, typer.Option(help="The rights of the caller.")] = "dialer",
+    role: Annotated[Role, typer.Option(help="The rights of the caller.")] = Role.DIALER,
     campaigns: Annotated[
         list[str] | None,
         typer.Option("--campaign", metavar="CAMPAIGN", help="Repeatable; absent: all campaigns."),

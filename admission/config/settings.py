@@ -18,7 +18,7 @@ from admission.config.secret_refs import Secret
 from admission.config.sources.registry import SourceSettings
 from admission.domain import Name
 from admission.domain.policy import ZonePolicy
-from admission.domain.types import RoleName, Text
+from admission.domain.types import Role, Text
 from admission.domain.validation import SHA256, Problem, raise_problems
 
 # Ten minutes: longer than any supervisor waits (systemd: 90 s, Kubernetes: 30 s by default).
@@ -198,7 +198,7 @@ class TokenSettings(Section):
     sha256: Digest
     """SHA-256 digest of the token; `admission token new` prints both. The token itself is not
     stored in the configuration."""
-    role: RoleName
+    role: Annotated[Role, Field(strict=False)]
     """`dialer` requests admissions and reports, `source` pushes snapshots, `viewer` reads,
     `operator` has all rights."""
     campaigns: ScopeNames | None = None
@@ -217,7 +217,7 @@ class TokenSettings(Section):
 
     @model_validator(mode="after")
     def _check_campaigns(self) -> Self:
-        if self.campaigns is not None and self.role != "dialer":
+        if self.campaigns is not None and self.role is not Role.DIALER:
             message = f"is for the role dialer only, not {self.role}"
             raise_problems("token", [Problem(place=("campaigns",), message=message)])
         return self

@@ -1,6 +1,9 @@
 """Names, bounds and constrained types that every package shares."""
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -63,5 +66,33 @@ class StrictModel(BaseModel):
 # An answer of the ledger, in the field names of the API. Rendered as it is.
 Answer: TypeAlias = dict[str, Any]
 
-# The roles of a token; docs/configuration.md describes them.
-RoleName: TypeAlias = Literal["dialer", "source", "operator", "viewer"]
+
+class Role(StrEnum):
+    """The role of a caller; an operator has the rights of all others."""
+
+    DIALER = "dialer"
+    SOURCE = "source"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporaryLimit:
+    """A limit of one pool that lapses by itself, as the edge passes it to the ledger.
+
+    Args:
+        pool: its name.
+        limit: calls at a time; the smaller of this and the policy's limit counts.
+        ttl_ms: lapses after this time in ms, unless it is set again.
+        scope: the campaigns whose pools the caller may limit; None: any pool.
+        by: the actor, for the audit; None: not audited.
+
+    Example:
+        TemporaryLimit(pool="campaign:collections", limit=42, ttl_ms=15_000)
+    """
+
+    pool: str
+    limit: int
+    ttl_ms: int
+    scope: Sequence[str] | None = None
+    by: str | None = None

@@ -32,6 +32,7 @@ _SENTENCES: Final = {
     "bool_type": "must be true or false",
     "date_type": "must be a date such as 2027-01-01",
     "dict_type": "must be a table",
+    "enum": "must be {expected}",
     "finite_number": "must be a finite number",
     "float_type": "must be a number",
     "greater_than": "must be more than {gt}",

@@ -1,7 +1,7 @@
 """The HTTP API and the dashboard. The contract is docs/api.md, made from `routes` and `schemas`."""
 
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.http.server.serve import serve_app
 from admission.http.server.timeouts import raise_file_limit
 from admission.http.server.tls import Certificates
@@ -9,7 +9,6 @@ from admission.http.server.tls import Certificates
 __all__ = [
     "Certificates",
     "Credentials",
-    "Role",
     "Token",
     "create_app",
     "raise_file_limit",

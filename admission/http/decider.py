@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from admission.domain import Answer, IngestAnswer, SnapshotGroup
+from admission.domain.types import TemporaryLimit
 from admission.errors import AdmissionError
 
 
@@ -95,18 +96,11 @@ class Zone(Protocol):
         """
         ...
 
-    async def set_limit(
-        self,
-        pool: str,
-        limit: int,
-        ttl_ms: int,
-        scope: Sequence[str] | None,
-        by: str | None = None,
-    ) -> Answer:
-        """Limit a pool for `ttl_ms`. `scope`: campaigns whose pools the caller may limit, or all.
+    async def set_limit(self, limit: TemporaryLimit) -> Answer:
+        """Limit a pool for a while.
 
         Raises:
-            NotFound: an unknown pool. Forbidden: one outside `scope`.
+            NotFound: an unknown pool. Forbidden: one outside the scope.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http.auth.tokens import Role
+from admission.domain.types import Role
 from admission.http.parsing import JSON
 
 ANYONE: Final = None

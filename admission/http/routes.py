@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.http.auth.tokens import Role
+from admission.domain.types import Role
 from admission.http.dashboard import handlers
 from admission.http.handlers import health
 from admission.http.handlers.admissions import ADMISSION_ROUTES

@@ -7,12 +7,13 @@ turns its errors into exceptions.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from admission.domain import Answer, IngestAnswer, Lease, Snapshot
+from admission.domain.types import TemporaryLimit
 from admission.errors import AdmissionError
 from admission.ledger import learning, operations, results, script_errors, scripts
 from admission.ledger.group_commit import GroupCommit, Operation
@@ -227,26 +228,13 @@ class Ledger:
         now, result = await self._change(zone, {"op": "pause", "pool": pool, "on": on, "by": by})
         return results.build_pause(zone, now, result)
 
-    async def set_limit(
-        self,
-        zone: str,
-        pool: str,
-        limit: int,
-        ttl_ms: int,
-        scope: Sequence[str] | None,
-        by: str | None = None,
-    ) -> Answer:
-        """Limit a pool for `ttl_ms`; the smaller of this and the policy's limit counts.
-
-        Args:
-            scope: the campaigns whose pools the caller may limit; None: any pool.
-            by: the actor, for the audit; None: not audited.
+    async def set_limit(self, zone: str, limit: TemporaryLimit) -> Answer:
+        """Limit a pool for a while.
 
         Raises:
             NotFound: no such pool. Forbidden: beyond the scope.
         """
-        op = {"op": "limit", "pool": pool, "limit": limit, "ttl_ms": ttl_ms, "scope": scope}
-        now, result = await self._perform(zone, op | {"by": by})
+        now, result = await self._perform(zone, {"op": "limit", **asdict(limit)})
         return results.build_limit(zone, now, result)
 
     async def list_audit_entries(self, zone: str, limit: int, before: str | None = None) -> Answer:

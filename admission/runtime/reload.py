@@ -17,7 +17,7 @@ from admission.config import InvalidSettings, Settings
 from admission.config.load import load_settings
 from admission.domain.policy import ZonePolicy
 from admission.errors import AdmissionError, ConfigError
-from admission.http import Certificates, Credentials, Role, Token
+from admission.http import Certificates, Credentials, Token
 from admission.service import Service
 from admission.sources import is_polled
 
@@ -100,7 +100,7 @@ def build_tokens(settings: Settings) -> list[Token]:
         Token(
             name=one.name,
             sha256=one.sha256,
-            role=Role(one.role),
+            role=one.role,
             campaigns=one.campaigns,
             zones=one.zones,
             expires_at_s=one.expires_at_s,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from admission.domain import Answer, IngestAnswer, Snapshot, SnapshotGroup
+from admission.domain.types import TemporaryLimit
 from admission.errors import AdmissionError
 from admission.ledger import Ledger
 from admission.service.agent_sessions import AgentSessions
@@ -145,16 +146,9 @@ class Zone:
             log.warning("zone %s: %s %s", self.name, pool or "the whole zone", action)
         return answer
 
-    async def set_limit(
-        self,
-        pool: str,
-        limit: int,
-        ttl_ms: int,
-        scope: Sequence[str] | None,
-        by: str | None = None,
-    ) -> Answer:
-        """Limit a pool for `ttl_ms`."""
-        return await self._ledger.set_limit(self.name, pool, limit, ttl_ms, scope, by)
+    async def set_limit(self, limit: TemporaryLimit) -> Answer:
+        """Limit a pool for a while."""
+        return await self._ledger.set_limit(self.name, limit)
 
     async def get_policy(self) -> Answer:
         """The live policy."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from admission.domain.types import Role
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role
+from admission.http.auth.tokens import Credentials
 from tests.support.http_server import FakeDecider, serving
 from tests.support.service import EAST, ServiceHarness
 from tests.support.service_fixtures import Run

@@ -18,8 +18,9 @@ import pytest
 
 from admission.config.settings import LimitSettings, RedisSettings, Settings
 from admission.domain.policy.document import parse_policy
+from admission.domain.types import Role
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry

@@ -11,6 +11,7 @@ import redis
 
 from admission.config.settings import RedisSettings
 from admission.domain.snapshots import Snapshot, SnapshotGroup
+from admission.domain.types import TemporaryLimit
 from admission.errors import ConfigError
 from admission.ledger.ledger import Ledger
 from admission.ledger.notifications import NotificationListener
@@ -84,7 +85,7 @@ async def test_the_service_can_do_all_of_its_work(connection: RedisConnection) -
     assert (await ledger.report("East", {"op": "launched", **fields}))["state"] == "live"
     await ledger.acquire_lease("East", "r", 1000)
     await ledger.set_paused("East", "trunk:a", True)
-    await ledger.set_limit("East", "trunk:a", 3, 1000, None)
+    await ledger.set_limit("East", TemporaryLimit(pool="trunk:a", limit=3, ttl_ms=1000))
     assert (await ledger.list_reservations("East"))["reservations"]
     assert await get_in_use(ledger)
     assert (await ledger.get_policy("East")).version >= 3

@@ -5,8 +5,9 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from admission.domain.types import Role, TemporaryLimit
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.service.service import Service
 from tests.support.http_server import serving
 from tests.support.service import replicas
@@ -89,7 +90,9 @@ async def test_older_entries_are_requested_by_the_last_id(redis_url: str) -> Non
 async def test_the_newest_thousand_are_kept(redis_url: str) -> None:
     async with replicas(redis_url, 1) as (one,):
         for n in range(1300):
-            await one.service.zone("East").set_limit("campaign:c", n, 60_000, None, by="ann")
+            await one.service.zone("East").set_limit(
+                TemporaryLimit(pool="campaign:c", limit=n, ttl_ms=60_000, by="ann")
+            )
         kept = (await one.service.zone("East").list_audit_entries(5000, None))["entries"]
     assert 1000 <= len(kept) <= 1200
     assert kept[0]["detail"]["limit"] == 1299

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, TCPConnector, web
 
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
-from admission.domain.types import Answer
+from admission.domain.types import Answer, TemporaryLimit
 from admission.errors import AdmissionError, NotFound
 from admission.http.server.serve import serve_app
 from admission.ledger.operations import drop_nulls
@@ -163,18 +163,15 @@ class FakeZone:
         fields = {"paused": paused, "changed": True, "version": 8}
         return {"now": NOW, "zone": self.name, "pool": pool, **fields}
 
-    async def set_limit(
-        self,
-        pool: str,
-        limit: int,
-        ttl_ms: int,
-        scope: Sequence[str] | None,
-        by: str | None = None,
-    ) -> Answer:
-        self.decider.by = by
-        await self.decider.record("set_limit", self.name, pool, limit, ttl_ms, scope)
-        fields = {"limit": limit, "temporary_limit": limit, "temporary_limit_until": NOW + ttl_ms}
-        return {"now": NOW, "zone": self.name, "pool": pool, **fields}
+    async def set_limit(self, limit: TemporaryLimit) -> Answer:
+        self.decider.by = limit.by
+        await self.decider.record("set_limit", self.name, limit)
+        fields = {
+            "limit": limit.limit,
+            "temporary_limit": limit.limit,
+            "temporary_limit_until": NOW + limit.ttl_ms,
+        }
+        return {"now": NOW, "zone": self.name, "pool": limit.pool, **fields}
 
     async def get_policy(self) -> Answer:
         await self.decider.record("get_policy", self.name)

@@ -3,7 +3,8 @@
 import hashlib
 from typing import Any
 
-from admission.http.auth.tokens import Role, Token
+from admission.domain.types import Role
+from admission.http.auth.tokens import Token
 
 
 def token(text: str, role: Role = Role.DIALER, **more: Any) -> Token:

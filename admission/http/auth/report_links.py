@@ -19,9 +19,9 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from admission.domain import Answer
-from admission.domain.types import NAME, RESERVATION_ID
+from admission.domain.types import NAME, RESERVATION_ID, Role
 from admission.errors import NotFound
-from admission.http.auth.tokens import Caller, Role
+from admission.http.auth.tokens import Caller
 from admission.http.decider import Decider
 
 PATH: Final = "/r/{token}"

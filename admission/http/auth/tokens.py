@@ -10,23 +10,14 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from admission.domain.types import Role
 from admission.errors import ConfigError, Forbidden
 from admission.http.problems import Unauthorized
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 _UNUSED_DIGEST: Final = bytes(32)  # no token with this SHA-256 digest is known
-
-
-class Role(StrEnum):
-    """The role of a caller; an operator has the rights of all others."""
-
-    DIALER = "dialer"
-    SOURCE = "source"
-    OPERATOR = "operator"
-    VIEWER = "viewer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

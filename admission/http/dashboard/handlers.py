@@ -15,8 +15,8 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from admission.domain import Reason
+from admission.domain.types import Role
 from admission.errors import Forbidden, NotFound
-from admission.http.auth.tokens import Role
 from admission.http.context import APP_CONTEXT
 from admission.http.problems import Unauthorized
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from admission.domain import Answer
 from admission.domain.policy import ZonePolicy
-from admission.domain.types import ANY_POOL
+from admission.domain.types import ANY_POOL, Role, TemporaryLimit
 from admission.errors import BadRequest, Forbidden, NotFound
-from admission.http.auth.tokens import Caller, Role
+from admission.http.auth.tokens import Caller
 from admission.http.context import CALLER
 from admission.http.handlers import audit
 from admission.http.parsing import JSON, load, parse, read_body
@@ -55,9 +55,10 @@ async def set_limit(request: web.Request) -> web.Response:
     zone, pool = find_zone_in_path(request), _read_pool(request)
     scope = _limit_scope(request[CALLER], pool)
     body = parse(SetLimit, await read_body(request))
-    return json_response(
-        await zone.set_limit(pool, body.limit, body.ttl_ms, scope, _actor(request))
+    limit = TemporaryLimit(
+        pool=pool, limit=body.limit, ttl_ms=body.ttl_ms, scope=scope, by=_actor(request)
     )
+    return json_response(await zone.set_limit(limit))
 
 
 async def get_policy(request: web.Request) -> web.Response:

@@ -13,9 +13,10 @@ from aiohttp import ClientSession
 
 from admission.config.settings import RedisSettings, Settings
 from admission.domain.policy.document import parse_policy
+from admission.domain.types import Role
 from admission.http.app import create_app
 from admission.http.auth.report_links import make_token
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.http.routes import routes
 from admission.service.bootstrap import open_service
 from admission.telemetry.metrics import Telemetry

@@ -6,10 +6,11 @@ import hashlib
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.types import Role
 from admission.errors import TooFast
 from admission.http.app import create_app
 from admission.http.auth.rate_limit import CALLERS_MAX, RequestRate
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from tests.support.http_server import ASK, FakeDecider, serving
 from tests.support.manual_time import ManualTime
 

@@ -6,10 +6,11 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.types import Role
 from admission.errors import ConfigError, Forbidden
 from admission.http.app import create_app
 from admission.http.auth.report_links import make_token
-from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Role, Token
+from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Token
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
 from tests.support.http_server import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
@@ -194,7 +195,7 @@ async def test_a_dialer_may_limit_only_a_campaign_that_its_token_lists(
     for who, status in (("limited", 200), ("dialer", 403), ("operator", 200)):
         async with guarded.http.put(path, json=LIMIT, headers=bearer(who)) as answer:
             assert (who, answer.status) == (who, status)
-    scopes = [call[-1] for call in decider.calls]
+    scopes = [limit.scope for _, _, limit in decider.calls]
     assert scopes == [["collections", "sales"], None]
 
 

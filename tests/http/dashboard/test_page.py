@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from admission.http.auth.tokens import Credentials, Role
+from admission.domain.types import Role
+from admission.http.auth.tokens import Credentials
 from tests.http.dashboard.conftest import PATIENCE_MS, DashboardHarness, serve_dashboard
 from tests.support.tokens import token
 from tests.support.tools import module, tool

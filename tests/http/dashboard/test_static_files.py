@@ -7,8 +7,9 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.domain.outcomes import Reason
+from admission.domain.types import Role
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role
+from admission.http.auth.tokens import Credentials
 from admission.http.dashboard.handlers import dashboard_files
 from tests.support.http_server import FakeDecider, serving
 from tests.support.tokens import bearer, token

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, web
 
+from admission.domain.types import Role
 from admission.errors import Unavailable
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role
+from admission.http.auth.tokens import Credentials
 from admission.http.context import APP_CONTEXT
 from admission.http.events import feed
 from admission.http.events.feed import Feed, without_volatile_fields

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
+from admission.domain.types import TemporaryLimit
 from admission.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from admission.http.schemas.responses import LimitAnswer, PauseAnswer, PolicyAnswer
 from tests.support.http_server import LIVE, NOW, POLICY, FakeDecider, problem
@@ -86,7 +87,8 @@ async def test_a_limit_is_set(http: ClientSession, decider: FakeDecider) -> None
     async with http.put(LIMIT, json={"limit": 42, "ttl_ms": 15_000}) as answer:
         found = LimitAnswer.model_validate(await answer.json())
     assert (answer.status, found.limit, found.temporary_limit_until) == (200, 42, NOW + 15_000)
-    assert decider.calls == [("set_limit", "East", "campaign:collections", 42, 15_000, None)]
+    limit = TemporaryLimit(pool="campaign:collections", limit=42, ttl_ms=15_000, by=decider.by)
+    assert decider.calls == [("set_limit", "East", limit)]
 
 
 @pytest.mark.parametrize(

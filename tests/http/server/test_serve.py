@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, web
 
+from admission.domain.types import Role
 from admission.errors import ConfigError
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.http.server.serve import serve_app
 from tests.support.http_server import ASK, ID, FakeDecider, Server, serving
 
