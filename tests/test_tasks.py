@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from admission.tasks import SLICE_ITEMS, TimeSlices
+from admission.tasks import SLICE_ITEMS, Backoff, TimeSlices
 
 
 async def test_slices_cover_the_items_in_order():
@@ -59,3 +59,21 @@ async def test_a_computation_that_fails_ends_its_turn():
         await slices.run(range(2 * SLICE_ITEMS), fail)
     async with asyncio.timeout(10):
         assert len(await slices.run(range(2 * SLICE_ITEMS), len)) == 2
+
+
+def test_a_pause_doubles_with_each_failure_up_to_its_bound() -> None:
+    backoff = Backoff(min_s=0.5, max_s=5.0, jitter=0)
+    expected = [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert [backoff.pause_s(failures) for failures in range(1, 7)] == expected
+    assert backoff.is_first  # the caller counted
+    assert [backoff.next_s() for _ in range(3)] == expected[:3]
+    assert not backoff.is_first
+    backoff.reset()
+    assert (backoff.is_first, backoff.next_s()) == (True, 0.5)
+    assert backoff.pause_s(10**6) == 5.0
+
+
+def test_the_random_part_of_a_pause_is_at_most_its_jitter() -> None:
+    backoff = Backoff(min_s=1.0, max_s=8.0, jitter=0.25)
+    drawn = [backoff.pause_s(3) for _ in range(500)]
+    assert 3.0 <= min(drawn) < 3.3 < 3.7 < max(drawn) <= 4.0

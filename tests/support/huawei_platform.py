@@ -17,6 +17,7 @@ from admission.sim.huawei.config import HuaweiSettings
 from admission.sim.huawei.values import CenterSettings
 from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
 from admission.sources.huawei.agent_session import SessionBackoff
+from admission.tasks import Backoff
 from tests.support.secrets import AGENT_PASSWORD
 
 AGENTS = (1001, 1002, 1003)
@@ -31,7 +32,9 @@ def agent_policy(pools: Mapping[str, int | None], **changes: Any) -> ZonePolicy:
 
 POLICY = agent_policy({"agent:*": 1})
 # Failures are retried at once, refused credentials never.
-QUICK = SessionBackoff(first_s=0.01, max_s=0.01, refused_first_s=3_600, refused_max_s=3_600)
+QUICK = SessionBackoff(
+    failed=Backoff(min_s=0.01, max_s=0.01), refused=Backoff(min_s=3_600, max_s=3_600)
+)
 WAIT_S = 30.0
 
 

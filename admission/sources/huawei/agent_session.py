@@ -26,6 +26,7 @@ from admission.sources.huawei.gateway_client import (
     GatewayFault,
     Ticket,
 )
+from admission.tasks import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -33,33 +34,24 @@ log = logging.getLogger(__name__)
 EVENT_GAP_S: Final = (0.2, 0.5)
 # An orderly cancellation takes milliseconds; a connection that hangs must not delay a shutdown.
 CANCEL_S_MAX: Final = 1.0
+FAILED: Final = Backoff(min_s=1.0, max_s=30.0, jitter=0.25)
+REFUSED: Final = Backoff(min_s=60.0, max_s=600.0, jitter=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBackoff:
-    """Pauses between attempts to sign in and to poll, in seconds.
+    """Pauses between attempts to sign in and to poll.
 
     Args:
-        first_s, max_s: after a failure, doubling. A session that lasts less than `max_s` counts as
-            a failure.
-        refused_first_s, refused_max_s: after refused credentials, for which a platform may lock
-            the account.
+        failed: after a failure. A session that lasts less than its longest pause counts as one.
+        refused: after refused credentials, for which a platform may lock the account.
 
     Example:
-        SessionBackoff().pause_s(3, refused=False)  # 3.0 to 4.0
+        SessionBackoff().failed.pause_s(3)  # 3.0 to 4.0
     """
 
-    first_s: float = 1.0
-    max_s: float = 30.0
-    refused_first_s: float = 60.0
-    refused_max_s: float = 600.0
-
-    def pause_s(self, failures: int, *, refused: bool) -> float:
-        """The pause with jitter after this many failures in a row (at least 1)."""
-        first_s, max_s = self.first_s, self.max_s
-        if refused:
-            first_s, max_s = self.refused_first_s, self.refused_max_s
-        return min(max_s, first_s * 2.0 ** min(failures - 1, 20)) * random.uniform(0.75, 1.0)
+    failed: Backoff = FAILED
+    refused: Backoff = REFUSED
 
 
 class OwnedSession:
@@ -151,10 +143,10 @@ class OwnedSession:
             await self._keep_alive(ticket)
             self._ticket = None
             lasted_s = asyncio.get_running_loop().time() - began_s
-            self._failures = 0 if lasted_s > self._backoff.max_s else self._failures + 1
+            self._failures = 0 if lasted_s > self._backoff.failed.max_s else self._failures + 1
             # A first loss needs no pause, since sessions expire; repeated losses do.
             if self._failures > 1:
-                await asyncio.sleep(self._backoff.pause_s(self._failures - 1, refused=False))
+                await asyncio.sleep(self._backoff.failed.pause_s(self._failures - 1))
 
     async def _sign_in_repeatedly(self) -> Ticket:
         while True:
@@ -170,7 +162,8 @@ class OwnedSession:
             finally:
                 self.attempted.set()
             self._failures += 1
-            await asyncio.sleep(self._backoff.pause_s(self._failures, refused=refused))
+            backoff = self._backoff.refused if refused else self._backoff.failed
+            await asyncio.sleep(backoff.pause_s(self._failures))
 
     async def _sign_in(self) -> Ticket:
         try:
@@ -204,5 +197,5 @@ class OwnedSession:
                 if isinstance(error, GatewayFault) and error.retcode in LOST:
                     return
                 failures += 1
-                await asyncio.sleep(self._backoff.pause_s(failures, refused=False))
+                await asyncio.sleep(self._backoff.failed.pause_s(failures))
             await asyncio.sleep(random.uniform(*EVENT_GAP_S))

@@ -14,11 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random_exponential
-
 from admission.domain import Lease
 from admission.domain.policy import ZonePolicy
 from admission.sources.base import Source
+from admission.tasks import Backoff
 
 # Without an admission request for this long, a zone is polled less often.
 IDLE_AFTER_MS: Final = 60_000
@@ -29,11 +28,9 @@ STANDBY_JITTER_MS: Final = 250
 # A poller that gave its lease back because its source fails requests it again only after every
 # other replica had the time to take it.
 HAND_OVER_MS: Final = STANDBY_MS_MAX + STANDBY_JITTER_MS
-# Half of it fixed, half of it random: 0.25-0.5 s after the first failure, doubling up to 2.5-5 s.
-# The last is the longest time until a platform that works again is noticed.
-_BACKOFF: Final = wait_exponential(multiplier=0.25, max=2.5) + wait_random_exponential(
-    multiplier=0.25, max=2.5
-)
+# 0.25-0.5 s after the first failure, doubling up to 2.5-5 s: the longest time until a platform that
+# works again is noticed.
+_BACKOFF: Final = Backoff(min_s=0.5, max_s=5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +155,4 @@ def standby_ms(lease: Lease) -> int:
 
 def backoff_ms(failures: int) -> int:
     """The pause with jitter after this many failures in a row (at least 1)."""
-    state = RetryCallState(AsyncRetrying(), None, (), {})
-    state.attempt_number = failures
-    return round(_BACKOFF(state) * 1000)
+    return round(_BACKOFF.pause_s(failures) * 1000)
