@@ -10,7 +10,7 @@ import pytest
 from admission.client import outbox
 from admission.client.answers import Reported
 from admission.client.outbox import PATIENCE_S, Outbox
-from tests.client.test_transport import FINE, LATER, Answers, connected
+from tests.support.client_transport import FINE, LATER, Answers, connected
 
 LIVE = (200, '{"id": "East~a", "state": "live", "now": 1}', {})
 UNKNOWN = (404, '{"detail": "no reservation East~a"}', {})

@@ -15,7 +15,7 @@ from admission.client.grant_registry import GrantRegistry
 from admission.client.renewals import AGAIN_S, REFUSED_AGAIN_S, RENEW_EVERY_S, Renewals
 from admission.client.transport import Call, Reply, Transport
 from admission.errors import AdmissionError, Unavailable
-from tests.client.test_transport import connected
+from tests.support.client_transport import connected
 from tests.support.service import ServiceHarness, wait_until
 
 ANSWER_WITHIN_MS = 1_000

@@ -14,8 +14,7 @@ from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from admission.sim.values import CallTiming, Delay
 from tests.faults.table import record
-from tests.sim.experience_portal.conftest import calling_portal
-from tests.support.experience_portal import Caller, system
+from tests.support.experience_portal import Caller, calling_portal, system
 from tests.support.proxy import FaultyProxy, address_of
 from tests.support.redis_server import RedisServer
 from tests.support.service import ServiceHarness, serve_service, service_settings, wait_until

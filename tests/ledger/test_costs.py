@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.test_fairness import zone_of
 from tests.support.rule_zone import policy
+from tests.support.virtual_dialers import compile_ports
 from tests.support.virtual_zone import VirtualZone
 
 PORTS = 10
 SHRINK = "shrink(guarantee, total, limit)"  # of lua/rules/shares.lua
-ROOM_OF_MPP = "get_room(p)"  # of lua/rules/placement.lua
+ROOM_OF_MPP = "get_room(pool)"  # of lua/rules/placement.lua
 SLICE = 500  # names of pools that lua/commands/query.lua reads in a call
 
 
@@ -37,7 +37,7 @@ def asks(calls: int, campaign: str = "c1") -> list[dict[str, Any]]:
 def zone(client: redis.Redis, ports: int, campaigns: int, guarantee: int) -> VirtualZone:
     """A zone past its recovery whose campaigns c1, c2 ... have that guarantee."""
     names = {f"c{n}": {"guarantee": guarantee} for n in range(1, campaigns + 1)}
-    made = VirtualZone(client, zone_of(ports, names), name=f"of{campaigns}")
+    made = VirtualZone(client, compile_ports(ports, names), name=f"of{campaigns}")
     made.advance(60_000)
     return made
 
@@ -101,7 +101,7 @@ def test_sums_of_shrunk_guarantees_follow_shares(redis_sync: redis.Redis, limit:
 def test_placement_reads_the_pools_of_all_mpps_once_in_a_call(redis_sync: redis.Redis) -> None:
     def place(mpps: int, calls: int) -> int:
         ports = {f"m{n}": {"sip": 3} for n in range(mpps)}
-        fields = zone_of(1000, {"*": {}}, mpps=ports, placement="controller")
+        fields = compile_ports(1000, {"*": {}}, mpps=ports, placement="controller")
         made = VirtualZone(redis_sync, fields, name=f"mpps{mpps}x{calls}")
         made.advance(60_000)
         before = commands(redis_sync)
@@ -115,7 +115,7 @@ def test_placement_reads_the_pools_of_all_mpps_once_in_a_call(redis_sync: redis.
 @pytest.mark.parametrize("mpps", [50, 500])
 def test_a_further_request_compares_few_mpps(redis_sync: redis.Redis, mpps: int) -> None:
     ports = {f"m{n}": {"sip": 3} for n in range(mpps)}
-    fields = zone_of(10_000, {"*": {}}, mpps=ports, placement="controller")
+    fields = compile_ports(10_000, {"*": {}}, mpps=ports, placement="controller")
     made = VirtualZone(redis_sync, fields)
     made.advance(60_000)
     calls = 3 * mpps  # every port
@@ -151,7 +151,7 @@ def test_a_status_of_many_pools_is_read_in_slices(redis_sync: redis.Redis) -> No
 
 def test_each_launch_goes_to_the_mpp_with_most_room_also_after_ends(redis_sync) -> None:
     ports = {"m1": {"sip": 2}, "m2": {"sip": 3}, "m3": {"sip": 3}}
-    fields = zone_of(100, {"*": {}}, mpps=ports, placement="controller")
+    fields = compile_ports(100, {"*": {}}, mpps=ports, placement="controller")
     made = VirtualZone(redis_sync, fields)
     made.advance(60_000)
 

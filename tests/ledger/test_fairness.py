@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual_dialers import Dialer, VirtualScene, compiled, exponential
+from tests.support.virtual_dialers import Dialer, VirtualScene, compile_ports, exponential
 from tests.support.virtual_zone import VirtualZone
 
 MINUTE_MS = 60_000
@@ -18,12 +18,8 @@ def jain(shares: list[float]) -> float:
     return sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares))
 
 
-def zone_of(ports: int, campaigns: dict[str, dict], **policy):
-    return compiled(capacity={"sip": ports}, campaigns=campaigns, **policy)
-
-
 def make_scene(client, ports, dialers, campaigns=None, **policy):
-    fields = zone_of(ports, campaigns or {"*": {}}, **policy)
+    fields = compile_ports(ports, campaigns or {"*": {}}, **policy)
     return VirtualScene(client, fields, dialers, exponential(CALL_MS))
 
 
@@ -136,7 +132,7 @@ def test_a_new_guarantee_is_met_from_a_full_zone_as_soon_as_calls_end(redis_sync
     greedy, sure = Dialer(campaign="greedy"), Dialer(campaign="sure", obeys=True, busy=False)
     scene = make_scene(redis_sync, 50, [greedy, sure])
     scene.run(3 * CALL_MS)
-    scene.zone.replace_policy(zone_of(50, {"sure": {"guarantee": 10}, "*": {}}))
+    scene.zone.replace_policy(compile_ports(50, {"sure": {"guarantee": 10}, "*": {}}))
     sure.busy = True
     scene.run(CALL_MS // 2)
     assert scene.has["sure"] >= 10
@@ -181,7 +177,7 @@ def asked(n: int, count: int, min_count: int = 1):
 def test_no_window_contains_more_grants_than_its_rate_and_one_burst(redis_sync, rate, burst, whose):
     limited = {"rate_per_s": rate, "burst": burst}
     campaign, of_zone = (limited, {}) if whose == "campaign" else ({}, limited)
-    zone = VirtualZone(redis_sync, zone_of(1_000_000, {"fast": campaign}, **of_zone))
+    zone = VirtualZone(redis_sync, compile_ports(1_000_000, {"fast": campaign}, **of_zone))
     zone.advance(10)
     rng, grants = Random(burst), []
     for n in range(400):
@@ -199,7 +195,7 @@ def test_no_window_contains_more_grants_than_its_rate_and_one_burst(redis_sync, 
 
 
 def test_a_retry_is_granted_at_the_time_that_the_rate_gave_and_not_a_ms_earlier(redis_sync):
-    fields = zone_of(1_000_000, {"fast": {"rate_per_s": 7, "burst": 5}})
+    fields = compile_ports(1_000_000, {"fast": {"rate_per_s": 7, "burst": 5}})
     zone = VirtualZone(redis_sync, fields)
     zone.advance(10)
     rng = Random(7)

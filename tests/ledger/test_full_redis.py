@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.test_unit_of_work import START_MS, Faulty, admit, end, launched, wait
+from tests.support.busy_zone import START_MS, BusyZone, admit, end, launched, wait
 from tests.support.redis_server import RedisServer
 from tests.support.zone_state import check_counts, live_records
 
@@ -31,7 +31,7 @@ def draw(rng: Random, n: int) -> dict[str, Any]:
 
 def test_an_end_repeated_while_redis_is_full_lowers_no_count_twice(client: redis.Redis) -> None:
     """Campaigns contend for the trunk of the call: an end needs memory, a withdrawal frees some."""
-    zone = Faulty(client)
+    zone = BusyZone(client)
     for n, (name, campaign) in enumerate([("w1", "a"), ("w2", "b")]):
         gone = {"op": "withdraw", "id": name, "request_id": name, "campaign": campaign}
         zone.script.call([end("x1"), gone | {"replica": "A"}], START_MS + 2400 + n, maxmemory=FULL)
@@ -45,7 +45,7 @@ def test_an_end_repeated_while_redis_is_full_lowers_no_count_twice(client: redis
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_counts_survive_a_full_redis(client: redis.Redis, seed: int) -> None:
-    rng, zone, now = Random(seed), Faulty(client), START_MS + 3200
+    rng, zone, now = Random(seed), BusyZone(client), START_MS + 3200
     for n in range(60):
         is_full = n % 20 >= 10
         before = zone.state.read()

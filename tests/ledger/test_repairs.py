@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledger.test_unit_of_work import START_MS, Faulty, admit, end, launched
+from tests.support.busy_zone import START_MS, BusyZone, admit, end, launched
 from tests.support.zone_state import check_counts, live_records
 
 PREFIX = "uow:{east}:"
@@ -14,22 +14,22 @@ LATER_MS = START_MS + 70_000  # a recount is due
 
 
 @pytest.fixture
-def zone(redis_sync: redis.Redis) -> Faulty:
-    return Faulty(redis_sync)
+def zone(redis_sync: redis.Redis) -> BusyZone:
+    return BusyZone(redis_sync)
 
 
-def call(zone: Faulty, *ops: dict[str, Any], now: int = START_MS + 2400) -> list[dict[str, Any]]:
+def call(zone: BusyZone, *ops: dict[str, Any], now: int = START_MS + 2400) -> list[dict[str, Any]]:
     reply = zone.script.call(list(ops), now)
     assert "error" not in reply, reply
     assert all(one.get("error") != "internal" for one in reply["results"]), reply
     return list(reply["results"])
 
 
-def stats(zone: Faulty) -> dict[bytes, bytes]:
+def stats(zone: BusyZone) -> dict[bytes, bytes]:
     return dict(zone.state.read()["stats"])
 
 
-def test_counts_that_differ_are_corrected(zone: Faulty, redis_sync: redis.Redis) -> None:
+def test_counts_that_differ_are_corrected(zone: BusyZone, redis_sync: redis.Redis) -> None:
     pool = json.loads(redis_sync.hget(f"{PREFIX}pools", "trunk:x"))
     redis_sync.hset(f"{PREFIX}pools", "trunk:x", json.dumps(pool | {"in_use": 9}))
     redis_sync.hset(f"{PREFIX}shares", "trunk:x a", "7")
@@ -39,7 +39,7 @@ def test_counts_that_differ_are_corrected(zone: Faulty, redis_sync: redis.Redis)
     assert int(stats(zone)[b"recounted"]) == 3
 
 
-def test_a_recovery_recounts(zone: Faulty, redis_sync: redis.Redis) -> None:
+def test_a_recovery_recounts(zone: BusyZone, redis_sync: redis.Redis) -> None:
     redis_sync.hset(f"{PREFIX}shares", "trunk:x a", "7")
     call(zone, {"op": "stepped"})
     call(zone, {"op": "time"})
@@ -48,7 +48,7 @@ def test_a_recovery_recounts(zone: Faulty, redis_sync: redis.Redis) -> None:
 
 @pytest.mark.parametrize("text", ["", "garbage", "1 2 3", b"\xff\x00"])
 def test_an_unreadable_record_stops_nothing(
-    zone: Faulty, redis_sync: redis.Redis, text: str | bytes
+    zone: BusyZone, redis_sync: redis.Redis, text: str | bytes
 ) -> None:
     redis_sync.hset(f"{PREFIX}res", "x1", text or "x")
     assert call(zone, end("x1"))[0]["error"] == "unknown_reservation"
@@ -59,7 +59,7 @@ def test_an_unreadable_record_stops_nothing(
     assert redis_sync.hkeys(f"{PREFIX}aside") == [b"reservation x1"]
 
 
-def test_an_unreadable_pool_is_rebuilt(zone: Faulty, redis_sync: redis.Redis) -> None:
+def test_an_unreadable_pool_is_rebuilt(zone: BusyZone, redis_sync: redis.Redis) -> None:
     redis_sync.hset(f"{PREFIX}pools", "trunk:x", "{")
     call(zone, admit("n1", "b"), launched("x2"))
     call(zone, {"op": "time"})
@@ -67,13 +67,13 @@ def test_an_unreadable_pool_is_rebuilt(zone: Faulty, redis_sync: redis.Redis) ->
     assert redis_sync.hget(f"{PREFIX}aside", "pool trunk:x") == b"{"
 
 
-def test_an_unreadable_request_is_decided_anew(zone: Faulty, redis_sync: redis.Redis) -> None:
+def test_an_unreadable_request_is_decided_anew(zone: BusyZone, redis_sync: redis.Redis) -> None:
     redis_sync.hset(f"{PREFIX}req", "a/x1", "?")
     call(zone, admit("x1", "a", id="n"))
     assert redis_sync.hget(f"{PREFIX}aside", "request a/x1") == b"?"
 
 
-def test_fields_of_a_later_version_are_kept(zone: Faulty, redis_sync: redis.Redis) -> None:
+def test_fields_of_a_later_version_are_kept(zone: BusyZone, redis_sync: redis.Redis) -> None:
     record = redis_sync.hget(f"{PREFIX}res", "x1")
     redis_sync.hset(f"{PREFIX}res", "x1", record.replace(b" 1 x1 a", b" 1;later=7 x1 a"))
     request = redis_sync.hget(f"{PREFIX}req", "a/x1")
@@ -88,7 +88,7 @@ def test_fields_of_a_later_version_are_kept(zone: Faulty, redis_sync: redis.Redi
     assert b"x1" not in live_records(zone.state.read())
 
 
-def test_replicas_that_notice_one_clock_step_cause_one_recovery(zone: Faulty) -> None:
+def test_replicas_that_notice_one_clock_step_cause_one_recovery(zone: BusyZone) -> None:
     def recoveries() -> int:
         return int(stats(zone)[b"recovery"])
 

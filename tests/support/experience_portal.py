@@ -1,11 +1,13 @@
 """Small platforms whose every delay is known, and clients for them."""
 
 import base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 import aiohttp
 
+from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH, NAMESPACE
 from admission.sim.experience_portal.platform import Portal
@@ -110,3 +112,18 @@ class Caller:
             result = await answer.json()
             assert answer.status == 200, result
             return result
+
+
+class Calling(Protocol):
+    def __call__(
+        self, settings: PortalSettings | None = None
+    ) -> AbstractAsyncContextManager[Caller]: ...
+
+
+@asynccontextmanager
+async def calling_portal(settings: PortalSettings | None = None) -> AsyncIterator[Caller]:
+    async with (
+        serve_portal(settings or quick()) as url,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+    ):
+        yield Caller(session, url)

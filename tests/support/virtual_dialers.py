@@ -32,6 +32,11 @@ def compiled(**policy: Any) -> dict[str, Any]:
     return compile_policy(parse_policy(STATIC | policy))
 
 
+def compile_ports(ports: int, campaigns: dict[str, Any], **policy: Any) -> dict[str, Any]:
+    """Return the compiled policy of a zone of so many SIP ports with these campaigns."""
+    return compiled(capacity={"sip": ports}, campaigns=campaigns, **policy)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Dialer:
     """Sends the same requests again and again.

@@ -11,8 +11,7 @@ import pytest
 from admission.cli.main import main
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
-from tests.sim.experience_portal.conftest import calling_portal
-from tests.support.experience_portal import Caller, exactly, system, timing
+from tests.support.experience_portal import Caller, calling_portal, exactly, system, timing
 
 CLAIM_MS, RELEASE_MS = 150, 120
 CALLS = ("--application", "outcall", "--to", "sip:test@example.com", "--settle-s", "0.2")

@@ -8,8 +8,7 @@ import pytest
 from admission.client import AdmissionClient, BlockingClient, Outcome
 from admission.client.portal import LaunchFailed, PortalLauncher
 from admission.sim.experience_portal.contract import CURRENT_PATH
-from tests.sim.experience_portal.conftest import calling_portal
-from tests.support.experience_portal import Caller
+from tests.support.experience_portal import Caller, calling_portal
 from tests.support.service import ServiceHarness
 
 LOGIN = {"username": "dialer", "password": "dialer"}

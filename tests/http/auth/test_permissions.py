@@ -1,6 +1,6 @@
 """Every role at every route, for its own things, another campaign's, another zone's, and for none.
 
-On a real ledger: whose a reservation is, only that knows.
+On a real ledger, which alone knows the campaign of a reservation.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ from admission.http.auth.tokens import Credentials, Token
 from admission.http.routes import routes
 from admission.service.bootstrap import open_service
 from admission.telemetry.metrics import Telemetry
-from tests.http.auth.test_tokens import WHO
 from tests.support.http_server import serving
 from tests.support.service import STATIC_ZONE
+from tests.support.tokens import ROLES
 
 POLICY: Final = STATIC_ZONE | {
     "capacity": {"sip": 1000},
     "campaigns": {"collections": {}, "sales": {}},
 }
-NO_ONE: Final = "East~AAAAAAAAAAA"
-# Those who are limited: to the campaign collections, where they have campaigns, and the zone East.
+UNKNOWN: Final = "East~AAAAAAAAAAA"
+# Tokens that are limited to zone East, and to campaign collections where they have campaigns.
 LIMITED: Final = ("dialer", "source", "viewer")
 STRANGERS: Final = ("", "unknown", "expired")
 
@@ -53,7 +53,7 @@ class Target:
 
     zone: str = "East"
     campaign: str = "collections"
-    reservation: str = NO_ONE
+    reservation: str = UNKNOWN
     operator: int = 200
     limited: int = 403
 
@@ -95,23 +95,23 @@ def body_of(path: str, target: Target, now: int) -> Any:
     return bodies.get(path)
 
 
-def expected(who: str, method: str, path: str, target: Target) -> int:
+def expected(caller: str, method: str, path: str, target: Target) -> int:
     """The status that the API's contract says."""
-    if who == "viewer" and path == "/metrics":
+    if caller == "viewer" and path == "/metrics":
         return 403  # it contains all zones, and cannot be reduced
-    found = _expected(who, method, path, target)
+    found = _expected(caller, method, path, target)
     return 404 if path in WITHOUT_AGENTS and found == 200 else found
 
 
-def _expected(who: str, method: str, path: str, target: Target) -> int:
-    roles = WHO[method, path]
+def _expected(caller: str, method: str, path: str, target: Target) -> int:
+    roles = ROLES[method, path]
     if None in roles:
         return 200
-    if who in STRANGERS:
+    if caller in STRANGERS:
         return 401
-    if who == "operator":
+    if caller == "operator":
         return target.operator if names_something(path) else 200
-    asked_as = "limited" if who == "dialer" and "limited" in roles else who
+    asked_as = "limited" if caller == "dialer" and "limited" in roles else caller
     if asked_as not in roles:
         return 403
     return target.limited if names_something(path) else 200
@@ -158,7 +158,7 @@ def url_of(guarded: GuardedService, path: str, target: Target) -> str:
 
 # These zones have no source that counts by agents: an allowed request finds none.
 WITHOUT_AGENTS: Final = {"/v1/zones/{zone}/agents/{agent}/guid"}
-# Followed for as long as it is open; its own tests look at who may.
+# Followed for as long as it is open; its own tests check the roles.
 STREAMS: Final = {"/v1/events"}
 
 
@@ -168,21 +168,21 @@ async def test_every_role_gets_the_listed_status(guarded: GuardedService) -> Non
         if route.path in STREAMS:
             continue
         for what, target in guarded.targets(route.path).items():
-            for who in ("operator", *LIMITED, *STRANGERS):
-                status, problem = await ask(guarded, route.method, route.path, target, who)
+            for caller in ("operator", *LIMITED, *STRANGERS):
+                status, problem = await ask(guarded, route.method, route.path, target, caller)
                 tried += 1
-                wanted = expected(who, route.method, route.path, target)
+                wanted = expected(caller, route.method, route.path, target)
                 if status != wanted or (status >= 400 and not problem):
-                    wrong.append((route.method, route.path, what, who, status, wanted))
+                    wrong.append((route.method, route.path, what, caller, status, wanted))
     assert wrong == []
     assert tried > 500
 
 
 async def ask(
-    guarded: GuardedService, method: str, path: str, target: Target, who: str
+    guarded: GuardedService, method: str, path: str, target: Target, caller: str
 ) -> tuple[int, bool]:
     """The status, and whether it is a problem that says the same."""
-    headers = {"Authorization": f"Bearer {who}"} if who else {}
+    headers = {"Authorization": f"Bearer {caller}"} if caller else {}
     body = body_of(path, target, await now(guarded)) if method != "GET" else None
     url = url_of(guarded, path, target)
     async with guarded.http.request(method, url, json=body, headers=headers) as answer:

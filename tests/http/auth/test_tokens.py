@@ -1,4 +1,4 @@
-"""Who may call what: tokens, roles, and the lists of campaigns and zones."""
+"""Credentials: tokens, roles, and the lists of campaigns and zones."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -14,46 +14,9 @@ from admission.http.auth.tokens import ANONYMOUS, Caller, Credentials, Token
 from admission.http.problems import Unauthorized
 from admission.http.routes import routes
 from tests.support.http_server import ASK, ID, NOW, POLICY, FakeDecider, Server, serving
-from tests.support.tokens import bearer, token
+from tests.support.tokens import ROLES, bearer, token
 
 EVERY_ROUTE: Final = [(route.method, route.path) for route in routes()]
-# The "who" column of the API's table; an operator may all.
-WHO: Final[dict[tuple[str, str], set[str | None]]] = {
-    ("POST", "/v1/admissions"): {"dialer"},
-    ("POST", "/v1/admissions/batch"): {"dialer"},
-    ("POST", "/v1/reservations/{id}/launched"): {"dialer"},
-    ("POST", "/v1/reservations/{id}/renew"): {"dialer"},
-    ("POST", "/v1/reservations/{id}/end"): {"dialer"},
-    ("POST", "/v1/reservations/batch"): {"dialer"},
-    ("GET", "/v1/reservations/{id}"): {"dialer"},
-    ("GET", "/v1/reservations"): {"dialer", "viewer"},
-    ("GET", "/v1/zones"): {"viewer"},
-    ("GET", "/v1/zones/{zone}"): {"viewer"},
-    ("GET", "/v1/zones/{zone}/time"): {"dialer", "source", "viewer"},
-    ("PUT", "/v1/zones/{zone}/snapshot"): {"source"},
-    ("PUT", "/v1/zones/{zone}/agents/{agent}/guid"): {"source"},
-    ("GET", "/v1/events"): {"viewer"},
-    ("POST", "/v1/zones/{zone}/pause"): set(),
-    ("POST", "/v1/zones/{zone}/resume"): set(),
-    ("POST", "/v1/zones/{zone}/pools/{pool}/pause"): set(),
-    ("POST", "/v1/zones/{zone}/pools/{pool}/resume"): set(),
-    # A dialer only for a campaign that its token lists.
-    ("PUT", "/v1/zones/{zone}/pools/{pool}/limit"): {"limited"},
-    ("GET", "/v1/zones/{zone}/audit"): set(),
-    ("GET", "/v1/zones/{zone}/policy"): set(),
-    ("PUT", "/v1/zones/{zone}/policy"): set(),
-    ("PATCH", "/v1/zones/{zone}/policy"): set(),
-    ("POST", "/r/{token}/launched"): {"dialer", "source", "viewer", None},
-    ("POST", "/r/{token}/renew"): {"dialer", "source", "viewer", None},
-    ("POST", "/r/{token}/end"): {"dialer", "source", "viewer", None},
-    ("GET", "/healthz"): {"dialer", "source", "viewer", None},
-    ("GET", "/readyz"): {"dialer", "source", "viewer", None},
-    ("GET", "/metrics"): {"viewer"},
-    ("GET", "/openapi.json"): {"viewer"},
-    ("GET", "/docs"): {"viewer"},
-    ("GET", "/"): {"viewer"},
-    ("GET", "/dashboard/{file}"): {"dialer", "source", "viewer", None},
-}
 BODIES: Final[dict[str, Any]] = {
     "/v1/admissions": ASK,
     "/v1/admissions/batch": {"requests": []},
@@ -94,7 +57,7 @@ async def test_every_role_at_every_route(guarded: Server) -> None:
             )
             body = BODIES.get(path) if method != "GET" else None
             async with guarded.http.request(method, url, json=body, headers=bearer(role)) as answer:
-                may = role in WHO[method, path] | {"operator"}
+                may = role in ROLES[method, path] | {"operator"}
                 wanted = 200 if may else 401 if role is None else 403
                 if answer.status != wanted:
                     wrong.append((method, path, role, answer.status, wanted))
@@ -192,9 +155,9 @@ async def test_a_dialer_may_limit_only_a_campaign_that_its_token_lists(
     guarded: Server, decider: FakeDecider
 ) -> None:
     path = "/v1/zones/East/pools/campaign:collections/limit"
-    for who, status in (("limited", 200), ("dialer", 403), ("operator", 200)):
-        async with guarded.http.put(path, json=LIMIT, headers=bearer(who)) as answer:
-            assert (who, answer.status) == (who, status)
+    for name, status in (("limited", 200), ("dialer", 403), ("operator", 200)):
+        async with guarded.http.put(path, json=LIMIT, headers=bearer(name)) as answer:
+            assert (name, answer.status) == (name, status)
     scopes = [limit.scope for _, _, limit in decider.calls]
     assert scopes == [["collections", "sales"], None]
 

@@ -1,30 +1,10 @@
 """A simulator on a free port of the loopback, and a client of it."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
 
-import aiohttp
 import pytest
 
-from admission.sim.experience_portal.app import serve_portal
-from admission.sim.experience_portal.config import PortalSettings
-from tests.support.experience_portal import Caller, quick
-
-
-class Calling(Protocol):
-    def __call__(
-        self, settings: PortalSettings | None = None
-    ) -> AbstractAsyncContextManager[Caller]: ...
-
-
-@asynccontextmanager
-async def calling_portal(settings: PortalSettings | None = None) -> AsyncIterator[Caller]:
-    async with (
-        serve_portal(settings or quick()) as url,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-    ):
-        yield Caller(session, url)
+from tests.support.experience_portal import Caller, Calling, calling_portal
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.sim.experience_portal.conftest import Calling
-from tests.support.experience_portal import Caller, exactly, quick, system, timing
+from tests.support.experience_portal import Caller, Calling, exactly, quick, system, timing
 
 
 async def misbehave(caller: Caller, kind: str, **more: object) -> None:

@@ -10,8 +10,15 @@ from aiohttp import web
 
 from admission.sim.experience_portal import auth
 from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
-from tests.sim.experience_portal.conftest import Calling
-from tests.support.experience_portal import Caller, envelope, exactly, quick, system, timing
+from tests.support.experience_portal import (
+    Caller,
+    Calling,
+    envelope,
+    exactly,
+    quick,
+    system,
+    timing,
+)
 
 WRONG = "Basic d3Jvbmc6d3Jvbmc="
 
