@@ -40,6 +40,7 @@ end
 local function detect_loss()
   local silent = #zone.fed > 0 and now - meta.called > zone.max_age
   if is_another_server() or silent then begin_recovery() end -- mutation: loss-begins-recovery
+  if meta.undo_failed then recover_from_failed_undo(meta.undo_failed) end -- mutation: failed-undo-begins-recovery
   meta.called = now
 end
 
@@ -50,7 +51,8 @@ local VERBS = {
   beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
   get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },
   policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' }, policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
-  audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' },
+  audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' }, recount = { 'recount', 'request' },
+  aside_clear = { 'aside', 'clear' },
 }
 modules.time = function()
   return function() return {} end -- the answer is `now` of the reply
@@ -86,11 +88,17 @@ local NOTIFIES_WAITERS = set_of({ 'policy', 'pause' })
 
 -- -> the text of an error, as Redis or Lua raised it
 local function describe(raised)
-  return type(raised) == 'table' and raised.err or tostring(raised)
+  if type(raised) ~= 'table' then return tostring(raised) end
+  return raised.err or 'unreadable: ' .. raised.unreadable
 end
 
-local function is_out_of_memory(raised)
-  return find(describe(raised), 'OOM command', 1, true) ~= nil
+local function has_text(raised, text) return find(describe(raised), text, 1, true) ~= nil end
+
+local function is_out_of_memory(raised) return has_text(raised, 'OOM command') end
+
+-- Can a key not be read at all?
+local function is_about_key(raised)
+  return type(raised) == 'table' and raised.unreadable ~= nil or has_text(raised, 'WRONGTYPE')
 end
 
 -- An error of an operation that changed nothing fails that operation; any other one aborts the call.
@@ -101,7 +109,8 @@ local function perform(op)
   local ok, result = pcall(verb, op)
   if ok and NOTIFIES_WAITERS[op.op] then need('notify').on('rules_changed') end
   if ok then return result end
-  if unit.count_changes() ~= before or is_out_of_memory(result) then error(result, 0) end
+  local fails_call = unit.count_changes() ~= before or is_out_of_memory(result) or is_about_key(result)
+  if fails_call then error(result, 0) end -- mutation: error-after-change-aborts
   return fault('internal', op.op, describe(result))
 end
 
@@ -125,25 +134,54 @@ local function flush_modules()
   if loaded.pool then loaded.pool.flush() end
   if loaded.notify then loaded.notify.flush() end
   if loaded.shares then loaded.shares.flush() end
+  if loaded.tally then loaded.tally.flush() end
   if loaded.deny_log then loaded.deny_log.flush() end
   flush_counts()
 end
 
+-- While a recount is under way, a space at the end says that the last call took part in it. A version of this script
+-- without the tally (state/tally.lua) writes none: then the recount begins anew.
+local function encode_meta()
+  return encode(meta) .. (meta.recounting and ' ' or '')
+end
+
+local function forget_recount()
+  meta.recounting, meta.recount = nil, true -- mutation: recount-by-older-version
+end
+
+-- The policy was set aside, so that a client restores it. Other wrong keys wait for that.
+local function keep_policy_aside(wrong, stored_meta)
+  if #wrong > 1 or not stored_meta then return unit.abort() end
+  meta = decode_of(ZONE, stored_meta)
+  advance_clock()
+  need('aside').rebuild(wrong)
+  flush_counts()
+  unit.commit(encode_meta())
+end
+
+-- wrong: keys that are set aside first (state/aside.lua), or nil
 -- -> the reply, with every write committed; raises an error, with writes that are to be undone
-local function apply(ops)
+local function apply(ops, wrong)
+  if wrong then need('aside').rename_zone(wrong) end
   local got = call('HMGET', ZONE, 'schema', 'meta')
   if got[1] and tonumber(got[1]) ~= SCHEMA then return encode({ now = 0, error = 'schema_mismatch' }) end
   unit.begin(not got[1], got[2])
+  if wrong then need('aside').rename_others(wrong) end
   if not load_policy() then
-    if ops[1].op ~= 'policy' then return encode({ now = 0, error = 'no_policy' }) end
+    if ops[1].op ~= 'policy' then
+      if wrong then keep_policy_aside(wrong, got[2]) end
+      return encode({ now = 0, error = 'no_policy' })
+    end
     need('policy').first(ops[1])
   end
-  meta = got[2] and decode(got[2]) or create_zone()
+  meta = got[2] and decode_of(ZONE, got[2]) or create_zone()
+  if meta.recounting and sub(got[2], -1) ~= ' ' then forget_recount() end
   advance_clock()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   detect_loss()
+  if wrong then need('aside').rebuild(wrong) end
   if has_waiters() then need('wait').remove_overdue() end
-  if meta.recount or now >= (meta.recount_at or 0) then need('recount').run_if_due() end
+  if meta.recount or meta.recounting or now >= (meta.recount_at or 0) then need('recount').run_if_due() end
   process_deadlines(ops)
   if #ops > 1 then
     need('idempotency').read_ahead(ops)
@@ -156,16 +194,23 @@ local function apply(ops)
     results[i] = type(result) == 'string' and result or encode(result)
   end
   flush_modules()
-  unit.commit(encode(meta))
+  unit.commit(encode_meta())
   local shared = loaded.grant and loaded.grant.shared_fields() or '[]'
-  return format('{"now":%d,"policy":%d,"shared":%s,"results":[%s]}', now, zone.version, shared, concat(results, ','))
+  local more = meta.in_doubt and ',"recount":true' or ''
+  return format('{"now":%d,"policy":%d,"shared":%s,"results":[%s]%s}', now, zone.version, shared, concat(results, ','), more)
 end
 
--- Forget everything that this call read or buffered. -> whether the zone can be read again
-local function restart()
+-- Forget everything that this call read or buffered.
+local function forget_call()
   unit.reset()
   reset_counts()
   for name in pairs(loaded) do loaded[name] = nil end
+  meta = nil
+end
+
+-- -> whether the zone can be read again
+local function restart()
+  forget_call()
   local got = call('HMGET', ZONE, 'schema', 'meta')
   if not got[2] or not load_policy() then return false end
   unit.begin(false, got[2])
@@ -189,15 +234,43 @@ local function free_memory()
     if #chosen > 0 then
       need('expiry')(chosen)
       flush_modules()
-      unit.commit_deletions_first(encode(meta))
+      unit.commit_deletions_first(encode_meta())
     end
   end
 end
 
+local WRONG_KEYS_MAX = 4 -- keys of pools, each found by itself; of all other keys those that are wrong are found together
+
+-- 'marked': the undo of a call failed, and the zone recovers with the next call; 'failed': as that, but the zone does not
+-- know, and the client has to say so (ledger/script_client.py)
+local undo
+
+-- Undo the call. -> whether it changed nothing
+local function abort()
+  if unit.abort() then return true end
+  undo = unit.mark_failed_undo() and 'marked' or 'failed'
+  return false
+end
+
+-- Set keys of the wrong type aside, and try again. wrong: keys found before
+-- -> as pcall of apply
+local function apply_without(wrong, ops, raised)
+  local found = need('aside').find_wrong_keys(raised, unit.list_other_keys())
+  if #found == 0 or not abort() then return false, raised end
+  forget_call()
+  for _, key in ipairs(found) do wrong[#wrong + 1] = key end
+  return pcall(apply, ops, wrong)
+end
+
 local function main(ops)
   local ok, reply = pcall(apply, ops)
+  local wrong = {}
+  for _ = 1, WRONG_KEYS_MAX do
+    if ok or undo or not is_about_key(reply) then break end
+    ok, reply = apply_without(wrong, ops, reply)
+  end
   if ok then return reply end
-  unit.abort()
+  abort()
   local text = describe(reply)
   -- The server takes no writes at all: the client follows another server on this very error (ledger/store/errors.py).
   -- Redis 6.2 puts the script's line before it.
@@ -206,9 +279,9 @@ local function main(ops)
   if match(refusal, '^READONLY') or match(refusal, '^NOREPLICAS') or match(refusal, '^MISCONF') then
     return redis.error_reply(refusal)
   end
-  if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = text }) end
-  if not pcall(free_memory) then unit.abort() end
-  return encode({ now = 0, error = 'oom' })
+  if not is_out_of_memory(reply) then return encode({ now = 0, error = 'aborted', value = text, undo = undo }) end
+  if not undo and not pcall(free_memory) then abort() end
+  return encode({ now = 0, error = 'oom', undo = undo })
 end
 
 return main(decode(ARGV[1]))

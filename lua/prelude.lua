@@ -16,6 +16,8 @@
 --                        asked            zone time of the last admit
 --                        foreign          estimated foreign use of the MPPs' ports
 --                        waiters, arrivals, beats, held_back   of the wait queue (state/wait_queue.lua)
+--                        undo_failed      calls whose undo failed
+--                        recount, recount_at, recounting, in_doubt   of the recount (effects/recount.lua)
 --   KEYS[2] res    hash  id -> record (state/reservation.lua)
 --   KEYS[3] req    hash  campaign/request_id -> idempotency record (state/idempotency.lua)
 --   KEYS[4] due    zset  deadlines: id or "pool NAME", score = zone time in ms (effects/expiry.lua)
@@ -28,16 +30,17 @@
 --                        not contain yet: id, score = visible_by
 --   KEYS[11] queue zset, KEYS[12] waiters hash, KEYS[13] arrived zset: waiting requests (state/wait_queue.lua)
 --   KEYS[14] audit stream  manual actions and their actors (state/audit_log.lua)
---   KEYS[15] aside hash  "KIND NAME" -> an entry that could not be read (state/unit_of_work.lua)
+--   KEYS[15] aside hash  "KIND NAME" -> an entry that could not be read (state/aside.lua)
 --   KEYS[16] learn prefix; learn..pool = hash of own calls by age, and what was learned (state/age_bins.lua)
+--   KEYS[17] recount hash  what a recount under way has counted (state/tally.lua)
 
 local SCHEMA = 1
 local ZONE, RES, REQ, DEADLINES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local POOLS, POLICY, STATS, SHARES, CONTENTION, PEND = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local QUEUE, WAITERS, ARRIVED, AUDIT, ASIDE, LEARN = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local QUEUE, WAITERS, ARRIVED, AUDIT, ASIDE, LEARN, RECOUNT = KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
 local CHANNEL = ARGV[2]
 
-local call -- state/unit_of_work.lua
+local call, unit = nil, {} -- state/unit_of_work.lua
 local encode, decode = cjson.encode, cjson.decode
 local floor, ceil, min, max = math.floor, math.ceil, math.min, math.max
 local format, match, gmatch, find, sub, concat = string.format, string.match, string.gmatch, string.find, string.sub, table.concat
@@ -122,26 +125,53 @@ local function count(name, n)
 end
 
 local function flush_counts()
-  for name, n in pairs(counted) do call('HINCRBY', STATS, name, n) end
+  local names, stats = {}, unit.hash(STATS)
+  for name in pairs(counted) do names[#names + 1] = name end
+  unit.load(stats, names)
+  for _, name in ipairs(names) do
+    -- A text that is no number begins anew.
+    unit.put(stats, name, format('%.0f', (tonumber(unit.get(stats, name) or 0) or 0) + counted[name]))
+  end
+  counted = {}
 end
 
 local function reset_counts() counted = {} end
+
+-- Counts may be too low: nothing is granted until a recount that begins after this has ended (effects/recount.lua).
+local function doubt_counts()
+  meta.recount, meta.in_doubt = true, true
+  if meta.recounting then meta.recounting.settles = nil end -- mutation: doubt-outlives-recount
+end
 
 -- Calls may be up that the ledger does not know: nothing is granted until each of them has ended or is in a snapshot.
 local function begin_recovery()
   meta.recovered_from, meta.recover_until = now, now + zone.claim_longest
   meta.wanted = true
   if loaded.pool then loaded.pool.each(loaded.pool.drop_limit) end -- of pools whose snapshots no longer count
-  meta.recount = true
+  doubt_counts()
   count('recovery')
+end
+
+-- Calls wrote a part of what they changed, ceilings too.
+local function recover_from_failed_undo(calls)
+  count('undo_failed', calls)
+  meta.undo_failed = nil
+  begin_recovery()
+end
+
+-- A text of a hash without which no decision is possible; main.lua sets the key aside.
+local function decode_of(key, text)
+  local ok, found = pcall(decode, text)
+  if not ok or type(found) ~= 'table' then error({ unreadable = key }, 0) end
+  return found
 end
 
 -- -> true if a policy is stored; then `zone` is its zone part
 local function load_policy()
   local got = call('HMGET', POLICY, 'zone', 'paused')
   if not got[1] then return false end
-  zone = decode(got[1])
-  zone.paused = got[2] and decode(got[2]) or {}
+  zone = decode_of(POLICY, got[1])
+  zone.paused = got[2] and decode_of(POLICY, got[2]) or {}
   -- Calls granted by an earlier policy may claim later than this one allows (commands/policy.lua).
   zone.claim_longest = max(zone.claim_max, zone.claim_before or 0) -- mutation: claims-of-earlier-policies
   zone.is_channel, zone.is_fed, zone.is_mpp = set_of(zone.channels), set_of(zone.fed), set_of(zone.mpps)

@@ -5,7 +5,7 @@ from typing import Final
 
 _NAMES: Final = (
     "zone", "res", "req", "due", "pools", "policy", "stats", "shares", "hungry:", "pend:",
-    "queue", "waiters", "arrived", "audit", "aside", "learn:",
+    "queue", "waiters", "arrived", "audit", "aside", "learn:", "recount",
 )  # fmt: skip
 
 

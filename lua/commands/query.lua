@@ -146,7 +146,8 @@ local function read_stats()
   local flat, named, denied = call('HGETALL', STATS), {}, {}
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 7) == 'denied:' then
-      denied[#denied + 1] = decode(flat[i + 1])
+      local ok, denial = pcall(decode, flat[i + 1])
+      if ok and type(denial) == 'table' and denial.at then denied[#denied + 1] = denial end
     elseif flat[i] ~= '' then
       named[flat[i]] = tonumber(flat[i + 1])
     end
@@ -167,6 +168,7 @@ function query.status(op)
     recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
     recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, cursor = cursor, stats = counters, denied = denied, foreign = meta.foreign,
     waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').get_longest_wait(),
+    aside = need('aside').list(), recount = { in_doubt = meta.in_doubt or false, running = meta.recounting ~= nil },
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },
   }
 end

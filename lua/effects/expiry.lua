@@ -23,7 +23,7 @@ local process = {} -- state -> what a deadline does
 
 function process.live(r)
   if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('release').expire(r) end
-  unit.add(deadlines, r.id, score(min(r.deadline, now + UNKNOWN_AGAIN_MS)))
+  reservation.set_deadline(r.id, min(r.deadline, now + UNKNOWN_AGAIN_MS))
 end
 
 function process.releasing(r) need('release').finish(r) end

@@ -1,113 +1,265 @@
--- effects/recount.lua: compares the counts of pools, shares and requests with the records, and corrects them.
+-- effects/recount.lua: compares the counts of a zone with its records, and corrects them, a bounded slice in a call.
 --
--- Counts follow from records, so a difference is an error: of an older version, or of a write by hand. Each correction
--- is counted (stats: recounted). A zone is recounted when a recovery begins, when an entry was unreadable, and at
--- intervals that grow with the number of records, so that recounting takes a fixed small part of the time.
-local reservation, pools, shares = need('reservation'), need('pool'), need('shares')
-local idempotency = need('idempotency')
+-- Counts follow from records, so a difference is an error: of an older version, of a write by hand, of an undo that
+-- failed. Each correction is counted (stats: recounted) and has an entry in the audit log. A recount begins with a
+-- recovery, when an entry was set aside, after a failed undo, and at intervals that grow with the number of records.
+--
+-- meta.recounting is its state between calls: phase, and the cursor of the phase. A call runs phases until it examined
+-- SLICE entries, so a small zone is recounted within one call. While meta.in_doubt (counts may be too low) nothing is
+-- granted (rules/checks.lua) and each call runs a slice; else there is a pause between slices.
+local reservation, pools, shares, occupancy = need('reservation'), need('pool'), need('shares'), need('occupancy')
+local idempotency, tally, audit_log = need('idempotency'), need('tally'), need('audit_log')
 local recount = {}
 
-local RECORDS_MAX = 20000     -- a zone with more is not recounted: a call would take more than about 50 ms
+local SLICE = 400             -- entries examined in one call: at most 2 ms
+local PAUSE_MS = 20           -- between slices: a recount that nothing waits for takes at most a tenth of the time
 local INTERVAL_MS = 60000     -- between recounts of an empty zone
-local INTERVAL_RECORD_MS = 20 -- more for each record: about 2 us of work in 20 ms, 0.01 %
+local INTERVAL_RECORD_MS = 20 -- more for each record
+local REQUESTS_READ = 20      -- with one command: a request may have as many reservations as one call may grant
+local NOTES_MAX = 20          -- entries of the audit log that one call writes
+local deadlines = unit.zset(DEADLINES)
 
-local HOLDS = set_of({ 'live', 'releasing' })
-
--- Call f with every record.
-local function each_record(f)
-  local flat = call('HGETALL', RES)
-  for i = 1, #flat, 2 do
-    local ok, r = pcall(reservation.parse, flat[i], flat[i + 1])
-    if ok and r then f(r) end
-  end
+local noted = 0
+local function note_correction(what, from, to)
+  count('recounted')
+  noted = noted + 1
+  if noted <= NOTES_MAX then audit_log.note({ by = 'ledger' }, 'recount', what, { from = from, to = to }) end
 end
 
--- -> reservations that occupy the pool
-function recount.count_pool(name)
-  local n = 0
-  each_record(function(r)
-    if HOLDS[r.state] and contains(r.pools, name) then n = n + 1 end
-  end)
-  return n
+-- Read entries of a hash from the cursor on. -> fields, texts; the cursor is nil at the end
+local function scan(key, state, most)
+  local page = call('HSCAN', key, state.cursor or '0', 'COUNT', most)
+  local fields, texts, flat = {}, {}, page[2]
+  for i = 1, #flat, 2 do
+    if flat[i] ~= '' then fields[#fields + 1], texts[#texts + 1] = flat[i], flat[i + 1] end
+  end
+  state.cursor = page[1] ~= '0' and page[1] or nil
+  return fields, texts
 end
 
 -- A count that was too high may have raised the ceiling as well, by as much: both fall. A ceiling never rises here.
 local function correct_pool(name, in_use)
   local p = pools.get(name)
+  note_correction('pool ' .. name, p.in_use, in_use)
   local excess = max(0, p.in_use - in_use)
   pools.change(p, {
     in_use = in_use,
     ceiling = p.ceiling and max(0, p.ceiling - excess), best = p.best and max(0, p.best - excess),
   })
   if p.learns and excess > 0 then need('age_bins').drop(p, excess) end
-  count('recounted')
 end
 
-local function compare_pools(found)
-  local flat, stored = call('HGETALL', POOLS), {}
-  for i = 1, #flat, 2 do
-    if flat[i] ~= '' then stored[flat[i]] = tonumber(match(flat[i + 1], '"in_use":(%d+)') or -1) end
+local function compare_pool(name)
+  local n = tally.get('pool ' .. name)
+  if pools.get(name).in_use ~= n then correct_pool(name, n) end
+end
+
+-- name: "pool campaign"
+local function compare_share(name, state)
+  local n, found = tally.get('share ' .. name), shares.read(name)
+  if n == found then return end
+  note_correction('share ' .. name, found, n)
+  shares.correct(name, n)
+  state.is_corrected = true
+end
+
+-- Reservations of a request have its id, or ID.2 ...
+local function compare_request(key, q)
+  local n = 0
+  for i = 1, q.granted do
+    local r = reservation.peek(idempotency.nth_id(q.id, i))
+    if r and r.request_id and idempotency.key(r) == key then n = n + 1 end
   end
-  for name, in_use in pairs(stored) do
-    if in_use ~= (found[name] or 0) then correct_pool(name, found[name] or 0) end
+  if n == q.remain then return end
+  note_correction('request ' .. key, q.remain, n)
+  q.remain = n
+  if n > 0 then idempotency.write(key, q) else idempotency.delete(key) end
+end
+
+-- Pending reservations that are absent from the set of their pool would count as held: the next ceiling were too high.
+-- list: reservations that occupy the pool p
+local function restore_pending(p, list)
+  if not (p.fed and p.w0 and p.w0 > (p.known_at or 0)) then return end
+  local ids, due = {}, {}
+  for _, r in ipairs(list) do
+    if not occupancy.holds(p, r) then ids[#ids + 1], due[#due + 1] = r.id, r.visible_by end
   end
-  for name, in_use in pairs(found) do
-    if not stored[name] then correct_pool(name, in_use) end
+  if #ids == 0 then return end
+  for i, found in ipairs(call('ZMSCORE', PEND .. p.name, unpack(ids))) do
+    if tonumber(found) ~= due[i] then
+      unit.add(pools.pending(p), ids[i], score(due[i]))
+      note_correction('pending ' .. p.name .. ' ' .. ids[i], tonumber(found), due[i])
+    end
   end
 end
 
-local function compare_shares(found)
-  local flat, stored = call('HGETALL', SHARES), {}
-  for i = 1, #flat, 2 do
-    if flat[i] ~= '' then stored[flat[i]] = tonumber(flat[i + 1]) or -1 end
+-- -> place of the first deadline that was not visited
+local function find_rank(state)
+  if not state.score then return 0 end
+  local first = call('ZCOUNT', DEADLINES, '-inf', '(' .. state.score)
+  local last = call('ZCOUNT', DEADLINES, '-inf', state.score)
+  while first < last do -- among members of one score, by bisection
+    local middle = floor((first + last) / 2)
+    local member = call('ZRANGE', DEADLINES, middle, middle)[1]
+    if tally.is_before(state.id, member) then last = middle else first = middle + 1 end
   end
-  local is_corrected = false
-  for _, names in ipairs({ stored, found }) do
-    for name in pairs(names) do
-      if (stored[name] or 0) ~= (found[name] or 0) then
-        shares.correct(name, found[name] or 0)
-        stored[name], is_corrected = found[name] or 0, true
-        count('recounted')
+  return first
+end
+
+-- The records of those ids are visited now. -> pool name -> reservations that occupy it
+local function count_records(ids)
+  local of_pools = {}
+  reservation.load(ids)
+  for _, id in ipairs(ids) do
+    local r = reservation.read(id) -- one that cannot be read is set aside
+    if not r then
+      if reservation.get_deadline(id) then
+        unit.remove(deadlines, id)
+        note_correction('deadline ' .. id)
+      end
+    elseif tally.occupies(r) then
+      tally.count(r, 1)
+      for _, name in ipairs(r.pools) do
+        of_pools[name] = of_pools[name] or {}
+        table.insert(of_pools[name], r)
       end
     end
   end
-  if is_corrected then shares.recount() end
+  return of_pools
 end
 
--- records: key of a request -> its records
-local function compare_requests(records)
-  local keys = call('HKEYS', REQ)
-  unit.load(unit.hash(REQ), keys)
-  for _, key in ipairs(keys) do
-    local n = records[key] or 0
-    local q = key ~= '' and idempotency.read(key)
-    if q and q.remain ~= n then
-      q.remain = n
-      if n > 0 then idempotency.write(key, q) else idempotency.delete(key) end
-      count('recounted')
+-- Each phase: (state, most) -> entries examined. It is over when it sets state.is_over.
+local phases = {}
+
+-- What a recount left that did not end.
+function phases.clear(state, most)
+  local fields = scan(RECOUNT, state, most)
+  for _, field in ipairs(fields) do tally.forget(field) end
+  state.is_over = not state.cursor
+  return #fields
+end
+
+-- Every record gets a deadline.
+function phases.records(state, most)
+  local ids = scan(RES, state, most)
+  local scores = #ids > 0 and call('ZMSCORE', DEADLINES, unpack(ids)) or {}
+  for i, id in ipairs(ids) do
+    local r = not scores[i] and reservation.read(id)
+    if r then
+      reservation.restore_deadline(r)
+      note_correction('deadline ' .. id)
     end
   end
+  state.is_over = not state.cursor
+  return #ids
 end
 
-local function add(counts, name) counts[name] = (counts[name] or 0) + 1 end
+-- Count the records in the order of their deadlines.
+function phases.deadlines(state, most)
+  local rank, ids = find_rank(state), {}
+  local flat = call('ZRANGE', DEADLINES, rank, rank + most - 1, 'WITHSCORES')
+  for i = 1, #flat, 2 do
+    if flat[i] ~= '' and not find(flat[i], '^pool ') then ids[#ids + 1] = flat[i] end
+  end
+  if #flat > 0 then state.id, state.score = flat[#flat - 1], flat[#flat] end
+  for name, list in pairs(count_records(ids)) do restore_pending(pools.get(name), list) end
+  state.is_over = #flat < 2 * most
+  state.is_all = state.is_over or nil
+  return #flat / 2
+end
 
--- Recount the zone if it is time to, before anything else of the call reads a count.
-function recount.run_if_due()
-  if not meta.recount and now < (meta.recount_at or 0) then return end
-  local n = call('HLEN', RES)
-  meta.recount, meta.recount_at = nil, now + INTERVAL_MS + INTERVAL_RECORD_MS * n
-  if n > RECORDS_MAX then return end
-  local in_pools, of_campaigns, of_requests = {}, {}, {}
-  each_record(function(r)
-    if r.request_id then add(of_requests, idempotency.key(r)) end
-    for _, name in ipairs(HOLDS[r.state] and r.pools or {}) do
-      add(in_pools, name)
-      if pools.is_contended(kind_of(name)) then add(of_campaigns, name .. ' ' .. r.campaign) end
+function phases.pools(state, most)
+  local names, texts = scan(POOLS, state, most)
+  for i, name in ipairs(names) do
+    local in_use = tonumber(match(texts[i], '"in_use":(%-?%d+)'))
+    if in_use ~= tally.get('pool ' .. name) then compare_pool(name) end
+  end
+  state.is_over = not state.cursor
+  return #names
+end
+
+function phases.shares(state, most)
+  local names = scan(SHARES, state, most)
+  for _, name in ipairs(names) do compare_share(name, state) end
+  state.is_over = not state.cursor
+  return #names
+end
+
+-- Pools and shares that have reservations and are not stored.
+function phases.absent(state, most)
+  local fields = scan(RECOUNT, state, most)
+  for _, field in ipairs(chained(fields, tally.list_changes())) do
+    local kind, name = match(field, '^(%a+) (.*)$')
+    if kind == 'pool' then compare_pool(name) else compare_share(name, state) end
+  end
+  state.is_over = not state.cursor
+  return #fields
+end
+
+-- Requests whose reservations are gone, or not as many as they say.
+function phases.requests(state, most)
+  local keys, requests, ids = scan(REQ, state, min(most, REQUESTS_READ)), {}, {}
+  unit.load(unit.hash(REQ), keys)
+  for i, key in ipairs(keys) do
+    requests[i] = idempotency.read(key) or false
+    for n = 1, requests[i] and requests[i].granted or 0 do ids[#ids + 1] = idempotency.nth_id(requests[i].id, n) end
+  end
+  reservation.load(ids)
+  for i, key in ipairs(keys) do
+    if requests[i] then compare_request(key, requests[i]) end
+  end
+  state.is_over = not state.cursor
+  return #keys + #ids
+end
+
+local IN_ORDER = { 'clear', 'records', 'deadlines', 'pools', 'shares', 'absent', 'requests' }
+
+local function begin()
+  meta.recount = nil
+  meta.recounting = { phase = 1, settles = meta.in_doubt, at = now }
+end
+
+local function finish(state)
+  if state.is_corrected then shares.recount() end
+  if meta.waiters then meta.waiters = max(0, call('ZCARD', QUEUE) - 1) end
+  if state.settles then
+    meta.in_doubt = nil -- mutation: recount-settles-doubt
+    need('notify').on('rules_changed')
+  end
+  tally.reset()
+  unit.discard('UNLINK', RECOUNT)
+  meta.recount_at = now + INTERVAL_MS + INTERVAL_RECORD_MS * call('HLEN', RES)
+  meta.recounting = nil
+end
+
+-- Run phases until the call has examined a slice.
+local function run_slice(state)
+  local left = SLICE
+  while left > 0 do
+    state.is_over = nil
+    left = left - phases[IN_ORDER[state.phase]](state, left)
+    if state.is_over then
+      state.phase, state.cursor, state.is_over = state.phase + 1, nil, nil
+      if not IN_ORDER[state.phase] then return finish(state) end
     end
-  end)
-  compare_pools(in_pools)
-  compare_shares(of_campaigns)
-  compare_requests(of_requests)
+  end
+  state.at = now + PAUSE_MS
+end
+
+-- A client asks for a recount.
+-- op: undo_failed? (calls whose undo failed and could not say so in the zone: ledger/script_client.py)
+function recount.request(op)
+  doubt_counts()
+  if op.undo_failed then recover_from_failed_undo(op.undo_failed) end
+  return {}
+end
+
+-- Is there anything to do in this call? Before anything else of the call reads a count.
+function recount.run_if_due()
+  local is_due = meta.recount or now >= (meta.recount_at or 0)
+  if not meta.recounting and is_due then begin() end
+  local state = meta.recounting
+  if state and (meta.in_doubt or now >= state.at) then run_slice(state) end
 end
 
 return recount

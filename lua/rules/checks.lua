@@ -64,7 +64,8 @@ end
 function checks.recovering(_, plan, units)
   local until_then = meta.recover_until
   local wait = max(until_then - now, zone.poll_interval)
-  if now < until_then then return no('recovering', nil, wait) end
+  local is_sure = now >= until_then and not meta.in_doubt -- mutation: doubt-denies
+  if not is_sure then return no('recovering', nil, wait) end
   for _, pool in ipairs(plan.shared.watched) do
     -- The next snapshot shows every lost reservation whose call is up.
     if pool.fed and pool.t0 and pool.w0 <= until_then then return no('recovering', pool, wait) end

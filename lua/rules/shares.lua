@@ -16,12 +16,23 @@ local function get_cache(pool)
   return of_pool
 end
 
+-- -> a share; one that cannot be read is set aside, and the recount counts it
+local function read_number(name)
+  local text = unit.get(texts, name) or '0'
+  local n = tonumber(text)
+  if n then return n end
+  need('aside').keep('share', name, text)
+  pools.doubt()
+  unit.put(texts, name, false)
+  return 0
+end
+
 local function entry(pool, campaign)
   local of_pool = get_cache(pool)
   local s = of_pool[campaign]
   if not s then
     local name = key(pool.name, campaign)
-    s = { n = tonumber(unit.get(texts, name) or 0), key = name }
+    s = { n = read_number(name), key = name }
     of_pool[campaign] = s
   end
   return s
@@ -34,16 +45,22 @@ function shares.read_ahead(list, campaign)
   if #keys < 2 then return end
   unit.load(texts, keys)
   for i = 1, #keys do
-    local text = unit.get(texts, keys[i])
     local of_pool = get_cache(list[i])
-    of_pool[campaign] = of_pool[campaign] or { n = tonumber(text or 0), key = keys[i] }
+    of_pool[campaign] = of_pool[campaign] or { n = read_number(keys[i]), key = keys[i] }
   end
 end
 
--- Set a share to what the records say. name: "pool campaign"
-function shares.correct(name, n)
+local function get_by_name(name)
   local pool, campaign = match(name, '^(.*) (%S*)$')
-  local s = entry(pools.get(pool), campaign)
+  return entry(pools.get(pool or name), campaign or '')
+end
+
+-- name: "pool campaign"
+function shares.read(name) return get_by_name(name).n end
+
+-- Set a share to what the records say.
+function shares.correct(name, n)
+  local s = get_by_name(name)
   s.n, s.dirty = n, true
 end
 
@@ -99,7 +116,7 @@ local function read_all(pool, campaigns)
     unit.load(texts, keys)
     for i = 1, #keys do
       local campaign = campaigns[from + i - 1]
-      of_pool[campaign] = of_pool[campaign] or { n = tonumber(unit.get(texts, keys[i]) or 0), key = keys[i] }
+      of_pool[campaign] = of_pool[campaign] or { n = read_number(keys[i]), key = keys[i] }
     end
   end
 end

@@ -29,6 +29,7 @@ function contention.read(pool, campaign)
   local text = call('HGET', get_until_key(), pool.name .. ' ' .. campaign)
   if not text then return NONE end
   local ends, want, since, sum = match(text, '^(%d+) (%d+) (%d+) (%d+)')
+  if not ends then return NONE end -- no text of this script: it has no effect, and clean() removes it
   local demand = { ends = tonumber(ends), want = tonumber(want), since = tonumber(since), sum = tonumber(sum) }
   if demand.ends < now then return NONE end
   demand.is_rate, demand.is_big = find(text, 'rate', 1, true) ~= nil, find(text, 'big', 1, true) ~= nil

@@ -6,6 +6,7 @@
 local SLOTS, FRESH_MAX = 64, 8
 local deny_log = {}
 local fresh, written = {}, {}
+local stats = unit.hash(STATS)
 
 function deny_log.note(campaign, a)
   local key = campaign .. ' ' .. a.reason .. ' ' .. (a.pool or '')
@@ -20,7 +21,7 @@ function deny_log.note(campaign, a)
 end
 
 function deny_log.flush()
-  if #written > 0 then call('HSET', STATS, unpack(written)) end
+  for i = 1, #written, 2 do unit.put(stats, written[i], written[i + 1]) end
 end
 
 return deny_log

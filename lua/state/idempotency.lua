@@ -7,6 +7,7 @@
 --   mpp        empty: not known
 local idempotency = {}
 
+local GRANTED_MAX = 1000 -- more than one call may grant
 local REST = ' %d %d %s %d %d %s %s %d%s'
 local PATTERN = '^(%S+) (%S*) (%d+) (%d+) (r?) (%d+) (%d+) (%S+) (%S*) (%d+)(.*)$'
 
@@ -34,8 +35,8 @@ function idempotency.read(key)
   local text = unit.get(records, key)
   if not text or text == '' then return nil end
   local id, body, granted, remain, replayed, granted_at, launch_within, channel, mpp, answer_within, tail = match(text, PATTERN)
-  if not id then
-    set_aside('request', key, text)
+  if not id or tonumber(granted) > GRANTED_MAX then
+    need('aside').keep('request', key, text)
     unit.put(records, key, false)
     return nil
   end
@@ -44,6 +45,16 @@ function idempotency.read(key)
     granted_at = tonumber(granted_at), launch_within = tonumber(launch_within), channel = channel,
     mpp = mpp ~= '' and mpp or nil, answer_within = tonumber(answer_within), tail = tail,
   }
+end
+
+-- -> the id of the i-th reservation of a request
+function idempotency.nth_id(id, i)
+  return i == 1 and id or id .. '.' .. i
+end
+
+-- Is that one of the reservations of the request? An earlier request of the same name may have been set aside.
+function idempotency.has_granted(q, id)
+  return id == q.id or sub(id, 1, #q.id + 1) == q.id .. '.'
 end
 
 -- -> the text after the body, which grants of one template share

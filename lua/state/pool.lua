@@ -84,7 +84,7 @@ local function find_rules(name, kind)
   if kind == name or kind == 'application' then return nil end
   local text = ahead_rules[name]
   if text == nil then text = call('HGET', POLICY, name) end
-  if text then return decode(text) end
+  if text then return decode_of(POLICY, text) end
   if kind == 'mpp' then
     -- A channel that policy does not list for an MPP has no ports there.
     local mpp, channel = string.match(name, '^mpp:([^:]+):?([^:]*)$')
@@ -93,7 +93,7 @@ local function find_rules(name, kind)
   end
   if wildcards[kind] == nil then
     text = call('HGET', POLICY, kind .. ':*')
-    wildcards[kind] = text and decode(text) or false
+    wildcards[kind] = text and decode_of(POLICY, text) or false
   end
   if wildcards[kind] then return wildcards[kind], true end
 end
@@ -112,17 +112,22 @@ local function forget_snapshot(p)
   for _, field in ipairs(SNAPSHOT) do p[field] = nil end
 end
 
--- Fields of a later version are kept as they are.
-local KNOWN = set_of(chained(SNAPSHOT, REST, { 'in_use', 'hungry' }))
-local function find_unknown(p)
+-- Types of the stored fields: numbers, but for these.
+local KNOWN = { in_use = 'number', hungry = 'string', group = 'string', tat = 'string', shrunk = 'table', slots = 'table' }
+for _, field in ipairs(chained(SNAPSHOT, REST)) do KNOWN[field] = KNOWN[field] or 'number' end
+
+-- -> whether every field has its type; fields of a later version, which are kept as they are, or nil
+local function check_fields(p)
   local unknown
   for field, value in pairs(p) do
     if not KNOWN[field] then
       unknown = unknown or {}
       unknown[field] = value
+    elseif type(value) ~= KNOWN[field] then
+      return false
     end
   end
-  return unknown
+  return p.in_use ~= nil, unknown
 end
 
 -- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
@@ -138,21 +143,30 @@ local function has_lapsed(p)
   return not p.known or now - p.t0 > zone.max_call -- mutation: named-snapshot-lapses
 end
 
+-- Counts may be too low: no check that was passed before holds.
+function pools.doubt()
+  doubt_counts()
+  pools.version = pools.version + 1
+end
+
 -- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records
 local function parse(name, text)
   local ok, p = pcall(decode, text)
-  if ok and type(p) == 'table' and type(p.in_use) == 'number' then
-    p.unknown = find_unknown(p)
-    return p
+  if ok and type(p) == 'table' then
+    local is_readable, unknown = check_fields(p)
+    p.unknown = unknown
+    if is_readable then return p end
   end
-  set_aside('pool', name, text)
+  need('aside').keep('pool', name, text)
   unit.put(texts, name, false)
-  return { in_use = need('recount').count_pool(name), is_written = true }
+  pools.doubt() -- the recount counts its reservations; until then nothing is granted
+  return { in_use = 0, known_at = meta.recover_until, is_written = true }
 end
 
--- Do several campaigns compete for pools of that kind? Not for the pool of a campaign, nor for one that only counts.
-function pools.is_contended(kind)
-  return kind ~= 'campaign' and kind ~= ON_KNOWN_MPP and kind ~= 'zone'
+-- Do several campaigns compete for the pool? Not for the pool of a campaign, nor for one that only counts.
+function pools.has_shares(name)
+  local kind = kind_of(name)
+  return kind ~= 'campaign' and kind ~= 'zone' and name ~= ON_KNOWN_MPP
 end
 
 function pools.get(name)
@@ -165,7 +179,7 @@ function pools.get(name)
   if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.tat = tonumber(p.tat)
-  p.contended = pools.is_contended(kind)
+  p.contended = pools.has_shares(name)
   p.has_lapsed = has_lapsed(p)
   if p.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
     forget_snapshot(p) -- what is stored of it goes with the next write of p

@@ -131,28 +131,63 @@ function reservation.parse(id, text)
   return r
 end
 
--- -> record or nil; one that cannot be read is set aside
-function reservation.read(id)
+-- -> the record, or nil if there is none that can be read
+function reservation.peek(id)
   local text = unit.get(records, id)
   if not text or text == '' then return nil end
   local ok, r = pcall(reservation.parse, id, text)
-  if ok and r then return r end
-  set_aside('reservation', id, text)
-  unit.put(records, id, false)
-  unit.remove(deadlines, id)
+  return ok and r or nil
+end
+
+-- Change a record, its deadline, or both, so that a recount under way takes part.
+-- text, deadline (as text): nil: unchanged, false: removed
+local function change(id, text, deadline)
+  local tally = meta.recounting and need('tally')
+  if tally then tally.remove(id) end
+  if text ~= nil then unit.put(records, id, text) end
+  if deadline then
+    unit.add(deadlines, id, deadline)
+  elseif deadline == false then
+    unit.remove(deadlines, id)
+  end
+  if tally then tally.add(id) end
+end
+
+-- -> record or nil; one that cannot be read is set aside
+function reservation.read(id)
+  local r = reservation.peek(id)
+  if r then return r end
+  local text = unit.get(records, id)
+  if not text or id == '' then return nil end
+  need('aside').keep('reservation', id, text)
+  change(id, false, false)
   return nil
+end
+
+-- -> zone time in ms at which effects/expiry.lua examines it, nil: never
+function reservation.get_deadline(id)
+  return tonumber(unit.get_score(deadlines, id) or nil)
+end
+
+-- at: zone time in ms
+function reservation.set_deadline(id, at) change(id, nil, score(at)) end
+
+-- The record has no deadline: set the one that it had.
+function reservation.restore_deadline(r)
+  local at = r.state == 'live' and r.deadline or r.state == 'releasing' and now + zone.release_within
+  reservation.set_deadline(r.id, at or (r.released_at or now) + zone.retention)
 end
 
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
 function reservation.write(r, deadline)
-  unit.put(records, r.id, reservation.text(r))
-  if deadline then unit.add(deadlines, r.id, score(deadline)) end
+  change(r.id, reservation.text(r), deadline and score(deadline) or nil)
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score
 function reservation.write_new(id, text, deadline_text)
   unit.create(records, id, text)
   unit.add_new(deadlines, id, deadline_text)
+  if meta.recounting then need('tally').add(id) end -- mutation: tally-new-record
 end
 
 local HAD_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
@@ -178,12 +213,11 @@ end
 
 -- Delete the record, and with the last record of a request its idempotency record.
 function reservation.delete(r)
-  unit.put(records, r.id, false)
-  unit.remove(deadlines, r.id)
+  change(r.id, false, false)
   if not r.request_id then return end
   local key = idempotency.key(r)
   local q = idempotency.read(key)
-  if not q then return end
+  if not q or not idempotency.has_granted(q, r.id) then return end
   q.remain = q.remain - 1
   if q.remain <= 0 then idempotency.delete(key) else idempotency.write(key, q) end
 end

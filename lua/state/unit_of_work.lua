@@ -12,7 +12,6 @@
 -- The first write of a call needs memory (HSET is a denyoom command), and Redis refuses such commands only until the
 -- first write of a script: a full Redis refuses the call before anything changed.
 -- (scriptVerifyOOM in src/script.c of Redis 7; luaRedisGenericCommand in src/scripting.c of 6.2)
-local unit = {}
 
 local redis_call, redis_pcall = redis.call, redis.pcall
 
@@ -20,7 +19,7 @@ local ARGUMENTS_MAX = 2000 -- of one command: unpack is limited by the Lua stack
 
 local READS = set_of({
   'GET', 'HGET', 'HGETALL', 'HKEYS', 'HLEN', 'HMGET', 'HSCAN', 'INFO', 'TIME', 'TYPE', 'XREVRANGE', 'ZCARD', 'ZCOUNT',
-  'ZLEXCOUNT', 'ZRANGE', 'ZRANGEBYLEX', 'ZRANGEBYSCORE',
+  'ZLEXCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYLEX', 'ZRANGEBYSCORE',
 })
 
 local hashes, zsets = {}, {}        -- key -> handle
@@ -29,6 +28,7 @@ local journal, journaled = {}, 0    -- inverse commands of what was written
 local appended, discarded, published = {}, {}, {}
 local changed = 0
 local is_new, stored_meta, is_guarded = false, nil, false
+local last_key -- of the last command of call()
 
 -- Run a command; its error is raised as {err = text} on every version of Redis.
 local function run(...)
@@ -230,6 +230,14 @@ function unit.move(z, member, score)
   set_score(z, member, score)
 end
 
+-- -> the score of a member as text, false if it is absent
+function unit.get_score(z, member)
+  local text = z.score[member]
+  if text ~= nil and not z.existing[member] then return text end
+  local stored = redis_call('ZMSCORE', z.key, member)[1]
+  return stored and (text or stored)
+end
+
 function unit.remove(z, member)
   set_score(z, member, false)
   z.existing[member] = nil
@@ -372,6 +380,7 @@ end
 -- -> the reply of a command. A write is undone if the call aborts.
 call = function(command, ...)
   local key = ...
+  last_key = key
   if key and (hashes[key] or zsets[key]) then write_early(key) end
   if READS[command] then return redis_call(command, ...) end
   changed = changed + 1
@@ -387,6 +396,23 @@ call = function(command, ...)
   end
   if hashes[key] then hashes[key].stored = {} end
   return reply
+end
+
+-- Rename a key of the wrong type, before anything else is read. The zone's own key cannot be guarded: it is that key.
+function unit.rename(key, to)
+  if key ~= ZONE then guard() end
+  run('RENAME', key, to)
+  record_inverse('RENAME', to, key)
+end
+
+-- -> the type of a key, whatever is buffered for it
+function unit.get_type(key) return redis_call('TYPE', key).ok end
+
+-- -> keys other than KEYS that the call used, as far as an error of its last command may concern them
+function unit.list_other_keys()
+  local keys = { last_key }
+  for _, z in ipairs(zset_list) do keys[#keys + 1] = z.key end
+  return keys
 end
 
 -- Append an entry to a stream at the commit. arguments: those of XADD after the key
@@ -482,6 +508,16 @@ function unit.abort()
   return is_undone
 end
 
+-- An undo failed: say so in the zone, if Redis takes writes now. -> whether the mark is stored
+function unit.mark_failed_undo()
+  local text = redis_pcall('HGET', ZONE, 'meta')
+  local is_read, found = pcall(decode, text)
+  if not is_read or type(found) ~= 'table' then return false end
+  found.undo_failed = (found.undo_failed or 0) + 1
+  local reply = redis_pcall('HSET', ZONE, 'meta', encode(found))
+  return type(reply) ~= 'table'
+end
+
 -- Forget all buffers.
 function unit.reset()
   hashes, zsets, hash_list, zset_list, journal, journaled = {}, {}, {}, {}, {}, 0
@@ -491,14 +527,4 @@ end
 -- Notify all replicas at the end of the call: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.
 local function publish(what, ...)
   if CHANNEL then unit.publish(CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
-end
-
-local ASIDE_MAX = 100 -- entries kept for inspection
-
--- Set an entry aside that cannot be read, so that it stops no other: it is kept for inspection and counted. The zone is
--- recounted by the next call, since the counts may include the entry. kind: reservation, request or pool
-local function set_aside(kind, name, text)
-  count('set_aside')
-  meta.recount = true
-  if call('HLEN', ASIDE) < ASIDE_MAX then unit.put(unit.hash(ASIDE), kind .. ' ' .. name, text) end
 end

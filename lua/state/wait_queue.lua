@@ -28,7 +28,12 @@ function wait_queue.get_group(entry) return match(entry.place, '^%S+') end
 
 function wait_queue.read(key)
   local text = call('HGET', WAITERS, key)
-  return text and text ~= '' and decode(text) or nil
+  if not text or text == '' then return nil end
+  local ok, entry = pcall(decode, text)
+  if ok and type(entry) == 'table' and entry.place and entry.ends and entry.hungry then return entry end
+  need('aside').keep('waiter', key, text)
+  call('HDEL', WAITERS, key)
+  return nil
 end
 
 function wait_queue.write(key, entry) call('HSET', WAITERS, key, encode(entry)) end
@@ -108,7 +113,7 @@ function wait_queue.count() return meta.waiters or 0 end
 -- -> ms that the oldest waiter has waited
 function wait_queue.get_longest_wait()
   if not has_waiters() then return 0 end
-  return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2]))
+  return max(0, now - tonumber(call('ZRANGE', ARRIVED, 0, 0, 'WITHSCORES')[2] or now))
 end
 
 return wait_queue

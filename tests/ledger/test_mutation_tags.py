@@ -7,11 +7,12 @@ import redis
 
 from admission.ledger import scripts
 from tests.ledger.fairness_rules import MUTATIONS as FAIRNESS
+from tests.ledger.test_recount import MUTATIONS as RECOUNT
 from tests.ledger.test_rules_can_fail import MUTATIONS as RULES
 from tests.support.lua_mutations import LuaMutation, mutate, tags
 from tests.support.simulation.mutations import MUTATIONS as SIMULATED
 
-MUTATIONS: list[LuaMutation] = [*RULES, *FAIRNESS, *SIMULATED]
+MUTATIONS: list[LuaMutation] = [*RULES, *FAIRNESS, *SIMULATED, *RECOUNT]
 
 
 def test_each_tag_stands_once_and_has_a_mutation() -> None:
@@ -21,7 +22,7 @@ def test_each_tag_stands_once_and_has_a_mutation() -> None:
 
 
 def test_names_are_unique_within_a_table() -> None:
-    for table in (RULES, FAIRNESS, SIMULATED):
+    for table in (RULES, FAIRNESS, SIMULATED, RECOUNT):
         assert len({mutation.name for mutation in table}) == len(table)
 
 

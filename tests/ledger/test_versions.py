@@ -32,7 +32,7 @@ def changed(old: str, new: str) -> Script:
 
 
 def next_version() -> Script:
-    write = "flush_modules()\n  unit.commit(encode(meta))"
+    write = "flush_modules()\n  unit.commit(encode_meta())"
     return changed(write, f"meta.novelty = (meta.novelty or 0) + 1\n  {write}")
 
 

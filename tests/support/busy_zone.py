@@ -63,15 +63,16 @@ class BusyZone:
 
     Args:
         client: of a server that is emptied first.
+        source: of the script, with `lua/clock_test.lua`; None: today's.
 
     Attributes:
         script: calls it, with a failing command if the test says so.
         state: what is stored of it; `restore` makes it what it was at the beginning.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, source: str | None = None) -> None:
         client.flushall()
-        self.script = FaultyScript(client, KEYS)
+        self.script = FaultyScript(client, KEYS, source)
         self.state = ZoneState(client, KEYS)
         apply = {"op": "policy", "mode": "apply", "digest": "d", **SOURCE}
         self._run([apply], 0)

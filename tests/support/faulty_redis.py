@@ -16,18 +16,20 @@ CODES: Final = {
     "NOPERM": "NOPERM this user has no permissions to run this command",
     "CROSSSLOT": "CROSSSLOT Keys in request don't hash to the same slot",
 }
+FOREVER: Final = 2**53  # commands
 _WRAPPER: Final = """
-local calls, failing, message = 0, tonumber(ARGV[3]), ARGV[4]
+local calls, failing, message, last = 0, tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local function fails() return failing <= calls and calls <= last end
 local real = redis
 local redis = setmetatable({
   call = function(...)
     calls = calls + 1
-    if calls == failing then error({ err = message }) end
+    if fails() then error({ err = message }) end
     return real.call(...)
   end,
   pcall = function(...)
     calls = calls + 1
-    if calls == failing then return { err = message } end
+    if fails() then return { err = message } end
     return real.pcall(...)
   end,
 }, { __index = real })
@@ -44,10 +46,11 @@ class FaultyScript:
     Args:
         client: answers are bytes.
         keys: from `zone_keys`.
+        source: of the script, with `lua/clock_test.lua`; None: today's.
     """
 
-    def __init__(self, client: redis.Redis, keys: Sequence[str]) -> None:
-        source = scripts.load("test").source
+    def __init__(self, client: redis.Redis, keys: Sequence[str], source: str | None = None) -> None:
+        source = source or scripts.load("test").source
         assert source.rstrip().endswith(_LAST)
         self._source = _WRAPPER + source.rstrip().removesuffix(_LAST) + _COUNTED
         self._sha = sha1(self._source.encode(), usedforsecurity=False).hexdigest()
@@ -63,16 +66,19 @@ class FaultyScript:
         failing: int = 0,
         code: str = "OOM",
         maxmemory: int = 0,
+        last: int | None = None,
     ) -> dict[str, Any]:
         """Apply operations; the failing-th command of the call fails with that code, 0: none.
 
+        last: all commands from the failing-th to this one fail; None: that one alone.
         maxmemory: of the server during the call, bytes; 0: no limit.
 
         `commands` is the number of commands that the call ran.
         """
         clock, run = f"{self._keys[0]}:clock", f"{self._keys[0]}:run"
         count = f"{self._keys[0]}:calls"
-        arguments = (json.dumps(ops), CHANNEL, failing, CODES[code])
+        last = failing if last is None else last
+        arguments = (json.dumps(ops), CHANNEL, failing or FOREVER, CODES[code], last)
         with self._client.pipeline(transaction=False) as pipe:
             pipe.mset({clock: now_ms * 1000, run: "first"})
             pipe.config_set("maxmemory", maxmemory)

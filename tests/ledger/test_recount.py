@@ -1,0 +1,399 @@
+"""A recount runs in slices between other calls, and its counts are right whatever those do."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from admission.ledger import scripts
+from tests.ledger.test_unit_of_work import ADOPT
+from tests.support.busy_zone import KEYS, START_MS, BusyZone, admit, end, launched, snapshot, wait
+from tests.support.faulty_redis import FaultyScript
+from tests.support.lua_mutations import LuaMutation
+from tests.support.zone_state import check_counts
+
+PREFIX: Final = "uow:{east}:"
+SLICES: Final = (1, 3, 7)
+CALLS_MAX: Final = 2000  # of a recount of a few records, one entry in a call
+TIME: Final = {"op": "time"}
+RECOUNT: Final = {"op": "recount"}
+
+
+def replace(source: str, old: str, new: str) -> str:
+    """The source with one place changed."""
+    assert source.count(old) == 1, old
+    return source.replace(old, new)
+
+
+def in_slices(entries: int, source: str | None = None) -> str:
+    """The script with slices of so many entries, without a pause between them."""
+    source = source or scripts.load("test").source
+    source = replace(source, "local SLICE = 400 ", f"local SLICE = {entries} ")
+    return replace(source, "local PAUSE_MS = 20 ", "local PAUSE_MS = 0 ")
+
+
+class Recounted:
+    """A busy zone whose recounts take many calls."""
+
+    def __init__(self, client: redis.Redis, entries: int, source: str | None = None) -> None:
+        self.client = client
+        self.zone = BusyZone(client, in_slices(entries, source))
+        self.now = START_MS + 2400
+        self.finish()
+
+    def call(self, *ops: dict[str, Any], after_ms: int = 1) -> list[dict[str, Any]]:
+        """Apply operations."""
+        self.now += after_ms
+        reply = self.zone.script.call(list(ops), self.now)
+        assert "error" not in reply, reply
+        assert all((one or {}).get("error") != "internal" for one in reply["results"]), reply
+        return list(reply["results"])
+
+    def meta(self) -> dict[str, Any]:
+        """The stored state of the zone."""
+        found: dict[str, Any] = json.loads(self.client.hget(f"{PREFIX}zone", "meta"))
+        return found
+
+    def make_due(self) -> None:
+        """A recount begins with the next call, as at intervals: grants go on."""
+        meta = self.meta() | {"recount": True}
+        self.client.hset(f"{PREFIX}zone", "meta", json.dumps(meta))
+
+    def is_recounting(self) -> bool:
+        """Whether a recount is wanted or under way."""
+        meta = self.meta()
+        return bool(meta.get("recount") or meta.get("recounting"))
+
+    def finish(self) -> None:
+        """Call until no recount is under way."""
+        for _ in range(CALLS_MAX):
+            if not self.is_recounting():
+                return
+            self.call(TIME, after_ms=0)
+        raise AssertionError("the recount does not end")
+
+    def corrected(self) -> int:
+        """How many counts were corrected."""
+        return int(self.client.hget(f"{PREFIX}stats", "recounted") or 0)
+
+
+def damage_pool(client: redis.Redis, in_use: int) -> None:
+    pool = json.loads(client.hget(f"{PREFIX}pools", "trunk:x") or b"{}")
+    client.hset(f"{PREFIX}pools", "trunk:x", json.dumps(pool | {"in_use": in_use}))
+
+
+DAMAGES: Final = {
+    "a count": lambda client: damage_pool(client, 9),
+    "a count too low": lambda client: damage_pool(client, 0),
+    "no pool": lambda client: client.hdel(f"{PREFIX}pools", "campaign:a", "trunk:x"),
+    "another pool": lambda client: client.hset(f"{PREFIX}pools", "trunk:y", '{"in_use":2}'),
+    "a share": lambda client: client.hset(f"{PREFIX}shares", "trunk:x a", "7"),
+    "no share": lambda client: client.hdel(f"{PREFIX}shares", "trunk:x a"),
+    "another share": lambda client: client.hset(f"{PREFIX}shares", "trunk:y a", "1"),
+    "no deadline": lambda client: client.zrem(f"{PREFIX}due", "x1", "y1"),
+    "a deadline without a record": lambda client: client.zadd(f"{PREFIX}due", {"gone": 9e14}),
+    "no record": lambda client: client.hdel(f"{PREFIX}res", "x2"),
+    "an unreadable record": lambda client: client.hset(f"{PREFIX}res", "x2", "?"),
+    "a request without records": lambda client: client.hset(
+        f"{PREFIX}req", "a/lost", f"lost b 1 1  {START_MS} 2000 sip  20000"
+    ),
+    "no pending entry": lambda client: client.zrem(f"{PREFIX}pend:channel:sip", "y1"),
+}
+
+
+@pytest.mark.parametrize("entries", SLICES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_difference_is_corrected(damage: str, entries: int, redis_sync: redis.Redis) -> None:
+    world = Recounted(redis_sync, entries)
+    before, pending = world.corrected(), redis_sync.zcard(f"{PREFIX}pend:channel:sip")
+    DAMAGES[damage](redis_sync)
+    world.call(RECOUNT)
+    world.finish()
+    content = world.zone.state.read()
+    check_counts(content)
+    assert content["due"].keys() - {b""} == content["res"].keys() - {b""}
+    if damage not in ("no record", "an unreadable record"):
+        assert redis_sync.zcard(f"{PREFIX}pend:channel:sip") == pending
+    assert world.corrected() > before
+    world.call(RECOUNT)
+    before = world.corrected()
+    world.finish()
+    assert world.corrected() == before  # nothing is left to correct
+
+
+def test_corrections_have_entries_in_the_audit_log(redis_sync: redis.Redis) -> None:
+    world = Recounted(redis_sync, 100)
+    damage_pool(redis_sync, 9)
+    world.call(RECOUNT)
+    world.finish()
+    (newest, *_) = world.call({"op": "audit", "limit": 5})[0]["entries"]
+    shown = {name: newest[name] for name in ("by", "did", "on", "detail")}
+    assert shown == {
+        "by": "ledger",
+        "did": "recount",
+        "on": "pool trunk:x",
+        "detail": {"from": 9, "to": 3},
+    }
+
+
+def check_doubt(client: redis.Redis, source: str | None = None) -> None:
+    """Nothing is granted while counts may be too low."""
+    world = Recounted(client, 3, source)
+    damage_pool(client, 0)
+    world.call(RECOUNT)
+    for n in range(CALLS_MAX):
+        if not world.is_recounting():
+            break
+        (answer,) = world.call(admit(f"early{n}", "b"), after_ms=0)
+        is_over = not world.is_recounting()
+        assert (answer.get("reason") == "recovering") != is_over, answer
+    assert answer["reason"] == "pool_full"  # trunk:x has 3 units, as the records say
+
+
+def check_one_moment(client: redis.Redis, source: str | None = None) -> None:
+    """Many deadlines of one moment."""
+    for ended in ("m1", "x1", "z1"):
+        world = Recounted(client, 2, source)
+        members = client.zrange(f"{PREFIX}due", 0, -2)
+        client.zadd(f"{PREFIX}due", dict.fromkeys(members, START_MS + 90_000))
+        damage_pool(client, 9)
+        world.call(RECOUNT)
+        while world.is_recounting() and "score" not in world.meta().get("recounting", {}):
+            world.call(TIME, after_ms=0)
+        world.call(end(ended), after_ms=0)
+        world.finish()
+        check_counts(world.zone.state.read())
+        assert world.corrected() == 1
+
+
+def check_doubt_within_a_recount(client: redis.Redis, source: str | None = None) -> None:
+    """Doubt that arises during a recount outlives it."""
+    world = Recounted(client, 3, source)
+    world.call(RECOUNT)
+    world.call(TIME, after_ms=0)
+    world.call(RECOUNT, after_ms=0)
+    while "recounting" in world.meta():
+        world.call(TIME, after_ms=0)
+        if world.meta().get("recount"):
+            assert world.meta().get("in_doubt")
+    world.finish()
+    assert "in_doubt" not in world.meta()
+
+
+def make_older_version() -> str:
+    """A script that takes no part in recounts, as one without the tally."""
+    source = scripts.load("test").source
+    source = replace(source, "local tally = meta.recounting and need('tally')", "local tally")
+    source = replace(source, "if meta.recounting then need('tally').add(id) end", "")
+    source = replace(source, "(meta.recounting and ' ' or '')", "''")
+    return replace(
+        source,
+        "if meta.recount or meta.recounting or now >= (meta.recount_at or 0) then",
+        "if nil then",
+    )
+
+
+def check_older_version(client: redis.Redis, source: str | None = None) -> None:
+    """A version without the tally grants between the slices."""
+    world = Recounted(client, 3, source)
+    older = FaultyScript(client, KEYS, make_older_version())
+    corrected = world.corrected()
+    world.call(RECOUNT)
+    world.call(TIME, after_ms=0)
+    while "score" not in world.meta()["recounting"]:
+        world.call(TIME, after_ms=0)
+    older.call([end("x1"), launched("x2"), end("m1")], world.now)
+    world.finish()
+    check_counts(world.zone.state.read())
+    assert world.corrected() == corrected
+
+
+def check_grant_after_the_records(client: redis.Redis, source: str | None = None) -> None:
+    """A grant after every record was visited."""
+    world = Recounted(client, 1, source)
+    world.make_due()
+    world.call(TIME, after_ms=0)
+    while "is_all" not in world.meta()["recounting"]:
+        world.call(TIME, after_ms=0)
+    (answer,) = world.call(admit("new", "d", channel="h323"), after_ms=0)
+    assert answer["decision"] == "grant"
+    world.finish()
+    check_counts(world.zone.state.read())
+    assert world.corrected() == 0
+
+
+def check_other_calls(client: redis.Redis, source: str | None = None) -> None:
+    """Any calls between the slices, and damage between recounts."""
+    attributes = {"client": client, "source": source}
+    run_state_machine_as_test(
+        seed(1)(type("OnServer", (RecountMachine,), attributes)), settings=QUICK
+    )
+
+
+def test_a_call_examines_a_slice_of_a_large_zone(redis_sync: redis.Redis) -> None:
+    world, records, entries = Recounted(redis_sync, 50), 600, 50
+    for n in range(records // 100):
+        world.call(*(end(f"gone{n}.{i}") for i in range(100)), after_ms=0)
+    calls = 0
+    world.call(RECOUNT)
+    while world.is_recounting():
+        world.call(TIME, after_ms=0)
+        calls += 1
+    # Each record is examined by itself and by its deadline; a scan may return more than its count.
+    assert calls >= 2 * records // (2 * entries)
+    check_counts(world.zone.state.read())
+
+
+class RecountMachine(RuleBasedStateMachine):
+    """Operations between the slices of recounts, and damage by hand between recounts."""
+
+    client: redis.Redis
+    source: str | None = None
+
+    @initialize(entries=st.sampled_from(SLICES))
+    def begin(self, entries: int) -> None:
+        self.world = Recounted(self.client, entries, self.source)
+        self.is_damaged = False
+        self.corrected = self.world.corrected()
+
+    @rule(
+        name=st.integers(0, 12),
+        campaign=st.sampled_from("abc"),
+        how=st.sampled_from(["plain", "two", "wait", "mpp", "h323"]),
+    )
+    def admit(self, name: int, campaign: str, how: str) -> None:
+        more: dict[str, Any] = {"two": {"count": 2}, "mpp": {"mpp": "m1"}, "h323": {"channel": how}}
+        make = wait if how == "wait" else admit
+        self.world.call(make(f"n{name}", campaign, **more.get(how, {})))
+
+    @rule(
+        name=st.sampled_from(["x1", "x2", "y1", "m1", "v1", *(f"n{n}" for n in range(13))]),
+        verb=st.sampled_from(["end", "unknown", "launched", "moved", "renew", "adopt"]),
+    )
+    def report(self, name: str, verb: str) -> None:
+        op = {
+            "end": end(name),
+            "unknown": end(name, "unknown"),
+            "launched": launched(name),
+            "moved": launched(name, mpp="m2"),
+            "renew": {"op": "renew", "id": name},
+            "adopt": launched(name, adopt=ADOPT),
+        }[verb]
+        self.world.call(op)
+
+    @rule(after_ms=st.sampled_from([1, 600, 5000, 25_000]))
+    def pass_time(self, after_ms: int) -> None:
+        self.world.call(TIME, after_ms=after_ms)
+
+    @rule(unused=st.integers(0, 12))
+    def ingest(self, unused: int) -> None:
+        self.world.call(snapshot(self.world.now, unused))
+
+    @rule(in_doubt=st.booleans())
+    def recount(self, in_doubt: bool) -> None:
+        if self.world.is_recounting():
+            return
+        if in_doubt:
+            self.world.call(RECOUNT)
+        else:
+            self.world.make_due()
+
+    @rule(calls=st.integers(1, 20))
+    def idle(self, calls: int) -> None:
+        for _ in range(calls):
+            self.world.call(TIME, after_ms=0)
+
+    @rule(damage=st.sampled_from(sorted(DAMAGES)))
+    def damage(self, damage: str) -> None:
+        if self.world.is_recounting():
+            return
+        DAMAGES[damage](self.client)
+        self.is_damaged = True
+        self.world.call(RECOUNT)
+
+    @invariant()
+    def counts_are_right_unless_damaged(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        if self.is_damaged and not self.world.is_recounting():
+            self.is_damaged = False
+            self.corrected = self.world.corrected()
+        if not self.is_damaged:
+            check_counts(self.world.zone.state.read())
+            assert self.world.corrected() == self.corrected, "a right count was changed"
+
+    def teardown(self) -> None:
+        """Let the last recount end."""
+        if hasattr(self, "world"):
+            self.world.finish()
+            self.is_damaged = False
+            check_counts(self.world.zone.state.read())
+
+
+QUICK: Final = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # shrinking would take minutes
+    database=None,
+)
+
+
+CHECKS: Final = (
+    check_doubt,
+    check_doubt_within_a_recount,
+    check_one_moment,
+    check_older_version,
+    check_grant_after_the_records,
+    check_other_calls,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_recount(check: Callable[[redis.Redis], None], redis_sync: redis.Redis) -> None:
+    check(redis_sync)
+
+
+MUTATIONS: Final = (
+    LuaMutation(name="any id was visited", tag="tally-order-of-ids", becomes="return true"),
+    LuaMutation(name="no id was visited", tag="tally-order-of-ids", becomes="return false"),
+    LuaMutation(
+        name="a change is counted twice",
+        tag="tally-before-change",
+        becomes="function tally.remove() end",
+    ),
+    LuaMutation(
+        name="a change is not counted", tag="tally-after-change", becomes="function tally.add() end"
+    ),
+    LuaMutation(name="a new record is not counted", tag="tally-new-record"),
+    LuaMutation(name="an earlier recount settles a later doubt", tag="doubt-outlives-recount"),
+    LuaMutation(
+        name="doubt denies nothing", tag="doubt-denies", becomes="local is_sure = now >= until_then"
+    ),
+    LuaMutation(name="doubt for ever", tag="recount-settles-doubt"),
+    LuaMutation(name="an older version goes unnoticed", tag="recount-by-older-version"),
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_broken_recount_is_seen(mutation: LuaMutation, redis_sync: redis.Redis) -> None:
+    def fails(check: Callable[[redis.Redis, str], None]) -> bool:
+        try:
+            check(redis_sync, mutation.script().source)
+        except AssertionError:
+            return True
+        return False
+
+    assert any(fails(check) for check in CHECKS)
