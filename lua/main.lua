@@ -255,8 +255,8 @@ end
 -- Set keys of the wrong type aside, and try again. wrong: keys found before
 -- -> as pcall of apply
 local function apply_without(wrong, ops, raised)
-  local found = need('aside').find_wrong_keys(raised, unit.list_other_keys())
-  if #found == 0 or not abort() then return false, raised end
+  local ok, found = pcall(need('aside').find_wrong_keys, raised, unit.list_other_keys())
+  if not ok or #found == 0 or not abort() then return false, raised end
   forget_call()
   for _, key in ipairs(found) do wrong[#wrong + 1] = key end
   return pcall(apply, ops, wrong)

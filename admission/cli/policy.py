@@ -146,6 +146,23 @@ def show_status(
     return FAILED if any("problem" in one for one in overview["zones"]) else OK
 
 
+@command(
+    app, "clear-aside", OPERATIONS,
+    "admission clear-aside East",
+)  # fmt: skip
+def clear_aside(
+    zone: Zone,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+    as_json: AsJson = False,
+) -> int:
+    """Delete what a zone set aside because it could not be read, after its inspection."""
+    remote = Remote(url=url, token_env=token_env)
+    cleared = remote.request("DELETE", zone_path(zone, "aside"))
+    show(cleared, lambda: f"{zone}: {cleared['cleared']} entries deleted", as_json=as_json)
+    return OK
+
+
 def _switch(
     verb: Literal["pause", "resume"], zone: str, pool: str | None, remote: Remote, as_json: bool
 ) -> int:

@@ -10,7 +10,11 @@ from rich.text import Text
 from admission.cli.output import format_value, indent, make_table
 
 _NUMBERS: Final = ("in_use", "limit", "room")
-_REPAIRS: Final = {"recounted": "counts corrected", "set_aside": "entries set aside"}
+_REPAIRS: Final = {
+    "recounted": "counts corrected",
+    "set_aside": "entries set aside",
+    "undo_failed": "failed undos",
+}
 
 
 def render_overview(zones: Iterable[dict[str, Any]]) -> RenderableType:
@@ -21,7 +25,8 @@ def render_overview(zones: Iterable[dict[str, Any]]) -> RenderableType:
 def render_zone(zone: dict[str, Any]) -> RenderableType:
     """Return the report of a zone with all of its pools and sources."""
     sources = (_describe_source(one) for one in zone.get("sources") or ())
-    return Group(_render_zone(zone, prefix=""), *sources)
+    aside = (_describe_aside(one) for one in zone.get("set_aside") or ())
+    return Group(_render_zone(zone, prefix=""), *sources, *aside)
 
 
 def _render_zone(zone: dict[str, Any], *, prefix: str) -> RenderableType:
@@ -39,6 +44,8 @@ def _describe_zone(zone: dict[str, Any]) -> Text:
     states += [name for name in ("recovering", "shadow") if zone.get(name)]
     states += [f"{name} paused" for name in paused if name.startswith("mpp:")]
     stats = zone.get("stats") or {}
+    recount = zone.get("recount") or {}
+    states += ["recounting"] if recount.get("running") else []
     states += [f"{stats[key]} {text}" for key, text in _REPAIRS.items() if stats.get(key)]
     for state in states:
         text.append(", ", style="not bold").append(state, style="yellow")
@@ -66,6 +73,12 @@ def _describe(zone: dict[str, Any], pool: dict[str, Any]) -> Iterable[str]:
     if snapshot := pool.get("snapshot"):
         unused, total = format_value(snapshot.get("unused")), format_value(snapshot.get("total"))
         yield f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"
+
+
+def _describe_aside(entry: dict[str, Any]) -> Text:
+    moved = f", now {entry['moved_to']}" if entry.get("moved_to") else ""
+    what = f"  set aside: {entry['kind']} {entry['name']} ({entry['reason']}{moved})"
+    return Text(f"{what}: {entry['advice']}", style="yellow")
 
 
 def _describe_source(source: dict[str, Any]) -> Text:

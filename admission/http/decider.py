@@ -104,6 +104,10 @@ class Zone(Protocol):
         """
         ...
 
+    async def clear_aside(self, by: str | None = None) -> Answer:
+        """Delete what could not be read and was set aside: `cleared` entries."""
+        ...
+
     async def get_policy(self) -> Answer:
         """The live policy: `now`, `version`, `digest`, `policy` (as it was written), `paused`."""
         ...

@@ -237,6 +237,11 @@ class Ledger:
         now, result = await self._perform(zone, {"op": "limit", **asdict(limit)})
         return results.build_limit(zone, now, result)
 
+    async def clear_aside(self, zone: str, by: str | None = None) -> Answer:
+        """Delete what could not be read and was set aside. `by`: the actor, for the audit."""
+        now, result = await self._perform(zone, {"op": "aside_clear", "by": by})
+        return {"zone": zone, "now": now, "cleared": result["cleared"]}
+
     async def list_audit_entries(self, zone: str, limit: int, before: str | None = None) -> Answer:
         """Changes by operators, newest first; `before`: the id of an entry, only older ones."""
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})

@@ -30,6 +30,26 @@ _RESERVATION_NAMES: Final = {
 _AUDIT_NAMES: Final = {"id": "id", "at": "time", "by": "actor", "did": "action"}
 
 
+# What an operator does about what was set aside (docs/runbook.md, AdmissionEntriesSetAside).
+_ENTRY_ADVICE: Final = {
+    "reservation": "its call is no longer counted: its port is free once a snapshot shows it free",
+    "request": "a repeat of this request is decided anew: nothing to do",
+    "pool": "its count was rebuilt from the reservations; set a temporary limit again",
+    "share": "it was counted from the reservations: nothing to do",
+    "waiter": "the request waits again after its next attempt: nothing to do",
+}
+_KEY_ADVICE: Final = {
+    "zone": "the zone recovered with a new clock; leases and recoveries began anew",
+    "res": "all reservations were lost: the zone recovered, dialers restate their calls",
+    "req": "repeats of earlier requests are decided anew: nothing to do",
+    "pools": "counts were rebuilt from the reservations; set temporary limits again",
+    "policy": "replicas restored the policy that they saw last: compare its version",
+    "stats": "counters began at 0: nothing to do",
+    "audit": "the audit log began anew: keep the key that was set aside",
+    "": "it was rebuilt: nothing to do",
+}
+
+
 Result = dict[str, Any]
 
 
@@ -201,13 +221,15 @@ def build_status(zone: str, now: int, result: dict[str, Any]) -> Answer:
     """A zone's status: every pool once, with every field, null where it has no value."""
     found_pools = {one["pool"]: one for one in result["pools"]}  # a scan may return one twice
     pools = [_build_pool(one, now) for _, one in sorted(found_pools.items())]
-    found = {name: value for name, value in result.items() if name != "denied"}
+    renamed = ("denied", "aside")
+    found = {name: value for name, value in result.items() if name not in renamed}
     # An empty object of Lua arrives as an empty list.
     lists = {
         "paused": result["paused"] or {},
         "pools": pools,
         "stats": result["stats"] or {},
         "recent_denials": result["denied"] or [],
+        "set_aside": [build_aside_entry(one) for one in result["aside"] or ()],
     }
     return {"zone": zone, "now": now} | found | lists
 
@@ -242,6 +264,16 @@ def _build_learned(one: dict[str, Any], now: int) -> dict[str, Any]:
         "age_ms": now - one["t0"] if "t0" in one else None,
         **{name: found.get(name) for name in learning.FINDINGS},
     }
+
+
+def build_aside_entry(one: dict[str, Any]) -> Answer:
+    """Something that could not be read: what it is, and what an operator does."""
+    kind = one["kind"]
+    advice = _KEY_ADVICE.get(one["name"].partition(":")[0], _KEY_ADVICE[""])
+    shown: Answer = {"kind": kind, "name": one["name"], "reason": "unreadable"}
+    if kind == "key":
+        shown |= {"reason": f"is a {one['type']}", "moved_to": one["key"]}
+    return shown | {"advice": advice if kind == "key" else _ENTRY_ADVICE.get(kind, advice)}
 
 
 def build_pause(zone: str, now: int, result: dict[str, Any]) -> Answer:

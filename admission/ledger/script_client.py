@@ -11,6 +11,7 @@ from admission.errors import AdmissionError, Unavailable
 from admission.ledger.circuit_breaker import CircuitBreaker, CircuitBreakers
 from admission.ledger.clock_steps import ClockStepDetector
 from admission.ledger.keys import notification_channel, zone_keys
+from admission.ledger.recounts import Recounts
 from admission.ledger.store.connection import RedisConnection, Script
 from admission.ledger.store.errors import RedisUnreachable
 
@@ -43,6 +44,7 @@ class ScriptClient:
         self._channel = notification_channel(self._prefix)
         self._circuits = CircuitBreakers(self._probe)
         self._steps = ClockStepDetector()
+        self._recounts = Recounts(self.evaluate)
 
     def check(self, zone: str) -> None:
         """Return if a call may be tried. Raises: Unavailable: the zone's circuit is open."""
@@ -60,8 +62,12 @@ class ScriptClient:
         """
         started, sent = time.perf_counter(), self._steps.read_clock()
         try:
+            refused = await self._recounts.report_failed_undos(zone)
+            if refused:
+                return refused
             raw = await self.evaluate(zone, ops, waited_s)
             reply = dict(from_json(raw))
+            self._recounts.read(zone, reply)
             await self._watch_clock(zone, reply["now"], sent)
         except RedisUnreachable as fault:
             self._circuit(zone).report(fault)
@@ -70,6 +76,7 @@ class ScriptClient:
             raise
         except AdmissionError:
             log.exception("ledger %s: the script failed", zone)
+            self._recounts.doubt(zone)
             raise
         self._on_call(time.perf_counter() - started)
         return reply
@@ -95,6 +102,7 @@ class ScriptClient:
 
     async def close(self) -> None:
         """Stop probing."""
+        await self._recounts.close()
         await self._circuits.close()
 
     def _circuit(self, zone: str) -> CircuitBreaker:

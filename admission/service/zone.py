@@ -22,6 +22,7 @@ Operation = dict[str, Any]
 # Counters of the ledger's repairs, and what the log says of a new one.
 _REPAIRS: Final = {
     "recounted": "counts differed from the reservations and were corrected",
+    "undo_failed": "a failed call was not undone; the zone recovered and recounted",
     "set_aside": "unreadable entries were set aside; see docs/runbook.md#admissionentriessetaside",
 }
 
@@ -149,6 +150,10 @@ class Zone:
     async def set_limit(self, limit: TemporaryLimit) -> Answer:
         """Limit a pool for a while."""
         return await self._ledger.set_limit(self.name, limit)
+
+    async def clear_aside(self, by: str | None = None) -> Answer:
+        """Delete what could not be read and was set aside."""
+        return await self._ledger.clear_aside(self.name, by)
 
     async def get_policy(self) -> Answer:
         """The live policy."""

@@ -257,6 +257,11 @@ METRICS: Final = (
         _read_count("set_aside"),
     ),
     _counter(
+        "failed_undos",
+        "Calls of the ledger that failed and were not undone; the zone recovered and recounted.",
+        _read_count("undo_failed"),
+    ),
+    _counter(
         "campaign_port_seconds",
         "Time that ended reservations held ports; *: of campaigns that policy does not name.",
         _read_counts("port_ms:", 0.001),

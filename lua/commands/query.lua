@@ -165,7 +165,7 @@ function query.status(op)
     schema = SCHEMA,
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
-    recovering = now < meta.recover_until, recovered_from = meta.recovered_from,
+    recovering = now < meta.recover_until or meta.in_doubt or false, recovered_from = meta.recovered_from,
     recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, cursor = cursor, stats = counters, denied = denied, foreign = meta.foreign,
     waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').get_longest_wait(),
     aside = need('aside').list(), recount = { in_doubt = meta.in_doubt or false, running = meta.recounting ~= nil },

@@ -29,17 +29,28 @@ local TYPES = {
   [ASIDE] = 'hash', [RECOUNT] = 'hash', [CONTENTION .. 'until'] = 'hash',
 }
 
+local function has_prefix(key, prefix) return sub(key, 1, #prefix) == prefix end
+
+-- Is it a key of a pool: of pending reservations, of contending campaigns, or of what is learned?
+local function is_of_pool(key)
+  return has_prefix(key, PEND) or has_prefix(key, CONTENTION) or has_prefix(key, LEARN)
+end
+
 local function is_wrong(key)
   local kind = unit.get_type(key)
-  return kind ~= 'none' and kind ~= (TYPES[key] or 'zset')
+  return kind ~= 'none' and kind ~= (TYPES[key] or has_prefix(key, LEARN) and 'hash' or 'zset')
 end
 
 -- raised: the error of the call; others: keys that it used besides KEYS -> keys that cannot be read
 function aside.find_wrong_keys(raised, others)
   if type(raised) == 'table' and raised.unreadable then return { raised.unreadable } end
   local found, is_listed = {}, {}
-  for key in pairs(TYPES) do others[#others + 1] = key end
+  local keys = {}
+  for key in pairs(TYPES) do keys[#keys + 1] = key end
   for _, key in ipairs(others) do
+    if is_of_pool(key) then keys[#keys + 1] = key end
+  end
+  for _, key in ipairs(keys) do
     if not is_listed[key] and is_wrong(key) then found[#found + 1] = key end
     is_listed[key] = true
   end
@@ -102,9 +113,10 @@ local REBUILD = {
   [RECOUNT] = function() meta.recounting, meta.recount = nil, true end,
 }
 
--- Keys of pools: of pending reservations, or of contending campaigns.
 local function rebuild_key_of_pool(key)
-  if sub(key, 1, #PEND) == PEND then recover(key) else keep_sentinel(key, FOREVER) end
+  if has_prefix(key, PEND) then return recover(key) end
+  if has_prefix(key, CONTENTION) then return keep_sentinel(key, FOREVER) end
+  if meta.recovered_from ~= now then begin_recovery() end -- nothing learned before it counts
 end
 
 -- After the keys were renamed.

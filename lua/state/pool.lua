@@ -113,7 +113,10 @@ local function forget_snapshot(p)
 end
 
 -- Types of the stored fields: numbers, but for these.
-local KNOWN = { in_use = 'number', hungry = 'string', group = 'string', tat = 'string', shrunk = 'table', slots = 'table' }
+local KNOWN = {
+  in_use = 'number', hungry = 'string', group = 'string', tat = 'string', shrunk = 'table', slots = 'table',
+  learned = 'string', events = 'table',
+}
 for _, field in ipairs(chained(SNAPSHOT, REST)) do KNOWN[field] = KNOWN[field] or 'number' end
 
 -- -> whether every field has its type; fields of a later version, which are kept as they are, or nil

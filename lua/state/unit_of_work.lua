@@ -73,7 +73,7 @@ end
 -- The first write of the call: needs memory and changes nothing of an existing zone.
 local function guard()
   if is_guarded then return end
-  run('HSET', ZONE, 'schema', SCHEMA)
+  run('HSET', ZONE, 'schema', SCHEMA) -- mutation: unit-guards-first
   is_guarded = true
   if is_new then record_inverse('HDEL', ZONE, 'schema') end
 end
@@ -167,7 +167,7 @@ local function run_in_parts(command, key, list, inverse)
     local last = min(#list, from + ARGUMENTS_MAX - 1)
     run(command, key, unpack(list, from, last))
     journaled = journaled + 1
-    journal[journaled] = { list = list, from = from, last = last, inverse = inverse }
+    journal[journaled] = { list = list, from = from, last = last, inverse = inverse } -- mutation: unit-records-commit
   end
 end
 
@@ -352,8 +352,6 @@ end
 
 function inverse.HSETNX(key, field) record_fields(key, { field }, { redis_call('HGET', key, field) }) end
 
-function inverse.HINCRBY(key, field) record_fields(key, { field }, { redis_call('HGET', key, field) }) end
-
 function inverse.HDEL(key, ...) record_fields(key, { ... }, redis_call('HMGET', key, ...)) end
 
 function inverse.ZADD(key, ...)
@@ -381,11 +379,11 @@ end
 call = function(command, ...)
   local key = ...
   last_key = key
-  if key and (hashes[key] or zsets[key]) then write_early(key) end
+  if key and (hashes[key] or zsets[key]) then write_early(key) end -- mutation: unit-writes-before-read
   if READS[command] then return redis_call(command, ...) end
   changed = changed + 1
   local before = journaled
-  inverse[command](...)
+  inverse[command](...) -- mutation: unit-records-inverse
   local added = journaled
   guard()
   -- The inverse of the guard was recorded after that of the command: harmless, both are undone together.
@@ -402,7 +400,7 @@ end
 function unit.rename(key, to)
   if key ~= ZONE then guard() end
   run('RENAME', key, to)
-  record_inverse('RENAME', to, key)
+  record_inverse('RENAME', to, key) -- mutation: unit-records-rename
 end
 
 -- -> the type of a key, whatever is buffered for it
@@ -411,7 +409,9 @@ function unit.get_type(key) return redis_call('TYPE', key).ok end
 -- -> keys other than KEYS that the call used, as far as an error of its last command may concern them
 function unit.list_other_keys()
   local keys = { last_key }
-  for _, z in ipairs(zset_list) do keys[#keys + 1] = z.key end
+  for _, list in ipairs({ zset_list, hash_list }) do
+    for _, handle in ipairs(list) do keys[#keys + 1] = handle.key end
+  end
   return keys
 end
 
@@ -422,10 +422,10 @@ function unit.append(key, ...)
 end
 
 -- Run a deletion after the commit: of data that no decision reads any more, so that nothing depends on it.
-function unit.discard(...) discarded[#discarded + 1] = { ... } end
+function unit.discard(...) discarded[#discarded + 1] = { ... } end -- mutation: unit-discards-last
 
 -- Publish after the commit. A notification is a hint: its failure fails nothing.
-function unit.publish(...) published[#published + 1] = { ... } end
+function unit.publish(...) published[#published + 1] = { ... } end -- mutation: unit-publishes-last
 
 -- The life of a call -------------------------------------------------------------------------------------------
 
@@ -449,7 +449,7 @@ end
 local function append_all()
   for _, one in ipairs(appended) do
     local id = run('XADD', unpack(one))
-    record_inverse('XDEL', one[1], id)
+    record_inverse('XDEL', one[1], id) -- mutation: unit-records-append
   end
 end
 
@@ -462,13 +462,13 @@ end
 -- Write everything. Raises what Redis answered, with nothing written; then abort must follow.
 function unit.commit(meta)
   local steps = list_steps()
-  write_meta(meta)
+  write_meta(meta) -- mutation: unit-writes-meta-first
   run_steps(steps)
   append_all()
   finish()
 end
 
-local IS_DELETION = set_of({ 'HDEL', 'ZREM' })
+local IS_DELETION = set_of({ 'HDEL', 'ZREM' }) -- mutation: unit-deletes-first
 
 -- Commit where Redis is full: deletions first, since Redis grants them always, and the others after them.
 -- -> false, with nothing written, if there are none
@@ -491,7 +491,7 @@ end
 function unit.abort()
   local is_undone = true
   local commands, n = journal, journaled
-  for i = n, 1, -1 do
+  for i = n, 1, -1 do -- mutation: unit-undoes-in-reverse
     local entry = commands[i]
     journal, journaled = {}, 0
     if entry and entry.inverse then
@@ -501,7 +501,7 @@ function unit.abort()
     end
     for j = journaled, 1, -1 do
       local reply = redis_pcall(unpack(journal[j]))
-      if type(reply) == 'table' and reply.err then is_undone = false end
+      if type(reply) == 'table' and reply.err then is_undone = false end -- mutation: unit-notices-failed-undo
     end
   end
   unit.reset()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from admission.domain.types import Role
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
+from admission.ledger.keys import zone_keys
 from tests.support.http_server import FakeDecider, serving
 from tests.support.service import EAST, ServiceHarness
 from tests.support.service_fixtures import Run
@@ -147,6 +149,24 @@ async def test_pause_and_resume(harness: ServiceHarness, run: Run) -> None:
     assert (code, json.loads(out)["changed"]) == (0, True)
     code, _, err = await run("pause", "East", "mpp:mpp9", *url)
     assert (code, err) == (1, "admission: zone East knows no pool mpp:mpp9\n")
+
+
+async def test_what_was_set_aside_is_shown_and_cleared(
+    harness: ServiceHarness, run: Run, redis_sync: redis.Redis
+) -> None:
+    url, keys = ("--url", harness.url), zone_keys("adm", "East")
+    requests, moved = keys[2], f"{keys[14]}:req"
+    redis_sync.delete(requests)
+    redis_sync.rpush(requests, "x")
+    await harness.ask()
+    code, out, _ = await run("status", "East", *url)
+    assert code == 0
+    shown = "".join(out.split())  # the terminal folds long lines
+    assert f"setaside:keyreq(isalist,now{moved}):repeatsofearlier" in shown
+    assert await run("clear-aside", "East", *url) == (0, "East: 1 entries deleted\n", "")
+    assert not redis_sync.exists(moved)
+    code, out, _ = await run("status", "East", *url)
+    assert "set aside:" not in out
 
 
 async def test_status_is_small_and_readable(harness: ServiceHarness, run: Run) -> None:

@@ -25,7 +25,7 @@ FILE = ROOT / "deploy" / "acl" / "users.acl"
 DISABLED = "0" * 64
 PASSWORD = "correct horse"
 # Words of the script's commands that are no commands; a command of the test clock.
-ARGUMENTS = {"COUNT", "LIMIT", "MAXLEN", "WITHSCORES"}
+ARGUMENTS = {"COUNT", "LIMIT", "MAXLEN", "WITHSCORES", "WRONGTYPE"}
 TESTS_ONLY = {"GET"}
 # What the service sends besides the script's own commands.
 SERVICE = {"eval", "evalsha", "ping", "subscribe", "unsubscribe", "config|get"}

@@ -22,7 +22,12 @@ def stat(zone: BusyZone, name: bytes) -> int:
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("verb", ["grant", "end", "launched", "adopt", "ingest", "queue"])
 def test_a_failed_undo_begins_a_recovery(verb: str, more: str, redis_sync: redis.Redis) -> None:
-    zone, ops = BusyZone(redis_sync), CALLS[verb]
+    check_failed_undo(redis_sync, verb, more)
+
+
+def check_failed_undo(client: redis.Redis, verb: str, more: str, source: str | None = None) -> None:
+    """Fail each command of a call, and some of its undo. `source`: of the script."""
+    zone, ops = BusyZone(client, source), CALLS[verb]
     zone.script.call(ops, NOW)
     commands, found = zone.script.commands, set()
     for failing in range(1, commands + 1):

@@ -60,3 +60,34 @@ def test_counts_survive_a_full_redis(client: redis.Redis, seed: int) -> None:
         assert (reply.get("error") == "oom") == is_full
         if is_full:
             assert live_records(after).keys() <= live_records(before).keys()
+
+
+def test_a_full_redis_forgets_what_has_ended(client: redis.Redis) -> None:
+    check_forgetting(client)
+
+
+def check_forgetting(client: redis.Redis, source: str | None = None) -> None:
+    """A full server deletes records, so that memory becomes free. `source`: of the script."""
+    for ops in ([admit("n1", "b")], [{"op": "time"}]):
+        zone = BusyZone(client, source)
+        zone.script.call([end("x1"), end("y1")], START_MS + 3200)
+        before = zone.state.read()
+        reply = zone.script.call(ops, START_MS + 4000, maxmemory=FULL)
+        after = zone.state.read()
+        assert reply.get("error") == "oom"
+        check_counts(after)
+        assert before["res"].keys() - after["res"].keys() >= {b"x1", b"y1"}
+
+
+def test_a_full_redis_refuses_a_call_that_deletes_first(client: redis.Redis) -> None:
+    check_deletion(client)
+
+
+def check_deletion(client: redis.Redis, source: str | None = None) -> None:
+    """The first command of the operation is a deletion. `source`: of the script."""
+    zone = BusyZone(client, source)
+    before = zone.state.read()
+    leave = {"op": "withdraw", "id": "w1", "request_id": "w1", "campaign": "a", "replica": "A"}
+    reply = zone.script.call([leave], START_MS + 2400, maxmemory=FULL)
+    assert reply.get("error") == "oom"
+    assert zone.state.read() == before

@@ -9,10 +9,11 @@ from admission.ledger import scripts
 from tests.ledger.fairness_rules import MUTATIONS as FAIRNESS
 from tests.ledger.test_recount import MUTATIONS as RECOUNT
 from tests.ledger.test_rules_can_fail import MUTATIONS as RULES
+from tests.ledger.test_unit_of_work_can_fail import MUTATIONS as UNIT_OF_WORK
 from tests.support.lua_mutations import LuaMutation, mutate, tags
 from tests.support.simulation.mutations import MUTATIONS as SIMULATED
 
-MUTATIONS: list[LuaMutation] = [*RULES, *FAIRNESS, *SIMULATED, *RECOUNT]
+MUTATIONS: list[LuaMutation] = [*RULES, *FAIRNESS, *SIMULATED, *RECOUNT, *UNIT_OF_WORK]
 
 
 def test_each_tag_stands_once_and_has_a_mutation() -> None:
@@ -22,7 +23,7 @@ def test_each_tag_stands_once_and_has_a_mutation() -> None:
 
 
 def test_names_are_unique_within_a_table() -> None:
-    for table in (RULES, FAIRNESS, SIMULATED, RECOUNT):
+    for table in (RULES, FAIRNESS, SIMULATED, RECOUNT, UNIT_OF_WORK):
         assert len({mutation.name for mutation in table}) == len(table)
 
 

@@ -77,7 +77,12 @@ MOMENTS: Final = {"busy": START_MS + 3200, "deadlines": START_MS + 23_500}
 def test_a_failing_command_leaves_nothing_half_written(
     verb: str, moment: str, redis_sync: redis.Redis
 ) -> None:
-    zone, ops, now = BusyZone(redis_sync), CALLS[verb], MOMENTS[moment]
+    check_call(redis_sync, verb, moment)
+
+
+def check_call(client: redis.Redis, verb: str, moment: str, source: str | None = None) -> None:
+    """Fail each command of a call once, in each way. `source`: of the script, None: today's."""
+    zone, ops, now = BusyZone(client, source), CALLS[verb], MOMENTS[moment]
     script, state = zone.script, zone.state
     before = state.read()
     good = script.call(ops, now)

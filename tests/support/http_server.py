@@ -173,6 +173,11 @@ class FakeZone:
         }
         return {"now": NOW, "zone": self.name, "pool": limit.pool, **fields}
 
+    async def clear_aside(self, by: str | None = None) -> Answer:
+        self.decider.by = by
+        await self.decider.record("clear_aside", self.name)
+        return {"zone": self.name, "now": NOW, "cleared": 2}
+
     async def get_policy(self) -> Answer:
         await self.decider.record("get_policy", self.name)
         return {**LIVE, "zone": self.name}

@@ -30,6 +30,7 @@ ROLES: Final[dict[tuple[str, str], set[str | None]]] = {
     # A dialer only for a campaign that its token lists.
     ("PUT", "/v1/zones/{zone}/pools/{pool}/limit"): {"limited"},
     ("GET", "/v1/zones/{zone}/audit"): set(),
+    ("DELETE", "/v1/zones/{zone}/aside"): set(),
     ("GET", "/v1/zones/{zone}/policy"): set(),
     ("PUT", "/v1/zones/{zone}/policy"): set(),
     ("PATCH", "/v1/zones/{zone}/policy"): set(),

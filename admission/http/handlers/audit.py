@@ -30,7 +30,10 @@ class AuditEntry(Response):
     time: ZoneTime
     actor: str
     """Name of the operator's token, or the part of the service that made the change by itself."""
-    action: Literal["begin", "policy", "pause", "resume", "limit", "end"]
+    action: Literal[
+        "begin", "policy", "pause", "resume", "limit", "end", "clear_aside", "recount"
+    ]  # fmt: skip
+    """`recount`: the ledger corrected a count, by itself."""
     target: str | None
     """A pool, or a reservation; null: the whole zone."""
     detail: dict[str, Any]

@@ -61,6 +61,12 @@ async def set_limit(request: web.Request) -> web.Response:
     return json_response(await zone.set_limit(limit))
 
 
+async def clear_aside(request: web.Request) -> web.Response:
+    """`DELETE /v1/zones/{zone}/aside`."""
+    zone = find_zone_in_path(request)
+    return json_response(await zone.clear_aside(_actor(request)))
+
+
 async def get_policy(request: web.Request) -> web.Response:
     """`GET /v1/zones/{zone}/policy`."""
     return _build_policy_response(await find_zone_in_path(request).get_policy())
@@ -189,6 +195,16 @@ OPERATION_ROUTES: Final = (
         answer=audit.AuditPage,
         query=audit.AuditQuery,
         faults=(*CALLER_FAULTS, 404, 422),
+    ),
+    Route(
+        method="DELETE",
+        path=f"{_ZONE}/aside",
+        handler=clear_aside,
+        roles=OPERATOR,
+        tag="Operations",
+        summary="Delete what could not be read and was set aside, after its inspection",
+        answer=responses.ClearAnswer,
+        faults=(*CALLER_FAULTS, 404),
     ),
     _policy_route("GET", get_policy, "The live policy", None),
     _policy_route("PUT", put_policy, "Replace the live policy", ZonePolicy),

@@ -305,6 +305,27 @@ class PollingLease(Response):
     """Zone time in ms at which the lease lapses."""
 
 
+class RecountState(Response):
+    """The recount of a zone."""
+
+    in_doubt: bool
+    """Counts may be too low: requests are denied as `recovering` until the recount ends."""
+    running: bool
+
+
+class AsideEntry(Response):
+    """Something that could not be read and was set aside, so that the zone goes on without it."""
+
+    kind: str
+    """`reservation`, `request`, `pool`, `share`, `waiter`; `key`: a whole key of Redis."""
+    name: str
+    reason: str
+    moved_to: str | None = None
+    """Of a key: its name in Redis now."""
+    advice: str
+    """What became of it, and what an operator does."""
+
+
 class ZoneStatus(Response):
     """Everything of a zone."""
 
@@ -337,6 +358,19 @@ class ZoneStatus(Response):
     """Counters since the zone was created."""
     recent_denials: list[DenialRecord]
     """The newest first."""
+    recount: RecountState
+    """Comparison of counts with the reservations."""
+    set_aside: list[AsideEntry] = Field(default_factory=list)
+    """What could not be read, up to 100 entries; cleared by an operator."""
+
+
+class ClearAnswer(Response):
+    """What was set aside is deleted."""
+
+    zone: str
+    now: ZoneTime
+    cleared: int
+    """Entries deleted."""
 
 
 class ZoneProblem(Response):

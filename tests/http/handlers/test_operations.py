@@ -9,7 +9,12 @@ from yarl import URL
 
 from admission.domain.types import TemporaryLimit
 from admission.errors import Conflict, Invalid, NotFound, PreconditionFailed
-from admission.http.schemas.responses import LimitAnswer, PauseAnswer, PolicyAnswer
+from admission.http.schemas.responses import (
+    ClearAnswer,
+    LimitAnswer,
+    PauseAnswer,
+    PolicyAnswer,
+)
 from tests.support.http_server import LIVE, NOW, POLICY, FakeDecider, problem
 
 ZONE = "/v1/zones/East"
@@ -81,6 +86,13 @@ async def test_an_unknown_zone(
 ) -> None:
     async with http.request(method, f"/v1/zones/Nowhere/{path}", json={}) as answer:
         await problem(answer, 404, decider)
+
+
+async def test_what_was_set_aside_is_cleared(http: ClientSession, decider: FakeDecider) -> None:
+    async with http.delete("/v1/zones/East/aside") as answer:
+        found = ClearAnswer.model_validate(await answer.json())
+    assert (answer.status, found.cleared) == (200, 2)
+    assert decider.calls == [("clear_aside", "East")]
 
 
 async def test_a_limit_is_set(http: ClientSession, decider: FakeDecider) -> None:
