@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from admission.http.parsing import once_each, validate
 from admission.http.responses import json_response
-from admission.http.schemas.responses import Response, ZoneTime
+from admission.http.schemas.base import Response, ZoneTime
 from admission.http.scope import find_zone_in_path
 
 PAGE_MAX: Final = 1000

@@ -18,6 +18,7 @@ from admission.http.parsing import JSON, load, parse, read_body
 from admission.http.responses import json_response
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.http.schemas import responses
+from admission.http.schemas.repairs import ClearAnswer
 from admission.http.schemas.requests import SetLimit
 from admission.http.scope import find_zone_in_path
 
@@ -203,7 +204,7 @@ OPERATION_ROUTES: Final = (
         roles=OPERATOR,
         tag="Operations",
         summary="Delete what could not be read and was set aside, after its inspection",
-        answer=responses.ClearAnswer,
+        answer=ClearAnswer,
         faults=(*CALLER_FAULTS, 404),
     ),
     _policy_route("GET", get_policy, "The live policy", None),

@@ -6,22 +6,16 @@ real service answers with these models, field by field.
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import Field, RootModel
 
 from admission.domain import Outcome, Reason
 from admission.domain.policy import ZonePolicy
 from admission.domain.types import BATCH_MAX
+from admission.http.schemas.base import Ms, Response, ZoneTime
+from admission.http.schemas.repairs import AsideEntry, RecountState
 from admission.http.schemas.requests import End, Launched, Renew
 
-Ms: TypeAlias = Annotated[int, Field(description="Milliseconds.")]
-ZoneTime: TypeAlias = Annotated[int, Field(description="The zone's time in ms.")]
 State: TypeAlias = Literal["live", "ended", "expired"]
-
-
-class Response(BaseModel):
-    """What the service sends. Its fields are described by the docstrings below them."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class FieldProblem(Response):
@@ -305,27 +299,6 @@ class PollingLease(Response):
     """Zone time in ms at which the lease lapses."""
 
 
-class RecountState(Response):
-    """The recount of a zone."""
-
-    in_doubt: bool
-    """Counts may be too low: requests are denied as `recovering` until the recount ends."""
-    running: bool
-
-
-class AsideEntry(Response):
-    """Something that could not be read and was set aside, so that the zone goes on without it."""
-
-    kind: str
-    """`reservation`, `request`, `pool`, `share`, `waiter`; `key`: a whole key of Redis."""
-    name: str
-    reason: str
-    moved_to: str | None = None
-    """Of a key: its name in Redis now."""
-    advice: str
-    """What became of it, and what an operator does."""
-
-
 class ZoneStatus(Response):
     """Everything of a zone."""
 
@@ -362,15 +335,6 @@ class ZoneStatus(Response):
     """Comparison of counts with the reservations."""
     set_aside: list[AsideEntry] = Field(default_factory=list)
     """What could not be read, up to 100 entries; cleared by an operator."""
-
-
-class ClearAnswer(Response):
-    """What was set aside is deleted."""
-
-    zone: str
-    now: ZoneTime
-    cleared: int
-    """Entries deleted."""
 
 
 class ZoneProblem(Response):

@@ -9,12 +9,8 @@ from yarl import URL
 
 from admission.domain.types import TemporaryLimit
 from admission.errors import Conflict, Invalid, NotFound, PreconditionFailed
-from admission.http.schemas.responses import (
-    ClearAnswer,
-    LimitAnswer,
-    PauseAnswer,
-    PolicyAnswer,
-)
+from admission.http.schemas.repairs import ClearAnswer
+from admission.http.schemas.responses import LimitAnswer, PauseAnswer, PolicyAnswer
 from tests.support.http_server import LIVE, NOW, POLICY, FakeDecider, problem
 
 ZONE = "/v1/zones/East"
