@@ -70,6 +70,8 @@ def _describe(zone: dict[str, Any], pool: dict[str, Any]) -> Iterable[str]:
         yield "paused"
     if "temporary_limit" in pool:
         yield f"temporarily limited to {pool['temporary_limit']}"
+    if learned := pool.get("learned"):
+        yield _describe_learned(learned)
     if snapshot := pool.get("snapshot"):
         unused, total = format_value(snapshot.get("unused")), format_value(snapshot.get("total"))
         yield f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"
@@ -79,6 +81,15 @@ def _describe_aside(entry: dict[str, Any]) -> Text:
     moved = f", now {entry['moved_to']}" if entry.get("moved_to") else ""
     what = f"  set aside: {entry['kind']} {entry['name']} ({entry['reason']}{moved})"
     return Text(f"{what}: {entry['advice']}", style="yellow")
+
+
+def _describe_learned(learned: dict[str, Any]) -> str:
+    """The learned ceiling, and whether it counts or why it cannot."""
+    if learned.get("ceiling") is None:
+        return "nothing learned yet"
+    reason = ", ".join(learned.get("doubts") or []) or learned.get("fallback")
+    state = "in force" if learned.get("in_force") else reason or "not in force"
+    return f"learned ceiling {learned['ceiling']} ({state})"
 
 
 def _describe_source(source: dict[str, Any]) -> Text:

@@ -91,6 +91,34 @@ def _read_snapshot(field: str, scale: float = 1) -> Callable[[Status], Found]:
     return found
 
 
+def _read_learned(
+    read: Callable[[Status], Iterable[tuple[tuple[str, ...], float | None]]],
+) -> Callable[[Status], Found]:
+    """Of what was learned of a channel; `read`: (more label values, value), None: not known."""
+
+    def found(status: Status) -> Found:
+        for pool in _list_channels(status):
+            for labels, value in read(pool.get("learned") or {}):
+                if value is not None:
+                    yield (pool["pool"].partition(":")[2], *labels), float(value)
+
+    return found
+
+
+def _read_learned_field(name: str, scale: float = 1) -> Callable[[Status], Found]:
+    def found(learned: Status) -> Iterator[tuple[tuple[str, ...], float | None]]:
+        value = learned.get(name)
+        yield (), None if value is None else value * scale
+
+    return _read_learned(found)
+
+
+def _read_claim_times(learned: Status) -> Iterator[tuple[tuple[str, ...], float | None]]:
+    for quantile, name in (("0.5", "claim_median_ms"), ("0.99", "claim_p99_ms")):
+        value = learned.get(name)
+        yield (quantile,), None if value is None else value / 1000
+
+
 def _read_foreign(sign: int) -> Callable[[Status], Found]:
     """Ports of a group of channels: of others (sign 1), or ours that the platform does not show."""
 
@@ -184,6 +212,37 @@ METRICS: Final = (
         _read_pool("adaptive_headroom"),
         "pool",
     ),
+    _gauge(
+        "learned_ceiling",
+        "The most reservations that the channel may hold by what was learned from its snapshots.",
+        _read_learned_field("ceiling"),
+        "channel",
+    ),
+    _gauge(
+        "learned_ceiling_in_force",
+        "1 while the learned ceiling counts, 0 while the proved one does.",
+        _read_learned_field("in_force"),
+        "channel",
+    ),
+    _gauge(
+        "learned_claim_seconds",
+        "Learned: half (0.5) and 99% (0.99) of the launches take their port within this time.",
+        _read_learned(_read_claim_times),
+        "channel",
+        "quantile",
+    ),
+    _gauge(
+        "learned_count_age_seconds",
+        "Learned: mean age of the platform's counts.",
+        _read_learned_field("count_age_ms", 0.001),
+        "channel",
+    ),
+    _gauge(
+        "learned_foreign_drift_ports",
+        "Learned: ports by which foreign use drifts in a second (standard deviation).",
+        _read_learned_field("foreign_sd_per_s"),
+        "channel",
+    ),
     _gauge("pool_available", "Launches that the pool can admit now.", _read_pool("room"), "pool"),
     _gauge(
         "pool_held",
@@ -245,6 +304,12 @@ METRICS: Final = (
     ),
     _counter("adopted", "Reservations restated by their dialers.", _read_count("adopted")),
     _counter("breaker_openings", "Times that a breaker opened.", _read_count("breaker")),
+    _counter(
+        "ceiling_fallbacks",
+        "Snapshots that found the proved ceiling in force though policy says learned.",
+        _read_counts("fallback:"),
+        "reason",
+    ),
     _counter("recoveries", "Times that the zone began to recover.", _read_count("recovery")),
     _counter(
         "counts_corrected",

@@ -136,6 +136,10 @@ async def test_without_the_store_the_counters_are_still_there(
 
 
 SIP = {"age_ms": 412, "total": 240, "unused": 64, "group": "h323+sip", "foreign": 17}
+LEARNED = {
+    **{"in_force": True, "ceiling": 231, "claim_median_ms": 550, "claim_p99_ms": 1010},
+    **{"count_age_ms": 220, "foreign_sd_per_s": 1.73},
+}
 STATUS: dict[str, object] = {
     "recovering": False,
     "shadow": True,
@@ -152,8 +156,14 @@ STATUS: dict[str, object] = {
             "adaptive_headroom": 2,
             "room": 30,
             "snapshot": SIP,
+            "learned": LEARNED,
         },
-        {"pool": "channel:h323", "in_use": 1, "snapshot": SIP | {"unused": 3}},
+        {
+            "pool": "channel:h323",
+            "in_use": 1,
+            "snapshot": SIP | {"unused": 3},
+            "learned": {"in_force": False, "ceiling": None, "claim_median_ms": None},
+        },
     ],
     "stats": {
         "grant": 90,
@@ -166,6 +176,7 @@ STATUS: dict[str, object] = {
         "adopted": 6,
         "breaker": 7,
         "recovery": 8,
+        "fallback:stale": 9,
         "port_ms:collections": 12_345_500,
         "port_ms:*": 1_000,
     },
@@ -184,6 +195,14 @@ def test_the_status_is_exported_as_metrics() -> None:
         'snapshot_max_age_seconds{zone="East"} 10.0',
         'pool_headroom{pool="channel:sip",zone="East"} 5.0',
         'pool_adaptive_headroom{pool="channel:sip",zone="East"} 2.0',
+        'learned_ceiling{channel="sip",zone="East"} 231.0',
+        'learned_ceiling_in_force{channel="sip",zone="East"} 1.0',
+        'learned_ceiling_in_force{channel="h323",zone="East"} 0.0',
+        'learned_claim_seconds{channel="sip",quantile="0.5",zone="East"} 0.55',
+        'learned_claim_seconds{channel="sip",quantile="0.99",zone="East"} 1.01',
+        'learned_count_age_seconds{channel="sip",zone="East"} 0.22',
+        'learned_foreign_drift_ports{channel="sip",zone="East"} 1.73',
+        'ceiling_fallbacks_total{reason="stale",zone="East"} 9.0',
         'pool_available{pool="channel:sip",zone="East"} 30.0',
         'snapshot_total{channel="sip",zone="East"} 240.0',
         'snapshot_unused{channel="h323",zone="East"} 3.0',
@@ -203,6 +222,7 @@ def test_the_status_is_exported_as_metrics() -> None:
         'campaign_port_seconds_total{campaign="*",zone="East"} 1.0',
     ):
         assert f"admission_{line}" in found
+    assert 'admission_learned_ceiling{channel="h323"' not in "\n".join(found)
 
 
 def test_calls_that_the_platform_does_not_show_are_drift() -> None:

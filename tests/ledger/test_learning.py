@@ -1,5 +1,6 @@
 """From the observations of an ingest to what is stored: the service's part of learned ceilings."""
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import pytest
 import redis
 
+from admission.domain import Snapshot
+from admission.domain.snapshots import SnapshotGroup
 from admission.estimator import State
 from admission.estimator.parameters import BIN_MS, BINS, ENDS_BINS
 from admission.ledger import learning
+from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import read_module
 from tests.support.rule_zone import policy
+from tests.support.typed_ledger import open_ledger
 from tests.support.virtual_zone import Answer, VirtualZone
 
 SIP = "channel:sip"
@@ -170,6 +175,44 @@ def test_a_recount_that_lowers_in_use_lowers_what_was_learned(redis_sync: redis.
     redis_sync.hset(zone.keys[0], "meta", json.dumps(meta | {"recount": True}))
     pool = zone.pool()
     assert (pool["in_use"], pool["learned"]["ceiling"]) == (1, before - 2)
+
+
+async def test_replicas_learn_exactly_once_from_each_snapshot(
+    redis_url: str, redis_sync: redis.Redis
+) -> None:
+    """Two replicas send each snapshot at the same time, as after a lost reply."""
+    async with (
+        open_ledger(redis_url, source="push", capacity={}) as one,
+        open_ledger(redis_url, source="push", capacity={}) as two,
+    ):
+        for unused in range(10):
+            await asyncio.sleep(0.002)
+            t0 = await one.get_time("East")
+            snapshot = Snapshot(groups=(SnapshotGroup(total=20, unused={SIP: unused}),))
+            answers = await asyncio.gather(*(of.ingest("East", t0, snapshot) for of in (one, two)))
+            assert all(answer.accepted for answer in answers)
+            state = State.load(redis_sync.hget(f"{zone_keys('adm', 'East')[15]}{SIP}", "state"))
+            assert state
+            assert (state.t0, state.snapshots, state.unused) == (t0, unused + 1, unused)
+        status = await two.get_status("East")
+        (pool,) = (one for one in status["pools"] if one["pool"] == SIP)
+        assert pool["learned"]["fallback"] == "cold"
+        assert pool["learned"]["claim_median_ms"] > 0
+
+
+async def test_a_ceiling_that_is_not_stored_does_not_fail_the_snapshot(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The script does not know the operation, as an older one would not."""
+    build = learning.build_learn
+    monkeypatch.setattr(
+        learning, "build_learn", lambda seen: (build(seen) or {}) | {"op": "unknown"}
+    )
+    async with open_ledger(redis_url, source="push", capacity={}) as ledger:
+        t0 = await ledger.get_time("East")
+        snapshot = Snapshot(groups=(SnapshotGroup(total=20, unused={SIP: 5}),))
+        assert (await ledger.ingest("East", t0, snapshot)).accepted
+    assert "a learned ceiling was not stored" in caplog.text
 
 
 def test_the_stored_bins_stay_few(redis_sync: redis.Redis) -> None:

@@ -53,7 +53,9 @@ def replace_policy(zone: Zone, op: dict[str, Any]) -> Answer:
     for channel in newly_fed:
         zone.snapshots.pop(f"channel:{channel}", None)
         zone.known_at[f"channel:{channel}"] = zone.recover_until
-        zone.learning[f"channel:{channel}"] = Learning(fed_since=zone.now)
+        holders = zone.holders(f"channel:{channel}")
+        before = frozenset((one.id, one.launched_at) for one in holders)
+        zone.learning[f"channel:{channel}"] = Learning(before=before)
     return {"version": zone.version, "applied": True, "digest": zone.digest}
 
 

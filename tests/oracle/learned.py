@@ -33,8 +33,8 @@ def observe(zone: Zone, pool: str, shares_total: bool) -> Answer:
     bins: Counter[str] = Counter()
     for one in zone.holders(pool):
         start = one.granted_at if one.launched_at is None else one.launched_at
-        is_young = start >= known.fed_since and start // BIN_MS >= newest - BINS
-        if is_young and not (one.adopted or one.taken):
+        is_known = (one.id, one.launched_at) not in known.before and not one.adopted
+        if is_known and not one.taken and start // BIN_MS >= newest - BINS:
             bins[f"{'g' if one.launched_at is None else 'l'}{start // BIN_MS}"] += 1
     ends: dict[str, str] = {}
     for end in known.ended:

@@ -185,7 +185,8 @@ class Learning:
     burst_at: int = 0
     burst: int = 0
     ended: tuple[End, ...] = ()
-    fed_since: int = 0
+    # id and launch of the reservations that held the pool when snapshots began to feed it
+    before: frozenset[tuple[str, int | None]] = frozenset()
 
 
 @dataclass(slots=True)

@@ -66,6 +66,10 @@ ALLOWED: Final[dict[tuple[str, str], str]] = {
     ("worlds", "tests/estimator/test_scenarios.py"): _PACKAGE,
     ("world", "tests/estimator/test_scenarios.py"): _PACKAGE,
     ("worlds", "tests/README.md"): _PACKAGE,
+    ("worlds", "tests/simulation/test_learned_ceilings.py"): _PACKAGE,
+    ("world", "tests/simulation/test_learned_ceilings.py"): _PACKAGE,
+    ("worlds", "tests/support/ledger_scenarios.py"): _PACKAGE,
+    ("world", "tests/support/ledger_scenarios.py"): _PACKAGE,
     ("capabilities", "tests/deploy/test_files.py"): "field of a Kubernetes manifest",
 }
 

@@ -63,6 +63,14 @@ class ZonePolicy(StrictModel):
     headroom: Headroom = 0
     """Ports, or a percentage such as `"5%"` of the limit (rounded up), of each channel that are
     never granted."""
+    ceilings: Literal["proved", "learned"] = "proved"
+    """`proved`: no launch fails while the times below hold; what a snapshot may not show yet costs
+    ports. `learned`: the service learns from each snapshot how many reservations the channel
+    carries, whatever these times are, and few launches fail; while that is cold, distrusted, stale
+    or recovering, the proved ceiling counts."""
+    overlaunch_target: Annotated[float, Field(gt=0, le=0.1)] = 0.001
+    """With learned ceilings: the share of launches that may find no port, roughly. A smaller value
+    uses fewer ports and leaves more of them to inbound calls."""
     adaptive_headroom: Headroom = "3%"
     """The most that measured over-launches (outcome no_resource) may add to the headroom: each adds
     a port, 200 launches take it away. Ports, or a percentage, rounded down; 0: none."""
