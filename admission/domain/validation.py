@@ -86,10 +86,10 @@ class Problem:
 
 def format_location(place: Location) -> str:
     """A location as TOML writes it: `zones.East.campaigns."*".limit`, list positions as numbers."""
-    return ".".join(_quoted(step) for step in place)
+    return ".".join(_quote(step) for step in place)
 
 
-def _quoted(step: str | int) -> str:
+def _quote(step: str | int) -> str:
     text = str(step)
     return text if _BARE_KEY.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 

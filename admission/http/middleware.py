@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from admission.http.auth.tokens import ANONYMOUS, Caller
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID, AppContext
-from admission.http.problems import Unauthorized, problem_of, problem_response
+from admission.http.problems import Unauthorized, build_problem, problem_response
 from admission.http.route import Route
 
 X_REQUEST_ID: Final = "X-Request-ID"
@@ -26,7 +26,7 @@ _CLIENT_CLOSED_REQUEST: Final = 499
 async def handle_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Authorize the request, call its handler, and turn an exception into a problem response."""
     context = request.app[APP_CONTEXT]
-    request_id = request_id_of(request, context.ids.new_hex)
+    request_id = choose_request_id(request, context.ids.new_hex)
     request[REQUEST_ID] = request_id
     route = context.routes_by_handler.get(request.match_info.handler)
     status = _CLIENT_CLOSED_REQUEST
@@ -36,7 +36,7 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
                 _authorize(request, route, context)
             response = await handler(request)
         except Exception as error:
-            response = problem_response(problem_of(error, request_id), error)
+            response = problem_response(build_problem(error, request_id), error)
         status = response.status
     finally:
         context.telemetry.count_request(route.path if route else _NO_ROUTE, status)
@@ -78,7 +78,7 @@ def _generate_id() -> str:
     return secrets.token_hex(8)
 
 
-def request_id_of(request: web.BaseRequest, new_id: Callable[[], str] = _generate_id) -> str:
+def choose_request_id(request: web.BaseRequest, new_id: Callable[[], str] = _generate_id) -> str:
     """The caller's id of this request if it is safe in a log line, else a new one."""
     given = request.headers.get(X_REQUEST_ID)
     return given if given and _VALID_ID.fullmatch(given) else new_id()

@@ -44,7 +44,7 @@ class UnsupportedMediaType(CallerError):
     title = "Unsupported media type"
 
 
-def problem_of(error: BaseException, request_id: str) -> Problem:
+def build_problem(error: BaseException, request_id: str) -> Problem:
     """Describe the error as a problem; an unexpected one is logged under `request_id`."""
     if isinstance(error, AdmissionError) and error.status < 500:
         return _caller_problem(error)

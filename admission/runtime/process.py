@@ -49,7 +49,7 @@ async def serve_in_process(
         background: list[asyncio.Task[None]] = []
         stack.callback(lambda: [task.cancel() for task in background])
 
-        def listening(port: int) -> None:
+        def on_bound(port: int) -> None:
             tune_gc()
             if on_listening is not None:
                 on_listening(port)
@@ -58,7 +58,7 @@ async def serve_in_process(
             if announce:
                 background.append(asyncio.create_task(print_suggestions(used, service, port)))
 
-        await _listen(used, service, telemetry, credentials, certificates, stop, listening)
+        await _listen(used, service, telemetry, credentials, certificates, stop, on_bound)
 
 
 async def _listen(
@@ -68,7 +68,7 @@ async def _listen(
     credentials: Credentials,
     certificates: Certificates | None,
     stop: asyncio.Event,
-    listening: Callable[[int], object],
+    on_bound: Callable[[int], object],
 ) -> None:
     server = settings.server
     app = create_app(
@@ -94,7 +94,7 @@ async def _listen(
             connections_max=raise_file_limit(),
             without_credentials=server.allow_anonymous,
             reuse_port=server.workers > 1,
-            on_listening=listening,
+            on_listening=on_bound,
         )
     except OSError as fault:
         place = f"{server.host}:{server.port}"

@@ -77,7 +77,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         async with (
             _prepare_in_background(service),
             _handle_notifications(connection, poller, waiting),
-            polling(policies, poller, sources),
+            run_poller(policies, poller, sources),
         ):
             yield service
 
@@ -143,7 +143,7 @@ def _count_polls(telemetry: Telemetry) -> Callable[[PollEvent], None]:
 
 
 @asynccontextmanager
-async def polling(
+async def run_poller(
     policies: PolicyRegistry, poller: Poller, sources: Mapping[str, Source]
 ) -> AsyncIterator[None]:
     """Poll as the live policies say, whichever replica changed them."""

@@ -161,6 +161,11 @@ def tightest(allowed: dict[str, int]) -> list[str]:
     return [min(allowed, key=lambda name: allowed[name])] if allowed else []
 
 
+def get_used_and_limit(zone: Zone, reason: str, pool: str) -> tuple[int, int | None]:
+    """The units that count against the limit behind a reason, and that limit."""
+    return in_use(zone, pool), limit(zone, pool)
+
+
 def free_by_limit(zone: Zone, pool: str) -> int | None:
     """Units below the limit of a pool, headroom not counted; None when nothing limits it."""
     most = limit(zone, pool)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from admission.domain.outcomes import Reason
-from tests.oracle.checks import ABOUT_ROOM, Check, Claim, run
+from tests.oracle.checks import ABOUT_ROOM, Check, Claim, get_used_and_limit, run
 from tests.oracle.circuit_breaker import start_probe
 from tests.oracle.fairness import (
     MAKES_CONTEND,
@@ -243,7 +243,8 @@ def describe_denial(zone: Zone, chosen: Candidate) -> Answer:
         return {}
     answer: Answer = {"reason": why.reason, "pool": why.pool, "retry_after_ms": why.retry_ms}
     if why.pool and why.reason in ABOUT_ROOM:
-        answer |= {"in_use": in_use(zone, why.pool), "limit": limit(zone, why.pool)}
+        used, most = get_used_and_limit(zone, why.reason, why.pool)
+        answer |= {"in_use": used, "limit": most}
     return answer
 
 

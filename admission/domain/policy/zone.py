@@ -161,24 +161,24 @@ if TYPE_CHECKING:
 
 def check(policy: "ZonePolicy") -> Iterator[Problem]:
     """Every broken rule of a policy whose parts are sound by themselves."""
-    yield from _sources(policy)
-    yield from _channels(policy)
-    yield from _static_capacity(policy)
-    yield from _mpps(policy)
-    yield from _pools(policy)
-    yield from _guarantees(policy)
-    yield from _polling(policy)
-    yield from _deadlines(policy)
+    yield from _check_sources(policy)
+    yield from _check_channels(policy)
+    yield from _check_static_capacity(policy)
+    yield from _check_mpps(policy)
+    yield from _check_pools(policy)
+    yield from _check_guarantees(policy)
+    yield from _check_polling(policy)
+    yield from _check_deadlines(policy)
 
 
-def _sources(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_sources(policy: "ZonePolicy") -> Iterator[Problem]:
     if policy.source is None and policy.sources is None:
         yield Problem(place=("source",), message="is required: a source's name, push or static")
     if policy.source is not None and policy.sources is not None:
         yield Problem(place=("sources",), message="must not be given together with source")
 
 
-def _channels(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_channels(policy: "ZonePolicy") -> Iterator[Problem]:
     if "any" in policy.channels:
         message = "must not contain any: that word asks for whichever channel has room"
         yield Problem(place=("channels",), message=message)
@@ -207,7 +207,7 @@ def _ports(place: Location, mpp: MppPolicy, channels: Collection[str]) -> Iterat
             )
 
 
-def _static_capacity(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_static_capacity(policy: "ZonePolicy") -> Iterator[Problem]:
     if "static" not in policy.source_names:
         return
     for channel in policy.channels:
@@ -216,7 +216,7 @@ def _static_capacity(policy: "ZonePolicy") -> Iterator[Problem]:
             yield Problem(place=("capacity", channel), message=message)
 
 
-def _mpps(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_mpps(policy: "ZonePolicy") -> Iterator[Problem]:
     if policy.placement == "controller" and not policy.mpps:
         message = "must not be controller in a zone without mpps: there is nothing to choose from"
         yield Problem(place=("placement",), message=message)
@@ -226,24 +226,24 @@ def _mpps(policy: "ZonePolicy") -> Iterator[Problem]:
             yield from _known(place, mpp, policy.mpps, "an MPP of this zone")
 
 
-def _pools(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_pools(policy: "ZonePolicy") -> Iterator[Problem]:
     wildcards = {pool for pool in policy.pools if pool.endswith(":*")}
     kinds = {f"{pool.partition(':')[0]}:*" for pool in policy.pools}
     for name, campaign in policy.campaigns.items():
-        for place, pool in _pools_of(name, campaign):
+        for place, pool in _list_pools(name, campaign):
             # `agent:*` may be allowed as soon as any agent is configured.
             if _kind(pool) not in wildcards and pool not in kinds:
                 yield from _known(place, pool, policy.pools, "a pool of this zone")
 
 
-def _guarantees(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_guarantees(policy: "ZonePolicy") -> Iterator[Problem]:
     others = policy.campaigns.get("*")
     if others and others.guarantee:
         message = "must not be given to *: the number of such campaigns is unknown"
         yield Problem(place=("campaigns", "*", "guarantee"), message=message)
 
 
-def _pools_of(name: str, campaign: CampaignPolicy) -> Iterator[tuple[Location, str]]:
+def _list_pools(name: str, campaign: CampaignPolicy) -> Iterator[tuple[Location, str]]:
     for key, pools in (("pools", campaign.pools), ("allowed_pools", campaign.allowed_pools or ())):
         for i, pool in enumerate(pools):
             yield ("campaigns", name, key, i), pool
@@ -259,7 +259,7 @@ def _known(place: Location, name: str, known: Collection[str], what: str) -> Ite
         yield Problem(place=place, message=message)
 
 
-def _polling(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_polling(policy: "ZonePolicy") -> Iterator[Problem]:
     if policy.poll_min_ms > policy.poll_interval_ms:
         message = f"must not be larger than poll_interval_ms, {policy.poll_interval_ms}"
         yield Problem(place=("poll_min_ms",), message=message)
@@ -271,11 +271,11 @@ def _polling(policy: "ZonePolicy") -> Iterator[Problem]:
         yield Problem(place=("poll_interval_ms",), message=message)
 
 
-def _deadlines(policy: "ZonePolicy") -> Iterator[Problem]:
+def _check_deadlines(policy: "ZonePolicy") -> Iterator[Problem]:
     """A reservation must not expire while its port may still be taken unseen."""
-    claim, whose = _largest_claim(policy)
+    claim, whose = _find_largest_claim(policy)
     least = policy.launch_within_ms + claim + policy.visibility_lag_ms + policy.max_age_ms
-    for place, value in _all_deadlines(policy):
+    for place, value in _list_deadlines(policy):
         if value is not None and value <= least:
             message = (
                 f"must be greater than launch_within_ms + claim_within_ms{whose} + "
@@ -285,7 +285,7 @@ def _deadlines(policy: "ZonePolicy") -> Iterator[Problem]:
             yield Problem(place=place, message=message)
 
 
-def _largest_claim(policy: "ZonePolicy") -> tuple[int, str]:
+def _find_largest_claim(policy: "ZonePolicy") -> tuple[int, str]:
     largest, whose = policy.claim_within_ms, ""
     for name, application in policy.applications.items():
         if application.claim_within_ms is not None and application.claim_within_ms > largest:
@@ -293,7 +293,7 @@ def _largest_claim(policy: "ZonePolicy") -> tuple[int, str]:
     return largest, whose
 
 
-def _all_deadlines(policy: "ZonePolicy") -> Iterator[tuple[Location, int | None]]:
+def _list_deadlines(policy: "ZonePolicy") -> Iterator[tuple[Location, int | None]]:
     for key in ("answer_within_ms", "max_call_ms"):
         yield (key,), getattr(policy, key)
         for name, campaign in policy.campaigns.items():

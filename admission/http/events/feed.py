@@ -16,7 +16,7 @@ from typing import Any, Final
 from admission.domain import Answer
 from admission.errors import AdmissionError, Unavailable
 from admission.http.events.trends import PortHistory, RecentDecisions
-from admission.http.problems import problem_of
+from admission.http.problems import build_problem
 from admission.http.responses import encode
 
 INTERVAL_S: Final = 0.25
@@ -146,7 +146,7 @@ class _ZoneWatcher:
         self.followers.add(stream)
         self._joined.set()
         if self._event:
-            history = {"zone": self._zone, **self._history.summary()}
+            history = {"zone": self._zone, **self._history.summarize()}
             stream.offer(self._zone, "history", format_event("history", history))
             stream.offer(self._zone, "zone", self._event)
 
@@ -175,14 +175,14 @@ class _ZoneWatcher:
             return
         self._decisions.add(status)
         self._history.add(status)
-        data = {"zone": self._zone, **status, "decisions": self._decisions.summary()}
+        data = {"zone": self._zone, **status, "decisions": self._decisions.summarize()}
         self._publish("zone", without_volatile_fields(data), data)
 
     def _publish_failure(self, fault: Exception) -> None:
-        # `problem_of` logs an unexpected error: once, not at every reading.
+        # `build_problem` logs an unexpected error: once, not at every reading.
         state = fault.detail if isinstance(fault, AdmissionError) else repr(fault)
         if state != self._last:
-            problem = problem_of(fault, f"watch {self._zone}")
+            problem = build_problem(fault, f"watch {self._zone}")
             self._publish("problem", state, {"zone": self._zone, "problem": problem})
 
     def _publish(self, name: str, state: Any, data: Answer) -> None:

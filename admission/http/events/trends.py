@@ -33,7 +33,7 @@ class RecentDecisions:
         while len(self._seen) > 2 and self._seen[1][0] <= now - RECENT_MS:
             self._seen.popleft()
 
-    def summary(self) -> dict[str, Any]:
+    def summarize(self) -> dict[str, Any]:
         """Number of decisions, and the ms they were made in."""
         (since, before), (now, after) = self._seen[0], self._seen[-1]
         increases = {name: n - before.get(name, 0) for name, n in after.items()}
@@ -67,7 +67,7 @@ class PortHistory:
         if not self._points or now - self._points[-1][0] >= HISTORY_STEP_MS:
             self._points.append([now, count_ports(status)])
 
-    def summary(self) -> dict[str, Any]:
+    def summarize(self) -> dict[str, Any]:
         """`points`: zone time in ms, and for each group its counts in the order of `fields`."""
         return {"fields": FIELDS, "points": list(self._points)}
 

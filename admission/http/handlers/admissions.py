@@ -78,7 +78,7 @@ def admission_operation(
         "count": admission.count,
         "min_count": admission.min_count,
         "owner": admission.owner or caller.name,
-        "body": digest_of(admission),
+        "body": compute_digest(admission),
     }
     for name in _OPTIONAL:
         if value := getattr(admission, name):
@@ -86,7 +86,7 @@ def admission_operation(
     return operation
 
 
-def digest_of(admission: AdmissionRequest) -> str:
+def compute_digest(admission: AdmissionRequest) -> str:
     """A digest of the fields that decide: a repeat has that of the first request.
 
     A repeat may differ in `wait_ms`, `owner` and `explain`.

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from admission.domain import Answer
 from admission.http.context import APP_CONTEXT, REQUEST_ID
-from admission.http.problems import problem_of
+from admission.http.problems import build_problem
 from admission.http.responses import encode, json_bytes_response
 
 
@@ -41,6 +41,6 @@ async def respond(request: web.Request, results: Sequence[Answer | BaseException
 
 def _build_result(result: Answer | BaseException, request_id: str) -> Answer:
     if isinstance(result, BaseException):
-        problem = problem_of(result, request_id)
+        problem = build_problem(result, request_id)
         return {"status": problem["status"], **problem}
     return {"status": 200, **result}

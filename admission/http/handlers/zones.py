@@ -12,7 +12,7 @@ from admission.errors import NotFound, Unavailable
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
 from admission.http.handlers import events
 from admission.http.parsing import parse, read_body
-from admission.http.problems import problem_of
+from admission.http.problems import build_problem
 from admission.http.responses import json_response
 from admission.http.route import (
     BODY_FAULTS,
@@ -68,7 +68,7 @@ async def push_snapshot(request: web.Request) -> web.Response:
 def _build_entry(request: web.Request, zone: str, found: Answer | BaseException) -> dict[str, Any]:
     # One zone with an unreachable store must not hide the others.
     if isinstance(found, BaseException):
-        return {"zone": zone, "problem": problem_of(found, request[REQUEST_ID])}
+        return {"zone": zone, "problem": build_problem(found, request[REQUEST_ID])}
     return found
 
 

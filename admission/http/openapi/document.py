@@ -138,13 +138,13 @@ def _describe_response(route: Route) -> dict[str, Any]:
     if route.etag:
         headers["ETag"] = {"schema": {"type": "string"}, "description": "The version, in quotes."}
     if isinstance(route.answer, str):
-        content = {route.answer: {"schema": {"type": _type_of(route.answer)}}}
+        content = {route.answer: {"schema": {"type": _find_type(route.answer)}}}
     else:
         content = {"application/json": _describe_content(route.answer)}
     return {"description": route.summary, "headers": headers, "content": content}
 
 
-def _type_of(media_type: str) -> str:
+def _find_type(media_type: str) -> str:
     return "object" if media_type == "application/json" else "string"
 
 

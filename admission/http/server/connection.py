@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from admission.http.middleware import SERVER_NAME, X_REQUEST_ID, request_id_of
+from admission.http.middleware import SERVER_NAME, X_REQUEST_ID, choose_request_id
 from admission.http.problems import malformed_request
 from admission.http.server.timeouts import ConnectionTimeouts
 
@@ -64,7 +64,7 @@ class ServerConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is not HTTP with a problem, as handlers do."""
         response = malformed_request(status)
-        response.headers[X_REQUEST_ID] = request_id_of(request)
+        response.headers[X_REQUEST_ID] = choose_request_id(request)
         response.headers[hdrs.SERVER] = SERVER_NAME
         response.force_close()
         return response

@@ -39,7 +39,7 @@ def wsdl(
         f"<wsdl:types>{_schemas(operations)}</wsdl:types>\n"
         f"{''.join(map(_messages, operations))}"
         f"{_port_type(service, operations)}"
-        f"{''.join(_binding(service, one, operations, action) for one in versions)}"
+        f"{''.join(_build_binding(service, one, operations, action) for one in versions)}"
         f'<wsdl:service name="{service}">\n'
         f"{''.join(_port(service, one, url) for one in versions)}"
         "</wsdl:service>\n</wsdl:definitions>\n"
@@ -99,7 +99,7 @@ def _port_type(service: str, operations: Mapping[str, Operation]) -> str:
     return f'<wsdl:portType name="{service}Type">\n{inner}</wsdl:portType>\n'
 
 
-def _binding(
+def _build_binding(
     service: str, version: SoapVersion, operations: Mapping[str, Operation], action: str
 ) -> str:
     literal = '<soap:body use="literal"/>'

@@ -50,7 +50,7 @@ class CmsEndpoint:
         self._live = live
         self._agent_sessions = agent_sessions
         self._now = now
-        self._injector = FaultInjector(faults, _refused, stop)
+        self._injector = FaultInjector(faults, _build_refusal, stop)
         self.queries = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,7 +65,7 @@ class CmsEndpoint:
             if not self._is_signed(request, body):
                 return web.Response(status=401)
             if _cc_id(body) != self._settings.cc_id:
-                return _refused(BAD_PARAMETER, "The parameter ccId is invalid.")
+                return _build_refusal(BAD_PARAMETER, "The parameter ccId is invalid.")
             return _answer(self._counts())
 
         def corrupt(kind: str) -> web.Response:
@@ -134,6 +134,6 @@ def _answer(counts: dict[str, Any]) -> web.Response:
     return web.json_response({"result": "0", "resultCode": GOOD, **both})
 
 
-def _refused(code: str, words: str) -> web.Response:
+def _build_refusal(code: str, words: str) -> web.Response:
     """An error; its `resultDesc` is a string."""
     return web.json_response({"result": "-1", "resultCode": code, "resultDesc": words})

@@ -149,7 +149,7 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
             groups=tuple(groups),
             absent=tuple(f"channel:{one}" for one in absent),
             notes=_status_notes(counters) | licence.notes(),
-            warnings=_warnings(licence),
+            warnings=_list_warnings(licence),
         )
 
 
@@ -210,7 +210,7 @@ def _status_notes(counters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _warnings(licence: Licence) -> tuple[str, ...]:
+def _list_warnings(licence: Licence) -> tuple[str, ...]:
     return (licence.warning,) if licence.warning else ()
 
 

@@ -27,7 +27,7 @@ def recent(*statuses: Any) -> dict[str, Any]:
     decisions = RecentDecisions()
     for one in statuses:
         decisions.add(one)
-    return decisions.summary()
+    return decisions.summarize()
 
 
 def test_the_first_status_contains_no_decision() -> None:
@@ -76,7 +76,7 @@ def test_the_history_has_a_point_every_few_seconds_and_an_end() -> None:
     history = PortHistory()
     for n in range(4 * HISTORY_POINTS_MAX):
         history.add(status(n * HISTORY_STEP_MS // 2, [channel("sip", n)]))
-    points = history.summary()["points"]
+    points = history.summarize()["points"]
     assert len(points) == HISTORY_POINTS_MAX
     assert points[1][0] - points[0][0] == HISTORY_STEP_MS
 
@@ -85,4 +85,4 @@ def test_a_clock_of_another_store_restarts_the_history() -> None:
     history = PortHistory()
     for after_ms in (0, 60_000, 10_000):
         history.add(status(after_ms))
-    assert [at for at, _ in history.summary()["points"]] == [NOW + 10_000]
+    assert [at for at, _ in history.summarize()["points"]] == [NOW + 10_000]

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from admission.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from admission.http.auth.tokens import ANONYMOUS
-from admission.http.handlers.admissions import admission_operation, digest_of
+from admission.http.handlers.admissions import admission_operation, compute_digest
 from admission.http.ids import Ids
 from admission.http.schemas.requests import AdmissionRequest
 from admission.http.schemas.responses import Decision
@@ -79,7 +79,7 @@ def test_every_request_gets_a_new_id() -> None:
     ],
 )
 def test_a_field_that_decides_changes_the_digest(other: dict[str, Any]) -> None:
-    assert digest_of(AdmissionRequest(campaign="c", **other)) != digest_of(
+    assert compute_digest(AdmissionRequest(campaign="c", **other)) != compute_digest(
         AdmissionRequest(campaign="c")
     )
 
@@ -89,7 +89,7 @@ def test_a_field_that_decides_changes_the_digest(other: dict[str, Any]) -> None:
     [{"wait_ms": 5}, {"owner": "o"}, {"dry_run": True, "explain": True}, {"request_id": "r"}],
 )
 def test_a_field_that_does_not_decide_keeps_the_digest(other: dict[str, Any]) -> None:
-    assert digest_of(AdmissionRequest(campaign="c", **other)) == digest_of(
+    assert compute_digest(AdmissionRequest(campaign="c", **other)) == compute_digest(
         AdmissionRequest(campaign="c")
     )
 
@@ -99,7 +99,7 @@ def test_the_order_of_pools_keeps_the_digest() -> None:
         AdmissionRequest(campaign="c", pools=["a:1", "b:2"]),
         AdmissionRequest(campaign="c", pools=["b:2", "a:1"]),
     )
-    assert digest_of(one) == digest_of(other)
+    assert compute_digest(one) == compute_digest(other)
 
 
 @pytest.mark.parametrize(
