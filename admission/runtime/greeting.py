@@ -7,6 +7,7 @@ from typing import Final
 from admission.config import Settings
 from admission.errors import Unavailable
 from admission.service import Service
+from admission.telemetry import terminal
 
 WARM_UP_S_MAX: Final = 15.0
 WARM_UP_LOOK_S: Final = 0.1
@@ -21,7 +22,7 @@ async def print_suggestions(settings: Settings, service: Service, port: int) -> 
         async with asyncio.timeout(WARM_UP_S_MAX):
             while not await _can_grant(service, settings.server.default_zone):  # noqa: ASYNC110
                 await asyncio.sleep(WARM_UP_LOOK_S)
-    print(format_suggestions(settings, port), flush=True)
+    terminal.info(format_suggestions(settings, port))
 
 
 async def _can_grant(service: Service, zone: str) -> bool:

@@ -13,7 +13,7 @@ from admission.http import Certificates, Credentials, create_app, raise_file_lim
 from admission.runtime.greeting import format_banner, print_suggestions
 from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service import Service, open_service
-from admission.telemetry import Telemetry
+from admission.telemetry import Telemetry, terminal
 
 
 async def serve_in_process(
@@ -54,7 +54,7 @@ async def serve_in_process(
             if on_listening is not None:
                 on_listening(port)
             elif announce:
-                print(format_banner(used, port), flush=True)
+                terminal.info(format_banner(used, port))
             if announce:
                 background.append(asyncio.create_task(print_suggestions(used, service, port)))
 

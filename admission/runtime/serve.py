@@ -5,13 +5,14 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from admission.config import Settings
 from admission.config.load import load_settings, replace_platform_url
 from admission.runtime.process import serve_in_process
 from admission.runtime.supervisor import serve_with_workers
-from admission.telemetry import configure_logging
+from admission.telemetry import Telemetry, configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,13 @@ async def serve(path: Path | None, environ: Mapping[str, str], *, announce: bool
         ConfigError: the configuration cannot be used.
     """
     settings = load_settings(path, environ)
-    configure_logging(settings.log)
-    stop = asyncio.Event()
+    telemetry, stop = Telemetry(), asyncio.Event()
+    configure_logging(settings.log, telemetry.count_dropped_line)
     with stop_on_signals(stop):
         async with serve_demo_platform(path, settings) as used:
-            run = serve_in_process if settings.server.workers == 1 else serve_with_workers
+            run = serve_with_workers
+            if settings.server.workers == 1:
+                run = partial(serve_in_process, telemetry=telemetry)
             await run(path, environ, settings, used, stop, announce=announce)
 
 

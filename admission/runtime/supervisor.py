@@ -27,6 +27,7 @@ from admission.ledger import EmbeddedRedis
 from admission.runtime.greeting import format_banner
 from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
 from admission.tasks import Backoff, cancel_and_wait
+from admission.telemetry import terminal
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Supervisor:
         for one in self._listening:
             await one.wait()
         if greeting:
-            print(greeting, flush=True)
+            terminal.info(greeting)
         self._is_announced.set()
 
     async def _keep_running(self, n: int) -> None:
@@ -200,7 +201,7 @@ class Supervisor:
                 self._listening[n].set()
             else:
                 await self._is_announced.wait()
-                print(line, flush=True)
+                terminal.info(line)
 
     async def _stop(self, workers: list[asyncio.Task[None]]) -> None:
         self._is_stopping.set()

@@ -26,7 +26,8 @@ async def work(plan: WorkerPlan) -> None:
     """Serve until a signal, or until the supervisor ends."""
     environ, stop = dict(os.environ), asyncio.Event()
     settings = load_settings(plan.file, environ)
-    configure_logging(settings.log)
+    telemetry = Telemetry(shared=environ.get(METRICS_FOLDER))
+    configure_logging(settings.log, telemetry.count_dropped_line)
     with stop_on_signals(stop):
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
         await serve_in_process(
@@ -37,7 +38,7 @@ async def work(plan: WorkerPlan) -> None:
             stop,
             announce=plan.announces,
             on_listening=lambda _port: print(LISTENING, flush=True),
-            telemetry=Telemetry(shared=environ.get(METRICS_FOLDER)),
+            telemetry=telemetry,
         )
 
 

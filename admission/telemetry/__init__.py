@@ -1,6 +1,6 @@
 """Metrics and the log."""
 
-from admission.telemetry.logs import configure_logging, log_decision
+from admission.telemetry.logs import configure_logging, log_decision, terminal
 from admission.telemetry.metrics import CONTENT_TYPE, Telemetry
 
 __all__ = [
@@ -8,4 +8,5 @@ __all__ = [
     "Telemetry",
     "configure_logging",
     "log_decision",
+    "terminal",
 ]

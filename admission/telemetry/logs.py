@@ -6,14 +6,20 @@ Decisions have a logger of their own: denials are INFO on it, grants DEBUG. A de
 
 import json
 import logging
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from admission.config import LogSettings
 from admission.domain import Answer
+from admission.telemetry.line_queue import LineQueue
 
 decisions: Final = logging.getLogger("admission.decisions")
+# The output of a started service on standard output: its address and first commands.
+terminal: Final = logging.getLogger("admission.terminal")
+
+STDOUT: Final = 1
+STDERR: Final = 2
 
 _DECISIONS_LEVEL: Final = {
     "none": logging.CRITICAL,
@@ -26,12 +32,22 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
-def configure_logging(settings: LogSettings) -> None:
-    """One line a record on standard error, from here on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.format == "json" else PlainLines())
-    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+def configure_logging(
+    settings: LogSettings, on_dropped: Callable[[], object] = lambda: None
+) -> None:
+    """One line a record on standard error, from here on, and `terminal` on standard output.
+
+    Args:
+        settings: level, form, decisions.
+        on_dropped: called for each line that is dropped because the log is not read.
+    """
+    formatter = JsonLines() if settings.format == "json" else PlainLines()
+    lines = LineQueue(STDERR, formatter, on_dropped)
+    logging.basicConfig(level=settings.level.upper(), handlers=[lines], force=True)
     decisions.setLevel(_DECISIONS_LEVEL[settings.decisions])
+    terminal.handlers[:] = [LineQueue(STDOUT, logging.Formatter())]
+    terminal.setLevel(logging.INFO)
+    terminal.propagate = False
 
 
 def log_decision(answer: Answer) -> None:

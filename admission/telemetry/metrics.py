@@ -59,6 +59,11 @@ class Telemetry:
         )
         self._reports = counter("admission_reports", "Reports taken.", "zone", "verb", "outcome")
         self._requests = counter("admission_http_requests", "HTTP answers.", "route", "status")
+        self._dropped_lines = Counter(
+            "admission_log_lines_dropped",
+            "Lines of the log that were dropped because its reader was too slow.",
+            registry=self.registry,
+        )
 
     def _count_sources(self) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -108,6 +113,10 @@ class Telemetry:
     def count_request(self, route: str, status: int) -> None:
         """Count an HTTP response; `route` is the template, not the path."""
         self._requests(route, str(status)).inc()
+
+    def count_dropped_line(self) -> None:
+        """Count a line of the log that was dropped."""
+        self._dropped_lines.inc()
 
     def count_snapshot(self, zone: str, refused: str | None = None) -> None:
         """Count a snapshot, polled or pushed; `refused`: the ledger's reason, if it refused it."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -47,26 +48,33 @@ def _as_it_was() -> Iterator[None]:
     decisions.setLevel(of_decisions)
 
 
-def written(capsys: pytest.CaptureFixture[str], **settings: Any) -> list[str]:
+def written(capfd: pytest.CaptureFixture[str], **settings: Any) -> list[str]:
     """The lines that a grant and a deny leave."""
     configure_logging(LogSettings(**settings))
     log_decision(GRANT)
     log_decision(DENY)
-    return capsys.readouterr().err.splitlines()
+    return read(capfd).splitlines()
+
+
+def read(capfd: pytest.CaptureFixture[str]) -> str:
+    """All that was logged, once it is written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    return capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("wanted", "logged"), [("none", []), ("denies", ["deny"]), ("all", ["grant", "deny"])]
 )
 def test_decisions_are_logged_as_configured(
-    capsys: pytest.CaptureFixture[str], wanted: str, logged: list[str]
+    capfd: pytest.CaptureFixture[str], wanted: str, logged: list[str]
 ) -> None:
-    lines = written(capsys, format="json", decisions=wanted)
+    lines = written(capfd, format="json", decisions=wanted)
     assert [json.loads(line)["message"] for line in lines] == logged
 
 
-def test_a_denial_names_the_exhausted_pool(capsys: pytest.CaptureFixture[str]) -> None:
-    (line,) = written(capsys, format="json", decisions="denies")
+def test_a_denial_names_the_exhausted_pool(capfd: pytest.CaptureFixture[str]) -> None:
+    (line,) = written(capfd, format="json", decisions="denies")
     logged = json.loads(line)
     assert logged["time"].endswith("Z")
     assert (logged["level"], logged["logger"]) == ("info", "admission.decisions")
@@ -74,28 +82,28 @@ def test_a_denial_names_the_exhausted_pool(capsys: pytest.CaptureFixture[str]) -
     assert {name: logged[name] for name in wanted} == {name: DENY[name] for name in wanted}
 
 
-def test_report_links_are_in_no_line(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "\n".join(written(capsys, format="json", decisions="all"))
+def test_report_links_are_in_no_line(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(written(capfd, format="json", decisions="all"))
     assert "East~x7" in text
     assert "secret" not in text
 
 
 def test_the_text_format_has_the_fields_after_the_message(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    (line,) = written(capsys, decisions="denies")
+    (line,) = written(capfd, decisions="denies")
     assert " INFO    admission.decisions: deny zone=East campaign=collections " in line
     assert "reason=mpp_full pool=mpp:mpp1:sip in_use=50 limit=50" in line
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_a_trace_is_kept(capsys: pytest.CaptureFixture[str], form: Any) -> None:
+def test_a_trace_is_kept(capfd: pytest.CaptureFixture[str], form: Any) -> None:
     configure_logging(LogSettings(format=form))
     try:
         raise RuntimeError("broken")
     except RuntimeError:
         logging.getLogger("admission.x").error("it %s", "failed", exc_info=sys.exc_info())
-    text = capsys.readouterr().err
+    text = read(capfd)
     if form == "json":
         logged = json.loads(text)
         assert (logged["message"], logged["level"]) == ("it failed", "error")
@@ -103,13 +111,21 @@ def test_a_trace_is_kept(capsys: pytest.CaptureFixture[str], form: Any) -> None:
     assert "RuntimeError: broken" in text
 
 
-def test_records_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_below_the_level_are_left_out(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging(LogSettings(level="error"))
     logging.getLogger("admission.x").warning("never mind")
-    assert capsys.readouterr().err == ""
+    assert read(capfd) == ""
 
 
 def test_denies_are_logged_whatever_the_level_of_the_rest(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert len(written(capsys, level="error", decisions="denies")) == 1
+    assert len(written(capfd, level="error", decisions="denies")) == 1
+
+
+def test_a_line_that_cannot_be_formatted_is_named_by_its_place(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(LogSettings())
+    logging.getLogger("admission.x").warning("%d", "no number")
+    assert re.search(r"ERROR .*a line cannot be formatted: \S*test_logs\.py:\d+", read(capfd))
