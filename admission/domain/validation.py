@@ -101,16 +101,22 @@ def suggest_name(word: str, known: Iterable[str]) -> str:
 
 
 def list_problems(
-    model: type[BaseModel], error: ValidationError, *, rules_only: bool = False
+    model: type[BaseModel],
+    error: ValidationError,
+    *,
+    rules_only: bool = False,
+    most: int | None = None,
 ) -> tuple[Problem, ...]:
-    """Every problem of one validation.
+    """Every problem of one validation, or the first of them.
 
     Args:
         model: the model that was validated; its fields are what a misspelt key may have meant.
         error: what pydantic raised.
         rules_only: leave out all but what `refuse` said.
+        most: number of problems to list; None: all. To suggest a name for a misspelt key takes
+            time, and a document from a client may have very many.
     """
-    found = error.errors(include_url=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)[:most]
     return tuple(_problem(model, one) for one in found if not rules_only or one["type"] == _RULE)
 
 

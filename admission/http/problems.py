@@ -21,7 +21,7 @@ Problem: TypeAlias = dict[str, Any]
 
 # RFC 9457, 4.2.1: about:blank is a problem whose meaning is that of its status.
 _TYPE: Final = "about:blank"
-_ERRORS_MAX: Final = 20
+ERRORS_MAX: Final = 20
 _FIELD_CHARS_MAX: Final = 100
 _HTTP_DETAILS: Final[dict[int, tuple[str, str]]] = {
     404: ("Not found", "There is nothing at this path."),
@@ -86,7 +86,7 @@ def _retry_after(retry_after_s: float) -> Problem:
 
 def _caller_problem(error: AdmissionError) -> Problem:
     if isinstance(error, Invalid):
-        listed = error.errors[:_ERRORS_MAX]
+        listed = error.errors[:ERRORS_MAX]
         errors = [{"field": e.field[:_FIELD_CHARS_MAX], "message": e.message} for e in listed]
         detail = "One or more fields are invalid." if errors else error.detail
         return _problem(error.status, error.title, detail) | {"errors": errors}

@@ -8,8 +8,11 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
+from admission.errors import Invalid
 from admission.http.app import create_app
-from admission.http.parsing import BODY_BYTES_MAX
+from admission.http.parsing import BODY_BYTES_MAX, FIELDS_MAX, parse
+from admission.http.problems import ERRORS_MAX
+from admission.http.schemas.requests import AdmissionRequest, PushedSnapshot
 from tests.support.http_server import ASK, ID, NOW, FakeDecider, Server, problem, serving
 
 ASKS = "/v1/admissions"
@@ -298,3 +301,58 @@ async def test_where_no_zone_is_the_default_one_must_be_named(decider: FakeDecid
         assert [one["field"] for one in found["errors"]] == ["zone"]
         async with server.http.post(ASKS, json={**unnamed, "zone": "East"}) as answer:
             assert answer.status == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing/here", 404), ("/healthz", 405), (ASKS, 415)]
+)
+async def test_a_compressed_body_is_never_inflated(
+    http: ClientSession, decider: FakeDecider, encoding: str, path: str, status: int
+) -> None:
+    """A body that cannot be inflated is answered as any other: nothing tried to."""
+    headers = JSON | {"Content-Encoding": encoding}
+    async with http.post(path, data=b"not compressed", headers=headers) as answer:
+        await problem(answer, status, decider)
+
+
+TOO_MANY = 200_000
+
+
+def nested(name: str, entry: str, n: int) -> bytes:
+    entries = ",".join(f'"{i:x}":{entry}' for i in range(n))
+    return f'{{"{name}":{{{entries}}}}}'.encode()
+
+
+@pytest.mark.parametrize(("method", "path"), BODIES)
+async def test_a_body_full_of_fields_is_refused_before_it_is_read(
+    http: ClientSession, decider: FakeDecider, method: str, path: str
+) -> None:
+    body = b"{" + b",".join(b'"":0' for _ in range(TOO_MANY)) + b"}"
+    async with http.request(method, path, data=body, headers=JSON) as answer:
+        found = await problem(answer, 422, decider)
+    assert found["errors"] == [
+        {"field": "body", "message": f"Must have at most {FIELDS_MAX} fields"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (AdmissionRequest, nested("x", "0", 50_000)[5:-1]),
+        (PushedSnapshot, nested("pools", "0", 50_000)),
+        (PushedSnapshot, nested("unused", '""', 50_000)),
+    ],
+)
+def test_no_more_errors_are_found_than_are_needed(model: type[Any], body: bytes) -> None:
+    """Each error found takes its time, so their number is what is bounded."""
+    with pytest.raises(Invalid) as caught:
+        parse(model, body)
+    assert ERRORS_MAX <= len(caught.value.errors) <= 500
+
+
+async def test_a_wrong_entry_far_behind_is_found(http: ClientSession, decider: FakeDecider) -> None:
+    unused = {f"c{n}": 1 for n in range(5_000)} | {"last": None}
+    async with http.put(SNAPSHOT, json=GOOD | {"unused": unused}) as answer:
+        found = await problem(answer, 422, decider)
+    assert [one["field"] for one in found["errors"]] == ["unused.last"]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -11,12 +11,14 @@ from admission.domain.policy.zone import ZonePolicy
 from admission.domain.validation import list_problems
 from admission.errors import Invalid
 
+PROBLEMS_MAX: Final = 100
+
 
 def parse_policy(data: object) -> ZonePolicy:
     """The policy in a decoded JSON or TOML document.
 
     Raises:
-        Invalid: it is not one; lists every wrong field.
+        Invalid: it is not one; lists the wrong fields, a hundred at most.
     """
     return _parse(lambda: ZonePolicy.model_validate(data))
 
@@ -25,7 +27,7 @@ def from_json(text: str | bytes) -> ZonePolicy:
     """The policy in a JSON text, such as `policy_json` writes.
 
     Raises:
-        Invalid: it is not one; lists every wrong field.
+        Invalid: it is not one; as `parse_policy`.
     """
     return _parse(lambda: ZonePolicy.model_validate_json(text))
 
@@ -58,5 +60,5 @@ def _parse(parse: Callable[[], ZonePolicy]) -> ZonePolicy:
     try:
         return parse()
     except ValidationError as error:
-        found = list_problems(ZonePolicy, error)
+        found = list_problems(ZonePolicy, error, most=PROBLEMS_MAX)
         raise Invalid(*(problem.field_error() for problem in found)) from None

@@ -134,6 +134,9 @@ def _protocol_factory(
             loop=loop,
             connections_max=connections_max,
             keepalive_timeout=_KEEPALIVE_S,
+            # A compressed body is refused (parsing.py); a few bytes of it would otherwise be
+            # inflated to gigabytes before any check, for a client without credentials too.
+            auto_decompress=False,
             access_log=None,  # no access log: metrics count the responses
         )
 
