@@ -83,7 +83,8 @@ class ServerSettings(Section):
     """Time for open requests to finish after `shutdown_delay_ms`."""
     allow_anonymous: bool = False
     """Permits a `host` other than loopback without any token. Every client that reaches the port
-    then has all rights."""
+    then has all rights. Its Host header must be an IP address, `host`, or the host of
+    `public_url`."""
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

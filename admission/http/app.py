@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from admission import __version__
+from admission.http.auth.origin import OriginCheck
 from admission.http.auth.rate_limit import RequestRate
 from admission.http.auth.report_links import ReportLinks
 from admission.http.auth.tokens import Credentials
@@ -27,6 +28,7 @@ def create_app(
     metrics_public: bool = False,
     event_clients: int = 100,
     public_url: str = "",
+    host_names: frozenset[str] = frozenset(),
     requests_per_s: float = 0,
 ) -> web.Application:
     """Create the application, to be run with `admission.http.server.serve.serve_app`.
@@ -41,6 +43,7 @@ def create_app(
         metrics_public: /metrics needs no credentials.
         event_clients: most clients of /v1/events at a time.
         public_url: start of every `report_url`; empty: scheme and host of each request.
+        host_names: further names of this service, which clients without tokens may use as Host.
         requests_per_s: request rate of one caller in this process; 0: no limit.
     """
     app = web.Application(middlewares=[handle_request], client_max_size=BODY_BYTES_MAX)
@@ -49,6 +52,7 @@ def create_app(
     app[APP_CONTEXT] = AppContext(
         decider=decider,
         credentials=credentials or Credentials(),
+        origin=OriginCheck(host_names, public_url),
         rate=RequestRate(requests_per_s),
         telemetry=telemetry or Telemetry(),
         ids=Ids(),

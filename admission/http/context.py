@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from admission.http.auth.origin import OriginCheck
 from admission.http.auth.rate_limit import RequestRate
 from admission.http.auth.report_links import ReportLinks
 from admission.http.auth.tokens import Caller, Credentials
@@ -25,6 +26,7 @@ class AppContext:
     Args:
         decider: makes the decisions.
         credentials: the tokens of callers.
+        origin: refuses what pages of other origins send.
         rate: the request rate of each caller.
         telemetry: counts requests, decisions and reports.
         ids: generates ids.
@@ -39,6 +41,7 @@ class AppContext:
 
     decider: Decider
     credentials: Credentials
+    origin: OriginCheck
     rate: RequestRate
     telemetry: Telemetry
     ids: Ids

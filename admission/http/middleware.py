@@ -32,6 +32,7 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
     status = _CLIENT_CLOSED_REQUEST
     try:
         try:
+            _check_origin(request, context)
             if route is not None:
                 _authorize(request, route, context)
             response = await handler(request)
@@ -46,6 +47,13 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
     if context.is_stopping:
         response.force_close()
     return response
+
+
+def _check_origin(request: web.Request, context: AppContext) -> None:
+    """Refuse what a page of another origin sends, at every path."""
+    if not context.credentials.configured:
+        context.origin.require_own_host(request)
+    context.origin.require_own_origin(request)
 
 
 def _authorize(request: web.Request, route: Route, context: AppContext) -> None:

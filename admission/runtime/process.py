@@ -79,6 +79,7 @@ async def _listen(
         metrics_public=server.metrics_public,
         event_clients=settings.limits.max_event_clients,
         public_url=server.public_url,
+        host_names=frozenset({server.host}),
         requests_per_s=settings.limits.requests_per_s_per_caller,
     )
 

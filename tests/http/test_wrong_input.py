@@ -245,15 +245,15 @@ async def test_the_input_is_not_echoed(http: ClientSession, decider: FakeDecider
     ("request_", "status"),
     [
         (b"NONSENSE\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", 400),
-        (b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", 400),
+        (b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
         (
-            b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
             400,
         ),
         (
-            b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}",
             415,
         ),
@@ -273,7 +273,8 @@ async def test_malformed_http_is_refused(server: Server, request_: bytes, status
 async def test_a_continue_is_given_when_expected(server: Server) -> None:
     body = json.dumps(ASK).encode()
     answer = await server.raw(
-        b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+        b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Connection: close\r\nExpect: 100-continue\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
@@ -282,9 +283,9 @@ async def test_a_continue_is_given_when_expected(server: Server) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X-One: 1\r\n" * 500 + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-One: 1\r\n" * 500 + b"\r\n",
     ],
 )
 async def test_headers_too_long_or_too_many_are_refused(server: Server, head: bytes) -> None:

@@ -1,5 +1,6 @@
 """`report_url`: its holder reports on that one reservation, and can do nothing else."""
 
+import hashlib
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from aiohttp import ClientSession
 
 from admission.http.app import create_app
 from admission.http.auth.report_links import ReportLinks, make_token
+from admission.http.auth.tokens import Credentials, Role, Token
 from admission.http.context import APP_CONTEXT
 from tests.support.http_server import ASK, ID, FakeDecider, Server, problem, serving
 
@@ -53,10 +55,14 @@ async def test_a_link_contains_the_configured_public_address(decider: FakeDecide
     [("dial.example.com", "dial.example.com"), ("[::1]:80", "[::1]:80"), ('x"><b>', None)],
 )
 async def test_a_link_contains_the_requested_address_by_default(
-    server: Server, host: str, shown: str | None
+    decider: FakeDecider, host: str, shown: str | None
 ) -> None:
-    netloc = urlsplit(await link(server.http, Host=host)).netloc
-    assert netloc == (shown or f"127.0.0.1:{server.port}")
+    """Any name that clients use, where they have tokens."""
+    sha256 = hashlib.sha256(b"secret").hexdigest()
+    credentials = Credentials([Token(name="a", sha256=sha256, role=Role.DIALER)])
+    async with serving(create_app(decider, default_zone="East", credentials=credentials)) as server:
+        url = await link(server.http, Host=host, Authorization="Bearer secret")
+        assert urlsplit(url).netloc == (shown or f"127.0.0.1:{server.port}")
 
 
 async def test_a_request_without_host_gets_the_address_it_came_to(server: Server) -> None:

@@ -190,7 +190,9 @@ async def test_answers_of_a_batch_keep_the_order_of_the_requests(http: ClientSes
 async def test_a_request_to_close_the_connection_is_confirmed(server: Server) -> None:
     body = json.dumps(ASK)
     typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
-    head = f"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{typed}\r\n\r\n"
+    head = (
+        f"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{typed}\r\n\r\n"
+    )
     answer = await server.raw((head + body).encode())
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in answer

@@ -236,7 +236,7 @@ async def test_a_client_that_reads_nothing_is_dropped_and_the_others_are_served(
     monkeypatch.setattr(app[APP_CONTEXT].feed, "_read", status)
     monkeypatch.setattr(events, "SLOW_S", 2.0)
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
-    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     async with server.http.get("/v1/events?zone=East", read_bufsize=2**21) as answer:
         async with asyncio.timeout(PATIENCE_S):
             while readings < 3 or app[APP_CONTEXT].feed.clients > 1:

@@ -164,7 +164,8 @@ async def hang_up_after(replica: ServiceHarness, body: dict[str, Any], path: str
     """A client that sends this, and a function that hangs it up."""
     _, writer = await asyncio.open_connection(*address_of(replica.url))
     text = json.dumps(body).encode()
-    head = f"POST /v1/admissions{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    first = f"POST /v1/admissions{path} HTTP/1.1\r\nHost: localhost\r\n"
+    head = f"{first}Content-Type: application/json\r\n"
     writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(text), text))
 
     async def hang_up() -> None:

@@ -125,7 +125,9 @@ async def test_a_report_whose_client_hangs_up_is_not(
     async with serving(app) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         path = f"/v1/reservations/{ID}/end"
-        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()
+        )
         writer.close()
         await writer.wait_closed()
         await decider.until_called()
@@ -142,10 +144,10 @@ async def test_a_cancelled_request_does_not_affect_the_next_of_its_connection(
     async with serving(create_app(decider)) as server:
         body = json.dumps(ASK).encode()
         request = (
-            b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
-        last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = await server.raw(request * 3 + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 4
     assert len(decider.calls) == 3

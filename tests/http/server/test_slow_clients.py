@@ -13,7 +13,7 @@ from admission.http.server.timeouts import ConnectionTimeouts, raise_file_limit
 from tests.support.http_server import FakeDecider, serving
 
 SOON = ConnectionTimeouts(first_request_s=0.05, stalled_read_s=0.05, check_interval_s=0.01)
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def until_closed(reader: asyncio.StreamReader) -> bytes:
@@ -23,7 +23,9 @@ async def until_closed(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"]
+)
 async def test_a_connection_without_a_complete_request_is_closed(
     decider: FakeDecider, said: bytes
 ) -> None:
@@ -94,7 +96,9 @@ async def test_a_body_that_comes_too_slowly_is_refused(
     monkeypatch.setattr(parsing, "_BODY_TIMEOUT_S", 0.05)
     async with serving(create_app(decider)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        head = b"POST /v1/admissions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = (
+            b"POST /v1/admissions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        )
         writer.write(head + b"Content-Length: 1000\r\n\r\n{")
         async with asyncio.timeout(20):
             assert b" 400 " in await reader.readline()
