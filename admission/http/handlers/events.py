@@ -7,8 +7,9 @@ zone       a zone's status as in `GET /v1/zones/{zone}`, when it changed, and `d
 problem    a zone that cannot be read now, and the reason
 history    before the first status of a known zone: its ports over the last quarter of an hour
 
-After a few seconds without events a comment is sent, and the credentials are checked again: a
-revoked token ends the stream.
+After a few seconds without events a comment is sent. Every five seconds by the clock, whatever is
+sent, the credentials are checked again: a token that was revoked, has expired, or has another role
+or other zones ends the stream, and the client that connects again has the rights of now.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from admission.http.server.connection import CancelOnDisconnect
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 5.0
+RECHECK_S: Final = 5.0
 SLOW_S: Final = 10.0  # a client that reads nothing for so long is disconnected
 MEDIA_TYPE: Final = "text/event-stream"
 _HEARTBEAT: Final = b": alive\n\n"
@@ -81,21 +83,29 @@ def _build_hello(request: web.Request, zones: list[str]) -> bytes:
 async def _send_events(
     request: web.Request, response: web.StreamResponse, stream: Stream, data: bytes
 ) -> None:
+    now = asyncio.get_running_loop().time
+    check_at = now() + RECHECK_S
     try:
         while not stream.closed:
             async with asyncio.timeout(SLOW_S):
                 await response.write(data)
-            data = await stream.next(HEARTBEAT_S)
-            if not data:
-                request.app[APP_CONTEXT].credentials.authenticate(
-                    request.headers.get(hdrs.AUTHORIZATION)
-                )
-                data = _HEARTBEAT
+            data = await stream.next(min(HEARTBEAT_S, max(0, check_at - now()))) or _HEARTBEAT
+            if now() >= check_at:
+                _require_same_rights(request)
+                check_at = now() + RECHECK_S
     except TimeoutError:
         log.info("events: disconnected %s, which reads too slowly", request[CALLER].name)
         if request.transport is not None:
             request.transport.abort()
     except Unauthorized:
-        log.info("events: the token of %s is no longer valid", request[CALLER].name)
+        log.info("events: the rights of %s have ended or changed", request[CALLER].name)
     except ConnectionError:
         pass  # the client disconnected
+
+
+def _require_same_rights(request: web.Request) -> None:
+    """Raise `Unauthorized` if the credentials give other rights than when the stream began."""
+    credentials = request.app[APP_CONTEXT].credentials
+    caller = credentials.authenticate(request.headers.get(hdrs.AUTHORIZATION))
+    if caller != request[CALLER]:
+        raise Unauthorized("The rights of this token have changed.")

@@ -1,6 +1,7 @@
 """Server-sent events: zones as they change, for many clients, some of them slow."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,7 +12,7 @@ from aiohttp import ClientResponse, web
 from admission.domain.types import Role
 from admission.errors import Unavailable
 from admission.http.app import create_app
-from admission.http.auth.tokens import Credentials
+from admission.http.auth.tokens import Credentials, Token
 from admission.http.context import APP_CONTEXT
 from admission.http.events import feed
 from admission.http.events.feed import Feed, without_volatile_fields
@@ -251,19 +252,74 @@ async def test_a_quiet_stream_has_comments(server: Server, monkeypatch: pytest.M
     assert found.count(": alive") >= 3
 
 
-async def test_a_removed_token_ends_its_streams(
+@pytest.mark.parametrize(
+    "later",
+    [
+        [],
+        [token("v", Role.DIALER)],
+        [token("v", Role.SOURCE)],
+        [token("v", Role.VIEWER, zones=["West"])],
+        [token("v", Role.VIEWER, expires_at_s=1.0)],
+    ],
+    ids=["revoked", "dialer", "source", "fewer zones", "expired"],
+)
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_a_stream_ends_with_the_rights_of_its_token(
+    decider: FakeDecider, monkeypatch: pytest.MonkeyPatch, later: list[Token], is_busy: bool
+) -> None:
+    """However busy the stream is: a zone that changes at every reading leaves no silence."""
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01 if not is_busy else PATIENCE_S)
+    monkeypatch.setattr(events, "RECHECK_S", 0.01)
+    operator = token("o", Role.OPERATOR)
+    credentials = Credentials([token("v", Role.VIEWER), operator])
+    app = create_app(decider, credentials=credentials)
+    if is_busy:
+        readings = itertools.count()
+
+        async def status(zone: str) -> dict[str, Any]:
+            return {"now": NOW, "pools": [], "stats": {"n": next(readings)}}
+
+        app[APP_CONTEXT].feed = Feed(status, clients_max=2, interval_s=0.001)
+    async with (
+        serving(app) as server,
+        server.http.get("/v1/events", headers=bearer("v")) as answer,
+    ):
+        await block(answer)
+        credentials.replace([*later, operator])
+        async with asyncio.timeout(PATIENCE_S):
+            await answer.content.read()
+
+
+async def test_a_token_that_expires_ends_its_stream(
     decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
-    credentials = Credentials([token("v", Role.VIEWER), token("o", Role.OPERATOR)])
+    monkeypatch.setattr(events, "RECHECK_S", 0.01)
+    now_s = 0.0
+    limited = token("v", Role.VIEWER, expires_at_s=10.0)
+    credentials = Credentials([limited], clock=lambda: now_s)
     async with (
         serving(create_app(decider, credentials=credentials)) as server,
         server.http.get("/v1/events", headers=bearer("v")) as answer,
     ):
         await block(answer)
-        credentials.replace([token("o", Role.OPERATOR)])
+        now_s = 10.0
         async with asyncio.timeout(PATIENCE_S):
             await answer.content.read()
+
+
+async def test_a_stream_goes_on_while_its_token_is_configured_anew_with_equal_rights(
+    decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(events, "RECHECK_S", 0.01)
+    credentials = Credentials([token("v", Role.VIEWER)])
+    async with (
+        serving(create_app(decider, credentials=credentials)) as server,
+        server.http.get("/v1/events?zone=East", headers=bearer("v")) as answer,
+    ):
+        await news(answer)
+        credentials.replace([token("v", Role.VIEWER), token("o", Role.OPERATOR)])
+        assert [(await block(answer))[0] for _ in range(5)] == [": alive"] * 5
 
 
 async def test_a_viewer_of_one_zone_receives_no_other(decider: FakeDecider) -> None:
