@@ -41,7 +41,7 @@ def audit(
     """List the changes that operators made, the newest first."""
     path = f"{zone_path(zone, 'audit')}?{urlencode({'limit': limit})}"
     page = Remote(url=url, token_env=token_env).request("GET", path)
-    show(page, lambda: render_audit(page), as_json=as_json)
+    show(page, render_audit, as_json=as_json)
     return OK
 
 

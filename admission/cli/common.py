@@ -15,6 +15,7 @@ from urllib.parse import quote
 import typer
 
 from admission.cli.plain_help import PlainHelpCommand
+from admission.domain.visible_text import make_all_visible, make_visible
 from admission.errors import CallerError, ConfigError, Invalid
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ EXIT_CODES: Final = "exit codes: 0 granted or ok, 1 denied or failed, 2 usage, 3
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 URL_ENV, TOKEN_ENV = "ADMISSION_URL", "ADMISSION_TOKEN"
 TIMEOUT_S: Final = 30.0
+LINE_END: Final = "\n"
 
 # The sections of `admission --help`, in this order.
 SERVICE, PLATFORMS = "Service", "Platforms"
@@ -151,7 +153,7 @@ def zone_path(zone: str, *parts: str) -> str:
 
 def complain(message: object, code: int) -> int:
     """Print an error message, and return the exit code."""
-    print(f"admission: {message}", file=sys.stderr)
+    print(f"admission: {make_visible(str(message), keep=LINE_END)}", file=sys.stderr)
     return code
 
 
@@ -163,11 +165,11 @@ def describe_refusal(fault: CallerError) -> str:
     return "\n".join(["One or more fields are wrong.", *lines])
 
 
-def show(response: Any, render: "Callable[[], RenderableType]", *, as_json: bool) -> None:
-    """Print a response: as JSON, or as `render` displays it."""
+def show(response: T, render: "Callable[[T], RenderableType]", *, as_json: bool) -> None:
+    """Print a response: as JSON, or as `render` displays it, without invisible characters."""
     if as_json:
         print(json.dumps(response, indent=2))
         return
     from admission.cli.output import print_report
 
-    print_report(render())
+    print_report(render(make_all_visible(response)))

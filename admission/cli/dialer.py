@@ -113,7 +113,7 @@ def ask(
     decision = remote.request("POST", "/v1/admissions", body, timeout_s=timeout_s)
     from admission.cli.formatting import render_decision
 
-    show(decision, lambda: render_decision(decision), as_json=as_json)
+    show(decision, render_decision, as_json=as_json)
     return GRANTED if decision["decision"] == "grant" else DENIED
 
 
@@ -140,7 +140,7 @@ def list_reservations(
     page = Remote(url=url, token_env=token_env).run(lambda api: _fetch_pages(api, query, limit))
     from admission.cli.formatting import render_reservations
 
-    show(page, lambda: render_reservations(page), as_json=as_json)
+    show(page, render_reservations, as_json=as_json)
     return OK
 
 
@@ -163,7 +163,7 @@ def end(
     remote = Remote(url=url, token_env=token_env)
     ended = remote.request("POST", path, {"outcome": outcome.value})
     repeated = ", as before" if ended["repeated"] else ""
-    show(ended, lambda: f"{ended['id']}: {ended['state']}{repeated}", as_json=as_json)
+    show(ended, lambda one: f"{one['id']}: {one['state']}{repeated}", as_json=as_json)
     return OK
 
 

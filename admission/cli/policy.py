@@ -10,6 +10,7 @@ import typer
 from admission.cli.common import (
     DEFAULT_URL,
     FAILED,
+    LINE_END,
     OK,
     OPERATIONS,
     TOKEN_ENV,
@@ -21,6 +22,7 @@ from admission.cli.common import (
     show,
     zone_path,
 )
+from admission.domain.visible_text import make_visible
 from admission.errors import ConfigError
 
 app = typer.Typer()
@@ -53,11 +55,12 @@ def apply(
     remote = Remote(url=url, token_env=token_env)
     plans = remote.run(lambda api: compare(api, file))
     if not as_json:
-        print(describe(plans))
+        print(make_visible(describe(plans), keep=LINE_END))
     if any(plan.differs for plan in plans) and _confirm(yes=yes, dry_run=dry_run, as_json=as_json):
         plans = remote.run(lambda api: write(api, plans))
         if not as_json:
-            print("\n".join(plan.outcome() for plan in plans if plan.differs or plan.problem))
+            outcomes = (plan.outcome() for plan in plans if plan.differs or plan.problem)
+            print(make_visible("\n".join(outcomes), keep=LINE_END))
     if as_json:
         print(json.dumps({"zones": [plan.fields() for plan in plans]}, indent=2))
     return FAILED if any(plan.problem for plan in plans) else OK
@@ -87,7 +90,7 @@ def set_settings(
     patch = parse_assignments(assignments)
     live = Remote(url=url, token_env=token_env).request("PATCH", zone_path(zone, "policy"), patch)
     state = "is live" if live["changed"] else "was live before: nothing changed"
-    show(live, lambda: f"{zone}: version {live['version']} {state}", as_json=as_json)
+    show(live, lambda one: f"{zone}: version {one['version']} {state}", as_json=as_json)
     return OK
 
 
@@ -139,10 +142,10 @@ def show_status(
     remote = Remote(url=url, token_env=token_env)
     if zone:
         status = remote.request("GET", zone_path(zone))
-        show(status, lambda: render_zone(status), as_json=as_json)
+        show(status, render_zone, as_json=as_json)
         return OK
     overview = remote.request("GET", "/v1/zones")
-    show(overview, lambda: render_overview(overview["zones"]), as_json=as_json)
+    show(overview, lambda shown: render_overview(shown["zones"]), as_json=as_json)
     return FAILED if any("problem" in one for one in overview["zones"]) else OK
 
 
@@ -171,7 +174,7 @@ def _switch(
     target = f"{zone} {pool}" if pool else zone
     state = "paused" if switched["paused"] else "not paused"
     repeated = "" if switched["changed"] else ", as before"
-    show(switched, lambda: f"{target}: {state}{repeated}", as_json=as_json)
+    show(switched, lambda _: f"{target}: {state}{repeated}", as_json=as_json)
     return OK
 
 

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from admission.cli.output import PIPE_WIDTH, format_value, indent, make_table
+from admission.domain.visible_text import make_all_visible
 
 STALE_MS: Final = 10_000  # the default of `max_age_ms`: the service refuses older snapshots
 BAR_WIDTH: Final = 16
@@ -64,6 +65,11 @@ def render_top(sample: Sample, rows: int, width: int = PIPE_WIDTH) -> Renderable
 
     Args: rows, width: of the terminal.
     """
+    sample = replace(
+        sample,
+        zones=make_all_visible(sample.zones),
+        problem=make_all_visible(sample.problem),
+    )
     share = max(ROWS_MIN, (rows - 1) // max(1, len(sample.zones)) - 1)
     zones = (
         _render_zone(zone, sample.rates.get(zone["zone"], {}), share, width)

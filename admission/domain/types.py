@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from admission.domain.visible_text import INVISIBLE
+
 COUNT_MAX: Final = 100
 
 BATCH_MAX: Final = 1000
@@ -45,7 +47,10 @@ PoolName: TypeAlias = Annotated[str, StringConstraints(pattern=POOL)]
 
 Milliseconds: TypeAlias = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=128)]
+# Without characters that are invisible, or that a terminal obeys.
+TEXT: Final = f"^[^{INVISIBLE}]*$"
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=128, pattern=TEXT)]
 
 # Numbers of a platform: the ledger checks them and counts those that it refuses.
 Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]

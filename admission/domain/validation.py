@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from admission.domain.types import NAME, POOL
+from admission.domain.types import NAME, POOL, TEXT
 from admission.errors import FieldError
 
 Location: TypeAlias = tuple[str | int, ...]
@@ -59,6 +59,7 @@ _PATTERNS: Final = {
     CAMPAIGN_KEY: f'is not a name ({_NAME_RULE}), nor "*" for every other campaign',
     POOL_PATTERN: "is not the name of a pool, such as trunk:carrier-a, nor of a kind, agent:*",
     PRIORITY: "must be a priority, 0 to 9",
+    TEXT: "must have no control characters and no invisible ones",
     SHA256: "must be 64 hexadecimal digits, as `admission token new` prints them",
 }
 

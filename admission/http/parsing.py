@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
+from admission.domain.types import TEXT
 from admission.errors import BadRequest, FieldError, Invalid
 from admission.http.problems import ERRORS_MAX, UnsupportedMediaType
 
@@ -160,6 +161,8 @@ def _format_path(one: ErrorDetails) -> str:
 
 
 def _format_message(one: ErrorDetails) -> str:
+    if one["type"] == "string_pattern_mismatch" and TEXT in one["msg"]:
+        return "Must have no control characters and no invisible ones"
     texts = {"missing": "This field is required", "extra_forbidden": "There is no such field"}
     return texts.get(one["type"]) or one["msg"].removeprefix("Value error, ")
 

@@ -11,18 +11,21 @@ Neither has an object here: `is_polled` distinguishes them from the names of con
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from admission.config import SourceSection
 from admission.domain import Snapshot
 from admission.domain.policy import ZonePolicy
+from admission.sources.secret_mask import SecretMask
 
 PUSH: Final = "push"
 STATIC: Final = "static"
 UNPOLLED: Final = frozenset({PUSH, STATIC})
 # One line of a log or a status page; long enough for a SOAP fault with its description.
 LINE_CHARS_MAX: Final = 300
+# Of a platform's text that is searched for secrets; more than what is shown can come from.
+ECHO_CHARS_MAX: Final = 8_192
 
 Settings = TypeVar("Settings", bound=SourceSection)
 
@@ -115,17 +118,17 @@ def is_polled(source_name: str) -> bool:
     return source_name not in UNPOLLED
 
 
-def sanitize_line(text: str, *, secret: str = "") -> str:
+def sanitize_line(text: str, *, secrets: Collection[str] = ()) -> str:
     """Make a platform's text fit for one line of a log or a status page.
 
     Args:
-        text: any text, also hostile.
-        secret: replaced by `***` where the platform echoes it; empty: nothing is replaced.
+        text: any text, also hostile; not cut before, as a part of a secret is not recognized.
+        secrets: replaced by `***` where the platform echoes them, in any encoding.
 
     Returns:
         At most 300 printable characters.
     """
-    masked = text.replace(secret, "***") if secret else text
+    masked = SecretMask(secrets)(text[:ECHO_CHARS_MAX])
     # \s would keep control characters that some terminals interpret; only printable ones stay.
     printable = "".join(c if c.isprintable() else " " for c in masked[: 4 * LINE_CHARS_MAX])
     line = re.sub(" +", " ", printable).strip()

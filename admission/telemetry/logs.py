@@ -8,10 +8,12 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, TypeAlias
 
 from admission.config import LogSettings
 from admission.domain import Answer
+from admission.domain.visible_text import make_visible
 from admission.telemetry.line_queue import LineQueue
 
 decisions: Final = logging.getLogger("admission.decisions")
@@ -20,6 +22,10 @@ terminal: Final = logging.getLogger("admission.terminal")
 
 STDOUT: Final = 1
 STDERR: Final = 2
+
+ExceptionInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
 
 _DECISIONS_LEVEL: Final = {
     "none": logging.CRITICAL,
@@ -61,7 +67,7 @@ def log_decision(answer: Answer) -> None:
 
 
 class PlainLines(logging.Formatter):
-    """Plain text: time, level, logger, message, then fields as name=value."""
+    """Plain text: time, level, logger, message, then fields as name=value; all of it visible."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -69,7 +75,11 @@ class PlainLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line, without a trace."""
         fields = "".join(f" {name}={value}" for name, value in _get_fields(record).items())
-        return super().formatMessage(record) + fields
+        return make_visible(super().formatMessage(record) + fields, keep="\t")
+
+    def formatException(self, ei: ExceptionInfo) -> str:
+        """The trace, with its line ends."""
+        return make_visible(super().formatException(ei), keep="\n\t")
 
 
 class JsonLines(logging.Formatter):

@@ -49,6 +49,9 @@ GOOD = {"taken_at": NOW, "total": 1, "unused": {"sip": 1}}
         ({"wait_ms": -1}, "wait_ms"),
         ({"wait_ms": 30_001}, "wait_ms"),
         ({"owner": "o" * 129}, "owner"),
+        ({"owner": "o\x1b[2J"}, "owner"),
+        ({"owner": "o\r"}, "owner"),
+        ({"owner": "\u202eo"}, "owner"),
         ({"dry_run": 1}, "dry_run"),
         ({"dry_run": "true"}, "dry_run"),
         ({"explain": True}, "body"),
@@ -68,6 +71,7 @@ async def test_a_wrong_field_of_an_ask(
         (LAUNCHED, {"port_taken": 1}, "port_taken"),
         (LAUNCHED, {"mpp": "a b"}, "mpp"),
         (LAUNCHED, {"session_id": "s" * 129}, "session_id"),
+        (LAUNCHED, {"session_id": "s\x00"}, "session_id"),
         (LAUNCHED, {"reservation": {}}, "reservation.zone"),
         (LAUNCHED, {"reservation": {**ASK, "owner": "x"}}, "reservation.owner"),
         (RENEW, {"port_taken": True}, "port_taken"),
@@ -79,6 +83,7 @@ async def test_a_wrong_field_of_an_ask(
         (END, {"ended_at": 2**53}, "ended_at"),
         (END, {"ended_at": "now"}, "ended_at"),
         (END, {"platform_code": 34606}, "platform_code"),
+        (END, {"platform_code": "486\x1b"}, "platform_code"),
         (END, {"reservation": ASK}, "reservation"),
         (ASKS + "/batch", {}, "requests"),
         (ASKS + "/batch", {"requests": {}}, "requests"),
@@ -128,6 +133,7 @@ async def test_a_wrong_field_of_a_snapshot(
     [
         "limit=0", "limit=1001", "limit=x", "limit=", "state=dead", "cursor=%0a", "cursor=",
         "zone=a%20b", "campaign=", "colour=red", "limit=1&limit=2", "owner=" + "o" * 129,
+        "owner=a%1b",
     ],
 )  # fmt: skip
 async def test_a_wrong_query(http: ClientSession, decider: FakeDecider, query: str) -> None:

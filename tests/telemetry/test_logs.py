@@ -129,3 +129,20 @@ def test_a_line_that_cannot_be_formatted_is_named_by_its_place(
     configure_logging(LogSettings())
     logging.getLogger("admission.x").warning("%d", "no number")
     assert re.search(r"ERROR .*a line cannot be formatted: \S*test_logs\.py:\d+", read(capfd))
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_line_has_no_characters_that_a_terminal_obeys(
+    capfd: pytest.CaptureFixture[str], format: Any
+) -> None:
+    configure_logging(LogSettings(format=format))
+    try:
+        raise RuntimeError("trace\x1b[2J")
+    except RuntimeError:
+        fields = {"name": "field\u202e"}
+        logger = logging.getLogger("admission.x")
+        logger.exception("message\r%s", "\x9b", extra={"fields": fields})
+    lines = read(capfd).splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert "trace" in lines[-1]
+    assert "RuntimeError" in lines[-1]

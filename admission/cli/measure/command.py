@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import typer
 
 from admission.cli.common import OK, PLATFORMS, AsJson, command, show
+from admission.domain.visible_text import make_visible
 from admission.errors import AdmissionError, ConfigError, SourceError, Unavailable
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def measure(
     advice = _measure(source, plan, min(calls, CALLS_MAX))
     line = format_command(advice, zone, application if application in policy.applications else None)
     response = advice.fields() | {"command": line}
-    show(response, lambda: render_advice(advice, line, plot=plot), as_json=as_json)
+    show(response, lambda _: render_advice(advice, line, plot=plot), as_json=as_json)
     return OK
 
 
@@ -191,4 +192,4 @@ async def _measure_call(runner: "CallRunner", title: str) -> "CallTimes | None":
 
 
 def _print_progress(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(make_visible(line), file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ faults: docs/platforms/experience-portal.md. Why no SOAP library: docs/decisions
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from xml.sax.saxutils import escape, quoteattr
@@ -19,7 +19,8 @@ from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import
 
 from admission.config.sources.experience_portal import SoapVersion
 from admission.errors import SourceError
-from admission.sources.base import sanitize_line
+from admission.sources.base import ECHO_CHARS_MAX, sanitize_line
+from admission.sources.secret_mask import SecretMask
 from admission.sources.transport import RequestNotDelivered
 
 Value: TypeAlias = str | int
@@ -35,6 +36,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U001
 # No 64-bit integer has more digits, and so many are converted at once.
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _XML_SPACE: Final = " \t\r\n"
+CODE_CHARS_MAX: Final = 40
 _HTML: Final = (b"<html", b"<!doctype html")
 
 
@@ -94,8 +96,11 @@ def write_request(
     return Envelope(body=body.encode(), headers=_soap_headers(action, version))
 
 
-def read_response(body: bytes, operation: str) -> dict[str, str]:
+def read_response(body: bytes, operation: str, *, secrets: Collection[str] = ()) -> dict[str, str]:
     """Read the fields of `<Operation>Response` by local name, except those that have elements.
+
+    Args:
+        secrets: masked in the fields and in errors, before a text is cut.
 
     Raises:
         SoapFault: the body is a fault.
@@ -104,10 +109,11 @@ def read_response(body: bytes, operation: str) -> dict[str, str]:
     payload = _find_payload(_parse(body))
     name = _local_name(payload)
     if name in ("Fault", f"{operation}Fault"):
-        raise _read_fault(payload)
+        raise _read_fault(payload, secrets)
     if name != f"{operation}Response":
-        raise SourceError(f"answered with {sanitize_line(name)} instead of {operation}Response")
-    return _read_fields(payload)
+        shown = sanitize_line(name, secrets=secrets)
+        raise SourceError(f"answered with {shown} instead of {operation}Response")
+    return _read_fields(payload, secrets)
 
 
 def read_integer(fields: Mapping[str, str], name: str) -> int:
@@ -165,25 +171,28 @@ def _find_payload(root: Element) -> Element:
     return bodies[0][0]
 
 
-def _read_fields(payload: Element) -> dict[str, str]:
+def _read_fields(payload: Element, secrets: Collection[str]) -> dict[str, str]:
+    mask = SecretMask(secrets)
     found: dict[str, str] = {}
     for child in payload:
         name = _local_name(child)
         if name in found:
-            raise SourceError(f"the answer has two of {sanitize_line(name)}")
+            raise SourceError(f"the answer has two of {sanitize_line(name, secrets=secrets)}")
         if len(child) == 0:
-            found[name] = child.text or ""
+            # Code that shows a field does not know the secrets.
+            found[name] = mask((child.text or "")[:ECHO_CHARS_MAX])
     return found
 
 
-def _read_fault(fault: Element) -> SoapFault:
+def _read_fault(fault: Element, secrets: Collection[str]) -> SoapFault:
     """Prefer the platform's description to faultstring (SOAP 1.1) and Reason/Text (1.2)."""
     description = sanitize_line(
         _find_text(fault, "description")
         or _find_text(fault, "faultstring")
-        or _find_text(fault, "Text")
+        or _find_text(fault, "Text"),
+        secrets=secrets,
     )
-    code = sanitize_line(_find_text(fault, "returnCode")[:40])
+    code = sanitize_line(_find_text(fault, "returnCode"), secrets=secrets)[:CODE_CHARS_MAX]
     detail = f"fault {code}".rstrip() + f": {description or 'without a description'}"
     return SoapFault(detail, return_code=code, description=description)
 

@@ -5,7 +5,7 @@ own exception: the server refuses the first request with a 401 to start a Digest
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import aiohttp
@@ -53,6 +53,9 @@ class SoapClient:
     ) -> None:
         self._settings = settings
         self._dialect = settings.dialect
+        # As Basic authentication joins them, too.
+        pair = f"{settings.username}:{settings.secret}"
+        self._secrets = (settings.secret, pair) if settings.secret else ()
         self._http = HttpSession(
             settings,
             connections_max=connections_max,
@@ -109,13 +112,14 @@ class SoapClient:
             self._check_credentials(response)
             check_head(response, permission_hint=": it needs the Web Services role")
             body = await read_body(response)
-            return _read_answer(response, body, operation)
+            return _read_answer(response, body, operation, self._secrets)
 
     def _check_credentials(self, response: aiohttp.ClientResponse) -> None:
         """Name the scheme that a 401 demands: a wrong `auth` is its usual reason."""
         if response.status == 401:
             challenges: list[str] = response.headers.getall("WWW-Authenticate", [])
-            schemes = " or ".join(sanitize_line(one.split(" ")[0][:20]) for one in challenges[:4])
+            lines = [sanitize_line(one, secrets=self._secrets) for one in challenges[:4]]
+            schemes = " or ".join(one.split(" ")[0][:20] for one in lines)
             raise RequestNotDelivered(
                 "the credentials are refused (401), "
                 f"the platform demands {schemes or 'no known scheme'}, auth is {self._dialect.auth}"
@@ -135,19 +139,19 @@ class SoapClient:
 
     def _locate(self, operation: str, error: SourceError) -> SourceError:
         """The same error with operation and address, without the password."""
-        secret = self._settings.secret
-        text = sanitize_line(error.detail, secret=secret)
+        text = sanitize_line(error.detail, secrets=self._secrets)
         detail = f"{operation} at {self._settings.place}: {text}"
         if not isinstance(error, SoapFault):
             return type(error)(detail)
-        description = sanitize_line(error.description, secret=secret)
-        return SoapFault(detail, return_code=error.return_code, description=description)
+        return SoapFault(detail, return_code=error.return_code, description=error.description)
 
 
-def _read_answer(response: aiohttp.ClientResponse, body: bytes, operation: str) -> dict[str, str]:
+def _read_answer(
+    response: aiohttp.ClientResponse, body: bytes, operation: str, secrets: Collection[str]
+) -> dict[str, str]:
     """A fault comes with status 500 (SOAP 1.1) or 400 (1.2): read the body before the status."""
     try:
-        fields = read_response(body, operation)
+        fields = read_response(body, operation, secrets=secrets)
     except SoapFault:
         raise
     except SourceError:

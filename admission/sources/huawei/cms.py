@@ -17,7 +17,7 @@ from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain import Snapshot, SnapshotGroup
 from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
-from admission.sources.base import ConfiguredSource, sanitize_line
+from admission.sources.base import ConfiguredSource
 from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply, redact
 from admission.sources.huawei.licence import Licence, read_licence
 from admission.sources.huawei.signature import (
@@ -185,7 +185,7 @@ def _find_counters(body: Mapping[str, Any], secrets: Collection[str]) -> Mapping
 def _describe_failure(code: str, description: object, secrets: Collection[str]) -> str:
     """The platform's code, its meaning, and the platform's words: a string, in an error."""
     words = [description] if isinstance(description, str) and description.strip() else []
-    shown = sanitize_line(code)[:20] or "no resultCode"
+    shown = redact(code, secrets)[:20] or "no resultCode"
     text = ": ".join([*filter(None, [CODES.get(code)]), *words]) or "not a known code"
     return f"error {shown}: {redact(text, secrets)}"
 

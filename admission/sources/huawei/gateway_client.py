@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from admission.config.sources.huawei import AgentSettings, HuaweiAgentGatewaySettings
 from admission.errors import SourceError
-from admission.sources.base import sanitize_line
 from admission.sources.huawei.json_client import JsonClient, Reply, redact
 
 ROOT: Final = "/agentgateway/resource"
@@ -204,7 +203,7 @@ def parse_guid(text: str) -> str:
 
 def _describe_code(retcode: str, words: object, secrets: tuple[str, ...]) -> str:
     """The code's meaning and the code; for an unknown code the gateway's own words."""
-    shown = sanitize_line(retcode)[:20] or "none"
+    shown = redact(retcode, secrets)[:20] or "none"
     meaning = CODES.get(retcode)
     if meaning is None and retcode.startswith(DISASTER_RECOVERY):
         meaning = "disaster recovery is under way"

@@ -124,11 +124,8 @@ class JsonClient:
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """Make a server's text one line without these secrets."""
-    # The longest first: one secret may contain another.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return sanitize_line(text)
+    """Make a server's text one line without these secrets, in whatever encoding."""
+    return sanitize_line(text, secrets=secrets)
 
 
 def _parse_object(text: bytes, status: int) -> Mapping[str, Any]:

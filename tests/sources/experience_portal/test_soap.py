@@ -242,8 +242,8 @@ def test_a_line_is_one_line_printable_and_short() -> None:
 
 
 def test_a_line_does_not_repeat_the_secret() -> None:
-    assert sanitize_line("user=u password=s3cret", secret="s3cret") == "user=u password=***"
-    assert sanitize_line("plain", secret="") == "plain"
+    assert sanitize_line("user=u password=s3cret", secrets=["s3cret"]) == "user=u password=***"
+    assert sanitize_line("plain", secrets=[""]) == "plain"
 
 
 def test_push_and_static_are_not_polled() -> None:
