@@ -244,3 +244,41 @@ PLATFORM_CODES: Final[dict[str, Outcome]] = {
     "00602": Outcome.NO_RESOURCE,
     "00605": Outcome.NO_RESOURCE,
 }
+
+# Words of call providers and of pages that post them, in lower case with `_`. An outcome that is
+# known to have had a port lets the ledger reuse it at once, so a doubtful word has a careful one.
+PROVIDER_OUTCOMES: Final[dict[str, Outcome]] = {
+    "answered": Outcome.COMPLETED,
+    "machine": Outcome.COMPLETED,
+    "answering_machine": Outcome.COMPLETED,
+    "voicemail": Outcome.COMPLETED,
+    "fax": Outcome.COMPLETED,
+    "human": Outcome.COMPLETED,
+    "normal_clearing": Outcome.COMPLETED,
+    "noanswer": Outcome.NO_ANSWER,
+    "unanswered": Outcome.NO_ANSWER,
+    "ring_timeout": Outcome.NO_ANSWER,
+    "user_busy": Outcome.BUSY,
+    "abandon": Outcome.ABANDONED,
+    "invalid_number": Outcome.BAD_NUMBER,
+    "unallocated_number": Outcome.BAD_NUMBER,
+    "rejected": Outcome.FAILED,
+    "call_rejected": Outcome.FAILED,
+    "declined": Outcome.FAILED,
+    "failure": Outcome.FAILED,
+    "error": Outcome.FAILED,
+    "congestion": Outcome.FAILED,
+    "unreachable": Outcome.FAILED,
+    "timeout": Outcome.UNKNOWN,
+    "canceled": Outcome.UNKNOWN,
+    "cancelled": Outcome.UNKNOWN,
+}
+
+
+def read_outcome(word: str) -> Outcome | None:
+    """The outcome that a provider's word means; None: an unknown word.
+
+    Example: `read_outcome("No-Answer")  # Outcome.NO_ANSWER`.
+    """
+    name = word.strip().lower().replace("-", "_").replace(" ", "_")
+    return Outcome(name) if name in set(Outcome) else PROVIDER_OUTCOMES.get(name)

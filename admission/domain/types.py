@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from admission.domain.visible_text import INVISIBLE
+from admission.domain.visible_text import INVISIBLE, require_visible
 
 COUNT_MAX: Final = 100
 
@@ -50,7 +50,9 @@ Milliseconds: TypeAlias = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 # Without characters that are invisible, or that a terminal obeys.
 TEXT: Final = f"^[^{INVISIBLE}]*$"
 
-Text: TypeAlias = Annotated[str, StringConstraints(max_length=128, pattern=TEXT)]
+Text: TypeAlias = Annotated[
+    str, StringConstraints(max_length=128, pattern=TEXT), AfterValidator(require_visible)
+]
 
 # Numbers of a platform: the ledger checks them and counts those that it refuses.
 Counted: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53, strict=True)]

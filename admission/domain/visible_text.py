@@ -8,13 +8,21 @@ look equal. No name needs one of them.
 import re
 from typing import Any, Final
 
-# Ranges of a regular expression: Cc, Cf, Zl and Zp of the Unicode standard, and unpaired
-# surrogates. Written as characters, since each engine of a schema has escapes of its own.
+# Ranges of a regular expression: Cc, Cf, Zl and Zp of the Unicode standard up to U+FFFF, as the
+# engines of Python, Rust and ECMAScript read them, so that it can stand in a schema.
 INVISIBLE: Final = (
-    "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+    r"\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ufeff\ufff9-\ufffb"
 )
-_INVISIBLE: Final = re.compile(f"[{INVISIBLE}\ud800-\udfff]")
+# Beyond: tag characters, which are invisible copies of ASCII; and unpaired surrogates.
+_INVISIBLE: Final = re.compile(rf"[{INVISIBLE}\U000e0000-\U000e007f\ud800-\udfff]")
+
+
+def require_visible(text: str) -> str:
+    """The text; raises ValueError if it has an invisible character."""
+    if not text.isascii() and _INVISIBLE.search(text):
+        raise ValueError("must have no invisible characters")
+    return text
 
 
 def make_visible(text: str, *, keep: str = "") -> str:

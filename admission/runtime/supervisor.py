@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from admission.ledger import EmbeddedRedis
 from admission.runtime.greeting import format_banner
 from admission.runtime.worker_plan import LISTENING, METRICS_FOLDER, USAGE, WorkerPlan
 from admission.tasks import Backoff, cancel_and_wait
-from admission.telemetry import terminal
+from admission.telemetry import absorb, terminal
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,14 @@ COMMAND: Final = (sys.executable, "-m", "admission.runtime.worker")
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 STABLE_S: Final = 30.0  # a worker that served for so long is restarted without delay
+_SIGNAL_HINTS: Final = {
+    "SIGBUS": "a file that it had mapped lost its space: is the disk of TMPDIR full?",
+    "SIGKILL": "killed from outside: by the kernel, out of memory, or by an operator",
+    "SIGSEGV": "a defect in a native library",
+    "SIGABRT": "a defect in a native library",
+    "SIGXCPU": "over its limit of CPU time",
+    "SIGXFSZ": "over its limit of file size",
+}
 END_S: Final = 10.0  # beyond its own grace period; then a worker is killed
 
 
@@ -51,11 +59,12 @@ async def serve_with_workers(
     server = settings.server
     platform_url = None if used is settings else used.sources[DEMO_SOURCE].url
     async with _open_shared(path, settings, platform_url) as plan:
-        with tempfile.TemporaryDirectory(prefix="admission-metrics-") as metrics:
+        with _open_metrics_folder() as metrics:
             supervisor = Supervisor(
                 replace(plan, announces=announce),
                 server.workers,
-                environ={**environ, METRICS_FOLDER: metrics},
+                environ=dict(environ),
+                metrics=metrics,
                 grace_s=(server.shutdown_delay_ms + server.shutdown_grace_ms) / 1000,
             )
             asyncio.get_running_loop().add_signal_handler(
@@ -103,6 +112,37 @@ def _reserve_port(host: str, port: int) -> Iterator[int]:
         yield int(kept.getsockname()[1])
 
 
+@contextlib.contextmanager
+def _open_metrics_folder() -> Iterator[Path | None]:
+    """A folder in which the workers count together; None: there is no place for one."""
+    with ExitStack() as stack:
+        folder = None
+        try:
+            made = tempfile.TemporaryDirectory(
+                prefix="admission-metrics-", ignore_cleanup_errors=True
+            )
+            folder = Path(stack.enter_context(made))
+        except OSError as fault:
+            log.warning("metrics: no folder to share counts (%s): each worker counts by itself",
+                        fault.strerror)  # fmt: skip
+        yield folder
+
+
+def describe_exit(code: int) -> str:
+    """Describe the exit of a worker for an operator.
+
+    Args: code: its exit code; negative: the signal that ended it.
+    """
+    if code >= 0:
+        return f"exit code {code}" + ("; its last lines say why" if code else "")
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = _SIGNAL_HINTS.get(name)
+    return f"{name} ({hint})" if hint else name
+
+
 class Supervisor:
     """Starts worker processes, restarts those that end, and stops all of them.
 
@@ -114,14 +154,23 @@ class Supervisor:
         plan: the instructions for the workers; only the first of them may announce.
         size: number of workers.
         environ: of their processes.
+        metrics: folder in which they count together; None: each counts by itself.
         grace_s: how long a worker takes to stop at most, by its own settings.
     """
 
     def __init__(
-        self, plan: WorkerPlan, size: int, *, environ: Mapping[str, str], grace_s: float
+        self,
+        plan: WorkerPlan,
+        size: int,
+        *,
+        environ: Mapping[str, str],
+        grace_s: float,
+        metrics: Path | None = None,
     ) -> None:
         self._plans = [replace(plan, announces=plan.announces and n == 0) for n in range(size)]
-        self._environ = dict(environ)
+        self._metrics = metrics
+        shared = {} if metrics is None else {METRICS_FOLDER: str(metrics)}
+        self._environ = {**environ, **shared}
         self._grace_s = grace_s
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._listening = [asyncio.Event() for _ in range(size)]
@@ -170,7 +219,7 @@ class Supervisor:
                 return
             if code == USAGE and not self._listening[n].is_set():
                 raise ConfigError("a worker cannot start; its own message says why")
-            log.error("worker %d ended with %s; starting another", n, code)
+            log.error("worker %d ended: %s; starting another", n, describe_exit(code))
             if time.monotonic() - began > STABLE_S:
                 backoff.reset()
             with contextlib.suppress(TimeoutError):
@@ -191,7 +240,10 @@ class Supervisor:
             process.stdin.write(self._plans[n].encode())
             await process.stdin.drain()
         await self._read_output(n, process)
-        return await process.wait()
+        code = await process.wait()
+        if self._metrics is not None:
+            await asyncio.to_thread(absorb, self._metrics, process.pid)
+        return code
 
     async def _read_output(self, n: int, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -26,8 +26,8 @@ async def work(plan: WorkerPlan) -> None:
     """Serve until a signal, or until the supervisor ends."""
     environ, stop = dict(os.environ), asyncio.Event()
     settings = load_settings(plan.file, environ)
+    configure_logging(settings.log, lambda: telemetry.count_dropped_line())
     telemetry = Telemetry(shared=environ.get(METRICS_FOLDER))
-    configure_logging(settings.log, telemetry.count_dropped_line)
     with stop_on_signals(stop):
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
         await serve_in_process(
@@ -57,8 +57,9 @@ def main() -> int:
         print(f"admission: {describe_errors(fault)}", file=sys.stderr)
         return USAGE
     finally:
-        if _is_orphan():  # otherwise the supervisor removes it
-            shutil.rmtree(os.environ[METRICS_FOLDER], ignore_errors=True)
+        folder = os.environ.get(METRICS_FOLDER)
+        if folder and _is_orphan():  # otherwise the supervisor removes it
+            shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -4,6 +4,7 @@ This module counts events of this process, or of all workers together. Metrics o
 from the ledger at each scrape (telemetry/zone_metrics.py), so every replica shows the same values.
 """
 
+import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -11,9 +12,11 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
+from admission.telemetry.shared_counts import SharedCounts, is_sharing, use_reserved_files
 from admission.telemetry.zone_metrics import Statuses, ZoneCollector
+
+log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -37,7 +40,9 @@ class Telemetry:
         self, registry: CollectorRegistry | None = None, *, shared: str | None = None
     ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._shared = shared
+        self._shared = None if shared is None else SharedCounts(shared)
+        if shared is not None:
+            use_reserved_files()
         self._count_calls()
         self._count_sources()
         if shared is None:
@@ -138,21 +143,25 @@ class Telemetry:
             self._failures.labels(zone, source).inc()
 
     def scrape(self, statuses: Statuses) -> bytes:
-        """Everything in the text format of Prometheus.
+        """Everything in the text format of Prometheus; the zones' metrics in any case.
 
         Args:
             statuses: zone -> its status by the ledger, None if it does not answer.
         """
         zones = CollectorRegistry()
         zones.register(ZoneCollector(statuses))
-        return generate_latest(self._collect()) + generate_latest(zones)
+        return self._scrape_counts() + generate_latest(zones)
 
-    def _collect(self) -> CollectorRegistry:
-        if self._shared is None:
-            return self.registry
-        together = CollectorRegistry()
-        MultiProcessCollector(together, self._shared)  # type: ignore[no-untyped-call]
-        return together
+    def _scrape_counts(self) -> bytes:
+        """The counts of all processes; of this one alone where they cannot be shared."""
+        if self._shared is not None and is_sharing():
+            together = CollectorRegistry()
+            try:
+                together.register(self._shared)
+                return generate_latest(together)
+            except Exception as fault:
+                log.warning("metrics: the counts of the workers cannot be read: %r", fault)
+        return generate_latest(self.registry)
 
 
 def _classify(answer: Mapping[str, Any]) -> str:

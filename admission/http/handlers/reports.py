@@ -1,6 +1,7 @@
 """Reports on calls (launched, renew, end): single, by signed link, and in batches."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -8,7 +9,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from admission.domain import Answer
+from admission.domain import Answer, Outcome
+from admission.domain.outcomes import read_outcome
 from admission.errors import AdmissionError, FieldError, Invalid, NotFound
 from admission.http.auth import report_links
 from admission.http.auth.tokens import ANONYMOUS
@@ -35,6 +37,10 @@ from admission.http.schemas.requests import (
     ReportVerb,
 )
 from admission.http.scope import find_zone_of_id
+from admission.telemetry import RareLog
+
+log = logging.getLogger(__name__)
+_unknown_outcomes: Final = RareLog(log)
 
 Report = Launched | Renew | End
 
@@ -66,10 +72,29 @@ def report_link_route(verb: ReportVerb) -> Handler:
         request[CALLER] = verified.caller
         body = await read_body(request, (JSON, FORM))
         is_form = bool(body) and request.content_type == FORM
-        report: Report = parse_form(model, body) if is_form else parse(model, body or b"{}")
+        report: Report = (
+            parse_form(model, body, _convert_outcome)
+            if is_form
+            else validate(model, _convert_outcome(load(body or b"{}")))
+        )
         return json_response(await _apply(request, verb, verified.reservation_id, report))
 
     return handler
+
+
+def _convert_outcome(fields: Any) -> Any:
+    """The fields with a provider's word for the outcome replaced by ours.
+
+    An unknown word becomes `failed`: a page cannot mend a refused report, and its call would stay
+    counted.
+    """
+    word = fields.get("outcome") if isinstance(fields, dict) else None
+    if not isinstance(word, str) or not word:
+        return fields
+    outcome = read_outcome(word)
+    if outcome is None:
+        _unknown_outcomes.warning("report_url: unknown outcome %.40r counts as failed", word)
+    return {**fields, "outcome": (outcome or Outcome.FAILED).value}
 
 
 async def report_many(request: web.Request) -> web.Response:

@@ -12,6 +12,8 @@ from admission.http.app import create_app
 from admission.http.auth.report_links import ReportLinks, make_token
 from admission.http.auth.tokens import Credentials, Role, Token
 from admission.http.context import APP_CONTEXT
+from admission.http.handlers import reports
+from admission.telemetry import RareLog
 from tests.support.http_server import ASK, ID, FakeDecider, Server, problem, serving
 
 SECRET = b"secret of East"
@@ -89,6 +91,14 @@ async def test_every_reservation_of_a_batch_has_a_link(server: Server) -> None:
          {"outcome": "no_answer", "ended_at": 1_790_000_042_000}),
         ("end", "platform_code=34606", {"outcome": "no_resource"}),
         ("end", "", {"outcome": "completed"}),
+        ("end", "colour=red&outcome=busy&colour=blue&x%1b=%00", {"outcome": "busy"}),
+        ("renew", "session.sessionid=7&ANI=1", {}),
+        ("launched", "ANI=1&port_taken=true&" + "&".join(f"v{n}=1" for n in range(900)),
+         {"port_taken": True}),
+        ("end", "outcome=No-Answer", {"outcome": "no_answer"}),
+        ("end", "outcome=machine", {"outcome": "completed"}),
+        ("end", "outcome=canceled", {"outcome": "unknown"}),
+        ("end", "outcome=rejected", {"outcome": "failed"}),
     ],
 )  # fmt: skip
 async def test_forms_are_read_like_json(
@@ -101,8 +111,33 @@ async def test_forms_are_read_like_json(
 
 
 @pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        ("outcome=h%1bupf", FORM),
+        ('{"outcome": "h\\u001bupf"}', {"Content-Type": "application/json"}),
+    ],
+)
+async def test_an_unknown_outcome_ends_the_call_as_failed_with_a_warning(
+    decider: FakeDecider,
+    http: ClientSession,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    media_type: dict[str, str],
+) -> None:
+    monkeypatch.setattr(reports, "_unknown_outcomes", RareLog(reports.log))
+    async with http.post(f"{PATH}/end", data=body, headers=media_type) as answer:
+        assert answer.status == 200
+    async with http.post(f"{PATH}/end", data=body, headers=media_type) as answer:
+        assert answer.status == 200
+    assert {op["outcome"] for verb, _, op in decider.calls if verb == "report"} == {"failed"}
+    (line,) = [one for one in caplog.messages if "outcome" in one]  # one of two
+    assert line == r"report_url: unknown outcome 'h\x1bupf' counts as failed"
+
+
+@pytest.mark.parametrize(
     "body",
-    ["colour=red", "ended_at=soon", "ended_at=-1", "port_taken=maybe", "outcome=busy&outcome=busy"],
+    ["ended_at=soon", "ended_at=-1", "port_taken=maybe", "outcome=busy&outcome=busy"],
 )
 async def test_a_wrong_form_is_refused(
     http: ClientSession, decider: FakeDecider, body: str
@@ -112,7 +147,7 @@ async def test_a_wrong_form_is_refused(
         await problem(answer, 422, decider)
 
 
-@pytest.mark.parametrize("body", [b"outcome=%ff", b"\xff=1", b"&".join([b"a=1"] * 200)])
+@pytest.mark.parametrize("body", [b"outcome=%ff", b"\xff=1", b"&".join([b"a=1"] * 1_001)])
 async def test_a_body_that_is_no_form_is_a_bad_request(
     http: ClientSession, decider: FakeDecider, body: bytes
 ) -> None:
