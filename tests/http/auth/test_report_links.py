@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.types import Role
 from admission.http.app import create_app
 from admission.http.auth.report_links import ReportLinks, make_token
-from admission.http.auth.tokens import Credentials, Role, Token
+from admission.http.auth.tokens import Credentials, Token
 from admission.http.context import APP_CONTEXT
 from admission.http.handlers import reports
 from admission.telemetry import RareLog
