@@ -162,7 +162,7 @@ def clear_aside(
     """Delete what a zone set aside because it could not be read, after its inspection."""
     remote = Remote(url=url, token_env=token_env)
     cleared = remote.request("DELETE", zone_path(zone, "aside"))
-    show(cleared, lambda: f"{zone}: {cleared['cleared']} entries deleted", as_json=as_json)
+    show(cleared, lambda one: f"{zone}: {one['cleared']} entries deleted", as_json=as_json)
     return OK
 
 

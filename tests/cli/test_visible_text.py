@@ -63,7 +63,7 @@ async def spoiled(harness: ServiceHarness) -> AsyncIterator[str]:
     "command",
     [
         ("ask", "collections"),
-        ("ask", "nobody"),
+        ("ask", "unlisted"),
         ("ask", "collections", "--dry-run", "--explain"),
         ("reservations", "East"),
         ("status",),
