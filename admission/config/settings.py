@@ -173,6 +173,8 @@ class LogSettings(Section):
     """`console` for people; `json` for log collectors, one object on each line."""
     decisions: Literal["none", "denies", "all"] = "none"
     """Decisions that are logged, one line each."""
+    audit: bool = False
+    """Whether changes by operators are logged too, beside the audit that each zone keeps."""
 
 
 class LimitSettings(Section):

@@ -1,5 +1,6 @@
 """What handlers find on the application and on a request, by typed keys."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,9 @@ from admission.http.ids import Ids
 from admission.http.openapi.description import Description
 from admission.http.route import Route
 from admission.tasks import TimeSlices
-from admission.telemetry import Telemetry
+from admission.telemetry import RareLog, Telemetry
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class AppContext:
         feed: statuses of zones for clients that follow them.
         report_links: signs and verifies `report_url`s.
         description: the OpenAPI document.
+        refusals: logs refused tokens at a bounded rate.
         slices: in which batches share the event loop with single requests.
         is_stopping: the process shuts down: not ready, though requests are still answered.
     """
@@ -50,6 +54,7 @@ class AppContext:
     feed: Feed
     report_links: ReportLinks
     description: Description
+    refusals: RareLog = field(default_factory=lambda: RareLog(log))
     slices: TimeSlices = field(default_factory=TimeSlices)
     is_stopping: bool = False
 

@@ -1,5 +1,6 @@
 """The middleware of every request: request id, credentials, rate limit, problems, metrics."""
 
+import logging
 import re
 import secrets
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from admission.http.auth.tokens import ANONYMOUS, Caller
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID, AppContext
 from admission.http.problems import Unauthorized, build_problem, problem_response
 from admission.http.route import Route
+
+audit: Final = logging.getLogger("admission.audit")
+_READING: Final = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 X_REQUEST_ID: Final = "X-Request-ID"
 SERVER_NAME: Final = "admission"
@@ -37,8 +41,11 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
                 _authorize(request, route, context)
             response = await handler(request)
         except Exception as error:
+            if isinstance(error, Unauthorized):
+                _log_refusal(request, error, context)
             response = problem_response(build_problem(error, request_id), error)
         status = response.status
+        _log_change(request, status)
     finally:
         context.telemetry.count_request(route.path if route else _NO_ROUTE, status)
     headers = response.headers
@@ -47,6 +54,25 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
     if context.is_stopping:
         response.force_close()
     return response
+
+
+def _log_refusal(request: web.Request, error: Unauthorized, context: AppContext) -> None:
+    """Log a refused token, at a bounded rate; the metric of requests counts all of them."""
+    context.refusals.warning(
+        "refused %s %s of %s: %s", request.method, request.path[:100], request.remote, error.detail
+    )
+
+
+def _log_change(request: web.Request, status: int) -> None:
+    """Log a change that an operator made, where the log has the audit too (`log.audit`)."""
+    if status != 200 or not audit.isEnabledFor(logging.INFO) or request.method in _READING:
+        return
+    caller = request.get(CALLER)
+    if caller is None or caller is ANONYMOUS or caller.audit_name is None:
+        return
+    target, action = dict(request.match_info), request.path.rpartition("/")[2]
+    named = (target[name] for name in ("zone", "pool", "id") if name in target)
+    audit.info("%s", " ".join([action, *named, "by", caller.audit_name]))
 
 
 def _check_origin(request: web.Request, context: AppContext) -> None:

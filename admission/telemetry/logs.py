@@ -17,6 +17,8 @@ from admission.domain.visible_text import make_visible
 from admission.telemetry.line_queue import LineQueue
 
 decisions: Final = logging.getLogger("admission.decisions")
+# Changes by operators, which the middleware of the HTTP API logs.
+audit: Final = logging.getLogger("admission.audit")
 # The output of a started service on standard output: its address and first commands.
 terminal: Final = logging.getLogger("admission.terminal")
 
@@ -51,6 +53,7 @@ def configure_logging(
     lines = LineQueue(STDERR, formatter, on_dropped)
     logging.basicConfig(level=settings.level.upper(), handlers=[lines], force=True)
     decisions.setLevel(_DECISIONS_LEVEL[settings.decisions])
+    audit.setLevel(logging.INFO if settings.audit else logging.CRITICAL)
     terminal.handlers[:] = [LineQueue(STDOUT, logging.Formatter())]
     terminal.setLevel(logging.INFO)
     terminal.propagate = False

@@ -146,3 +146,12 @@ def test_a_line_has_no_characters_that_a_terminal_obeys(
     assert all(line.isprintable() for line in lines)
     assert "trace" in lines[-1]
     assert "RuntimeError" in lines[-1]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_changes_by_operators_are_logged_as_configured(
+    capfd: pytest.CaptureFixture[str], is_wanted: bool
+) -> None:
+    configure_logging(LogSettings(audit=is_wanted))
+    logging.getLogger("admission.audit").info("pause East by ann")
+    assert ("pause East by ann" in read(capfd)) is is_wanted

@@ -48,3 +48,43 @@ def test_redis_7_names_its_damaged_file(tmp_path: Path) -> None:
     )
     path = tmp_path / "appendonlydir" / "appendonly.aof.1.incr.aof"
     assert DataDirectory(tmp_path).damaged_file(said) == path
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o772])
+def test_a_folder_that_other_users_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match=r"other users may write in .*: chmod go-w"):
+        DataDirectory(folder)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])
+def test_a_folder_that_others_may_only_read_is_accepted(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(mode)
+    DataDirectory(folder).write_config("everysec")
+
+
+@pytest.mark.parametrize(
+    "name", ["redis.conf", "redis.log", "service.lock", "appendonlydir", "appendonlydir/a.aof"]
+)
+def test_a_symbolic_link_in_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_text("precious")
+    link = tmp_path / "data" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    with pytest.raises(ConfigError, match="is a symbolic link"):
+        DataDirectory(tmp_path / "data")
+    assert target.read_text() == "precious"
+
+
+def test_a_link_that_appears_later_is_not_followed(tmp_path: Path) -> None:
+    folder, target = DataDirectory(tmp_path / "data"), tmp_path / "elsewhere"
+    target.write_text("precious")
+    folder.config.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        folder.write_config("everysec")
+    assert target.read_text() == "precious"

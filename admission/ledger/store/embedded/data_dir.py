@@ -30,14 +30,16 @@ LOG_TAIL_BYTES = 2_000
 class DataDirectory:
     """Paths and files of one data directory; created, private, if it does not exist.
 
-    An existing directory keeps its mode: the umask makes the server's own files private.
+    An existing directory keeps its mode: the umask makes the server's own files private. It is
+    refused if other users may write in it: they could replace the data, or let the service write
+    elsewhere by a symbolic link.
 
     Example:
         directory = DataDirectory(Path("data"))
         lock = directory.lock("service")
 
     Args: path: the `redis.data_dir` of the configuration.
-    Raises: ConfigError: it cannot be made, or there is nowhere to put the socket.
+    Raises: ConfigError: it cannot be made, is not safe, or there is nowhere to put the socket.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +48,7 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise ConfigError(f"redis.data_dir: cannot make {self.path}: {exc.strerror}") from exc
+        _require_safe(self.path)
         self.socket = _choose_socket_path(self.path)
         self.config = self.path / "redis.conf"
         self.log = self.path / "redis.log"
@@ -124,8 +127,23 @@ class DataDirectory:
         return self.path / "appendonly.aof"
 
 
+def _require_safe(folder: Path) -> None:
+    """Raise `ConfigError` if other users may write in the folder, or it has a symbolic link."""
+    try:
+        if stat.S_IMODE(folder.stat().st_mode) & 0o022:
+            raise ConfigError(
+                f"redis.data_dir: other users may write in {folder}: chmod go-w {folder}"
+            )
+        for parent in (folder, folder / "appendonlydir"):
+            for entry in parent.iterdir() if parent.is_dir() else ():
+                if entry.is_symlink():
+                    raise ConfigError(f"redis.data_dir: {entry} is a symbolic link: remove it")
+    except OSError as exc:
+        raise ConfigError(f"redis.data_dir: cannot read {folder}: {exc.strerror}") from exc
+
+
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _quote(path: Path) -> str:
