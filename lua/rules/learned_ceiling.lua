@@ -12,7 +12,7 @@
 -- p.frozen_at: when a mass of ends froze the pool; nothing is granted until a snapshot that is surely younger.
 local learned_ceiling = {}
 
-local PATTERN = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (.+)$'
+local PATTERN = '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%d[%d ]*)$'
 local COLD = 'cold'
 
 function learned_ceiling.to_text(e)
@@ -20,11 +20,12 @@ function learned_ceiling.to_text(e)
     #e.doubts > 0 and concat(e.doubts, ',') or '-', concat(e.ceilings, ' '))
 end
 
--- -> what was learned last, nil if nothing was
+-- -> what was learned last, nil if nothing was or the text cannot be read: then the next snapshot teaches anew
 function learned_ceiling.get_estimate(p)
   if not p.learned then return nil end
   if p.estimate_of == p.learned then return p.estimate end
   local t0, t1, step_ms, valid_until, pending, burst_limit, doubts, list = match(p.learned, PATTERN)
+  if not t0 then return nil end
   local e = {
     t0 = tonumber(t0), t1 = tonumber(t1), step_ms = tonumber(step_ms), valid_until = tonumber(valid_until),
     pending = tonumber(pending), burst_limit = tonumber(burst_limit), doubts = doubts, ceilings = {},
@@ -56,9 +57,9 @@ end
 -- proved: the ceiling by the rule of rules/ceiling.lua; is_proof: it stays true whatever is launched, since policy says
 -- what others take; growth: (w0) -> what others may have taken since
 function learned_ceiling.choose(p, proved, is_proof, growth)
-  local reason = learned_ceiling.find_fallback(p)
-  if reason and not (reason == COLD and p.learned) then return proved end
-  local learned = max(0, learned_ceiling.compute(p) - growth(learned_ceiling.get_estimate(p).t0 - zone.visibility_lag))
+  local reason, e = learned_ceiling.find_fallback(p), learned_ceiling.get_estimate(p)
+  if reason and not (reason == COLD and e) then return proved end
+  local learned = max(0, learned_ceiling.compute(p) - growth(e.t0 - zone.visibility_lag))
   if reason then return min(learned, proved) end -- mutation: cold-takes-the-smaller
   return is_proof and max(learned, proved) or learned -- mutation: proof-stays-true
 end

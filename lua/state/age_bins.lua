@@ -34,7 +34,7 @@ local function add(p, field, n)
   local h = age_bins.get_hash(p)
   local text = unit.get(h, field)
   if not text and n < 0 then return end
-  local sum = (text and tonumber(text) or 0) + n
+  local sum = (text and tonumber(text) or 0) + n -- a text that is no number counts as 0
   unit.put(h, field, sum > 0 and format('%d', sum))
 end
 

@@ -215,6 +215,30 @@ async def test_a_ceiling_that_is_not_stored_does_not_fail_the_snapshot(
     assert "a learned ceiling was not stored" in caplog.text
 
 
+@pytest.mark.parametrize("text", ["", "nonsense", "1 2 3 4 5 6 - ", "1 2 3 4 5 6 -"])
+def test_a_learned_text_that_cannot_be_read_is_learned_anew(
+    text: str, redis_sync: redis.Redis
+) -> None:
+    zone = Learning(redis_sync, ceilings="learned")
+    seconds(zone, 8)
+    stored = json.loads(redis_sync.hget(zone.keys[4], SIP))
+    redis_sync.hset(zone.keys[4], SIP, json.dumps(stored | {"learned": text}))
+    zone.grant(1)
+    assert (zone.pool()["learned"]["fallback"], zone.pool()["limit"]) == ("cold", 20)
+    seconds(zone, 8)
+    assert zone.pool()["learned"]["in_force"]
+
+
+def test_a_bin_that_cannot_be_read_counts_no_calls(redis_sync: redis.Redis) -> None:
+    zone = Learning(redis_sync)
+    zone.learn()
+    zone.grant(1)
+    redis_sync.hset(f"{zone.keys[15]}{SIP}", f"g{zone.now_ms // BIN_MS}", "x")
+    zone.grant(2)
+    zone.advance(200)
+    assert set(zone.ingest()["observations"][SIP]["bins"].values()) == {"1"}
+
+
 def test_the_stored_bins_stay_few(redis_sync: redis.Redis) -> None:
     """Bins that no count can show any more are deleted with each snapshot."""
     zone = Learning(redis_sync)

@@ -26,8 +26,8 @@ def scenario(name: str, **changes: Any) -> Scenario:
     return replace(SCENARIOS[name], dialers=DIALERS, **changes)
 
 
-def measure(world: World) -> Figures:
-    return figures([world.run()], WARM_UP_S, LASTS_S)
+def measure(run: World) -> Figures:
+    return figures([run.run()], WARM_UP_S, LASTS_S)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_nearly_every_port_is_used_and_few_launches_fail(
     redis_sync: redis.Redis,
     record_property: Any,
 ) -> None:
-    world = scenario(name, **changes)
+    chosen = scenario(name, **changes)
     makers = {
         "oracle": Oracle,
         "proved": on_script(redis_sync, ceilings="proved"),
         "learned": on_script(redis_sync, ceilings="learned"),
     }
     found = {
-        which: measure(World(world, make, seed=SEED, lasts_s=LASTS_S))
+        which: measure(World(chosen, make, seed=SEED, lasts_s=LASTS_S))
         for which, make in makers.items()
     }
     for which, one in found.items():
@@ -78,27 +78,27 @@ class Switching(ScriptController):
 
 
 def test_no_launch_fails_by_a_switch_between_both_ceilings(redis_sync: redis.Redis) -> None:
-    world = World(
+    run = World(
         scenario("07s none"),
-        lambda world: Switching(redis_sync, world, {}),
+        lambda run: Switching(redis_sync, run, {}),
         seed=SEED,
         lasts_s=LASTS_S,
     )
-    one = figures([world.run()], 0, LASTS_S)
-    assert world.controller.switches >= 10
+    one = figures([run.run()], 0, LASTS_S)
+    assert run.controller.switches >= 10
     assert one.failing.hits == 0
     assert one.failing.of > 1000
 
 
 def test_a_frozen_count_is_noticed_and_trusted_again_afterwards(redis_sync: redis.Redis) -> None:
     lie = Lie(begin_s=30.0, end_s=60.0, frozen=True)
-    world = World(
+    run = World(
         scenario("07s poisson", lie=lie),
         on_script(redis_sync, ceilings="learned"),
         seed=SEED,
         lasts_s=LASTS_S,
     )
-    controller = world.run().controller
+    controller = run.run().controller
     assert controller.count("fallback:distrusted") >= 5
     (pool,) = (p for p in controller.zone.one("status")["pools"] if p["pool"] == "channel:sip")
     assert pool["learned"]["in_force"]

@@ -22,14 +22,14 @@ class ScriptController:
 
     Args:
         client: answers are bytes.
-        world: reports and snapshots come from it.
+        run: reports and snapshots come from it.
         policy: fields on top of the defaults of a zone.
     """
 
-    def __init__(self, client: redis.Redis, world: World, policy: dict[str, Any]) -> None:
-        self._channels = CHANNELS[: len(world.channels)]
+    def __init__(self, client: redis.Redis, run: World, policy: dict[str, Any]) -> None:
+        self._channels = CHANNELS[: len(run.channels)]
         self._policy = {"source": "push", "channels": self._channels, "campaigns": {"*": {}}}
-        self._policy |= {"answer_within_ms": round(1000 * world.scenario.expiry_s)} | policy
+        self._policy |= {"answer_within_ms": round(1000 * run.scenario.expiry_s)} | policy
         self.zone = VirtualZone(client, self._compile(), name=f"scenario{next(_names)}")
         self._begin_us = self.zone.now_us + 1000 * BEFORE_MS
         self._ids: dict[int, str] = {}
@@ -104,4 +104,4 @@ class ScriptController:
 
 def on_script(client: redis.Redis, **policy: Any) -> Callable[[World], ScriptController]:
     """A contestant for `World`: the script with that policy."""
-    return lambda world: ScriptController(client, world, policy)
+    return lambda run: ScriptController(client, run, policy)
