@@ -72,7 +72,7 @@ class YieldingScene(VirtualScene):
             fields,
             dialers,
             lambda rng: rng.randint(100, CALL_MS_MAX),
-            seed=seed,
+            rng=rng,
             tick_ms=TICK_MS,
             zone=f"zone{seed}",
         )
@@ -190,8 +190,8 @@ def generate_dialer(rng: Random) -> Dialer:
     return Dialer(
         campaign=rng.choice(CAMPAIGNS),
         count=count,
-        min_count=rng.choice([1, 1, count]),
         shape=rng.choice(SHAPES),
+        min_count=rng.choice([1, 1, count]),
         every_ms=0,
         obeys=True,
         requests_left=rng.choice([None, None, None, 1, 3]),

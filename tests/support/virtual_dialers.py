@@ -45,7 +45,7 @@ class Dialer:
         every_ms: between two times of asking.
         per_tick: requests each time.
         shape: more fields of each request (pools, mpp).
-        obeys: after a denial it waits for `retry_after_ms`.
+        obeys: it waits for `retry_after_ms`.
         busy: it has calls to make.
         odds: the probability that it asks when it could.
         requests_left: after so many it asks no more; None: it never stops.
@@ -76,9 +76,9 @@ class Dialer:
         return [{"op": "admit", "owner": "me", "body": "b", **wish, **self.shape}] * self.per_tick
 
     def receive(self, answer: Answer, now_ms: int) -> None:
-        """Wait after a denial, if it obeys."""
-        if self.obeys and answer["decision"] == "deny":
-            self.next_ms = now_ms + (answer["retry_after_ms"] or 0)
+        """Wait after a denial or a partial grant, if it obeys."""
+        if self.obeys and answer.get("retry_after_ms"):
+            self.next_ms = now_ms + answer["retry_after_ms"]
 
 
 def exponential(mean_ms: int) -> Callable[[Random], int]:
@@ -93,6 +93,7 @@ class VirtualScene:
         client: the server; answers are bytes.
         fields: the compiled policy.
         call_ms: returns the duration of a call.
+        rng: orders requests, and draws durations.
         zone: the zone's name, not used on this server before.
 
     Attributes:
@@ -106,14 +107,14 @@ class VirtualScene:
         dialers: Sequence[Dialer],
         call_ms: Callable[[Random], int],
         *,
-        seed: int = 1,
+        rng: Random | None = None,
         tick_ms: int = TICK_MS,
         zone: str = "east",
     ) -> None:
         self.zone = VirtualZone(client, fields, zone)
         self.zone.advance(10)  # a new zone recovers for 1 ms
         self.dialers = dialers
-        self.rng = Random(seed)
+        self.rng = rng or Random(1)
         self.now_ms = 0
         self.granted_at = dict[str, int]()
         self.has = dict.fromkeys((one.campaign for one in dialers), 0)
