@@ -1,17 +1,18 @@
 """The service as a user starts it: `admission serve` in a process and a folder of its own."""
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 START_S = 60
+NUMBERS = itertools.count()
 
 
 class ServiceProcess:
@@ -19,15 +20,17 @@ class ServiceProcess:
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.folder = folder
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by `stop`
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "admission", "serve", *arguments],
-            cwd=folder,
-            env={**os.environ, "ADMISSION__SERVER__PORT": "0", **environ},
-            stdout=subprocess.PIPE,
-            stderr=self._log,  # a pipe that no test reads would fill up and stop the service
-            text=True,
-        )
+        self._log = folder / f"service-{next(NUMBERS)}.log"
+        # A pipe that no test reads would fill up and stop the service.
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "admission", "serve", *arguments],
+                cwd=folder,
+                env={**os.environ, "ADMISSION__SERVER__PORT": "0", **environ},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.printed: list[str] = []
         assert self.process.stdout is not None
         for line in self.process.stdout:
@@ -54,9 +57,7 @@ class ServiceProcess:
         """Send a signal and wait for the end. Returns: the exit code and the log."""
         self.process.send_signal(how)
         self.process.communicate(timeout=START_S)
-        with self._log as log:
-            log.seek(0)
-            return self.process.returncode, log.read()
+        return self.process.returncode, self._log.read_text()
 
 
 def is_alive(pid: int) -> bool:
