@@ -50,8 +50,10 @@ def check_failed_undo(client: redis.Redis, verb: str, more: str, source: str | N
 def check_repair(zone: BusyZone, undo: str) -> None:
     """The zone recovers with the next call, and its counts are right."""
     recoveries, undone = stat(zone, b"recovery"), stat(zone, b"undo_failed")
-    told: list[dict[str, Any]] = [{"op": "recount", "undo_failed": 1}] if undo == "failed" else []
-    for ops in (told, [{"op": "status"}], [{"op": "time"}]):
+    ops_before: list[dict[str, Any]] = (
+        [{"op": "recount", "undo_failed": 1}] if undo == "failed" else []
+    )
+    for ops in (ops_before, [{"op": "status"}], [{"op": "time"}]):
         if ops:
             reply = zone.script.call(ops, NOW)
             assert "error" not in reply, reply

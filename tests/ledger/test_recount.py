@@ -115,29 +115,29 @@ DAMAGES: Final = {
 @pytest.mark.parametrize("entries", SLICES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_difference_is_corrected(damage: str, entries: int, redis_sync: redis.Redis) -> None:
-    world = Recounted(redis_sync, entries)
-    before, pending = world.corrected(), redis_sync.zcard(f"{PREFIX}pend:channel:sip")
+    recounted = Recounted(redis_sync, entries)
+    before, pending = recounted.corrected(), redis_sync.zcard(f"{PREFIX}pend:channel:sip")
     DAMAGES[damage](redis_sync)
-    world.call(RECOUNT)
-    world.finish()
-    content = world.zone.state.read()
+    recounted.call(RECOUNT)
+    recounted.finish()
+    content = recounted.zone.state.read()
     check_counts(content)
     assert content["due"].keys() - {b""} == content["res"].keys() - {b""}
     if damage not in ("no record", "an unreadable record"):
         assert redis_sync.zcard(f"{PREFIX}pend:channel:sip") == pending
-    assert world.corrected() > before
-    world.call(RECOUNT)
-    before = world.corrected()
-    world.finish()
-    assert world.corrected() == before  # nothing is left to correct
+    assert recounted.corrected() > before
+    recounted.call(RECOUNT)
+    before = recounted.corrected()
+    recounted.finish()
+    assert recounted.corrected() == before  # nothing is left to correct
 
 
 def test_corrections_have_entries_in_the_audit_log(redis_sync: redis.Redis) -> None:
-    world = Recounted(redis_sync, 100)
+    recounted = Recounted(redis_sync, 100)
     damage_pool(redis_sync, 9)
-    world.call(RECOUNT)
-    world.finish()
-    (newest, *_) = world.call({"op": "audit", "limit": 5})[0]["entries"]
+    recounted.call(RECOUNT)
+    recounted.finish()
+    (newest, *_) = recounted.call({"op": "audit", "limit": 5})[0]["entries"]
     shown = {name: newest[name] for name in ("by", "did", "on", "detail")}
     assert shown == {
         "by": "ledger",
@@ -149,14 +149,14 @@ def test_corrections_have_entries_in_the_audit_log(redis_sync: redis.Redis) -> N
 
 def check_doubt(client: redis.Redis, source: str | None = None) -> None:
     """Nothing is granted while counts may be too low."""
-    world = Recounted(client, 3, source)
+    recounted = Recounted(client, 3, source)
     damage_pool(client, 0)
-    world.call(RECOUNT)
+    recounted.call(RECOUNT)
     for n in range(CALLS_MAX):
-        if not world.is_recounting():
+        if not recounted.is_recounting():
             break
-        (answer,) = world.call(admit(f"early{n}", "b"), after_ms=0)
-        is_over = not world.is_recounting()
+        (answer,) = recounted.call(admit(f"early{n}", "b"), after_ms=0)
+        is_over = not recounted.is_recounting()
         assert (answer.get("reason") == "recovering") != is_over, answer
     assert answer["reason"] == "pool_full"  # trunk:x has 3 units, as the records say
 
@@ -164,31 +164,31 @@ def check_doubt(client: redis.Redis, source: str | None = None) -> None:
 def check_one_moment(client: redis.Redis, source: str | None = None) -> None:
     """Many deadlines of one moment."""
     for ended in ("m1", "x1", "z1"):
-        world = Recounted(client, 2, source)
+        recounted = Recounted(client, 2, source)
         members = client.zrange(f"{PREFIX}due", 0, -2)
         client.zadd(f"{PREFIX}due", dict.fromkeys(members, START_MS + 90_000))
         damage_pool(client, 9)
-        world.call(RECOUNT)
-        while world.is_recounting() and "score" not in world.meta().get("recounting", {}):
-            world.call(TIME, after_ms=0)
-        world.call(end(ended), after_ms=0)
-        world.finish()
-        check_counts(world.zone.state.read())
-        assert world.corrected() == 1
+        recounted.call(RECOUNT)
+        while recounted.is_recounting() and "score" not in recounted.meta().get("recounting", {}):
+            recounted.call(TIME, after_ms=0)
+        recounted.call(end(ended), after_ms=0)
+        recounted.finish()
+        check_counts(recounted.zone.state.read())
+        assert recounted.corrected() == 1
 
 
 def check_doubt_within_a_recount(client: redis.Redis, source: str | None = None) -> None:
     """Doubt that arises during a recount outlives it."""
-    world = Recounted(client, 3, source)
-    world.call(RECOUNT)
-    world.call(TIME, after_ms=0)
-    world.call(RECOUNT, after_ms=0)
-    while "recounting" in world.meta():
-        world.call(TIME, after_ms=0)
-        if world.meta().get("recount"):
-            assert world.meta().get("in_doubt")
-    world.finish()
-    assert "in_doubt" not in world.meta()
+    recounted = Recounted(client, 3, source)
+    recounted.call(RECOUNT)
+    recounted.call(TIME, after_ms=0)
+    recounted.call(RECOUNT, after_ms=0)
+    while "recounting" in recounted.meta():
+        recounted.call(TIME, after_ms=0)
+        if recounted.meta().get("recount"):
+            assert recounted.meta().get("in_doubt")
+    recounted.finish()
+    assert "in_doubt" not in recounted.meta()
 
 
 def make_older_version() -> str:
@@ -206,31 +206,31 @@ def make_older_version() -> str:
 
 def check_older_version(client: redis.Redis, source: str | None = None) -> None:
     """A version without the tally grants between the slices."""
-    world = Recounted(client, 3, source)
+    recounted = Recounted(client, 3, source)
     older = FaultyScript(client, KEYS, make_older_version())
-    corrected = world.corrected()
-    world.call(RECOUNT)
-    world.call(TIME, after_ms=0)
-    while "score" not in world.meta()["recounting"]:
-        world.call(TIME, after_ms=0)
-    older.call([end("x1"), launched("x2"), end("m1")], world.now)
-    world.finish()
-    check_counts(world.zone.state.read())
-    assert world.corrected() == corrected
+    corrected = recounted.corrected()
+    recounted.call(RECOUNT)
+    recounted.call(TIME, after_ms=0)
+    while "score" not in recounted.meta()["recounting"]:
+        recounted.call(TIME, after_ms=0)
+    older.call([end("x1"), launched("x2"), end("m1")], recounted.now)
+    recounted.finish()
+    check_counts(recounted.zone.state.read())
+    assert recounted.corrected() == corrected
 
 
 def check_grant_after_the_records(client: redis.Redis, source: str | None = None) -> None:
     """A grant after every record was visited."""
-    world = Recounted(client, 1, source)
-    world.make_due()
-    world.call(TIME, after_ms=0)
-    while "is_all" not in world.meta()["recounting"]:
-        world.call(TIME, after_ms=0)
-    (answer,) = world.call(admit("new", "d", channel="h323"), after_ms=0)
+    recounted = Recounted(client, 1, source)
+    recounted.make_due()
+    recounted.call(TIME, after_ms=0)
+    while "is_all" not in recounted.meta()["recounting"]:
+        recounted.call(TIME, after_ms=0)
+    (answer,) = recounted.call(admit("new", "d", channel="h323"), after_ms=0)
     assert answer["decision"] == "grant"
-    world.finish()
-    check_counts(world.zone.state.read())
-    assert world.corrected() == 0
+    recounted.finish()
+    check_counts(recounted.zone.state.read())
+    assert recounted.corrected() == 0
 
 
 def check_other_calls(client: redis.Redis, source: str | None = None) -> None:
@@ -242,17 +242,17 @@ def check_other_calls(client: redis.Redis, source: str | None = None) -> None:
 
 
 def test_a_call_examines_a_slice_of_a_large_zone(redis_sync: redis.Redis) -> None:
-    world, records, entries = Recounted(redis_sync, 50), 600, 50
+    recounted, records, entries = Recounted(redis_sync, 50), 600, 50
     for n in range(records // 100):
-        world.call(*(end(f"gone{n}.{i}") for i in range(100)), after_ms=0)
+        recounted.call(*(end(f"gone{n}.{i}") for i in range(100)), after_ms=0)
     calls = 0
-    world.call(RECOUNT)
-    while world.is_recounting():
-        world.call(TIME, after_ms=0)
+    recounted.call(RECOUNT)
+    while recounted.is_recounting():
+        recounted.call(TIME, after_ms=0)
         calls += 1
     # Each record is examined by itself and by its deadline; a scan may return more than its count.
     assert calls >= 2 * records // (2 * entries)
-    check_counts(world.zone.state.read())
+    check_counts(recounted.zone.state.read())
 
 
 class RecountMachine(RuleBasedStateMachine):
@@ -263,9 +263,9 @@ class RecountMachine(RuleBasedStateMachine):
 
     @initialize(entries=st.sampled_from(SLICES))
     def begin(self, entries: int) -> None:
-        self.world = Recounted(self.client, entries, self.source)
+        self.recounted = Recounted(self.client, entries, self.source)
         self.is_damaged = False
-        self.corrected = self.world.corrected()
+        self.corrected = self.recounted.corrected()
 
     @rule(
         name=st.integers(0, 12),
@@ -275,7 +275,7 @@ class RecountMachine(RuleBasedStateMachine):
     def admit(self, name: int, campaign: str, how: str) -> None:
         more: dict[str, Any] = {"two": {"count": 2}, "mpp": {"mpp": "m1"}, "h323": {"channel": how}}
         make = wait if how == "wait" else admit
-        self.world.call(make(f"n{name}", campaign, **more.get(how, {})))
+        self.recounted.call(make(f"n{name}", campaign, **more.get(how, {})))
 
     @rule(
         name=st.sampled_from(["x1", "x2", "y1", "m1", "v1", *(f"n{n}" for n in range(13))]),
@@ -290,55 +290,55 @@ class RecountMachine(RuleBasedStateMachine):
             "renew": {"op": "renew", "id": name},
             "adopt": launched(name, adopt=ADOPT),
         }[verb]
-        self.world.call(op)
+        self.recounted.call(op)
 
     @rule(after_ms=st.sampled_from([1, 600, 5000, 25_000]))
     def pass_time(self, after_ms: int) -> None:
-        self.world.call(TIME, after_ms=after_ms)
+        self.recounted.call(TIME, after_ms=after_ms)
 
     @rule(unused=st.integers(0, 12))
     def ingest(self, unused: int) -> None:
-        self.world.call(snapshot(self.world.now, unused))
+        self.recounted.call(snapshot(self.recounted.now, unused))
 
     @rule(in_doubt=st.booleans())
     def recount(self, in_doubt: bool) -> None:
-        if self.world.is_recounting():
+        if self.recounted.is_recounting():
             return
         if in_doubt:
-            self.world.call(RECOUNT)
+            self.recounted.call(RECOUNT)
         else:
-            self.world.make_due()
+            self.recounted.make_due()
 
     @rule(calls=st.integers(1, 20))
     def idle(self, calls: int) -> None:
         for _ in range(calls):
-            self.world.call(TIME, after_ms=0)
+            self.recounted.call(TIME, after_ms=0)
 
     @rule(damage=st.sampled_from(sorted(DAMAGES)))
     def damage(self, damage: str) -> None:
-        if self.world.is_recounting():
+        if self.recounted.is_recounting():
             return
         DAMAGES[damage](self.client)
         self.is_damaged = True
-        self.world.call(RECOUNT)
+        self.recounted.call(RECOUNT)
 
     @invariant()
     def counts_are_right_unless_damaged(self) -> None:
-        if not hasattr(self, "world"):
+        if not hasattr(self, "recounted"):
             return
-        if self.is_damaged and not self.world.is_recounting():
+        if self.is_damaged and not self.recounted.is_recounting():
             self.is_damaged = False
-            self.corrected = self.world.corrected()
+            self.corrected = self.recounted.corrected()
         if not self.is_damaged:
-            check_counts(self.world.zone.state.read())
-            assert self.world.corrected() == self.corrected, "a right count was changed"
+            check_counts(self.recounted.zone.state.read())
+            assert self.recounted.corrected() == self.corrected, "a right count was changed"
 
     def teardown(self) -> None:
         """Let the last recount end."""
-        if hasattr(self, "world"):
-            self.world.finish()
+        if hasattr(self, "recounted"):
+            self.recounted.finish()
             self.is_damaged = False
-            check_counts(self.world.zone.state.read())
+            check_counts(self.recounted.zone.state.read())
 
 
 QUICK: Final = settings(

@@ -61,6 +61,7 @@ ALLOWED: Final[dict[tuple[str, str], str]] = {
     ("stepped back", "lua/prelude.lua"): _CLOCK,
     ("hungry", "tests/ledger/test_one_call.py"): _STORED,
     ("hungry", "tests/ledger/test_records.py"): _STORED,
+    ("hungry", "tests/ledger/test_wrong_keys.py"): _STORED,
     ("world", "tests/support/simulation/simulation.py"): _STREAM,
     ("troubles", "tests/support/simulation/simulation.py"): _STREAM,
     ("worlds", "tests/estimator/test_scenarios.py"): _PACKAGE,
