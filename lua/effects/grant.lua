@@ -39,7 +39,7 @@ local function get_template(ask, plan, owner)
     pools = plans.list_pool_names(plan), answer_within = plan.answer_within, max_call = plan.max_call,
     claim_within = claim_within, launch_within = zone.launch_within, granted = 1, remain = 1, campaign = ask.op.campaign,
   }
-  template.head, template.middle, template.tail = reservation.parts(template)
+  template.head, template.middle, template.last = reservation.parts(template)
   template.rest, template.deadline_text = idempotency.rest(template), score(template.deadline)
   shared.templates[key] = template
   return template
@@ -52,7 +52,7 @@ local function get_record(ask, plan)
   if not record then
     local template, campaign = get_template(ask, plan, owner), ask.op.campaign
     need('shares').read_ahead(plan.shared.contended, campaign)
-    record = { template = template, campaign = campaign, visible_by = template.visible_by, tail = template.middle .. campaign .. template.tail }
+    record = { template = template, campaign = campaign, visible_by = template.visible_by, tail = template.middle .. campaign .. template.last }
     plan.records[owner] = record
   end
   return record
