@@ -11,7 +11,7 @@ from tests.ledger.test_failed_undo import check_failed_undo
 from tests.ledger.test_full_redis import check_deletion, check_forgetting
 from tests.ledger.test_unit_of_work import CALLS, MOMENTS, check_call
 from tests.ledger.test_wrong_keys import check_rename
-from tests.support.busy_zone import START_MS, BusyZone, end
+from tests.support.busy_zone import START_MS, BusyZone, admit, end
 from tests.support.lua_mutations import LuaMutation
 from tests.support.redis_server import RedisServer
 
@@ -67,9 +67,18 @@ def check_notification(client: redis.Redis, source: str | None = None) -> None:
     assert zone.script.call(ops, START_MS + 3200, last, "NOPERM") == good
 
 
+def check_read(client: redis.Redis, source: str | None = None) -> None:
+    """An operation sees what an earlier one of its call wrote."""
+    zone = BusyZone(client, source)
+    grant, page = admit("new", "d", channel="h323"), {"op": "list", "cursor": "0", "limit": 1000}
+    reply = zone.script.call([grant, page], START_MS + 3200)
+    assert "new" in [one["id"] for one in reply["results"][1]["reservations"]]
+
+
 def iterate_checks() -> Iterator[Callable[[redis.Redis, str], None]]:
     """Every check, the quick ones first."""
     yield check_notification
+    yield check_read
     yield check_forgetting
     yield check_deletion
     yield check_rename
@@ -101,5 +110,5 @@ def test_a_broken_unit_of_work_is_seen(mutation: LuaMutation, client: redis.Redi
 
 
 def test_the_checks_pass_on_the_unbroken_script(client: redis.Redis) -> None:
-    for check in (check_notification, check_forgetting, check_deletion, check_rename):
+    for check in (check_notification, check_read, check_forgetting, check_deletion, check_rename):
         check(client, None)
