@@ -11,7 +11,7 @@ from tests.ledger.test_failed_undo import check_failed_undo
 from tests.ledger.test_full_redis import check_deletion, check_forgetting
 from tests.ledger.test_unit_of_work import CALLS, MOMENTS, check_call
 from tests.ledger.test_wrong_keys import check_rename
-from tests.support.busy_zone import START_MS, BusyZone, admit, end
+from tests.support.busy_zone import START_MS, BusyZone, admit, end, wait
 from tests.support.lua_mutations import LuaMutation
 from tests.support.redis_server import RedisServer
 
@@ -75,10 +75,24 @@ def check_read(client: redis.Redis, source: str | None = None) -> None:
     assert "new" in [one["id"] for one in reply["results"][1]["reservations"]]
 
 
+def check_undo(client: redis.Redis, source: str | None = None) -> None:
+    """A call that writes one entry twice, and two entries of a stream, is undone in full."""
+    zone = BusyZone(client, source)
+    before = zone.state.read()
+    limit = {"op": "limit", "pool": "campaign:a", "limit": 1, "ttl_ms": 500, "by": "me"}
+    ops = [wait("w1", "a"), wait("w1", "a"), limit, limit | {"limit": 2}]
+    zone.script.call(ops, START_MS + 3200)
+    for failing in range(1, zone.script.commands + 1):
+        zone.state.restore()
+        reply = zone.script.call(ops, START_MS + 3200, failing, "NOPERM")
+        assert "error" not in reply or zone.state.read() == before
+
+
 def iterate_checks() -> Iterator[Callable[[redis.Redis, str], None]]:
     """Every check, the quick ones first."""
     yield check_notification
     yield check_read
+    yield check_undo
     yield check_forgetting
     yield check_deletion
     yield check_rename
@@ -110,5 +124,12 @@ def test_a_broken_unit_of_work_is_seen(mutation: LuaMutation, client: redis.Redi
 
 
 def test_the_checks_pass_on_the_unbroken_script(client: redis.Redis) -> None:
-    for check in (check_notification, check_read, check_forgetting, check_deletion, check_rename):
+    for check in (
+        check_notification,
+        check_read,
+        check_undo,
+        check_forgetting,
+        check_deletion,
+        check_rename,
+    ):
         check(client, None)
