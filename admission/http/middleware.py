@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from admission.http.auth.tokens import ANONYMOUS, Caller
+from admission.http.auth.tokens import ANONYMOUS, SEND_TOKEN, Caller
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID, AppContext
 from admission.http.problems import Unauthorized, build_problem, problem_response
 from admission.http.route import Route
@@ -58,8 +58,9 @@ async def handle_request(request: web.Request, handler: Handler) -> web.StreamRe
 
 def _log_refusal(request: web.Request, error: Unauthorized, context: AppContext) -> None:
     """Log a refused token, at a bounded rate; the metric of requests counts all of them."""
+    reason = "no token" if error.detail == SEND_TOKEN else error.detail
     context.refusals.warning(
-        "refused %s %s of %s: %s", request.method, request.path[:100], request.remote, error.detail
+        "refused %s %s of %s: %s", request.method, request.path[:100], request.remote, reason
     )
 
 

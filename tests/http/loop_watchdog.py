@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Of one callback, in seconds of CPU time. Generous, since machines differ in speed: what it finds
-# takes ten times as long as anything that the service does for a valid request.
-BOUND_S = 0.25
+# Of one callback, in seconds of CPU time. Generous: machines differ in speed, a busy neighbour on
+# the same core makes it slower, and a collection of all garbage of a test run falls into it too.
+BOUND_S = 1.0
 
 
 @contextmanager

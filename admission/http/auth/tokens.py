@@ -16,6 +16,7 @@ from admission.domain.types import Role
 from admission.errors import ConfigError, Forbidden
 from admission.http.problems import Unauthorized
 
+SEND_TOKEN: Final = "Send the header: Authorization: Bearer <token>."
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 _UNUSED_DIGEST: Final = bytes(32)  # no token with this SHA-256 digest is known
 
@@ -140,7 +141,7 @@ class Credentials:
             return ANONYMOUS
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized("Send the header: Authorization: Bearer <token>.")
+            raise Unauthorized(SEND_TOKEN)
         found = self._find(token.strip())
         if found is None:
             raise Unauthorized("The token is unknown.")

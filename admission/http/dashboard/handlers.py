@@ -94,9 +94,7 @@ async def get_page(request: web.Request) -> web.Response:
         if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
             raise
         if isinstance(refused, Unauthorized) and hdrs.AUTHORIZATION in request.headers:
-            request.app[APP_CONTEXT].refusals.warning(
-                "refused %s %s of %s: %s", "GET", "/", request.remote, refused.detail
-            )
+            request.app[APP_CONTEXT].refusals.warning("refused GET / of %s", request.remote)
         response = _build_response(dashboard_files()[PAGE], status=refused.status)
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         return response
