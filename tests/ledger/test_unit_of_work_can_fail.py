@@ -96,11 +96,11 @@ def iterate_checks() -> Iterator[Callable[[redis.Redis, str], None]]:
     yield check_forgetting
     yield check_deletion
     yield check_rename
+    for more in ("one", "all"):
+        yield partial(_check_failed_undo, "grant", more)
     for verb in CALLS:
         for moment in MOMENTS:
             yield partial(_check_call, verb, moment)
-    for more in ("one", "all"):
-        yield partial(_check_failed_undo, "grant", more)
 
 
 def _check_call(verb: str, moment: str, client: redis.Redis, source: str) -> None:
