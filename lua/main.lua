@@ -77,10 +77,13 @@ modules.stepped = function()
   end
 end
 
+local verbs = {} -- operation -> function, once it is found
+
 local function find_verb(name)
   local place = VERBS[name]
   local module = place and need(place[1])
-  return module and (place[2] and module[place[2]] or module)
+  verbs[name] = module and (place[2] and module[place[2]] or module)
+  return verbs[name]
 end
 
 -- Operations that may let waiting requests through although no pool changed.
@@ -103,7 +106,7 @@ end
 
 -- An error of an operation that changed nothing fails that operation; any other one aborts the call.
 local function perform(op)
-  local verb = find_verb(op.op)
+  local verb = verbs[op.op] or find_verb(op.op)
   if not verb then return fault('internal', 'op', op.op) end
   local before = unit.count_changes()
   local ok, result = pcall(verb, op)
@@ -204,6 +207,7 @@ end
 local function forget_call()
   unit.reset()
   reset_counts()
+  verbs = {}
   for name in pairs(loaded) do loaded[name] = nil end
   meta = nil
 end
@@ -284,4 +288,4 @@ local function main(ops)
   return encode({ now = 0, error = 'oom', undo = undo })
 end
 
-return main(decode(ARGV[1]))
+return main

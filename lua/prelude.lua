@@ -1,7 +1,7 @@
 -- prelude.lua: shared by all modules: keys, schema, bounds, small functions.
 --
--- The script is this prelude, then state/unit_of_work.lua, then every other file as a module: a function that need(name) runs at its first use in
--- a call, so that a call pays for what it uses (a closure costs 0.3 us); then main.lua. Signature and operations:
+-- The script is this prelude, then state/unit_of_work.lua, then every other file as a module: a function that need(name)
+-- runs at its first use in a call, so that a call pays for what it uses (a closure costs 0.3 us); then main.lua. Signature and operations:
 -- lua/README.md.
 --
 -- Schema 1
@@ -118,7 +118,7 @@ local function has_waiters()
   return meta ~= nil and (meta.waiters or 0) > 0
 end
 
--- Counters since the zone was born, written once for each call.
+-- Counters since the zone was created, written once for each call.
 local counted = {}
 local function count(name, n)
   counted[name] = (counted[name] or 0) + (n or 1)

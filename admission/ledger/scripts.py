@@ -55,9 +55,11 @@ def load(clock: Literal["server", "test"] = "server") -> Script:
         "\n".join(_wrap_module(name, files[name]) for name in some) for some in (HOT, RARE)
     )
     defined = f"local function define()\n{hot}end\ndefine()\ndefine_rare = function()\n{rare}end\n"
-    return _make_script(
-        "\n".join((*(read_module(name) for name in COMMON), defined, read_module("main")))
-    )
+    prelude, unit_of_work = (read_module(name) for name in COMMON)
+    # In a function of its own: the cost of a closure grows with the locals that are open around it.
+    unit = f"local publish = (function()\n{unit_of_work}end)()\n"
+    main = f"local main = (function()\n{read_module('main')}end)()\nreturn main(decode(ARGV[1]))\n"
+    return _make_script("\n".join((prelude, unit, defined, main)))
 
 
 def _wrap_module(name: str, file: str) -> str:

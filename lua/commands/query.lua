@@ -17,7 +17,7 @@ local function view(r)
   for _, name in ipairs(r.pools) do
     if name ~= ON_KNOWN_MPP then shown[#shown + 1] = name end
   end
-  r.pools = shown
+  r.pools, r.due_at = shown, nil
   for _, name in ipairs(reservation.FIELDS) do
     if r[name] == false and name ~= 'taken' then r[name] = nil end
   end

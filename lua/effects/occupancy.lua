@@ -93,6 +93,12 @@ local function lower_ceilings(pool, r, credit, expired)
   end
 end
 
+-- -> the score of r among the pending of the pool, if it certainly is: r is younger than the feed, and no snapshot's
+local function get_pending_score(pool, r)
+  local w0 = pool.w0
+  return w0 and r.visible_by >= w0 and w0 > (pool.known_at or 0) and score(r.visible_by) or nil
+end
+
 -- r leaves the pools of the list.
 -- expired: no report of an end came. Then, and when a port may be gone, a kept ceiling falls in any case.
 function occupancy.leave(list, r, credit, expired)
@@ -102,7 +108,7 @@ function occupancy.leave(list, r, credit, expired)
     if pool.contended then shares.change(pool, r.campaign, -1) end
     if pool.fed then
       lower_ceilings(pool, r, credit, expired)
-      unit.remove(pools.pending(pool), r.id)
+      unit.remove(pools.pending(pool), r.id, get_pending_score(pool, r))
     end
     if pool.learns then need('age_bins').leave(pool, r, occupancy.holds(pool, r), expired) end
   end

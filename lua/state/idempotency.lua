@@ -63,17 +63,14 @@ function idempotency.rest(q)
     q.mpp or '', q.answer_within, q.tail or '')
 end
 
-local function write(key, id, q, rest)
-  unit.put(records, key, id .. ' ' .. q.body .. rest)
-end
-
 function idempotency.write(key, q)
-  write(key, match(key, '/r%-(.*)$') == q.id and '=' or q.id, q, idempotency.rest(q))
+  local id = match(key, '/r%-(.*)$') == q.id and '=' or q.id
+  unit.put(records, key, id .. ' ' .. q.body .. idempotency.rest(q))
 end
 
 -- The record of a new grant. is_default_name: the request_id is r-ID; rest: from idempotency.rest
 function idempotency.write_new(op, is_default_name, rest)
-  write(op.key, is_default_name and '=' or op.id, op, rest)
+  unit.create(records, op.key, (is_default_name and '= ' or op.id .. ' ') .. op.body .. rest)
 end
 
 function idempotency.delete(key)

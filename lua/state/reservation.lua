@@ -128,6 +128,8 @@ function reservation.parse(id, text)
   r.launched_at, r.reported_at = at(r, launched), at(r, reported)
   r.ended_at, r.released_at = at(r, ended), at(r, released)
   if tail ~= '' then r.tail = tail end
+  -- Its score in the deadlines follows from the text, unless the outcome is unknown (commands/report.lua).
+  if state == 'l' and outcome ~= 'unknown' then r.due_at = r.deadline end
   return r
 end
 
@@ -140,13 +142,13 @@ function reservation.peek(id)
 end
 
 -- Change a record, its deadline, or both, so that a recount under way takes part.
--- text, deadline (as text): nil: unchanged, false: removed
-local function change(id, text, deadline)
+-- text, deadline (as text): nil: unchanged, false: removed; stored: the deadline that it certainly has, as text, or nil
+local function change(id, text, deadline, stored)
   local tally = meta.recounting and need('tally')
   if tally then tally.remove(id) end
   if text ~= nil then unit.put(records, id, text) end
   if deadline then
-    unit.add(deadlines, id, deadline)
+    unit.add(deadlines, id, deadline, stored)
   elseif deadline == false then
     unit.remove(deadlines, id)
   end
@@ -180,7 +182,9 @@ end
 
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
 function reservation.write(r, deadline)
-  change(r.id, reservation.text(r), deadline and score(deadline) or nil)
+  local stored = deadline and r.due_at and score(r.due_at)
+  r.due_at = nil
+  change(r.id, reservation.text(r), deadline and score(deadline) or nil, stored or nil)
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score

@@ -84,7 +84,7 @@ end
 function unit.hash(key)
   local h = hashes[key]
   if not h then
-    h = { key = key, stored = {}, value = {}, touched = {}, n = 0, created = {}, created_n = 0 }
+    h = { key = key, stored = {}, value = {}, touched = {}, n = 0, created = {}, created_n = 0, is_rewritten = false }
     hashes[key], hash_list[#hash_list + 1] = h, h
   end
   return h
@@ -119,18 +119,33 @@ function unit.put(h, field, text)
   if h.value[field] == nil then
     local n = h.n + 1
     h.n, h.touched[n] = n, field
+  else
+    h.is_rewritten = true
   end
   h.value[field] = text
   changed = changed + 1
 end
 local put = unit.put
 
--- Write a field that is known to be absent. Most writes of a call are such: they cost one table entry less.
+-- Write a field that is known to be absent. Most writes of a call are such: their list is that of the arguments of HSET.
 function unit.create(h, field, text)
   if h.value[field] ~= nil or h.stored[field] then return put(h, field, text) end
-  local n = h.created_n + 1
-  h.created_n, h.created[n], h.value[field] = n, field, text
+  local n, created = h.created_n, h.created
+  created[n + 1], created[n + 2], h.created_n = field, text, n + 2
+  h.value[field] = text
   changed = changed + 1
+end
+
+-- -> what was created, as arguments of a command, with the values that it has now; first: 0 if names precede values
+local function list_created(created, n, values, is_rewritten, first)
+  if not is_rewritten then return created, n end
+  local list, length = {}, 0
+  for i = 1, n, 2 do
+    local name = created[i + first]
+    local value = values[name]
+    if value then list[length + 1 + first], list[length + 2 - first], length = name, value, length + 2 end
+  end
+  return list, length
 end
 
 -- -> arguments of HSET and of HDEL for what is buffered
@@ -144,11 +159,8 @@ local function list_fields(h)
     local some = { unpack(missing, from, min(#missing, from + ARGUMENTS_MAX - 1)) }
     for i, text in ipairs(redis_call('HMGET', h.key, unpack(some))) do stored[some[i]] = text end
   end
-  local set, n, delete, created = {}, 0, {}, h.created
-  for i = 1, h.created_n do
-    local text = value[created[i]]
-    if text then set[n + 1], set[n + 2], n = created[i], text, n + 2 end
-  end
+  local set, n = list_created(h.created, h.created_n, value, h.is_rewritten, 0)
+  local delete = {}
   for i = 1, h.n do
     local field = h.touched[i]
     local text = value[field]
@@ -173,8 +185,8 @@ end
 
 local function clear_hash(h)
   for i = 1, h.n do h.stored[h.touched[i]] = h.value[h.touched[i]] end
-  for i = 1, h.created_n do h.stored[h.created[i]] = h.value[h.created[i]] end
-  h.value, h.touched, h.n, h.created, h.created_n = {}, {}, 0, {}, 0
+  for i = 1, h.created_n, 2 do h.stored[h.created[i]] = h.value[h.created[i]] end
+  h.value, h.touched, h.n, h.created, h.created_n, h.is_rewritten = {}, {}, 0, {}, 0, false
 end
 
 -- -> functions that record the inverse of HSET and HDEL. stored: the texts before
@@ -193,33 +205,37 @@ end
 function unit.zset(key)
   local z = zsets[key]
   if not z then
-    z = { key = key, score = {}, touched = {}, n = 0, existing = {}, created = {}, created_n = 0 }
+    z = { key = key, score = {}, touched = {}, n = 0, existing = {}, known = {}, created = {}, created_n = 0, is_rewritten = false }
     zsets[key], zset_list[#zset_list + 1] = z, z
   end
   return z
 end
 
 -- score: as text, false removes the member
-local function set_score(z, member, score)
+-- stored: the score, as text, that the member certainly has in Redis, or nil: it is read before the commit
+local function set_score(z, member, score, stored)
   if z.score[member] == nil then
     local n = z.n + 1
-    z.n, z.touched[n] = n, member
+    z.n, z.touched[n], z.known[member] = n, member, stored
+  else
+    z.is_rewritten = true
   end
   z.score[member] = score
   changed = changed + 1
 end
 
--- Add a member, or move it.
-function unit.add(z, member, score)
-  set_score(z, member, score)
+-- Add a member, or move it. stored: as for set_score
+function unit.add(z, member, score, stored)
+  set_score(z, member, score, stored)
   z.existing[member] = nil
 end
 
 -- Add a member that is known to be absent.
 function unit.add_new(z, member, score)
   if z.score[member] ~= nil then return unit.add(z, member, score) end
-  local n = z.created_n + 1
-  z.created_n, z.created[n], z.score[member] = n, member, score
+  local n, created = z.created_n, z.created
+  created[n + 1], created[n + 2], z.created_n = score, member, n + 2
+  z.score[member] = score
   changed = changed + 1
 end
 
@@ -238,8 +254,9 @@ function unit.get_score(z, member)
   return stored and (text or stored)
 end
 
-function unit.remove(z, member)
-  set_score(z, member, false)
+-- stored: as for set_score
+function unit.remove(z, member, stored)
+  set_score(z, member, false, stored)
   z.existing[member] = nil
 end
 
@@ -247,7 +264,9 @@ end
 local function read_scores(z)
   local before, members = {}, {}
   for i = 1, z.n do
-    members[i] = z.touched[i]
+    local member = z.touched[i]
+    local known = z.known[member]
+    if known then before[member] = known else members[#members + 1] = member end
   end
   for from = 1, #members, ARGUMENTS_MAX do
     local some = { unpack(members, from, min(#members, from + ARGUMENTS_MAX - 1)) }
@@ -258,12 +277,8 @@ end
 
 -- -> arguments of ZADD and of ZREM for what is buffered, and the scores before
 local function list_members(z)
-  local before, add, n, drop = read_scores(z), {}, 0, {}
-  for i = 1, z.created_n do
-    local member = z.created[i]
-    local score = z.score[member]
-    if score then add[n + 1], add[n + 2], n = score, member, n + 2 end
-  end
+  local before, drop = read_scores(z), {}
+  local add, n = list_created(z.created, z.created_n, z.score, z.is_rewritten, 1)
   for i = 1, z.n do
     local member = z.touched[i]
     local score = z.score[member]
@@ -277,7 +292,8 @@ local function list_members(z)
 end
 
 local function clear_zset(z)
-  z.score, z.touched, z.n, z.existing, z.created, z.created_n = {}, {}, 0, {}, {}, 0
+  z.score, z.touched, z.n, z.existing, z.known = {}, {}, 0, {}, {}
+  z.created, z.created_n, z.is_rewritten = {}, 0, false
 end
 
 -- -> functions that record the inverse of ZADD and ZREM. before: the scores before
@@ -441,7 +457,7 @@ function unit.change() changed = changed + 1 end
 function unit.count_changes() return changed end
 
 local function write_meta(meta)
-  run('HSET', ZONE, 'schema', SCHEMA, 'meta', meta)
+  if is_new then run('HSET', ZONE, 'schema', SCHEMA, 'meta', meta) else run('HSET', ZONE, 'meta', meta) end
   is_guarded = true
   record_fields(ZONE, is_new and { 'schema', 'meta' } or { 'meta' }, is_new and { false, stored_meta } or { stored_meta })
 end
@@ -528,3 +544,5 @@ end
 local function publish(what, ...)
   if CHANNEL then unit.publish(CHANNEL, concat({ what, match(ZONE, '{(.-)}'), ... }, ' ')) end
 end
+
+return publish
