@@ -52,6 +52,8 @@ STATUS = {
     "lease": {},
     "stats": {},
     "recent_denials": [],
+    "set_aside": [],
+    "recount": {"in_doubt": False, "running": False},
 }
 
 

@@ -66,6 +66,15 @@ class VirtualZone:
         """Apply one operation: a whole one, or its name and its fields."""
         return self.call(op | fields if isinstance(op, dict) else {"op": op, **fields})[0]
 
+    def read_pools(self) -> list[Answer]:
+        """Every pool of the status, which one call returns in parts."""
+        status = self.one("status")
+        pools = list(status["pools"])
+        while "cursor" in status:
+            status = self.one("status", cursor=status["cursor"])
+            pools += status["pools"]
+        return pools
+
     def advance(self, ms: float) -> None:
         """Move the clock."""
         self.now_us += round(ms * 1000)
