@@ -17,6 +17,7 @@ import fcntl
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -157,6 +158,9 @@ class SharedCounts(Collector):
 
     def _is_readable(self, file: Path) -> bool:
         try:
+            with file.open("rb") as opened:
+                used = int.from_bytes(opened.read(4), sys.byteorder, signed=True)
+            assert used >= 0, "a file has a size"
             for key, *_ in MmapedDict.read_all_values_from_file(file):
                 name, _, labels, _ = json.loads(key)
                 assert isinstance(name, str), "a count has a name"

@@ -25,11 +25,9 @@ from tests.support.typed_ledger import (
 
 async def test_a_status_has_every_pool_once_however_many_there_are(redis_url: str) -> None:
     trunks = {f"trunk:{n}": {"limit": 5} for n in range(1200)}
-    connection, ledger = await open_ledger(redis_url, pools=trunks | {"agent:*": {"limit": 1}})
-    await ledger.admit("East", ask(1, pools=["agent:1", "trunk:7"]))
-    status = await ledger.get_status("East")
-    await ledger.close()
-    await connection.close()
+    async with open_ledger(redis_url, pools=trunks | {"agent:*": {"limit": 1}}) as ledger:
+        await ledger.admit("East", ask(1, pools=["agent:1", "trunk:7"]))
+        status = await ledger.get_status("East")
 
     held = {"channel:sip", "campaign:collections", "agent:1", "trunk:7"}
     assert [one["pool"] for one in status["pools"]] == sorted({*trunks, *held})

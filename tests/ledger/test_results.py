@@ -146,12 +146,12 @@ def test_a_status_has_every_field_of_every_pool() -> None:
     }  # fmt: skip
     names = ("in_use", "pending", "held", "ceiling", "capacity", "limit", "headroom", "room")
     pools = [{"pool": "p", "in_use": 1, "odd": 2} | sometimes, {"pool": "q"}]
-    expected = results.build_status(
-        "East", NOW, {"pools": pools, "stats": None, "denied": [{"at": 1}], "paused": {}}
-    )
+    found = {"pools": pools, "stats": None, "denied": [{"at": 1}], "paused": {}, "aside": {}}
+    expected = results.build_status("East", NOW, found)
     nothing = dict.fromkeys([*names, "snapshot"])
     assert expected == {
         "zone": "East", "now": NOW, "stats": {}, "recent_denials": [{"at": 1}], "paused": {},
+        "set_aside": [],
         "pools": [{"pool": "p"} | nothing | {"in_use": 1} | shown, {"pool": "q"} | nothing],
     }  # fmt: skip
 
