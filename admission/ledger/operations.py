@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from admission.domain import Snapshot
-from admission.ledger.group_commit import UNITS_MAX
+from admission.ledger.group_commit import SHARED_UNITS_MAX
 from admission.ledger.policy_cache import StoredPolicy
 
 SECRET_BYTES: Final = 32
@@ -47,7 +47,7 @@ def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def split_by_units(ops: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Operations in order, in parts of as many units as one call takes, each with its units.
+    """Operations in order, in parts of SHARED_UNITS_MAX units at most, each with its units.
 
     An admission has `count` units, a report one.
     """
@@ -55,7 +55,7 @@ def split_by_units(ops: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[st
     units = 0
     for op in ops:
         count = op.get("count", 1)
-        if part and units + count > UNITS_MAX:
+        if part and units + count > SHARED_UNITS_MAX:
             yield part, units
             part, units = [], 0
         part.append(op)

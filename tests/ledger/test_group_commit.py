@@ -206,6 +206,26 @@ async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monke
     assert [len(ops) for _, ops in server.calls] == [2, 1, 1, 1]
 
 
+async def test_calls_are_short_while_several_zones_are_in_use(monkeypatch):
+    monkeypatch.setattr(group_commit, "UNITS_MAX", 4)
+    monkeypatch.setattr(group_commit, "SHARED_UNITS_MAX", 2)
+    server = Server()
+    server.gate.set()
+    commit = GroupCommit(server.send)
+    await asyncio.gather(*(commit.submit("East", {"n": n}) for n in range(8)))
+    assert [len(ops) for _, ops in server.calls] == [4, 4]
+
+    await commit.submit("West", {"n": 1})
+    server.calls.clear()
+    await asyncio.gather(*(commit.submit("East", {"n": n}) for n in range(8)))
+    assert [len(ops) for _, ops in server.calls] == [2, 2, 2, 2]
+
+    monkeypatch.setattr(group_commit, "IN_USE_S", 0)
+    server.calls.clear()
+    await asyncio.gather(*(commit.submit("East", {"n": n}) for n in range(8)))
+    assert [len(ops) for _, ops in server.calls] == [4, 4]
+
+
 async def test_a_failed_call_fails_its_own_operations_and_no_others():
     calls = 0
 

@@ -9,7 +9,8 @@ import redis
 
 from admission import errors
 from admission.domain.snapshots import Snapshot, SnapshotGroup
-from admission.ledger.group_commit import UNITS_MAX
+from admission.ledger import group_commit
+from admission.ledger.group_commit import SHARED_UNITS_MAX
 from admission.ledger.keys import zone_keys
 from tests.support.proxy import FaultyProxy
 from tests.support.redis_server import RedisServer
@@ -209,7 +210,8 @@ async def test_the_answered_call_of_a_batch_counts_although_the_other_failed(
             return await real(zone, ops, waited_s)
 
         monkeypatch.setattr(ledger._calls, "apply", second_fails)
-        half = UNITS_MAX // 10  # of admissions for 10 launches each
+        monkeypatch.setattr(group_commit, "UNITS_MAX", SHARED_UNITS_MAX)  # a part in each call
+        half = SHARED_UNITS_MAX // 10  # of admissions for 10 launches each
         answers = await ledger.admit_batch("East", [ask(n, count=10) for n in range(2 * half)])
         kinds = [type(one) is errors.Unavailable or one["granted"] for one in answers]  # type: ignore[index]
         assert kinds == [10] * half + [True] * half

@@ -1,26 +1,26 @@
-"""How asks that come together are divided among the script's calls."""
+"""How asks that come together are divided into parts."""
 
 import pytest
 
 from admission.ledger import operations
-from admission.ledger.group_commit import UNITS_MAX
+from admission.ledger.group_commit import SHARED_UNITS_MAX
 
-MOST = UNITS_MAX - 100
+MOST = SHARED_UNITS_MAX - 40
 
 
 @pytest.mark.parametrize(
     ("counts", "parts"),
     [
         ([], []),
-        ([UNITS_MAX + 1], [[UNITS_MAX + 1]]),
+        ([SHARED_UNITS_MAX + 1], [[SHARED_UNITS_MAX + 1]]),
         ([1, 2], [[1, 2]]),
-        ([MOST, 100], [[MOST, 100]]),
-        ([MOST, 100, 1], [[MOST, 100], [1]]),
-        ([1, UNITS_MAX, 1], [[1], [UNITS_MAX], [1]]),
-        ([MOST, 101, MOST, 1], [[MOST], [101], [MOST, 1]]),
+        ([MOST, 40], [[MOST, 40]]),
+        ([MOST, 40, 1], [[MOST, 40], [1]]),
+        ([1, SHARED_UNITS_MAX, 1], [[1], [SHARED_UNITS_MAX], [1]]),
+        ([MOST, 41, MOST, 1], [[MOST], [41], [MOST, 1]]),
     ],
 )
-def test_requests_keep_their_order_and_fill_each_call(
+def test_requests_keep_their_order_and_fill_each_part(
     counts: list[int], parts: list[list[int]]
 ) -> None:
     asks = [{"request_id": str(n), "count": count} for n, count in enumerate(counts)]
