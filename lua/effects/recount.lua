@@ -11,8 +11,8 @@ local reservation, pools, shares, occupancy = need('reservation'), need('pool'),
 local idempotency, tally, audit_log = need('idempotency'), need('tally'), need('audit_log')
 local recount = {}
 
-local SLICE = 400             -- entries examined in one call: at most 2 ms
-local PAUSE_MS = 20           -- between slices: a recount that nothing waits for takes at most a tenth of the time
+local SLICE = 400             -- entries examined in one call
+local PAUSE_MS = 20           -- between the slices of a recount that nothing waits for
 local INTERVAL_MS = 60000     -- between recounts of an empty zone
 local INTERVAL_RECORD_MS = 20 -- more for each record
 local REQUESTS_READ = 20      -- with one command: a request may have as many reservations as one call may grant

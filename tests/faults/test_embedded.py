@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from admission.config.settings import RedisSettings
 from admission.service.service import Service
 from tests.faults.load import run_load, serve_polling
+from tests.support.small_disk import mount_small_disk
 
 pytestmark = pytest.mark.faults
 KILLS = 20
@@ -81,15 +81,8 @@ async def test_the_server_restarts_on_damaged_data(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder], capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a small disk needs the right to mount one")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mount_small_disk(tmp_path / "disk", "8m") as folder:
+        yield folder
 
 
 async def test_the_disk_is_full(small_disk: Path) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +11,14 @@ import pytest
 
 from tests.runtime.test_supervisor import asks, start, until, workers
 from tests.support.service_process import ServiceProcess
+from tests.support.small_disk import mount_small_disk
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB for TMPDIR."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a small disk needs the right to mount one")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with mount_small_disk(tmp_path / "scratch", "256k") as folder:
+        yield folder
 
 
 def fill(disk: Path) -> None:
