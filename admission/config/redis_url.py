@@ -9,6 +9,7 @@ to sentinels in the first form, to cluster nodes in the second. OPTIONS: `tls=tr
 `ssl_certfile`, `ssl_keyfile` (paths) of a client certificate.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -99,9 +100,20 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{netloc}{parts.path}"
 
 
+def get_scheme(url: str) -> str:
+    """Return the scheme in lower case; empty if there is none."""
+    scheme, separator, _ = url.partition("://")
+    return scheme.lower() if separator else ""
+
+
 def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        if get_scheme(url) not in MULTI_HOST_SCHEMES:
+            return urlsplit(url)
+        # Newer versions of `urlsplit` refuse an IPv6 address that is not the only host.
+        scheme, _, rest = url.partition("://")
+        hosts = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        return urlsplit(f"{scheme}://{rest[len(hosts) :]}")._replace(netloc=hosts)
     except ValueError:
         raise ValueError("is not a URL") from None
 

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -133,7 +132,7 @@ class RedisSettings(Section):
     @property
     def scheme(self) -> str:
         """The part of `url` before `://`, empty for the embedded server."""
-        return urlsplit(self.url).scheme
+        return redis_url.get_scheme(self.url)
 
     @property
     def place(self) -> str:
