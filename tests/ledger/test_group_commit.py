@@ -209,6 +209,7 @@ async def test_a_call_is_bounded_in_units_but_takes_at_least_one_operation(monke
 async def test_calls_are_short_while_several_zones_are_in_use(monkeypatch):
     monkeypatch.setattr(group_commit, "UNITS_MAX", 4)
     monkeypatch.setattr(group_commit, "SHARED_UNITS_MAX", 2)
+    monkeypatch.setattr(group_commit, "IN_USE_S", 3600)  # however slow the machine is
     server = Server()
     server.gate.set()
     commit = GroupCommit(server.send)

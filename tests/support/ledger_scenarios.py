@@ -95,6 +95,7 @@ class ScriptController:
         self.snapshots += 1
 
     def lose_state(self) -> None:
+        """Refused: worlds that lose state run in the model alone (benchmarks/worlds)."""
         raise NotImplementedError("no scenario of these tests loses the state of Redis")
 
     def count(self, name: str) -> int:
