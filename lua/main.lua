@@ -50,7 +50,8 @@ local VERBS = {
   launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
   beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
   get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },
-  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' }, policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
+  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' },
+  policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
   audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' }, recount = { 'recount', 'request' },
   aside_clear = { 'aside', 'clear' },
 }
@@ -232,8 +233,8 @@ local function free_memory()
     if not restart() then return end
     local ids, chosen = call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. now, 'LIMIT', 0, EXPIRY_SLICE), {}
     for _, id in ipairs(ids) do
-      local r = need('reservation').read(id)
-      if (r ~= nil and HAS_ENDED[r.state] or false) == has_ended then chosen[#chosen + 1] = id end
+      local record = need('reservation').read(id)
+      if (record ~= nil and HAS_ENDED[record.state] or false) == has_ended then chosen[#chosen + 1] = id end
     end
     if #chosen > 0 then
       need('expiry')(chosen)

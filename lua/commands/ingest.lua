@@ -8,16 +8,16 @@ local pools, occupancy, ceiling = need('pool'), need('occupancy'), need('ceiling
 
 local WRAP = 2147483648 -- 2^31: the platform counts in 32 bits, so a larger number is a negative one
 
-local function is_count(n)
-  return type(n) == 'number' and n >= 0 and n < WRAP and n == floor(n) -- mutation: count-range
+local function is_count(value)
+  return type(value) == 'number' and value >= 0 and value < WRAP and value == floor(value) -- mutation: count-range
 end
 
 local function is_consistent(total, unused)
   if not is_count(total) then return false end
   local sum = 0
-  for _, n in pairs(unused) do
-    if not is_count(n) then return false end
-    sum = sum + n
+  for _, ports in pairs(unused) do
+    if not is_count(ports) then return false end
+    sum = sum + ports
   end
   return sum <= total -- mutation: unused-within-total
 end
@@ -30,19 +30,19 @@ local function list_names(group)
   return names
 end
 
-local function unusable(p)
-  if not p.known or p.kind == 'campaign' or p.name == ON_KNOWN_MPP then return 'unknown_pool' end
-  if p.kind == 'channel' and not p.fed then return 'not_fed' end
+local function unusable(pool)
+  if not pool.known or pool.kind == 'campaign' or pool.name == ON_KNOWN_MPP then return 'unknown_pool' end
+  if pool.kind == 'channel' and not pool.fed then return 'not_fed' end
 end
 
 -- The same snapshot again: the reply to its first delivery was lost.
-local function is_repeat(p, t0, total, unused)
-  return p.t0 == t0 and (p.total or false) == total and (p.unused or false) == (unused or false)
+local function is_repeat(pool, t0, total, unused)
+  return pool.t0 == t0 and (pool.total or false) == total and (pool.unused or false) == (unused or false)
 end
 
 -- A newer snapshot overtook it. The window of a pool never moves back.
-local function is_late(p, t0)
-  return p.t0 and (t0 <= p.t0 or t0 - zone.visibility_lag < p.w0) -- mutation: snapshot-order
+local function is_late(pool, t0)
+  return pool.t0 and (t0 <= pool.t0 or t0 - zone.visibility_lag < pool.w0) -- mutation: snapshot-order
 end
 
 local function is_group_repeated(t0, total, unused, names)
@@ -69,33 +69,33 @@ end
 
 -- The sentinel keeps the set from being an absent key. Reservations older than the feed are not in the set: known_at
 -- says until when. The feed of a channel began with its policy (commands/policy.lua), or with the zone.
-local function begin_feed(p)
-  if p.has_lapsed then call('DEL', PEND .. p.name) end -- mutation: earlier-feed-is-forgotten
-  p.has_lapsed = false
-  call('ZADD', PEND .. p.name, -1, '')
-  if p.wildcard then need('pool_gc').await_lapse(p) end
-  if p.kind == 'channel' then return end
-  local is_known = p.in_use == 0 or p.name == ON_KNOWN_MPP
-  pools.change(p, { known_at = is_known and 0 or now + zone.claim_longest }) -- mutation: feed-waits-for-claims
+local function begin_feed(pool)
+  if pool.has_lapsed then call('DEL', PEND .. pool.name) end -- mutation: earlier-feed-is-forgotten
+  pool.has_lapsed = false
+  call('ZADD', PEND .. pool.name, -1, '')
+  if pool.wildcard then need('pool_gc').await_lapse(pool) end
+  if pool.kind == 'channel' then return end
+  local is_known = pool.in_use == 0 or pool.name == ON_KNOWN_MPP
+  pools.change(pool, { known_at = is_known and 0 or now + zone.claim_longest }) -- mutation: feed-waits-for-claims
 end
 
 -- Entries before w0 stay held: the window never moves back.
-local function trim_pending(p)
+local function trim_pending(pool)
   -- By their ids: a range of ranks would mean other members once the call has removed some.
-  local old = call('ZRANGEBYSCORE', PEND .. p.name, 0, '(' .. p.w0, 'LIMIT', 0, TRIM_SLICE)
-  if #old > 0 then unit.discard('ZREM', PEND .. p.name, unpack(old)) end
+  local old = call('ZRANGEBYSCORE', PEND .. pool.name, 0, '(' .. pool.w0, 'LIMIT', 0, TRIM_SLICE)
+  if #old > 0 then unit.discard('ZREM', PEND .. pool.name, unpack(old)) end
 end
 
-local function move_window(p, t0)
-  if not p.t0 then begin_feed(p) end
-  pools.change(p, { t0 = t0, t1 = now, w0 = t0 - zone.visibility_lag, fed = true }) -- mutation: visibility-lag
-  trim_pending(p)
+local function move_window(pool, t0)
+  if not pool.t0 then begin_feed(pool) end
+  pools.change(pool, { t0 = t0, t1 = now, w0 = t0 - zone.visibility_lag, fed = true }) -- mutation: visibility-lag
+  trim_pending(pool)
 end
 
-local function take(p, t0, total, unused)
-  if p.t0 then ceiling.keep_if_better(p, total) end
-  move_window(p, t0)
-  pools.change(p, { ceiling = unused + occupancy.held(p, p.w0), total = total, unused = unused })
+local function take(pool, t0, total, unused)
+  if pool.t0 then ceiling.keep_if_better(pool, total) end
+  move_window(pool, t0)
+  pools.change(pool, { ceiling = unused + occupancy.held(pool, pool.w0), total = total, unused = unused })
 end
 
 -- Channels that the platform counts together are a group, and a zone may have several: of several sources, or of one
@@ -104,26 +104,30 @@ end
 local function sum_used()
   local groups, used, oldest = {}, 0, FOREVER
   for _, channel in ipairs(zone.fed) do
-    local p = pools.get('channel:' .. channel)
-    if p.group and now - p.t0 <= zone.max_age then -- mutation: stale-group-is-not-foreign
-      local g = groups[p.group] or { t0 = p.t0, used = p.total, missing = select(2, string.gsub(p.group, '[^+]+', '')) }
-      groups[p.group] = g
-      if p.t0 == g.t0 then g.used, g.missing = g.used - p.unused, g.missing - 1 end
+    local pool = pools.get('channel:' .. channel)
+    if pool.group and now - pool.t0 <= zone.max_age then -- mutation: stale-group-is-not-foreign
+      local group = groups[pool.group]
+      if not group then
+        local _, channels = string.gsub(pool.group, '[^+]+', '')
+        group = { t0 = pool.t0, used = pool.total, missing = channels }
+        groups[pool.group] = group
+      end
+      if pool.t0 == group.t0 then group.used, group.missing = group.used - pool.unused, group.missing - 1 end
     end
   end
-  for _, g in pairs(groups) do
-    if g.missing == 0 then used, oldest = used + g.used, min(oldest, g.t0) end -- mutation: foreign-of-whole-groups
+  for _, group in pairs(groups) do
+    if group.missing == 0 then used, oldest = used + group.used, min(oldest, group.t0) end -- mutation: foreign-of-whole-groups
   end
   return used, oldest
 end
 
 -- Foreign use of the MPPs: ports of all channels that are neither unused nor held by reservations with a known MPP.
 local function estimate_foreign()
-  local p, before = pools.get(ON_KNOWN_MPP), meta.foreign
+  local pool, before = pools.get(ON_KNOWN_MPP), meta.foreign
   local used, oldest = sum_used()
   if oldest == FOREVER then return end -- this snapshot is stale already
-  if not p.t0 or oldest - zone.visibility_lag >= p.w0 then move_window(p, oldest) end -- mutation: foreign-window-of-oldest
-  meta.foreign = max(0, used - occupancy.held(p, p.w0))
+  if not pool.t0 or oldest - zone.visibility_lag >= pool.w0 then move_window(pool, oldest) end -- mutation: foreign-window-of-oldest
+  meta.foreign = max(0, used - occupancy.held(pool, pool.w0))
   pools.each(pools.drop_limit) -- of every MPP
   if meta.foreign < before then need('notify').on('foreign_use_fell') end
 end
@@ -143,8 +147,8 @@ local function note_foreign(group, names)
 end
 
 -- The learned ceiling did not count until this snapshot, though policy says that it is to.
-local function count_fallback(p)
-  local reason = p.learns and zone.ceilings == 'learned' and need('learned_ceiling').find_fallback(p)
+local function count_fallback(pool)
+  local reason = pool.learns and zone.ceilings == 'learned' and need('learned_ceiling').find_fallback(pool)
   if reason then count('fallback:' .. reason) end
 end
 
@@ -160,17 +164,17 @@ local function take_group(op, group, names)
   if #zone.mpps > 0 then estimate_foreign() end
   local observations = {}
   for _, name in ipairs(names) do
-    local p = pools.get(name)
-    if p.learns then observations[name] = need('age_bins').observe(p, #names > 1) end
+    local pool = pools.get(name)
+    if pool.learns then observations[name] = need('age_bins').observe(pool, #names > 1) end
   end
   return observations
 end
 
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.
-local function take_absent(op, p)
-  move_window(p, op.t0)
-  pools.change(p, { total = false, unused = false, ceiling = false, foreign = false, group = false, learned = false })
-  ceiling.forget_kept(p)
+local function take_absent(op, pool)
+  move_window(pool, op.t0)
+  pools.change(pool, { total = false, unused = false, ceiling = false, foreign = false, group = false, learned = false })
+  ceiling.forget_kept(pool)
 end
 
 -- -> the reason to refuse every group, or nil
@@ -180,13 +184,13 @@ local function find_common_refusal(op)
 end
 
 return function(op)
-  local a, all = { accepted = true, refused = {} }, find_common_refusal(op)
+  local answer, all = { accepted = true, refused = {} }, find_common_refusal(op)
   local function judge(total, unused, names, accept)
     local reason, name, repeated = all, names[1], false
     if not reason then reason, name, repeated = find_refusal(op, total, unused, names) end
     if not reason then return repeated or accept() end
-    if a.accepted then a.accepted, a.reason, a.pool = false, reason, name end
-    for _, pool in ipairs(names) do a.refused[pool] = reason end
+    if answer.accepted then answer.accepted, answer.reason, answer.pool = false, reason, name end
+    for _, pool in ipairs(names) do answer.refused[pool] = reason end
     count('refused:' .. reason)
   end
   for _, group in ipairs(op.groups) do
@@ -194,14 +198,14 @@ return function(op)
     judge(group.total, group.unused, names, function()
       local taken = take_group(op, group, names)
       if taken then
-        a.observations = a.observations or {}
-        for name, observation in pairs(taken) do a.observations[name] = observation end
+        answer.observations = answer.observations or {}
+        for name, observation in pairs(taken) do answer.observations[name] = observation end
       end
     end)
   end
   for _, name in ipairs(op.absent or {}) do
     judge(false, {}, { name }, function() take_absent(op, pools.get(name)) end)
   end
-  if a.accepted then count('ingested') end
-  return a
+  if answer.accepted then count('ingested') end
+  return answer
 end

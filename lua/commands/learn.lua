@@ -12,14 +12,14 @@ local pools, age_bins, learned_ceiling = need('pool'), need('age_bins'), need('l
 
 local NUMBER_MAX, STEPS_MAX, DOUBTS_MAX = 2147483648, 64, 8
 
-local function is_number(n, most)
-  return type(n) == 'number' and n >= 0 and n < most and n == floor(n)
+local function is_number(value, most)
+  return type(value) == 'number' and value >= 0 and value < most and value == floor(value)
 end
 
 local function are_numbers(list)
   if type(list) ~= 'table' or #list == 0 or #list > STEPS_MAX then return false end
-  for _, n in ipairs(list) do
-    if not is_number(n, NUMBER_MAX) then return false end
+  for _, value in ipairs(list) do
+    if not is_number(value, NUMBER_MAX) then return false end
   end
   return true
 end
@@ -32,34 +32,35 @@ local function are_names(list)
   return true
 end
 
-local function is_consistent(e)
-  return is_number(e.step_ms, NUMBER_MAX) and e.step_ms > 0 and is_number(e.valid_until, FOREVER)
-    and is_number(e.pending, NUMBER_MAX) and is_number(e.burst_limit, NUMBER_MAX) and is_number(e.drops, FOREVER)
-    and is_number(e.failures, FOREVER) and are_numbers(e.ceilings) and are_names(e.doubts) and type(e.state) == 'string'
+local function is_consistent(result)
+  return is_number(result.step_ms, NUMBER_MAX) and result.step_ms > 0 and is_number(result.valid_until, FOREVER)
+    and is_number(result.pending, NUMBER_MAX) and is_number(result.burst_limit, NUMBER_MAX) and is_number(result.drops, FOREVER)
+    and is_number(result.failures, FOREVER) and are_numbers(result.ceilings) and are_names(result.doubts)
+    and type(result.state) == 'string'
 end
 
-local function find_refusal(p, e)
-  if not p.learns then return 'not_fed' end
-  if p.t0 ~= e.t0 or not p.total then return 'overtaken' end -- mutation: learned-of-the-newest-snapshot
-  if e.t0 < meta.recovered_from then return 'before_recovery' end -- mutation: learned-since-the-loss
-  local stored = learned_ceiling.get_estimate(p)
+local function find_refusal(pool, result)
+  if not pool.learns then return 'not_fed' end
+  if pool.t0 ~= result.t0 or not pool.total then return 'overtaken' end -- mutation: learned-of-the-newest-snapshot
+  if result.t0 < meta.recovered_from then return 'before_recovery' end -- mutation: learned-since-the-loss
+  local stored = learned_ceiling.get_estimate(pool)
   local after = stored and stored.t0 >= meta.recovered_from and stored.t0 or 0
-  if after ~= e.after then return 'overtaken' end -- mutation: learned-once
-  if not is_consistent(e) then return 'inconsistent' end -- mutation: learned-numbers-are-counts
+  if after ~= result.after then return 'overtaken' end -- mutation: learned-once
+  if not is_consistent(result) then return 'inconsistent' end -- mutation: learned-numbers-are-counts
 end
 
 -- What happened after the observation still lowers the ceiling.
-local function take(p, e)
-  e.t1 = p.t1
-  local events = age_bins.get_events(p)
-  local lowered = max(0, events.drops - e.drops) -- mutation: later-drops-count
-  pools.change(p, {
-    learned = learned_ceiling.to_text(e),
+local function take(pool, result)
+  result.t1 = pool.t1
+  local events = age_bins.get_events(pool)
+  local lowered = max(0, events.drops - result.drops) -- mutation: later-drops-count
+  pools.change(pool, {
+    learned = learned_ceiling.to_text(result),
     lowered = lowered > 0 and lowered,
-    failed_ceiling = events.failures > e.failures and p.failed_ceiling, -- mutation: later-failures-count
-    frozen_at = p.frozen_at ~= e.lifts_freeze_of and p.frozen_at, -- mutation: freeze-lasts
+    failed_ceiling = events.failures > result.failures and pool.failed_ceiling, -- mutation: later-failures-count
+    frozen_at = pool.frozen_at ~= result.lifts_freeze_of and pool.frozen_at, -- mutation: freeze-lasts
   })
-  unit.put(age_bins.get_hash(p), 'state', e.state)
+  unit.put(age_bins.get_hash(pool), 'state', result.state)
 end
 
 return function(op)
@@ -68,12 +69,12 @@ return function(op)
   for name in pairs(op.pools) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    local p, e = pools.get(name), op.pools[name]
-    local reason = find_refusal(p, e)
+    local pool, result = pools.get(name), op.pools[name]
+    local reason = find_refusal(pool, result)
     if reason then
       answer.refused[name] = reason
     else
-      take(p, e)
+      take(pool, result)
       answer.learned[#answer.learned + 1] = name
     end
   end

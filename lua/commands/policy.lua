@@ -81,22 +81,22 @@ local function restart_feeds(op, before)
     if not before.is_fed[channel] then new[#new + 1] = pools.get('channel:' .. channel) end
   end
   if is_other or #new > 0 or op.mode == 'restore' then begin_recovery() end
-  for _, p in ipairs(new) do pools.restart_feed(p, meta.recover_until) end -- mutation: new-feed-waits
+  for _, pool in ipairs(new) do pools.restart_feed(pool, meta.recover_until) end -- mutation: new-feed-waits
 end
 
 local function count_paused()
-  local n = 0
-  for _ in pairs(zone.paused) do n = n + 1 end
-  return n
+  local paused = 0
+  for _ in pairs(zone.paused) do paused = paused + 1 end
+  return paused
 end
 
 -- Guarantees, weights and classes may have changed.
 local function recompute_shares()
   for _, name in ipairs(call('HKEYS', POOLS)) do
     if name ~= '' then
-      local p = pools.get(name)
-      if p.contending_classes then contention.clear(p) end
-      if p.has_lapsed or pools.is_collectable(p) then pools.examine(p) end -- this policy may have dropped its name
+      local pool = pools.get(name)
+      if pool.contending_classes then contention.clear(pool) end
+      if pool.has_lapsed or pools.is_collectable(pool) then pools.examine(pool) end -- this policy may have dropped its name
     end
   end
   shares.recount()
@@ -155,13 +155,13 @@ function policy.secret(op)
 end
 
 function policy.get()
-  local a, flat = { fields = {} }, call('HGETALL', POLICY)
+  local answer, flat = { fields = {} }, call('HGETALL', POLICY)
   for i = 1, #flat, 2 do
     local name, text = flat[i], flat[i + 1]
-    if NOT_RULES[name] then a[name] = text else a.fields[name] = decode(text) end
+    if NOT_RULES[name] then answer[name] = text else answer.fields[name] = decode(text) end
   end
-  a.version, a.applied = tonumber(a.version), decode(a.applied)
-  return a
+  answer.version, answer.applied = tonumber(answer.version), decode(answer.applied)
+  return answer
 end
 
 return policy

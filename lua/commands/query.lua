@@ -9,85 +9,88 @@ local occupancy, limits = need('occupancy'), need('limits')
 local learned_ceiling, age_bins = need('learned_ceiling'), need('age_bins')
 local query = {}
 
-local function view(r)
-  if reservation.is_overdue(r) then r.state = 'expired' end
-  r.releasing = r.state == 'releasing' or nil
-  r.state = reservation.public_state(r)
+local function view(record)
+  if reservation.is_overdue(record) then record.state = 'expired' end
+  record.releasing = record.state == 'releasing' or nil
+  record.state = reservation.public_state(record)
   local shown = {}
-  for _, name in ipairs(r.pools) do
+  for _, name in ipairs(record.pools) do
     if name ~= ON_KNOWN_MPP then shown[#shown + 1] = name end
   end
-  r.pools, r.due_at = shown, nil
+  record.pools, record.due_at = shown, nil
   for _, name in ipairs(reservation.FIELDS) do
-    if r[name] == false and name ~= 'taken' then r[name] = nil end
+    if record[name] == false and name ~= 'taken' then record[name] = nil end
   end
-  return r
+  return record
 end
 
 function query.get(op)
-  local r = reservation.read(op.id)
-  if not r or #r.pools == 0 then return fault('unknown_reservation', 'id', op.id) end
-  if op.scope and not contains(op.scope, r.campaign) then return fault('forbidden', 'id', op.id) end
-  return view(r)
+  local record = reservation.read(op.id)
+  if not record or #record.pools == 0 then return fault('unknown_reservation', 'id', op.id) end
+  if op.scope and not contains(op.scope, record.campaign) then return fault('forbidden', 'id', op.id) end
+  return view(record)
 end
 
-local function matches(op, r)
-  return (not op.campaign or r.campaign == op.campaign) and (not op.owner or r.owner == op.owner)
-    and (not op.state or r.state == op.state) and (not op.scope or contains(op.scope, r.campaign))
+local function matches(op, record)
+  return (not op.campaign or record.campaign == op.campaign) and (not op.owner or record.owner == op.owner)
+    and (not op.state or record.state == op.state) and (not op.scope or contains(op.scope, record.campaign))
 end
 
 function query.list(op)
   local page = call('HSCAN', RES, op.cursor, 'COUNT', op.limit)
   local found = {}
   for i = 1, #page[2], 2 do
-    local r = page[2][i] ~= '' and reservation.read(page[2][i])
-    if r and #r.pools > 0 then
-      r = view(r)
-      if matches(op, r) then found[#found + 1] = r end
+    local record = page[2][i] ~= '' and reservation.read(page[2][i])
+    if record and #record.pools > 0 then
+      record = view(record)
+      if matches(op, record) then found[#found + 1] = record end
     end
   end
   return { cursor = page[1], reservations = found }
 end
 
-local function has_temporary_limit(p)
-  return p.set_until ~= nil and now < p.set_until
+local function has_temporary_limit(pool)
+  return pool.set_until ~= nil and now < pool.set_until
 end
 
 -- What was learned of a channel, and which of its ceilings counts.
-local function learned_view(p)
-  local e = learned_ceiling.get_estimate(p)
-  local fallback = learned_ceiling.find_fallback(p)
+local function learned_view(pool)
+  local estimate = learned_ceiling.get_estimate(pool)
+  local fallback = learned_ceiling.find_fallback(pool)
   return {
-    ceiling = e and learned_ceiling.compute(p) or nil, fallback = fallback,
-    in_force = zone.ceilings == 'learned' and not fallback, doubts = e and e.doubts ~= '-' and e.doubts or nil,
-    t0 = e and e.t0 or nil, valid_until = e and e.valid_until or nil, pending = e and e.pending or nil,
-    frozen_at = p.frozen_at, state = e and unit.get(age_bins.get_hash(p), 'state') or nil, target = zone.overlaunch_target,
+    ceiling = estimate and learned_ceiling.compute(pool) or nil, fallback = fallback,
+    in_force = zone.ceilings == 'learned' and not fallback,
+    doubts = estimate and estimate.doubts ~= '-' and estimate.doubts or nil, t0 = estimate and estimate.t0 or nil,
+    valid_until = estimate and estimate.valid_until or nil, pending = estimate and estimate.pending or nil,
+    state = estimate and unit.get(age_bins.get_hash(pool), 'state') or nil,
+    frozen_at = pool.frozen_at, target = zone.overlaunch_target,
   }
 end
 
-local function pool_view(p)
-  local limit, snapshot = limits.get_limit(p), nil
-  if p.t0 then
+local function pool_view(pool)
+  local limit, snapshot = limits.get_limit(pool), nil
+  if pool.t0 then
     snapshot = {
-      t0 = p.t0, t1 = p.t1, w0 = p.w0, total = p.total or nil, unused = p.unused or nil, age_ms = now - p.t0,
-      foreign = p.foreign, group = p.group,
+      t0 = pool.t0, t1 = pool.t1, w0 = pool.w0, total = pool.total or nil, unused = pool.unused or nil, age_ms = now - pool.t0,
+      foreign = pool.foreign, group = pool.group,
     }
   end
-  local pending = p.fed and occupancy.pending(p, p.w0) or nil
+  local pending = pool.fed and occupancy.pending(pool, pool.w0) or nil
   return {
-    pool = p.name, in_use = p.in_use, pending = pending, held = pending and p.in_use - pending,
-    ceiling = p.ceiling or nil, capacity = p.rules.limit, limit = limit,
-    headroom = limits.get_headroom(p, limit), room = limit and max(0, limits.get_room(p)), snapshot = snapshot,
-    adaptive_headroom = p.adaptive and need('adaptive_headroom').get_headroom(p, limit or 0) or nil,
-    set_limit = has_temporary_limit(p) and p.set_limit or nil, set_until = has_temporary_limit(p) and p.set_until or nil,
-    wildcard = p.wildcard, learned = p.learns and learned_view(p) or nil,
+    pool = pool.name, in_use = pool.in_use, pending = pending, held = pending and pool.in_use - pending,
+    ceiling = pool.ceiling or nil, capacity = pool.rules.limit, limit = limit,
+    headroom = limits.get_headroom(pool, limit), room = limit and max(0, limits.get_room(pool)), snapshot = snapshot,
+    adaptive_headroom = pool.adaptive and need('adaptive_headroom').get_headroom(pool, limit or 0) or nil,
+    set_limit = has_temporary_limit(pool) and pool.set_limit or nil,
+    set_until = has_temporary_limit(pool) and pool.set_until or nil,
+    wildcard = pool.wildcard, learned = pool.learns and learned_view(pool) or nil,
   }
 end
 
 -- A pool without reservations that policy does not name is left out.
-local function is_shown(p)
-  local is_known = p.known and (not p.wildcard or p.t0 ~= nil)
-  return is_known or p.in_use > 0 or has_temporary_limit(p) or zone.paused[p.name] ~= nil
+local function is_shown(pool)
+  local is_known = pool.known and (not pool.wildcard or pool.t0 ~= nil)
+  return is_known or pool.in_use > 0 or has_temporary_limit(pool) or zone.paused[pool.name] ~= nil
 end
 
 local SLICE = 500 -- names of pools read in one call: a zone with thousands of pools is shown by several calls
@@ -100,8 +103,8 @@ local function scan_names(cursor)
   local page, names = call('HSCAN', place == 'policy' and POLICY or POOLS, at, 'COUNT', SLICE), {}
   for i = 1, #page[2], 2 do names[#names + 1] = page[2][i] end
   local follows = page[1] ~= '0' and place .. ' ' .. page[1] or place == 'policy' and 'pools 0' or nil
-  local n = #names
-  if place == 'pools' and n > 0 then
+  local read = #names
+  if place == 'pools' and read > 0 then
     local own, others = call('HMGET', POLICY, unpack(names)), {}
     for i, name in ipairs(names) do
       local is_listed = own[i] or zone.is_channel[match(name, '^channel:(.*)')]
@@ -109,7 +112,7 @@ local function scan_names(cursor)
     end
     names = others
   end
-  return names, follows, n
+  return names, follows, read
 end
 
 local function is_pool(name)
@@ -125,8 +128,8 @@ local function list_pools(cursor)
     for i, channel in ipairs(zone.channels) do list[i], found['channel:' .. channel] = 'channel:' .. channel, true end
   end
   repeat
-    local names, follows, n = scan_names(cursor)
-    cursor, read = follows, read + n
+    local names, follows, read_now = scan_names(cursor)
+    cursor, read = follows, read + read_now
     for _, name in ipairs(names) do
       if is_pool(name) and not found[name] then list[#list + 1], found[name] = name, true end
     end
@@ -135,8 +138,8 @@ local function list_pools(cursor)
   table.sort(list)
   local views = {}
   for _, name in ipairs(list) do
-    local p = pools.get(name)
-    if is_shown(p) then views[#views + 1] = pool_view(p) end
+    local pool = pools.get(name)
+    if is_shown(pool) then views[#views + 1] = pool_view(pool) end
   end
   return views, cursor
 end
@@ -166,7 +169,8 @@ function query.status(op)
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until or meta.in_doubt or false, recovered_from = meta.recovered_from,
-    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, cursor = cursor, stats = counters, denied = denied, foreign = meta.foreign,
+    recover_until = meta.recover_until, max_age_ms = zone.max_age, pools = list, cursor = cursor, stats = counters,
+    denied = denied, foreign = meta.foreign,
     waiters = need('wait_queue').count(), longest_wait_ms = need('wait_queue').get_longest_wait(),
     aside = need('aside').list(), recount = { in_doubt = meta.in_doubt or false, running = meta.recounting ~= nil },
     lease = { holder = meta.holder, token = meta.token, ['until'] = meta.lease_until },

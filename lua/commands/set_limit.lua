@@ -5,15 +5,16 @@
 local pools, limits, audit_log = need('pool'), need('limits'), need('audit_log')
 
 return function(op)
-  local p = pools.get(op.pool)
-  if not p.known or p.kind == ON_KNOWN_MPP or p.kind == 'zone' or pools.is_whole_mpp(op.pool) then
+  local pool = pools.get(op.pool)
+  if not pool.known or pool.kind == ON_KNOWN_MPP or pool.kind == 'zone' or pools.is_whole_mpp(op.pool) then
     return fault('unknown_pool', 'pool', op.pool)
   end
-  if op.scope and not (p.kind == 'campaign' and contains(op.scope, string.sub(op.pool, 10))) then
+  if op.scope and not (pool.kind == 'campaign' and contains(op.scope, string.sub(op.pool, 10))) then
     return fault('forbidden', 'pool', op.pool)
   end
-  local is_same = p.set_limit == op.limit and (p.set_until or 0) >= now -- pacing refreshes its limit all the time: no audit entry
+  -- Pacing refreshes its limit all the time: no audit entry.
+  local is_same = pool.set_limit == op.limit and (pool.set_until or 0) >= now
   if not is_same then audit_log.note(op, 'limit', op.pool, { limit = op.limit, ttl_ms = op.ttl_ms }) end
-  pools.change(p, { set_limit = op.limit, set_until = now + op.ttl_ms })
-  return { pool = op.pool, limit = limits.get_limit(p), set_limit = op.limit, ['until'] = p.set_until }
+  pools.change(pool, { set_limit = op.limit, set_until = now + op.ttl_ms })
+  return { pool = op.pool, limit = limits.get_limit(pool), set_limit = op.limit, ['until'] = pool.set_until }
 end

@@ -174,9 +174,9 @@ local function list_unused(op)
   local request, list = idempotency.read(idempotency.key(op)), {}
   if not request or request.id ~= op.id or request.replayed then return list end
   for i = 1, request.granted do
-    local r = need('reservation').read(need('grant').nth_id(request.id, i))
-    if not r or r.state ~= 'live' or r.reported_at then return {} end
-    list[i] = r
+    local record = need('reservation').read(need('grant').nth_id(request.id, i))
+    if not record or record.state ~= 'live' or record.reported_at then return {} end
+    list[i] = record
   end
   return list
 end
@@ -184,7 +184,7 @@ end
 function wait.withdraw(op)
   local group = op.replica and give_up(op)
   local list = list_unused(op)
-  for _, r in ipairs(list) do need('release').withdraw(r) end
+  for _, record in ipairs(list) do need('release').withdraw(record) end
   if #list > 0 then idempotency.delete(idempotency.key(op)) end
   return { withdrawn = #list, group = group or nil }
 end

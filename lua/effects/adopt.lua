@@ -10,11 +10,11 @@ local request, plans = need('request'), need('plan')
 
 -- -> the request that the dialer restates, or nil and a fault
 local function read_request(op, known)
-  local a = op.adopt
-  if op.scope and not contains(op.scope, a.campaign) then return nil, fault('forbidden', 'id', op.id) end
-  if known and known.campaign ~= a.campaign then return nil, fault('forbidden', 'id', op.id) end
-  if a.channel == 'any' then return nil, fault('unknown_channel', 'channel', a.channel) end
-  return request.read({ campaign = a.campaign, channel = a.channel, pools = a.pools or {} })
+  local restated = op.adopt
+  if op.scope and not contains(op.scope, restated.campaign) then return nil, fault('forbidden', 'id', op.id) end
+  if known and known.campaign ~= restated.campaign then return nil, fault('forbidden', 'id', op.id) end
+  if restated.channel == 'any' then return nil, fault('unknown_channel', 'channel', restated.channel) end
+  return request.read({ campaign = restated.campaign, channel = restated.channel, pools = restated.pools or {} })
 end
 
 -- -> the MPP of the report, else of the restatement; an MPP that policy does not list is ignored: false
@@ -27,14 +27,14 @@ end
 
 -- -> a new record and its plan; owner, request_id and session of an expired record are kept
 local function make_record(op, known, ask)
-  local r = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
-  if known then r.owner, r.request_id, r.session = known.owner, known.request_id, known.session end
+  local record = { id = op.id, granted_at = now, campaign = op.adopt.campaign }
+  if known then record.owner, record.request_id, record.session = known.owner, known.request_id, known.session end
   local plan = plans.find(ask, op.adopt.channel, find_mpp(op))
-  r.channel, r.mpp, r.pools = plan.shared.channel, plan.shared.mpp, plans.list_pool_names(plan)
-  r.answer_within, r.max_call = plan.answer_within, plan.max_call
-  r.state, r.reported_at, r.adopted = 'live', now, true
-  if op.op == 'launched' then r.launched_at = now end
-  return r, plan
+  record.channel, record.mpp, record.pools = plan.shared.channel, plan.shared.mpp, plans.list_pool_names(plan)
+  record.answer_within, record.max_call = plan.answer_within, plan.max_call
+  record.state, record.reported_at, record.adopted = 'live', now, true
+  if op.op == 'launched' then record.launched_at = now end
+  return record, plan
 end
 
 -- known: the expired record, or nil; wrong: the fault of the look-up
@@ -42,14 +42,14 @@ return function(op, known, wrong)
   if wrong and (wrong.error ~= 'unknown_reservation' or reservation.read(op.id)) then return wrong end -- mutation: tombstone-not-adopted
   local ask, fault_in_names = read_request(op, known)
   if not ask then return fault_in_names end
-  local r, plan = make_record(op, known, ask)
-  r.taken, r.session = op.port_taken, r.session or op.session
-  r.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
-  r.deadline = now + (r.taken and r.max_call or r.answer_within)
-  occupancy.join(plan.pools, r)
-  reservation.write(r, r.deadline)
+  local record, plan = make_record(op, known, ask)
+  record.taken, record.session = op.port_taken, record.session or op.session
+  record.visible_by = op.port_taken and now or now + zone.launch_within + ask.placement.claim_within
+  record.deadline = now + (record.taken and record.max_call or record.answer_within)
+  occupancy.join(plan.pools, record)
+  reservation.write(record, record.deadline)
   count('adopted')
   return {
-    id = r.id, state = 'live', repeated = false, adopted = true, renew_within_ms = r.deadline - now,
+    id = record.id, state = 'live', repeated = false, adopted = true, renew_within_ms = record.deadline - now,
   }
 end

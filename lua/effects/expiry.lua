@@ -5,28 +5,28 @@ local reservation, occupancy, limits = need('reservation'), need('occupancy'), n
 local deadlines = unit.zset(DEADLINES)
 
 -- Do snapshots of this pool decide? A lapsed MPP snapshot is ignored, since another may never come.
-local function is_watched(p)
-  if p.name == ON_KNOWN_MPP then return p.t0 end -- counted with snapshots of channels, if any come
-  return p.fed and (p.kind ~= 'mpp' or limits.is_fresh(p)) -- mutation: mpp-snapshot-lapses
+local function is_watched(pool)
+  if pool.name == ON_KNOWN_MPP then return pool.t0 end -- counted with snapshots of channels, if any come
+  return pool.fed and (pool.kind ~= 'mpp' or limits.is_fresh(pool)) -- mutation: mpp-snapshot-lapses
 end
 
--- Must the newest snapshot of each fed pool of r show r's call, if that call is up?
-local function is_held_everywhere(r)
-  if now <= r.visible_by then return false end
-  for _, p in ipairs(occupancy.pools(r)) do
-    if is_watched(p) and not occupancy.holds(p, r) then return false end
+-- Must the newest snapshot of each fed pool show the call of the reservation, if that call is up?
+local function is_held_everywhere(record)
+  if now <= record.visible_by then return false end
+  for _, pool in ipairs(occupancy.pools(record)) do
+    if is_watched(pool) and not occupancy.holds(pool, record) then return false end
   end
   return true
 end
 
 local process = {} -- state -> what a deadline does
 
-function process.live(r)
-  if r.outcome ~= 'unknown' or now > r.deadline or is_held_everywhere(r) then return need('release').expire(r) end
-  reservation.set_deadline(r.id, min(r.deadline, now + UNKNOWN_AGAIN_MS))
+function process.live(record)
+  if record.outcome ~= 'unknown' or now > record.deadline or is_held_everywhere(record) then return need('release').expire(record) end
+  reservation.set_deadline(record.id, min(record.deadline, now + UNKNOWN_AGAIN_MS))
 end
 
-function process.releasing(r) need('release').finish(r) end
+function process.releasing(record) need('release').finish(record) end
 
 process.ended = reservation.delete
 process.expired = reservation.delete
@@ -41,7 +41,7 @@ end
 return function(ids)
   if #ids > 1 then reservation.load(ids) end
   for _, id in ipairs(ids) do
-    local r = reservation.read(id)
-    if r then process[r.state](r) else process_pool(id) end
+    local record = reservation.read(id)
+    if record then process[record.state](record) else process_pool(id) end
   end
 end

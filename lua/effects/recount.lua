@@ -39,56 +39,56 @@ end
 
 -- A count that was too high may have raised the ceiling as well, by as much: both fall. A ceiling never rises here.
 local function correct_pool(name, in_use)
-  local p = pools.get(name)
-  note_correction('pool ' .. name, p.in_use, in_use)
-  local excess = max(0, p.in_use - in_use)
-  pools.change(p, {
+  local pool = pools.get(name)
+  note_correction('pool ' .. name, pool.in_use, in_use)
+  local excess = max(0, pool.in_use - in_use)
+  pools.change(pool, {
     in_use = in_use,
-    ceiling = p.ceiling and max(0, p.ceiling - excess), best = p.best and max(0, p.best - excess),
+    ceiling = pool.ceiling and max(0, pool.ceiling - excess), best = pool.best and max(0, pool.best - excess),
   })
-  if p.learns and excess > 0 then need('age_bins').drop(p, excess) end
+  if pool.learns and excess > 0 then need('age_bins').drop(pool, excess) end
 end
 
 local function compare_pool(name)
-  local n = tally.get('pool ' .. name)
-  if pools.get(name).in_use ~= n then correct_pool(name, n) end
+  local in_use = tally.get('pool ' .. name)
+  if pools.get(name).in_use ~= in_use then correct_pool(name, in_use) end
 end
 
 -- name: "pool campaign"
 local function compare_share(name, state)
-  local n, found = tally.get('share ' .. name), shares.read(name)
-  if n == found then return end
-  note_correction('share ' .. name, found, n)
-  shares.correct(name, n)
+  local units, found = tally.get('share ' .. name), shares.read(name)
+  if units == found then return end
+  note_correction('share ' .. name, found, units)
+  shares.correct(name, units)
   state.is_corrected = true
 end
 
 -- Reservations of a request have its id, or ID.2 ...
-local function compare_request(key, q)
-  local n = 0
-  for i = 1, q.granted do
-    local r = reservation.peek(idempotency.nth_id(q.id, i))
-    if r and r.request_id and idempotency.key(r) == key then n = n + 1 end
+local function compare_request(key, request)
+  local remain = 0
+  for i = 1, request.granted do
+    local record = reservation.peek(idempotency.nth_id(request.id, i))
+    if record and record.request_id and idempotency.key(record) == key then remain = remain + 1 end
   end
-  if n == q.remain then return end
-  note_correction('request ' .. key, q.remain, n)
-  q.remain = n
-  if n > 0 then idempotency.write(key, q) else idempotency.delete(key) end
+  if remain == request.remain then return end
+  note_correction('request ' .. key, request.remain, remain)
+  request.remain = remain
+  if remain > 0 then idempotency.write(key, request) else idempotency.delete(key) end
 end
 
 -- Pending reservations that are absent from the set of their pool would count as held: the next ceiling were too high.
--- list: reservations that occupy the pool p
-local function restore_pending(p, list)
-  if not (p.fed and p.w0 and p.w0 > (p.known_at or 0)) then return end
+-- list: reservations that occupy the pool
+local function restore_pending(pool, list)
+  if not (pool.fed and pool.w0 and pool.w0 > (pool.known_at or 0)) then return end
   local ids, due = {}, {}
-  for _, r in ipairs(list) do
-    if not occupancy.holds(p, r) then ids[#ids + 1], due[#due + 1] = r.id, r.visible_by end
+  for _, record in ipairs(list) do
+    if not occupancy.holds(pool, record) then ids[#ids + 1], due[#due + 1] = record.id, record.visible_by end
   end
   if #ids == 0 then return end
-  for i, found in ipairs(call('ZMSCORE', PEND .. p.name, unpack(ids))) do
+  for i, found in ipairs(call('ZMSCORE', PEND .. pool.name, unpack(ids))) do
     if tonumber(found) ~= due[i] then
-      unit.add(pools.pending(p), ids[i], score(due[i]))
-      note_correction('pending ' .. p.name .. ' ' .. ids[i], tonumber(found), due[i])
+      unit.add(pools.pending(pool), ids[i], score(due[i]))
+      note_correction('pending ' .. pool.name .. ' ' .. ids[i], tonumber(found), due[i])
     end
   end
 end
@@ -111,17 +111,17 @@ local function count_records(ids)
   local of_pools = {}
   reservation.load(ids)
   for _, id in ipairs(ids) do
-    local r = reservation.read(id) -- one that cannot be read is set aside
-    if not r then
+    local record = reservation.read(id) -- one that cannot be read is set aside
+    if not record then
       if reservation.get_deadline(id) then
         unit.remove(deadlines, id)
         note_correction('deadline ' .. id)
       end
-    elseif tally.occupies(r) then
-      tally.count(r, 1)
-      for _, name in ipairs(r.pools) do
+    elseif tally.occupies(record) then
+      tally.count(record, 1)
+      for _, name in ipairs(record.pools) do
         of_pools[name] = of_pools[name] or {}
-        table.insert(of_pools[name], r)
+        table.insert(of_pools[name], record)
       end
     end
   end
@@ -144,9 +144,9 @@ function phases.records(state, most)
   local ids = scan(RES, state, most)
   local scores = #ids > 0 and call('ZMSCORE', DEADLINES, unpack(ids)) or {}
   for i, id in ipairs(ids) do
-    local r = not scores[i] and reservation.read(id)
-    if r then
-      reservation.restore_deadline(r)
+    local record = not scores[i] and reservation.read(id)
+    if record then
+      reservation.restore_deadline(record)
       note_correction('deadline ' .. id)
     end
   end

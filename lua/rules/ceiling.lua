@@ -7,8 +7,8 @@
 local pools = need('pool')
 local ceiling = {}
 
-local function can_keep(p)
-  return p.kind == 'channel' and (zone.dedicated or zone.growth_per_s > 0)
+local function can_keep(pool)
+  return pool.kind == 'channel' and (zone.dedicated or zone.growth_per_s > 0)
 end
 
 local function growth(w0)
@@ -16,39 +16,41 @@ local function growth(w0)
 end
 
 -- -> the proved ceiling of a channel now
-local function compute_proved(p)
-  local most = p.ceiling - growth(p.w0)
-  if p.best_w0 and can_keep(p) then most = max(most, p.best - growth(p.best_w0)) end -- mutation: best-ceiling-shrinks
+local function compute_proved(pool)
+  local most = pool.ceiling - growth(pool.w0)
+  if pool.best_w0 and can_keep(pool) then most = max(most, pool.best - growth(pool.best_w0)) end -- mutation: best-ceiling-shrinks
   return max(0, most)
 end
 
--- -> the ceiling of p now, nil if the platform reported none
-function ceiling.compute(p)
-  if not p.ceiling or p.kind ~= 'channel' then return p.ceiling end
-  local proved = compute_proved(p)
+-- -> the ceiling of the pool now, nil if the platform reported none
+function ceiling.compute(pool)
+  if not pool.ceiling or pool.kind ~= 'channel' then return pool.ceiling end
+  local proved = compute_proved(pool)
   if zone.ceilings ~= 'learned' then return proved end -- mutation: proved-unless-policy-says
-  return need('learned_ceiling').choose(p, proved, can_keep(p), growth)
+  return need('learned_ceiling').choose(pool, proved, can_keep(pool), growth)
 end
 
--- Does the kept ceiling count r? Not if r was granted after its snapshot, or pending in it.
-function ceiling.counts(p, r)
-  return p.best_w0 ~= nil and r.visible_by < p.best_w0
+-- Does the kept ceiling count the reservation? Not if it was granted after the snapshot of that ceiling, or pending in it.
+function ceiling.counts(pool, record)
+  return pool.best_w0 ~= nil and record.visible_by < pool.best_w0
 end
 
-function ceiling.forget_kept(p)
-  if p.best_w0 then pools.change(p, { best = false, best_t1 = false, best_w0 = false }) end
+function ceiling.forget_kept(pool)
+  if pool.best_w0 then pools.change(pool, { best = false, best_t1 = false, best_w0 = false }) end
 end
 
 -- A newer snapshot is about to replace the newest: keep that one if its ceiling is better than the kept one. This is
 -- decided only now, after calls that ended before the old snapshot were reported. total: of the newer snapshot
-function ceiling.keep_if_better(p, total)
+function ceiling.keep_if_better(pool, total)
   -- A snapshot from before a loss of state counts ports of reservations that were lost.
-  if p.w0 <= meta.recover_until then return ceiling.forget_kept(p) end -- mutation: best-ceiling-ends-with-loss
-  if not can_keep(p) or p.total ~= total then return ceiling.forget_kept(p) end
+  if pool.w0 <= meta.recover_until then return ceiling.forget_kept(pool) end -- mutation: best-ceiling-ends-with-loss
+  if not can_keep(pool) or pool.total ~= total then return ceiling.forget_kept(pool) end
   -- Calls that were pending in so old a snapshot may have expired here, and be up.
-  if not p.ceiling or now - p.t0 > zone.max_age then return end
-  local grown = p.best_w0 and zone.growth_per_s * (p.w0 - p.best_w0) / 1000
-  if not grown or p.ceiling > p.best - grown then pools.change(p, { best = p.ceiling, best_t1 = p.t1, best_w0 = p.w0 }) end
+  if not pool.ceiling or now - pool.t0 > zone.max_age then return end
+  local grown = pool.best_w0 and zone.growth_per_s * (pool.w0 - pool.best_w0) / 1000
+  if not grown or pool.ceiling > pool.best - grown then
+    pools.change(pool, { best = pool.ceiling, best_t1 = pool.t1, best_w0 = pool.w0 })
+  end
 end
 
 return ceiling

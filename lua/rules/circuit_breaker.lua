@@ -66,12 +66,12 @@ local function add_call(pool, failed)
 end
 
 -- A call that held the pool ended.
-function circuit_breaker.record_outcome(pool, r)
-  local outcome, rules = r.outcome, pool.rules.breaker
+function circuit_breaker.record_outcome(pool, record)
+  local outcome, rules = record.outcome, pool.rules.breaker
   if not rules then return end
   local failed = FAILURE[outcome] and 1 or 0
   if pool.open_until then
-    if r.granted_at < pool.open_until then return end -- not a probe
+    if record.granted_at < pool.open_until then return end -- not a probe
     pools.change(pool, { probe_until = false })
     if outcome == 'not_launched' then return end
     if failed == 1 then open(pool) else pools.change(pool, { open_until = false }) end -- mutation: failed-probe-opens

@@ -6,8 +6,8 @@
 -- To yield means to leave as many units free as the contending campaigns were denied at once, and no more:
 -- otherwise a campaign that needs one port now and then would empty the zone, and one that cannot take more
 -- (its own limit, another pool) would keep ports free in vain: once another pool denies a campaign, its demand for the
--- pools that did not lasts no longer than DEMAND_MS_MIN, so that two campaigns cannot yield to each other for long. A campaign that a shared rate denied needs launches of that
--- rate left over in the same way.
+-- pools that did not lasts no longer than DEMAND_MS_MIN, so that two campaigns cannot yield to each other for long. A
+-- campaign that a shared rate denied needs launches of that rate left over in the same way.
 --
 -- A waiter that needs several units at once needs ports to stay free for a while: its campaign precedes others
 -- with the same ratio, and smaller requests of its own campaign yield too; otherwise they would starve it.
@@ -101,7 +101,8 @@ local function list_rivals(pool, my_class, me, most)
       for _, one in ipairs(contention.list(pool, class, most)) do
         local demand = one.demand
         if one.campaign ~= me then
-          rivals[#rivals + 1] = { ratio = one.ratio, want = demand.is_big and FOREVER or demand.want, is_rate = demand.is_rate, ends = demand.ends }
+          local want = demand.is_big and FOREVER or demand.want
+          rivals[#rivals + 1] = { ratio = one.ratio, want = want, is_rate = demand.is_rate, ends = demand.ends }
         end
       end
     end

@@ -16,25 +16,25 @@ local function precedes(a, b)
   return a.index < b.index
 end
 
-local function sift_up(heap, i)
-  local entry = heap[i]
-  while i > 1 do
-    local parent = floor(i / 2)
+local function sift_up(heap, place)
+  local entry = heap[place]
+  while place > 1 do
+    local parent = floor(place / 2)
     if not precedes(entry, heap[parent]) then break end
-    heap[i], i = heap[parent], parent
+    heap[place], place = heap[parent], parent
   end
-  heap[i] = entry
+  heap[place] = entry
 end
 
-local function sift_down(heap, i)
-  local entry, n = heap[i], #heap
-  while 2 * i <= n do
-    local child = 2 * i
-    if child < n and precedes(heap[child + 1], heap[child]) then child = child + 1 end
+local function sift_down(heap, place)
+  local entry, size = heap[place], #heap
+  while 2 * place <= size do
+    local child = 2 * place
+    if child < size and precedes(heap[child + 1], heap[child]) then child = child + 1 end
     if not precedes(heap[child], entry) then break end
-    heap[i], i = heap[child], child
+    heap[place], place = heap[child], child
   end
-  heap[i] = entry
+  heap[place] = entry
 end
 
 local function push(heap, pool, index)

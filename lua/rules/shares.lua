@@ -19,8 +19,8 @@ end
 -- -> a share; one that cannot be read is set aside, and the recount counts it
 local function read_number(name)
   local text = unit.get(texts, name) or '0'
-  local n = tonumber(text)
-  if n then return n end
+  local units = tonumber(text)
+  if units then return units end
   need('aside').keep('share', name, text)
   pools.doubt()
   unit.put(texts, name, false)
@@ -29,13 +29,13 @@ end
 
 local function entry(pool, campaign)
   local of_pool = get_cache(pool)
-  local s = of_pool[campaign]
-  if not s then
+  local share = of_pool[campaign]
+  if not share then
     local name = key(pool.name, campaign)
-    s = { n = read_number(name), key = name }
-    of_pool[campaign] = s
+    share = { n = read_number(name), key = name }
+    of_pool[campaign] = share
   end
-  return s
+  return share
 end
 
 -- Read the campaign's shares of those pools in one command.
@@ -59,9 +59,9 @@ end
 function shares.read(name) return get_by_name(name).n end
 
 -- Set a share to what the records say.
-function shares.correct(name, n)
-  local s = get_by_name(name)
-  s.n, s.dirty = n, true
+function shares.correct(name, units)
+  local share = get_by_name(name)
+  share.n, share.dirty = units, true
 end
 
 function shares.get(pool, campaign)
@@ -89,17 +89,17 @@ local function change_unused(pool, guarantee, before, after)
 end
 
 function shares.change(pool, campaign, by)
-  local s = pool.shares and pool.shares[campaign] or entry(pool, campaign)
-  local before, guarantee = s.n, pool.name == zone.guaranteed and get_guarantee(pool, campaign) or 0
-  s.n, s.dirty = before + by, true
-  if guarantee > 0 then change_unused(pool, guarantee, before, s.n) end
+  local share = pool.shares and pool.shares[campaign] or entry(pool, campaign)
+  local before, guarantee = share.n, pool.name == zone.guaranteed and get_guarantee(pool, campaign) or 0
+  share.n, share.dirty = before + by, true
+  if guarantee > 0 then change_unused(pool, guarantee, before, share.n) end
   if pool.contending_classes then need('contention').update_ratio(pool, campaign) end
 end
 
 function shares.flush()
   for _, of_pool in pairs(cache) do
-    for _, s in pairs(of_pool) do
-      if s.dirty then unit.put(texts, s.key, s.n ~= 0 and format('%d', s.n)) end
+    for _, share in pairs(of_pool) do
+      if share.dirty then unit.put(texts, share.key, share.n ~= 0 and format('%d', share.n)) end
     end
   end
   cache = {}

@@ -12,10 +12,10 @@ function audit_log.note(op, did, on, detail)
 end
 
 local function entry_of(raw)
-  local e = { id = raw[1] }
-  for i = 1, #raw[2], 2 do e[raw[2][i]] = raw[2][i + 1] end
-  e.at, e.detail = tonumber(e.at), decode(e.detail)
-  return e
+  local entry = { id = raw[1] }
+  for i = 1, #raw[2], 2 do entry[raw[2][i]] = raw[2][i + 1] end
+  entry.at, entry.detail = tonumber(entry.at), decode(entry.detail)
+  return entry
 end
 
 function audit_log.read(op)

@@ -8,15 +8,15 @@ local deny_log = {}
 local fresh, written = {}, {}
 local stats = unit.hash(STATS)
 
-function deny_log.note(campaign, a)
-  local key = campaign .. ' ' .. a.reason .. ' ' .. (a.pool or '')
+function deny_log.note(campaign, denial)
+  local key = campaign .. ' ' .. denial.reason .. ' ' .. (denial.pool or '')
   if fresh[key] or #written >= 2 * FRESH_MAX then return end
   fresh[key] = true
   local slot = tonumber(string.sub(redis.sha1hex(key), 1, 6), 16) % SLOTS
   written[#written + 1] = 'denied:' .. slot
   written[#written + 1] = encode({
-    at = now, campaign = campaign, channel = a.channel, reason = a.reason, pool = a.pool,
-    in_use = a.in_use, limit = a.limit,
+    at = now, campaign = campaign, channel = denial.channel, reason = denial.reason, pool = denial.pool,
+    in_use = denial.in_use, limit = denial.limit,
   })
 end
 

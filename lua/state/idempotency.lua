@@ -41,7 +41,8 @@ function idempotency.read(key)
     return nil
   end
   return {
-    id = id == '=' and match(key, '/r%-(.*)$') or id, body = body, granted = tonumber(granted), remain = tonumber(remain), replayed = replayed == 'r',
+    id = id == '=' and match(key, '/r%-(.*)$') or id, body = body, granted = tonumber(granted), remain = tonumber(remain),
+    replayed = replayed == 'r',
     granted_at = tonumber(granted_at), launch_within = tonumber(launch_within), channel = channel,
     mpp = mpp ~= '' and mpp or nil, answer_within = tonumber(answer_within), tail = tail,
   }
@@ -53,19 +54,19 @@ function idempotency.nth_id(id, i)
 end
 
 -- Is that one of the reservations of the request? An earlier request of the same name may have been set aside.
-function idempotency.has_granted(q, id)
-  return id == q.id or sub(id, 1, #q.id + 1) == q.id .. '.'
+function idempotency.has_granted(request, id)
+  return id == request.id or sub(id, 1, #request.id + 1) == request.id .. '.'
 end
 
 -- -> the text after the body, which grants of one template share
-function idempotency.rest(q)
-  return format(REST, q.granted, q.remain, q.replayed and 'r' or '', q.granted_at, q.launch_within, q.channel,
-    q.mpp or '', q.answer_within, q.tail or '')
+function idempotency.rest(request)
+  return format(REST, request.granted, request.remain, request.replayed and 'r' or '', request.granted_at,
+    request.launch_within, request.channel, request.mpp or '', request.answer_within, request.tail or '')
 end
 
-function idempotency.write(key, q)
-  local id = match(key, '/r%-(.*)$') == q.id and '=' or q.id
-  unit.put(records, key, id .. ' ' .. q.body .. idempotency.rest(q))
+function idempotency.write(key, request)
+  local id = match(key, '/r%-(.*)$') == request.id and '=' or request.id
+  unit.put(records, key, id .. ' ' .. request.body .. idempotency.rest(request))
 end
 
 -- The record of a new grant. is_default_name: the request_id is r-ID; rest: from idempotency.rest

@@ -33,63 +33,63 @@ local shared_texts = {} -- pools (a table that is replaced, never changed) -> te
 local parsed = {} -- text -> shared fields
 
 -- -> pool name -> abbreviation
-local function abbreviations(r)
+local function abbreviations(record)
   return {
-    ['channel:' .. (r.channel or '')] = 'c', ['mpp:' .. (r.mpp or '') .. ':' .. (r.channel or '')] = 'm',
-    [ON_KNOWN_MPP] = 'k', ['campaign:' .. r.campaign] = 'n',
+    ['channel:' .. (record.channel or '')] = 'c', ['mpp:' .. (record.mpp or '') .. ':' .. (record.channel or '')] = 'm',
+    [ON_KNOWN_MPP] = 'k', ['campaign:' .. record.campaign] = 'n',
   }
 end
 
 -- The same text for reservations that differ by their campaign only.
-local function abbreviate_pools(r)
-  local letters, names = abbreviations(r), {}
-  for i, name in ipairs(r.pools) do names[i] = letters[name] or name end
+local function abbreviate_pools(record)
+  local letters, names = abbreviations(record), {}
+  for i, name in ipairs(record.pools) do names[i] = letters[name] or name end
   return concat(names, ' ')
 end
 
-local function shared_text(r)
-  local text = shared_texts[r.pools]
+local function shared_text(record)
+  local text = shared_texts[record.pools]
   if not text then
-    text = format('%s %s %s %s %s %s', r.campaign, r.channel or '', r.mpp or '',
-      r.answer_within or '', r.max_call or '', r.brief or abbreviate_pools(r))
-    shared_texts[r.pools] = text
+    text = format('%s %s %s %s %s %s', record.campaign, record.channel or '', record.mpp or '',
+      record.answer_within or '', record.max_call or '', record.brief or abbreviate_pools(record))
+    shared_texts[record.pools] = text
   end
   return text
 end
 
 local function parse_shared(text)
   local campaign, channel, mpp, answer_within, max_call, names = match(text, '^(%S*) (%S*) (%S*) (%d*) (%d*) ?(.*)$')
-  local k = {
+  local fields = {
     campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = {},
     answer_within = tonumber(answer_within), max_call = tonumber(max_call),
   }
   local long = {}
-  for name, brief in pairs(abbreviations(k)) do long[brief] = name end
-  for name in gmatch(names, '%S+') do k.pools[#k.pools + 1] = long[name] or name end
-  shared_texts[k.pools], parsed[text] = text, k
-  return k
+  for name, brief in pairs(abbreviations(fields)) do long[brief] = name end
+  for name in gmatch(names, '%S+') do fields.pools[#fields.pools + 1] = long[name] or name end
+  shared_texts[fields.pools], parsed[text] = text, fields
+  return fields
 end
 
-local function after(r, t) return t and format('%d', t - r.granted_at) or '' end
-local function at(r, text) return text ~= '' and r.granted_at + text end
+local function after(record, moment) return moment and format('%d', moment - record.granted_at) or '' end
+local function at(record, text) return text ~= '' and record.granted_at + text end
 
 -- -> the record as text
-function reservation.text(r)
-  local t0, owner, marks = r.granted_at, r.owner or '', r.taken and 't' or ''
-  if r.adopted then marks = marks .. 'a' end
-  local deadline = r.deadline - t0
-  local line = format(LINE, t0, r.visible_by - t0, deadline == r.answer_within and '' or format('%d', deadline),
-    LETTER[r.state], r.outcome or '', marks,
-    after(r, r.launched_at), after(r, r.reported_at), after(r, r.ended_at), after(r, r.released_at),
-    r.claim_within or '', #owner, r.tail or '', r.request_id == 'r-' .. r.id and '=' or r.request_id or '', shared_text(r))
-  return line .. owner .. (r.session or '') -- string.format would cut a text at a zero byte
+function reservation.text(record)
+  local t0, owner, marks = record.granted_at, record.owner or '', record.taken and 't' or ''
+  if record.adopted then marks = marks .. 'a' end
+  local deadline = record.deadline - t0
+  local line = format(LINE, t0, record.visible_by - t0, deadline == record.answer_within and '' or format('%d', deadline),
+    LETTER[record.state], record.outcome or '', marks, after(record, record.launched_at), after(record, record.reported_at),
+    after(record, record.ended_at), after(record, record.released_at), record.claim_within or '', #owner, record.tail or '',
+    record.request_id == 'r-' .. record.id and '=' or record.request_id or '', shared_text(record))
+  return line .. owner .. (record.session or '') -- string.format would cut a text at a zero byte
 end
 
 -- -> the text in three parts, before request_id, between it and campaign, and after: grants of one template share them
 local FIRST, SECOND = '\1', '\2'
-function reservation.parts(r)
-  local blank = { id = '', request_id = FIRST, campaign = SECOND, brief = abbreviate_pools(r), pools = {} }
-  local text = reservation.text(setmetatable(blank, { __index = r }))
+function reservation.parts(record)
+  local blank = { id = '', request_id = FIRST, campaign = SECOND, brief = abbreviate_pools(record), pools = {} }
+  local text = reservation.text(setmetatable(blank, { __index = record }))
   local one, two = find(text, FIRST, 1, true), find(text, SECOND, 1, true)
   return sub(text, 1, one - 1), sub(text, one + 1, two - 1), sub(text, two + 1)
 end
@@ -114,31 +114,31 @@ function reservation.parse(id, text)
   local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, tail,
     request_id, common, free = match(text, PATTERN)
   if not STATE[state] then return nil end
-  local k = parsed[common] or parse_shared(common)
+  local fields = parsed[common] or parse_shared(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
-  local r = {
+  local record = {
     id = id, state = STATE[state], granted_at = t0, visible_by = t0 + visible,
-    deadline = t0 + (deadline == '' and k.answer_within or deadline),
-    campaign = k.campaign, channel = k.channel, mpp = k.mpp, pools = k.pools,
-    answer_within = k.answer_within, max_call = k.max_call, claim_within = tonumber(claim_within),
+    deadline = t0 + (deadline == '' and fields.answer_within or deadline),
+    campaign = fields.campaign, channel = fields.channel, mpp = fields.mpp, pools = fields.pools,
+    answer_within = fields.answer_within, max_call = fields.max_call, claim_within = tonumber(claim_within),
     outcome = outcome ~= '' and outcome, taken = sub(marks, 1, 1) == 't', adopted = sub(marks, -1) == 'a',
     request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id,
     owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
   }
-  r.launched_at, r.reported_at = at(r, launched), at(r, reported)
-  r.ended_at, r.released_at = at(r, ended), at(r, released)
-  if tail ~= '' then r.tail = tail end
+  record.launched_at, record.reported_at = at(record, launched), at(record, reported)
+  record.ended_at, record.released_at = at(record, ended), at(record, released)
+  if tail ~= '' then record.tail = tail end
   -- Its score in the deadlines follows from the text, unless the outcome is unknown (commands/report.lua).
-  if state == 'l' and outcome ~= 'unknown' then r.due_at = r.deadline end
-  return r
+  if state == 'l' and outcome ~= 'unknown' then record.due_at = record.deadline end
+  return record
 end
 
 -- -> the record, or nil if there is none that can be read
 function reservation.peek(id)
   local text = unit.get(records, id)
   if not text or text == '' then return nil end
-  local ok, r = pcall(reservation.parse, id, text)
-  return ok and r or nil
+  local ok, record = pcall(reservation.parse, id, text)
+  return ok and record or nil
 end
 
 -- Change a record, its deadline, or both, so that a recount under way takes part.
@@ -157,8 +157,8 @@ end
 
 -- -> record or nil; one that cannot be read is set aside
 function reservation.read(id)
-  local r = reservation.peek(id)
-  if r then return r end
+  local record = reservation.peek(id)
+  if record then return record end
   local text = unit.get(records, id)
   if not text or id == '' then return nil end
   need('aside').keep('reservation', id, text)
@@ -175,16 +175,16 @@ end
 function reservation.set_deadline(id, at) change(id, nil, score(at)) end
 
 -- The record has no deadline: set the one that it had.
-function reservation.restore_deadline(r)
-  local at = r.state == 'live' and r.deadline or r.state == 'releasing' and now + zone.release_within
-  reservation.set_deadline(r.id, at or (r.released_at or now) + zone.retention)
+function reservation.restore_deadline(record)
+  local at = record.state == 'live' and record.deadline or record.state == 'releasing' and now + zone.release_within
+  reservation.set_deadline(record.id, at or (record.released_at or now) + zone.retention)
 end
 
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
-function reservation.write(r, deadline)
-  local stored = deadline and r.due_at and score(r.due_at)
-  r.due_at = nil
-  change(r.id, reservation.text(r), deadline and score(deadline) or nil, stored or nil)
+function reservation.write(record, deadline)
+  local stored = deadline and record.due_at and score(record.due_at)
+  record.due_at = nil
+  change(record.id, reservation.text(record), deadline and score(deadline) or nil, stored or nil)
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score
@@ -197,33 +197,33 @@ end
 local HAD_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
 
 -- Did the call have a port, by its reports?
-function reservation.had_port(r)
-  return HAD_PORT[r.outcome] or r.taken
+function reservation.had_port(record)
+  return HAD_PORT[record.outcome] or record.taken
 end
 
-function reservation.is_live(r)
-  return r.state == 'live'
+function reservation.is_live(record)
+  return record.state == 'live'
 end
 
 -- A live one past its deadline counts as expired, before effects/expiry.lua reaches it.
-function reservation.is_overdue(r)
-  return r.state == 'live' and now > r.deadline
+function reservation.is_overdue(record)
+  return record.state == 'live' and now > record.deadline
 end
 
 -- The state as dialers see it: releasing reads ended.
-function reservation.public_state(r)
-  return r.state == 'releasing' and 'ended' or r.state
+function reservation.public_state(record)
+  return record.state == 'releasing' and 'ended' or record.state
 end
 
 -- Delete the record, and with the last record of a request its idempotency record.
-function reservation.delete(r)
-  change(r.id, false, false)
-  if not r.request_id then return end
-  local key = idempotency.key(r)
-  local q = idempotency.read(key)
-  if not q or not idempotency.has_granted(q, r.id) then return end
-  q.remain = q.remain - 1
-  if q.remain <= 0 then idempotency.delete(key) else idempotency.write(key, q) end
+function reservation.delete(record)
+  change(record.id, false, false)
+  if not record.request_id then return end
+  local key = idempotency.key(record)
+  local request = idempotency.read(key)
+  if not request or not idempotency.has_granted(request, record.id) then return end
+  request.remain = request.remain - 1
+  if request.remain <= 0 then idempotency.delete(key) else idempotency.write(key, request) end
 end
 
 return reservation

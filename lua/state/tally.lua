@@ -13,13 +13,13 @@ local HOLDS = set_of({ 'live', 'releasing' })
 local texts = unit.hash(RECOUNT)
 local changes = {} -- field -> change in this call
 
--- Does a come before b, in the order in which Redis compares members?
-function tally.is_before(a, b)
-  for i = 1, min(#a, #b) do
-    local x, y = string.byte(a, i), string.byte(b, i)
-    if x ~= y then return x < y end
+-- Does one id come before the other, in the order in which Redis compares members?
+function tally.is_before(id, other)
+  for i = 1, min(#id, #other) do
+    local byte, other_byte = string.byte(id, i), string.byte(other, i)
+    if byte ~= other_byte then return byte < other_byte end
   end
-  return #a < #b
+  return #id < #other
 end
 
 -- score: number, or nil: the record has no deadline, so no recount visited it
@@ -35,21 +35,21 @@ end
 local function change(field, by) changes[field] = (changes[field] or 0) + by end
 
 -- Does the reservation occupy its pools?
-function tally.occupies(r) return HOLDS[r.state] ~= nil end
+function tally.occupies(record) return HOLDS[record.state] ~= nil end
 
 -- by: 1 or -1
-function tally.count(r, by)
-  if not HOLDS[r.state] then return end
-  for _, name in ipairs(r.pools) do
+function tally.count(record, by)
+  if not HOLDS[record.state] then return end
+  for _, name in ipairs(record.pools) do
     change('pool ' .. name, by)
-    if pools.has_shares(name) then change('share ' .. name .. ' ' .. r.campaign, by) end
+    if pools.has_shares(name) then change('share ' .. name .. ' ' .. record.campaign, by) end
   end
 end
 
 local function count_visited(id, by)
   if not is_visited(id, reservation.get_deadline(id)) then return end
-  local r = reservation.peek(id)
-  if r then tally.count(r, by) end
+  local record = reservation.peek(id)
+  if record then tally.count(record, by) end
 end
 
 -- The record or its deadline is about to change.
@@ -80,8 +80,8 @@ function tally.flush()
   local fields = meta.recounting and tally.list_changes() or {}
   unit.load(texts, fields)
   for _, field in ipairs(fields) do
-    local n = tally.get(field)
-    unit.put(texts, field, n ~= 0 and format('%d', n))
+    local counted_now = tally.get(field)
+    unit.put(texts, field, counted_now ~= 0 and format('%d', counted_now))
   end
   changes = {}
 end

@@ -40,12 +40,12 @@ MUTATIONS = (
     LuaMutation(
         name="credit ignores end_notice",
         tag="credit-end-notice",
-        becomes="local busy_until = r.ended_at - drift",
+        becomes="local busy_until = record.ended_at - drift",
     ),
     LuaMutation(
         name="no lag",
         tag="visibility-lag",
-        becomes="pools.change(p, { t0 = t0, t1 = now, w0 = t0, fed = true })",
+        becomes="pools.change(pool, { t0 = t0, t1 = now, w0 = t0, fed = true })",
     ),
     LuaMutation(
         name="held includes the edge",
@@ -60,17 +60,17 @@ MUTATIONS = (
     LuaMutation(
         name="a future end is believed",
         tag="end-in-future-ignored",
-        becomes="r.ended_at = op.ended_at or false",
+        becomes="record.ended_at = op.ended_at or false",
     ),
     LuaMutation(
         name="equal t0 is newer",
         tag="snapshot-order",
-        becomes="return p.t0 and (t0 < p.t0 or t0 - zone.visibility_lag < p.w0)",
+        becomes="return pool.t0 and (t0 < pool.t0 or t0 - zone.visibility_lag < pool.w0)",
     ),
     LuaMutation(
         name="wrap is room",
         tag="count-range",
-        becomes="return type(n) == 'number' and n >= 0 and n == floor(n)",
+        becomes="return type(value) == 'number' and value >= 0 and value == floor(value)",
     ),
     LuaMutation(name="unused above total", tag="unused-within-total", becomes="return true"),
     LuaMutation(
@@ -84,32 +84,32 @@ MUTATIONS = (
     LuaMutation(
         name="an mpp's lapsed snapshot is waited for",
         tag="mpp-snapshot-lapses",
-        becomes="return p.fed",
+        becomes="return pool.fed",
     ),
     LuaMutation(
         name="no mpp's snapshot is waited for",
         tag="mpp-snapshot-lapses",
-        becomes="return p.fed and p.kind ~= 'mpp'",
+        becomes="return pool.fed and pool.kind ~= 'mpp'",
     ),
     LuaMutation(
         name="a stale group is foreign use",
         tag="stale-group-is-not-foreign",
-        becomes="if p.group then",
+        becomes="if pool.group then",
     ),
     LuaMutation(
         name="foreign use is that of one group",
         tag="foreign-of-whole-groups",
-        becomes="if g.missing == 0 then used, oldest = g.used, min(oldest, g.t0) end",
+        becomes="if group.missing == 0 then used, oldest = group.used, min(oldest, group.t0) end",
     ),
     LuaMutation(
         name="half a group is foreign use",
         tag="foreign-of-whole-groups",
-        becomes="used, oldest = used + g.used, min(oldest, g.t0)",
+        becomes="used, oldest = used + group.used, min(oldest, group.t0)",
     ),
     LuaMutation(
         name="calls are held before each group shows them",
         tag="foreign-window-of-oldest",
-        becomes="move_window(p, now)",
+        becomes="move_window(pool, now)",
     ),
     LuaMutation(
         name="a named pool is stale for ever",
@@ -139,7 +139,7 @@ MUTATIONS = (
     LuaMutation(
         name="headroom is granted",
         tag="headroom-not-granted",
-        becomes="p.usable_now = limit or false",
+        becomes="pool.usable_now = limit or false",
     ),
     LuaMutation(name="conflicts are replayed", tag="replay-same-body"),
     LuaMutation(
@@ -151,7 +151,7 @@ MUTATIONS = (
     LuaMutation(
         name="a launch report is a taken port",
         tag="claim-after-launch",
-        becomes="occupancy.limit_visible_by(r, now)",
+        becomes="occupancy.limit_visible_by(record, now)",
     ),
     LuaMutation(
         name="an end lowers no kept ceiling",
@@ -173,7 +173,7 @@ MUTATIONS = (
     LuaMutation(
         name="a kept ceiling does not shrink",
         tag="best-ceiling-shrinks",
-        becomes="if p.best_w0 and can_keep(p) then most = max(most, p.best) end",
+        becomes="if pool.best_w0 and can_keep(pool) then most = max(most, pool.best) end",
     ),
     LuaMutation(name="no_resource raises no headroom", tag="no-resource-raises-headroom"),
     LuaMutation(name="headroom never recovers", tag="headroom-recovers"),
@@ -196,12 +196,12 @@ MUTATIONS = (
     LuaMutation(
         name="a new feed asks the newest policy",
         tag="feed-waits-for-claims",
-        becomes="pools.change(p, { known_at = is_known and 0 or now + zone.claim_max })",
+        becomes="pools.change(pool, { known_at = is_known and 0 or now + zone.claim_max })",
     ),
     LuaMutation(
         name="a channel's feed knows all calls at once",
         tag="new-feed-waits",
-        becomes="for _, p in ipairs(new) do pools.restart_feed(p, 0) end",
+        becomes="for _, pool in ipairs(new) do pools.restart_feed(pool, 0) end",
     ),
     LuaMutation(name="an old feed is believed", tag="new-feed-waits"),
     LuaMutation(
@@ -210,7 +210,7 @@ MUTATIONS = (
     LuaMutation(
         name="credit across a backward clock step",
         tag="credit-not-across-clock-step",
-        becomes="if r.adopted then return nil end",
+        becomes="if record.adopted then return nil end",
     ),
     *LEARNED,
 )

@@ -39,21 +39,21 @@ MUTATIONS: Final = (
     Mutation(
         name="credit for an end without a time",
         tag="credit-needs-end-time",
-        becomes="r.ended_at = r.ended_at or now",
+        becomes="record.ended_at = record.ended_at or now",
         scenario=CROWD,
         seed=2,
     ),
     Mutation(
         name="the end notice is not subtracted",
         tag="credit-end-notice",
-        becomes="local busy_until = r.ended_at - drift",
+        becomes="local busy_until = record.ended_at - drift",
         scenario=CROWD,
         seed=20,
     ),
     Mutation(
         name="the lag of the platform's count is forgotten",
         tag="visibility-lag",
-        becomes="pools.change(p, { t0 = t0, t1 = now, w0 = t0, fed = true })",
+        becomes="pools.change(pool, { t0 = t0, t1 = now, w0 = t0, fed = true })",
         scenario=CROWD,
         seed=1,
     ),
@@ -92,7 +92,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a held one that expires leaves the ceiling as it is",
         tag="expiry-has-no-credit",
-        becomes="close(r, 'expired', function() return true end)",
+        becomes="close(record, 'expired', function() return true end)",
         scenario=CROWD,
     ),
     Mutation(
