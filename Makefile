@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The dashboard's tests need a browser; what drives it is large, so it comes only where there is one.
 BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
 
-# One worker for each of two cores; whoever is done takes over tests of the other.
+# One worker for each of two cores; a worker that is done takes over tests of the other.
 SPREAD := -n 2 --dist worksteal
 # For what may take longer than a test that hangs is waited for (pyproject.toml).
 PATIENT := -o faulthandler_timeout=0
@@ -29,7 +29,7 @@ run: $(VENV)/.run ## install and serve on PORT (default 8080)
 demo: $(VENV)/.run ## install and show the service deciding for simulated dialers
 	ADMISSION__SERVER__PORT=$(PORT) $(BIN)/admission demo $(ARGS)
 
-test: $(VENV)/.dev ## run the tests; ARGS="-k bell" to choose
+test: $(VENV)/.dev ## run the tests; ARGS="-k notifications" to choose
 	$(BIN)/pytest $(SPREAD) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict, imports that point one way
