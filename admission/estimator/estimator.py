@@ -47,6 +47,13 @@ With short calls many are pending and the ceiling stands at the median; with lon
 that the platform might not show. Between slow snapshots the ceiling is a list, one for each second
 or so: it falls as fast as the forecast widens, instead of being as low as its end for all the time.
 
+Calibration. No family of hypotheses is the platform: in waves the quantiles above let too many
+launches fail, with counts of unknown age too few. So both are scaled by a number that follows what
+happens: each failing launch lowers its logarithm by `per_failure`, each end raises it so that a
+share of `goal` times the target balances them. It stays between bounds: where foreign calls compete
+for the last port, launches fail whatever the ceiling is, and the lower bound keeps ports in use. A
+caller who reports failures or ends without number moves the ceiling no further than the bounds.
+
 Between two snapshots own ends do not move the ceiling. Three events do, in the ledger's script:
   drop     a reservation that expires without an end leaves M without entering `unused`:
            minus one.
@@ -117,7 +124,8 @@ the estimate belongs in the margin, hence quantiles of a posterior instead of a 
 Jamin, Danzig, Shenker and Zhang, "A measurement-based admission control algorithm for integrated
 service packet networks", IEEE/ACM Trans. Networking 5 (1997). The bank is the interacting multiple
 model filter of Blom and Bar-Shalom (1988); the surprise is a one-sided CUSUM: Page, "Continuous
-inspection schemes", Biometrika 41 (1954).
+inspection schemes", Biometrika 41 (1954). The calibration is the adaptive conformal inference of
+Gibbs and Candes, "Adaptive conformal inference under distribution shift", NeurIPS 34 (2021).
 """
 
 import math
@@ -126,7 +134,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from admission.estimator.age_bins import AgeBins, LaunchReports, Visible
-from admission.estimator.ceiling import forecast, safe_ports
+from admission.estimator.ceiling import Forecaster, safe_ports
 from admission.estimator.distrust import Doubt, Evidence
 from admission.estimator.filter_bank import Expectation, FilterBank, modes_for
 from admission.estimator.observation import Observation
@@ -284,9 +292,18 @@ class _Update:
             end_rate=rate,
             report_share=share,
             launch_delay_s=delay_s,
+            calibration=self._calibrate(),
             counters=seen.counters,
             failed_at=seen.failed_at,
         )
+
+    def _calibrate(self) -> float:
+        """The scale of the quantiles after the launches since the last snapshot."""
+        limits = self._parameters.calibration
+        scale = limits.first if self._old.calibration is None else self._old.calibration
+        allowed = limits.goal * self._parameters.overlaunch_target * self._events.ends
+        scale += limits.per_failure * (allowed - self._events.failures)
+        return max(limits.least, min(scale, limits.most))
 
     def _shift(self) -> None:
         """Move the filters by what moved the available ports for a known reason."""
@@ -389,17 +406,21 @@ class _Update:
         steps = max(1, min(_STEPS_MAX, round(state.interval_s / parameters.step_s)))
         step_s = state.interval_s / steps
         most = seen.unused + seen.in_use + seen.recent_ends
-        ceilings, lows, pending = [], [], 0.0
+        ceilings: list[int] = []
+        lows: list[float] = []
+        pending = 0.0
+        quantiles = parameters.scale_quantiles(math.exp(state.calibration or 0.0))
+        forecaster = Forecaster(
+            self._bank,
+            self._modes,
+            parameters,
+            end_rate=state.end_rate,
+            launch_delay_s=state.launch_delay_s,
+        )
         for step in range(steps):
-            prediction = forecast(
-                self._bank,
-                self._modes,
-                parameters,
-                ahead_s=(step + (_WITHIN_STEP if steps == 1 else 1.0)) * step_s,
-                end_rate=state.end_rate,
-                launch_delay_s=state.launch_delay_s,
-            )
-            ports, low = safe_ports(prediction, parameters)
+            ahead_s = (step + (_WITHIN_STEP if steps == 1 else 1.0)) * step_s
+            prediction = forecaster.forecast(ahead_s)
+            ports, low = safe_ports(prediction, quantiles, lows[-1] if lows else None)
             ceilings.append(max(0, min(math.floor(ports + 0.5), most)))
             lows.append(low)
             pending = prediction.pending

@@ -1,7 +1,8 @@
 """What the estimator assumes of every platform: one set of values for all zones."""
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 BIN_MS: Final = 100  # width of an age bin; see "Bins" in estimator.py
 BINS: Final = 72  # ages up to 7.2 s; older calls have taken their port under every claim law
@@ -79,6 +80,18 @@ FOREIGN_MODES: Final = (
 )
 
 
+class Quantiles(NamedTuple):
+    """Shares of the outcomes that the ceiling may be above; see "The ceiling" in estimator.py.
+
+    Example:
+        >>> Quantiles(low=0.08, joint=0.0007).low
+        0.08
+    """
+
+    low: float
+    joint: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """Values for every zone; docs/decisions/learned-ceilings.md has what the defaults achieve.
@@ -98,6 +111,8 @@ class Parameters:
         cold_snapshots, cold_s: the estimate is not used before so many snapshots and seconds.
         step_s: between two slow snapshots the ceiling has steps of about this length.
         valid_intervals: the ceiling may be used for so many usual intervals after its snapshot.
+        overlaunch_target: share of launches that may fail.
+        calibration: how the quantiles follow the failures that are seen.
 
     Example:
         >>> Parameters.for_target(0.001) == Parameters()
@@ -119,6 +134,8 @@ class Parameters:
     cold_s: float = 5.0
     step_s: float = 1.0
     valid_intervals: float = 2.5
+    overlaunch_target: float = 0.001
+    calibration: "CalibrationParameters" = field(default_factory=lambda: CalibrationParameters())
     distrust: "DistrustParameters" = field(default_factory=lambda: DistrustParameters())
 
     @classmethod
@@ -129,16 +146,46 @@ class Parameters:
         """
         if not 0 < overlaunch_target < 1:
             raise ValueError(f"overlaunch_target is a share between 0 and 1: {overlaunch_target}")
-        ratio = overlaunch_target / DEFAULT_TARGET
         defaults = cls()
+        low, joint = defaults.scale_quantiles(overlaunch_target / DEFAULT_TARGET)
         return replace(
             defaults,
-            low_quantile=min(0.3, defaults.low_quantile * ratio**0.5),
-            joint_quantile=min(0.1, defaults.joint_quantile * ratio),
+            low_quantile=low,
+            joint_quantile=joint,
+            overlaunch_target=overlaunch_target,
+        )
+
+    def scale_quantiles(self, ratio: float) -> "Quantiles":
+        """The quantiles that belong to so many times the target."""
+        return Quantiles(
+            low=min(0.3, self.low_quantile * math.sqrt(ratio)),
+            joint=min(0.1, self.joint_quantile * ratio),
         )
 
 
 DEFAULT_TARGET: Final = 0.001  # 0.1% of launches: one in a thousand contacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationParameters:
+    """How the quantiles follow the failures that are seen; see "Calibration" in estimator.py.
+
+    Args:
+        goal: share of failing launches that is steered for, as a part of the target.
+        per_failure: by how much one failing launch lowers the logarithm of the scale.
+        first: logarithm of the scale of a new state.
+        least, most: its bounds.
+
+    Example:
+        >>> CalibrationParameters(most=0.0).most
+        0.0
+    """
+
+    goal: float = 0.35
+    per_failure: float = 0.8
+    first: float = -0.2
+    least: float = -1.0
+    most: float = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

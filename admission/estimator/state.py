@@ -29,6 +29,7 @@ class State:
         counters: totals as of the newest snapshot.
         failed_at: newest failure that has been learned from.
         visible: own calls that the newest count was expected to show.
+        calibration: logarithm of what the quantiles are scaled by; None: of a version without it.
         bank: the six values of each filter, as 32-bit floats.
         evidence: what speaks against the model.
 
@@ -51,6 +52,7 @@ class State:
     counters: Counters = field(default_factory=Counters)
     failed_at: int = 0
     visible: float = 0.0
+    calibration: float | None = None
     bank: bytes = b""
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -76,6 +78,7 @@ class State:
                     c.failures,
                     c.drops,
                 ],
+                "calibration": self.calibration,
                 "evidence": [e.surprise, e.frozen, e.restless, e.failures, sorted(e.doubts)],
                 "bank": b64encode(self.bank).decode("ascii"),
             },
@@ -114,6 +117,7 @@ class State:
             report_share=report_share,
             launch_delay_s=launch_delay_s,
             visible=visible,
+            calibration=stored.get("calibration"),
             counters=Counters(
                 reports=reports,
                 report_delay_ms=report_delay_ms,

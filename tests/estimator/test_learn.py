@@ -1,5 +1,6 @@
 """What holds of every history of snapshots, and what single events do."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -166,6 +167,56 @@ def test_a_count_with_a_stated_time_says_nothing_of_the_age_of_counts():
     assert known is not None
     assert guessed.count_age_s > before.count_age_s + 0.1
     assert known.count_age_s == pytest.approx(before.count_age_s, abs=0.02)
+
+
+def calibrated(ends: int, failures: int, snapshots: int = 60) -> float:
+    """The calibration after snapshots that each follow so many ends and failures."""
+    step = taught(None, observation(unused=40, in_use=160))
+    for second in range(1, snapshots):
+        counters = Counters(ends=second * ends, failures=second * failures)
+        seen = observation(second, unused=40, in_use=160, counters=counters)
+        step = taught(step.state, seen)
+    assert step.state.calibration is not None
+    return step.state.calibration
+
+
+def test_launches_that_find_their_ports_raise_the_quantiles_to_a_bound():
+    limits = DEFAULTS.calibration
+    assert limits.first < calibrated(20, 0) < limits.most
+    assert calibrated(100_000, 0) == limits.most
+
+
+def test_failing_launches_lower_the_quantiles_to_a_bound():
+    limits = DEFAULTS.calibration
+    assert calibrated(0, 1, snapshots=2) == pytest.approx(limits.first - limits.per_failure)
+    assert calibrated(20, 1_000) == limits.least
+
+
+def test_the_share_of_failing_launches_that_is_steered_for_moves_nothing():
+    limits = DEFAULTS.calibration
+    ends = round(1 / (limits.goal * DEFAULTS.overlaunch_target))
+    assert calibrated(ends, 1) == pytest.approx(limits.first, abs=0.02)
+
+
+def test_a_lower_calibration_leaves_more_ports():
+    counts = [40 + shift for shift in (0, 3, -2, 4, -4, 1, 0, -3)]
+    found = []
+    for scale in (DEFAULTS.calibration.least, DEFAULTS.calibration.most):
+        state = None
+        for second, unused in enumerate(counts):
+            seen = observation(second, unused=unused, in_use=100)
+            state = taught(replace(state, calibration=scale) if state else None, seen).state
+        assert state is not None
+        last = observation(len(counts), unused=40, in_use=100)
+        found.append(taught(replace(state, calibration=scale), last).estimate.ceilings[0])
+    assert found[0] < found[1]
+
+
+def test_a_state_of_a_version_without_calibration_is_read():
+    state = steady(unused=40, in_use=100).state
+    stored = json.loads(state.dump())
+    del stored["calibration"]
+    assert State.load(json.dumps(stored)) == replace(state, calibration=None)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -1.0])

@@ -154,6 +154,12 @@ def test_a_quantile_is_where_the_mixture_has_that_probability(mixture, probabili
     assert below(value - 0.06) <= probability <= below(value + 0.06)
 
 
+@given(MIXTURES, st.sampled_from([0.002, 0.08, 0.5]), st.floats(-400, 700))
+def test_a_quantile_does_not_depend_on_where_its_search_begins(mixture, probability, near):
+    found = mixture.quantile(probability, near)
+    assert mixture.share_below(found - 0.06) <= probability <= mixture.share_below(found + 0.06)
+
+
 class TestEvidence:
     LIMITS = DistrustParameters()
 
