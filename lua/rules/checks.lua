@@ -1,4 +1,4 @@
--- rules/checks.lua: may the request launch? Each check allows some of the units units, in the order of
+-- rules/checks.lua: may the request launch? Each check allows some of the units, in the order of
 -- rules/reasons.lua; the first check that leaves fewer than min_count is the reason. Reads only: a denied
 -- request changes nothing.
 --

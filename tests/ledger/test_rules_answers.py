@@ -60,6 +60,28 @@ def test_each_pool_that_is_full_has_its_reason(reason):
     assert zone.ask(**asked)["reason"] == reason
 
 
+BETWEEN_REQUESTS: dict[str, Any] = {
+    "zone_paused": {"op": "pause", "on": True},
+    "pool_paused": {"op": "pause", "pool": "campaign:a", "on": True},
+    "recovering": {"op": "stepped"},
+    "no_snapshot": {"op": "ingest", "groups": [], "absent": ["channel:sip"]},
+}
+
+
+@pytest.mark.parametrize("reason", BETWEEN_REQUESTS)
+def test_a_change_between_requests_of_a_call_denies_the_later_ones(reason):
+    """The checks that the first request passed hold for the second, and not after the change."""
+    zone = RuleZone().ready(sip=10).wait(1)
+    one = {"op": "admit", "campaign": "a", "channel": "sip", "count": 1, "min_count": 1}
+    first, second, third = (
+        one | {"id": name * 11, "request_id": name, "body": "b"} for name in "xyz"
+    )
+    change = BETWEEN_REQUESTS[reason] | {"t0": zone.now}
+    answer = zone.call(first, second, change, third)
+    assert (answer["decision"], answer.get("reason")) == ("deny", reason)
+    assert zone.pool()["in_use"] == 2
+
+
 def test_any_takes_the_first_channel_that_has_all():
     zone = RuleZone().ready(sip=5, h323=2)
     assert zone.ask(channel="any", count=2)["channel"] == "h323"

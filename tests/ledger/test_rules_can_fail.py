@@ -212,6 +212,12 @@ MUTATIONS = (
         tag="credit-not-across-clock-step",
         becomes="if record.adopted then return nil end",
     ),
+    LuaMutation(
+        name="a pass of the fast path holds for ever",
+        tag="fast-path-valid",
+        becomes="if not (plan.shared.early_passed_at and plan.is_simple) or ask.count ~= 1 "
+        "then return nil end",
+    ),
     *LEARNED,
 )
 
