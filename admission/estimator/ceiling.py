@@ -125,6 +125,7 @@ class Forecaster:
     Args:
         end_rate: own ends per second; as many calls are granted in their place.
         launch_delay_s: mean time from grant to launch.
+        stated_age_s: age of the count, where it is known.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Forecaster:
         *,
         end_rate: float,
         launch_delay_s: float,
+        stated_age_s: float | None = None,
     ) -> None:
         self._parts: list[_Part] = []
         weights, index = bank.weights, 0
@@ -142,7 +144,7 @@ class Forecaster:
             claim_s = law.mean_s
             own = end_rate * (claim_s + launch_delay_s)
             for age in parameters.count_ages:
-                horizon_s = age.mean_s + claim_s
+                horizon_s = claim_s + (age.mean_s if stated_age_s is None else stated_age_s)
                 for mode in modes:
                     if weights[index] >= _WEIGHT_MIN:
                         self._parts.append(

@@ -23,6 +23,7 @@ class Doubt(StrEnum):
     FROZEN_COUNT = "frozen_count"
     RESTLESS = "restless"
     FAILING = "failing"
+    OLD_COUNT = "old_count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ these reservations hold.
 
 Filters. Each combination of three hypotheses has a Kalman filter (filter_bank.py):
   claim law     a launched call takes its port U(0, b) after the launch, b from 0.25 to 4.5 s
-  count age     the count is 0-0.4 s, 0-2 s, or 1.5 s old; one age where the source states it
+  count age     the count is 0-0.4 s, 0-2 s, or 1.5 s old. Where the source states the time of the
+                count, that counts: the same count twice teaches once
   foreign mode  still, moving, restless: variance per second, and a trend
 At each snapshot (1) the modes of one platform exchange a few percent of weight and state, and
 weight flows to the neighbouring laws and a little to all others, so that a changed platform is
@@ -74,6 +75,7 @@ Distrust (distrust.py). The caller uses the proved ceiling (unused + held) while
                 from a frozen count
   restless      the most restless mode explains the counts for too long: noise, a second dialer
   failing       launches failed though the prediction held that for nearly impossible
+  old_count     the source states that the count was made before ENDS_BINS; it teaches nothing
 Each ends by itself when its evidence falls below a lower bound. The share of failing launches alone
 is no measure: where foreign calls compete for the last port, an oracle's launches fail too.
 
@@ -133,12 +135,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from admission.estimator.age_bins import AgeBins, LaunchReports, Visible
+from admission.estimator.age_bins import AgeBins, LaunchReports
 from admission.estimator.ceiling import Forecaster, safe_ports
 from admission.estimator.distrust import Doubt, Evidence
 from admission.estimator.filter_bank import Expectation, FilterBank, modes_for
 from admission.estimator.observation import Observation
-from admission.estimator.parameters import Parameters
+from admission.estimator.parameters import BIN_MS, ENDS_BINS, Parameters
 from admission.estimator.state import State, pack_bank, unpack_bank
 
 DEFAULTS: Final = Parameters()
@@ -234,6 +236,10 @@ class _Update:
         self._events = observation.counters.since(state.counters)
         self._bins = AgeBins(observation)
         self._dt_s = max(0, observation.t1 - state.t1) / 1000
+        self._moved_s, self._counted_at = self._dt_s, observation.counted_at
+        if observation.counted_at is not None and state.counted_at is not None:
+            self._counted_at = max(observation.counted_at, state.counted_at)
+            self._moved_s = (self._counted_at - state.counted_at) / 1000
 
     def _begin(self) -> State:
         seen = self._seen
@@ -257,7 +263,7 @@ class _Update:
         expected = self._expected(self._ages(), reports)
         self._bank.predict(self._modes, dt_s, self._parameters)
         probability = 1.0
-        if not self._stands_still():
+        if not self._is_known_already():
             probability = self._correct(self._seen.unused, expected)
         visible = self._average([one.mean for one in expected])
         statistics = replace(statistics, visible=visible)
@@ -293,6 +299,7 @@ class _Update:
             report_share=share,
             launch_delay_s=delay_s,
             calibration=self._calibrate(),
+            counted_at=self._counted_at,
             counters=seen.counters,
             failed_at=seen.failed_at,
         )
@@ -321,7 +328,7 @@ class _Update:
         Returns:
             The evidence with the failures judged, and the seconds left to predict.
         """
-        seen, dt_s = self._seen, self._dt_s
+        seen, dt_s = self._seen, self._moved_s
         limits = self._parameters.distrust
         ago = seen.t1 - seen.failed_at
         if not self._events.failures or ago > _FAILURE_REACH_MS or not self._old.snapshots:
@@ -342,16 +349,30 @@ class _Update:
     def _correct(self, unused: int, expected: Sequence[Expectation]) -> float:
         return self._bank.correct(unused, expected, len(self._modes), self._parameters)
 
-    def _stands_still(self) -> bool:
-        """Whether the count is known to be frozen: then nothing is to be learned from it."""
-        known = Doubt.FROZEN_COUNT in self._old.evidence.doubts
-        return known and self._seen.unused == self._old.unused
+    def _is_known_already(self) -> bool:
+        """Whether nothing is to be learned from the count: it is frozen, too old, or no new one."""
+        seen, old = self._seen, self._old
+        if self._is_too_old():
+            return True
+        if seen.counted_at is not None and old.counted_at is not None and old.snapshots:
+            return seen.counted_at <= old.counted_at
+        return Doubt.FROZEN_COUNT in old.evidence.doubts and seen.unused == old.unused
+
+    def _get_stated_age_s(self) -> float | None:
+        """The age of the newest count that was learned from, where its time is stated."""
+        return None if self._counted_at is None else (self._seen.t1 - self._counted_at) / 1000
+
+    def _is_too_old(self) -> bool:
+        """Whether the ledger does not know any more what its calls did when the count was made."""
+        age_s = self._get_stated_age_s()
+        return age_s is not None and 1000 * age_s > ENDS_BINS * BIN_MS
 
     def _ages(self) -> list[tuple[int, ...]]:
         """For each hypothesis on the age of the count: moments at which it was made, ms ago."""
         base = self._seen.t1 - self._seen.counted_ms
         if self._seen.counted_at is not None:
-            return [(base,)] * len(self._parameters.count_ages)
+            known_ms = max(0, min(base, ENDS_BINS * BIN_MS))
+            return [(known_ms,)] * len(self._parameters.count_ages)
         return [
             tuple(base + round(1000 * age_s) for age_s in age.ages_s)
             for age in self._parameters.count_ages
@@ -365,7 +386,7 @@ class _Update:
         )
         floor = self._parameters.count_variance
         return [
-            _over_moments([visible[ago][law] for ago in ages], floor)
+            Expectation.over_moments([visible[ago][law] for ago in ages], floor)
             for law in range(len(self._parameters.claim_laws))
             for ages in ages_ms
         ]
@@ -416,6 +437,7 @@ class _Update:
             parameters,
             end_rate=state.end_rate,
             launch_delay_s=state.launch_delay_s,
+            stated_age_s=self._get_stated_age_s(),
         )
         for step in range(steps):
             ahead_s = (step + (_WITHIN_STEP if steps == 1 else 1.0)) * step_s
@@ -454,15 +476,9 @@ class _Update:
             state.snapshots < self._parameters.cold_snapshots
             or state.t1 - state.born_at < 1000 * self._parameters.cold_s
         )
-        return state.evidence.doubts | ({Doubt.COLD} if cold else set())
-
-
-def _over_moments(visible: Sequence[Visible], floor: float) -> Expectation:
-    """One normal law for a count that was made at one of several moments."""
-    if len(visible) == 1:
-        mean, variance = visible[0]
-        return Expectation(mean, floor + variance)
-    count = len(visible)
-    mean = sum([one for one, _ in visible]) / count
-    variance = sum([spread + (one - mean) ** 2 for one, spread in visible]) / count
-    return Expectation(mean, floor + variance)
+        found = set(state.evidence.doubts)
+        if cold:
+            found.add(Doubt.COLD)
+        if self._is_too_old():
+            found.add(Doubt.OLD_COUNT)
+        return frozenset(found)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Final, NamedTuple
 
+from admission.estimator.age_bins import Visible
 from admission.estimator.parameters import ForeignMode, Parameters
 
 UNKNOWN: Final = 1e6  # variance of the level before the first count, ports^2
@@ -33,6 +34,21 @@ class Expectation(NamedTuple):
 
     mean: float
     variance: float
+
+    @classmethod
+    def over_moments(cls, visible: Sequence[Visible], floor: float) -> "Expectation":
+        """One normal law for a count that was made at one of several moments.
+
+        Args:
+            floor: variance that nothing explains.
+        """
+        if len(visible) == 1:
+            mean, variance = visible[0]
+            return cls(mean, floor + variance)
+        count = len(visible)
+        mean = sum([one for one, _ in visible]) / count
+        variance = sum([spread + (one - mean) ** 2 for one, spread in visible]) / count
+        return cls(mean, floor + variance)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -44,7 +44,8 @@ class Observation:
     Args:
         t0, t1: when the query was sent, and when its answer was ingested.
         total, unused: what the platform counted.
-        counted_at: the platform's own time of the count in zone time, where the source states it.
+        counted_at: the platform's own time of the count in zone time, where the source states it;
+            not later than t1.
         shares_total: another pool counts under the same total.
         in_use: live reservations of the pool at t1.
         granted: live reservations, neither reported launched nor known to have a port, by the bin

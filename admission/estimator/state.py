@@ -30,6 +30,7 @@ class State:
         failed_at: newest failure that has been learned from.
         visible: own calls that the newest count was expected to show.
         calibration: logarithm of what the quantiles are scaled by; None: of a version without it.
+        counted_at: the stated time of the newest count; None: it was not stated.
         bank: the six values of each filter, as 32-bit floats.
         evidence: what speaks against the model.
 
@@ -53,6 +54,7 @@ class State:
     failed_at: int = 0
     visible: float = 0.0
     calibration: float | None = None
+    counted_at: int | None = None
     bank: bytes = b""
     evidence: Evidence = field(default_factory=Evidence)
 
@@ -79,6 +81,7 @@ class State:
                     c.drops,
                 ],
                 "calibration": self.calibration,
+                "counted_at": self.counted_at,
                 "evidence": [e.surprise, e.frozen, e.restless, e.failures, sorted(e.doubts)],
                 "bank": b64encode(self.bank).decode("ascii"),
             },
@@ -118,6 +121,7 @@ class State:
             launch_delay_s=launch_delay_s,
             visible=visible,
             calibration=stored.get("calibration"),
+            counted_at=stored.get("counted_at"),
             counters=Counters(
                 reports=reports,
                 report_delay_ms=report_delay_ms,

@@ -88,6 +88,7 @@ def read_observation(given: Mapping[str, Any]) -> Observation:
         total=given["total"],
         unused=given["unused"],
         in_use=given["in_use"],
+        counted_at=_read_counted_at(given),
         shares_total=given["shares_total"],
         granted=counts["g"],
         launched=counts["l"],
@@ -103,6 +104,12 @@ def read_observation(given: Mapping[str, Any]) -> Observation:
         failed_at=given["failed_at"],
         frozen_at=given["frozen_at"],
     )
+
+
+def _read_counted_at(given: Mapping[str, Any]) -> int | None:
+    """The stated time of the count; none is later than its answer."""
+    stated = given.get("counted_at")
+    return None if stated is None else min(int(stated), int(given["t1"]))
 
 
 def _read_starts(ended: int, ages: str) -> list[int]:

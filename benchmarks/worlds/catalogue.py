@@ -40,6 +40,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "poisson age 0-2 stated": {"foreign": "poisson", "age_s": (0.0, 2.0), "states_time": True},
     "poisson age 1.5": {"foreign": "poisson", "age_s": (1.5, 1.5)},
     "waves age 0-2": {"foreign": "waves", "age_s": (0.0, 2.0)},
+    "waves age 0-2 stated": {"foreign": "waves", "age_s": (0.0, 2.0), "states_time": True},
     "poisson poll .2": {"foreign": "poisson", "poll_s": 0.2},
     "none poll 5": {"poll_s": 5.0},
     "poisson poll 5": {"foreign": "poisson", "poll_s": 5.0},

@@ -165,7 +165,10 @@ local function take_group(op, group, names)
   local observations = {}
   for _, name in ipairs(names) do
     local pool = pools.get(name)
-    if pool.learns then observations[name] = need('age_bins').observe(pool, #names > 1) end
+    if pool.learns then
+      observations[name] = need('age_bins').observe(pool, #names > 1)
+      observations[name].counted_at = op.counted_at -- mutation: stated-time-is-learned-from
+    end
   end
   return observations
 end

@@ -169,6 +169,41 @@ def test_a_count_with_a_stated_time_says_nothing_of_the_age_of_counts():
     assert known.count_age_s == pytest.approx(before.count_age_s, abs=0.02)
 
 
+def test_the_same_stated_count_teaches_once():
+    state = taught(None, observation(unused=60, in_use=100, counted_at=START_MS)).state
+    again = taught(state, observation(1, unused=60, in_use=100, counted_at=START_MS)).state
+    earlier = taught(again, observation(2, unused=90, in_use=100, counted_at=START_MS - 1)).state
+    assert state.bank == again.bank == earlier.bank
+    assert earlier.counted_at == START_MS
+    newer = taught(again, observation(2, unused=60, in_use=100, counted_at=START_MS + 1_900)).state
+    assert newer.bank != again.bank
+
+
+def test_an_older_stated_count_leaves_more_ports():
+    counts = (96, 90, 97, 91, 99, 93, 97, 90, 95, 99, 92)
+    found = []
+    for age_ms in (0, 2_000):
+        state = None
+        for second, unused in enumerate(counts):
+            stated = START_MS + 1_000 * second - age_ms
+            seen = observation(second, unused=unused, in_use=100, counted_at=stated)
+            step = taught(state, seen)
+            state = step.state
+        found.append(step.estimate.low)
+    assert found[1] < found[0] - 0.5
+
+
+def test_a_count_that_is_older_than_what_the_ledger_keeps_teaches_nothing():
+    state = steady(unused=40, in_use=100).state
+    t1 = START_MS + 30_000
+    old = observation(30, unused=199, in_use=100, counted_at=t1 - 2_600)
+    step = taught(state, old)
+    assert step.estimate.doubts == {Doubt.OLD_COUNT}
+    assert step.estimate.available == pytest.approx(140, abs=2)
+    back = observation(31, unused=40, in_use=100, counted_at=t1 + 900)
+    assert taught(step.state, back).estimate.trusted
+
+
 def calibrated(ends: int, failures: int, snapshots: int = 60) -> float:
     """The calibration after snapshots that each follow so many ends and failures."""
     step = taught(None, observation(unused=40, in_use=160))

@@ -48,6 +48,9 @@ MUTATIONS = (
         tag="failure-lowers-learned-ceiling",
     ),
     LuaMutation(name="a mass of ends freezes nothing", tag="mass-of-ends-freezes"),
+    LuaMutation(
+        name="the stated time of a count is not answered", tag="stated-time-is-learned-from"
+    ),
     LuaMutation(name="old bins are answered", tag="old-bins-go", becomes="if false then"),
     LuaMutation(
         name="a failure may shrink the headroom",

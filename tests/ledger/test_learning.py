@@ -164,6 +164,16 @@ def test_calls_of_the_ledger_reach_the_estimator(redis_sync: redis.Redis) -> Non
     assert (seen.in_use, seen.counters.ends) == (2, 1)
 
 
+def test_a_stated_time_of_the_count_reaches_the_estimator(redis_sync: redis.Redis) -> None:
+    zone = Learning(redis_sync)
+    group = {"total": 20, "unused": {SIP: 5}}
+    for stated in (zone.now_ms - 700, zone.now_ms + 9_000):
+        zone.advance(1000)
+        answer = zone.one("ingest", t0=zone.now_ms, groups=[group], counted_at=stated)
+        seen = learning.read_observation(answer["observations"][SIP])
+        assert seen.counted_at == min(stated, seen.t1)
+
+
 def test_a_recount_that_lowers_in_use_lowers_what_was_learned(redis_sync: redis.Redis) -> None:
     zone = Learning(redis_sync, ceilings="learned")
     seconds(zone, 8)

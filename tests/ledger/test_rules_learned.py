@@ -57,6 +57,15 @@ def test_what_was_learned_counts_instead_of_what_is_proved() -> None:
         assert zone.ask()["reason"] == "no_capacity"
 
 
+def test_a_stated_time_of_the_count_is_learned_from() -> None:
+    zone = LearnedZone()
+    for stated in (None, zone.now + 1_000):
+        zone.wait(2_000)
+        given = {} if stated is None else {"counted_at": stated}
+        seen = zone.ingest(10, {"channel:sip": 10, "channel:h323": 0}, **given)["observations"][SIP]
+        assert seen.get("counted_at") == stated
+
+
 def test_it_counts_only_where_policy_says_so() -> None:
     zone = LearnedZone("proved").taught(4)
     assert zone.limit() == 10

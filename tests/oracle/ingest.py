@@ -28,7 +28,9 @@ def ingest(zone: Zone, op: dict[str, Any]) -> Answer:
             refused |= dict.fromkeys(unused, fault[0])
             first = first or {"reason": fault[0], "pool": fault[1]}
         else:
-            observations |= take(zone, op["t0"], total, unused)
+            taken = take(zone, op["t0"], total, unused)
+            stated = {"counted_at": op["counted_at"]} if op.get("counted_at") is not None else {}
+            observations |= {pool: one | stated for pool, one in taken.items()}
     answer = {"accepted": not refused, "refused": refused, **first}
     return answer | ({"observations": observations} if observations else {})
 

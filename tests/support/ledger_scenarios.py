@@ -88,7 +88,9 @@ class ScriptController:
             f"channel:{channel}": n for channel, n in zip(self._channels, unused, strict=True)
         }
         t0 = self._ms(now - QUERY_S)
-        answer = self.zone.one("ingest", t0=t0, groups=[{"total": total, "unused": counts}])
+        stated = {} if counted_at is None else {"counted_at": self._ms(counted_at)}
+        groups = [{"total": total, "unused": counts}]
+        answer = self.zone.one("ingest", t0=t0, groups=groups, **stated)
         op = learning.build_learn(answer.get("observations") or {})
         if op:
             assert not self.zone.one(op)["refused"]

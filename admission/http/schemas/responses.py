@@ -195,7 +195,8 @@ class LearnedCeiling(Response):
     ceiling: int | None = None
     """Most reservations by what was learned; null while nothing was."""
     doubts: list[str] = Field(default_factory=list)
-    """Why the estimator does not trust it: cold, surprised, frozen_count, restless, failing."""
+    """Why the estimator does not trust it: cold, surprised, frozen_count, restless, failing,
+    old_count."""
     frozen: bool = False
     """Many calls ended at once: nothing is granted until a snapshot is surely younger."""
     pending: int | None = None
