@@ -1,5 +1,6 @@
 # From a fresh clone: `make run` serves, `make check` proves. Everything is installed into .venv.
-# Packages come from wherever pip is configured to look; versions are pinned in constraints.txt.
+# Packages come from wherever pip is configured to look; requirements/ has their versions, and the
+# digests of their files, without which pip takes none.
 
 PYTHON ?= python3
 PORT ?= 8080
@@ -8,9 +9,11 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+install = $(PIP) install --require-hashes $(foreach list,$(1),-r requirements/$(list).txt) && \
+	$(PIP) install --no-deps --no-build-isolation -e .
 
 # The dashboard's tests need a browser; what drives it is large, so it comes only where there is one.
-BROWSER := $(if $(shell command -v chromium),$(shell echo ,browser))
+BROWSER := $(if $(shell command -v chromium),browser)
 
 # One worker for each of two cores; a worker that is done takes over tests of the other.
 SPREAD := -n 2 --dist worksteal
@@ -18,7 +21,7 @@ SPREAD := -n 2 --dist worksteal
 PATIENT := -o faulthandler_timeout=0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults fuzz soak faults-table docs clean bench bench-quick
+.PHONY: help run demo test lint check faults fuzz soak faults-table docs lock clean bench bench-quick
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +62,10 @@ bench-quick: $(VENV)/.bench ## the same in 2 minutes, rougher; results are not k
 
 check: lint test ## what must pass before a change goes in
 
+lock: $(VENV)/.made ## resolve requirements/ anew; ARGS=aiohttp renews one package, ARGS=--upgrade all
+	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip --quiet install uv
+	PATH=$(CURDIR)/build/lock/bin:$$PATH $(PYTHON) requirements/lock.py $(ARGS)
+
 docs: $(VENV)/.dev ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
 
@@ -74,14 +81,15 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[embedded]'
+# The package itself has no digest: what it needs is installed before it, with digests.
+$(VENV)/.run: $(VENV)/.made pyproject.toml requirements/build.txt requirements/run.txt
+	$(call install,build run)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[embedded,dev$(BROWSER)]'
+$(VENV)/.dev: $(VENV)/.made pyproject.toml $(wildcard requirements/*.txt)
+	$(call install,dev $(BROWSER))
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(PIP) install -c constraints.txt -e '.[embedded,dev,bench]'
+	$(call install,bench)
 	@touch $@

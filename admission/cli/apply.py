@@ -1,7 +1,7 @@
 """`admission apply`: compare the policies of a file with the live ones, and write them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,12 @@ async def compare(api: Api, path: Path) -> list[Plan]:
         InvalidSettings: the file is invalid; no request was sent.
         Unavailable: the service does not answer.
     """
-    return [await _compare(api, *one) for one in load_policies(path).items()]
+    return await compare_policies(api, load_policies(path))
+
+
+async def compare_policies(api: Api, policies: Mapping[str, ZonePolicy]) -> list[Plan]:
+    """Compare policies with the live ones of a service. Raises: Unavailable."""
+    return [await _compare(api, *one) for one in policies.items()]
 
 
 async def write(api: Api, plans: Iterable[Plan]) -> list[Plan]:

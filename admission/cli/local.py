@@ -1,4 +1,4 @@
-"""Commands that work without a running service: serve, check, demo, simulate."""
+"""Commands that work without a running service: serve, check, alive, demo, simulate."""
 
 import json
 import os
@@ -61,6 +61,19 @@ def check(
     else:
         print(f"{file}: ok")
     return FAILED if errors else OK
+
+
+@command(app, "alive", SERVICE, "admission alive my.toml")
+def check_alive(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (TOML).")],
+) -> int:
+    """Ask the service of this machine whether it is alive: the health check of a container."""
+    from admission.cli.alive import ask_alive
+    from admission.config.load import load_settings
+
+    ask_alive(load_settings(file, os.environ).server)
+    print("alive")
+    return OK
 
 
 @command(

@@ -1,4 +1,4 @@
-"""Commands of operators: apply, set, pause, resume, status."""
+"""Commands of operators: apply, backup, restore, set, pause, resume, status."""
 
 import json
 import sys
@@ -64,6 +64,62 @@ def apply(
     if as_json:
         print(json.dumps({"zones": [plan.fields() for plan in plans]}, indent=2))
     return FAILED if any(plan.problem for plan in plans) else OK
+
+
+@command(
+    app, "backup", OPERATIONS,
+    "admission backup zones.json",
+)  # fmt: skip
+def back_up(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="To write; else standard output.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+) -> int:
+    """Save the live policies and pauses of all zones."""
+    from admission.cli.backup import read_service, save
+
+    document = Remote(url=url, token_env=token_env).run(read_service)
+    if file is None:
+        print(json.dumps(document, indent=2))
+    else:
+        save(document, file)
+        print(f"{file}: {len(document['zones'])} zones")
+    return OK
+
+
+@command(
+    app, "restore", OPERATIONS,
+    "admission restore zones.json", "admission restore zones.json --dry-run",
+)  # fmt: skip
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written by admission backup.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what differs.")] = False,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+    as_json: AsJson = False,
+) -> int:
+    """Make the policies and pauses of a backup live, after showing what differs."""
+    from admission.cli import backup
+    from admission.cli.apply import describe
+
+    remote = Remote(url=url, token_env=token_env)
+    saved = backup.load(file)
+    found = remote.run(lambda api: backup.compare(api, saved))
+    if not as_json:
+        pauses = filter(None, map(backup.describe, found))
+        lines = [describe(one.plan for one in found), *pauses]
+        print(make_visible("\n".join(lines), keep=LINE_END))
+    if any(one.differs for one in found) and _confirm(yes=yes, dry_run=dry_run, as_json=as_json):
+        found = remote.run(lambda api: backup.restore(api, found))
+        if not as_json:
+            outcomes = (one.plan.outcome() for one in found if one.differs or one.plan.problem)
+            print(make_visible("\n".join(outcomes), keep=LINE_END))
+    if as_json:
+        print(json.dumps({"zones": [one.fields() for one in found]}, indent=2))
+    return FAILED if any(one.plan.problem for one in found) else OK
 
 
 @command(

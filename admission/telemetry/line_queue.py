@@ -103,6 +103,11 @@ class _DescriptorWriter(logging.Handler):
         """No lock: one thread writes, and `logging.shutdown` must not wait for it."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a line without a lock: from Python 3.13 on the inherited one needs a lock."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line. A closed pipe or a full disk loses it: there is no place to report it."""
         text = f"{record.getMessage()}\n{self._take_drop_report()}"

@@ -1,5 +1,6 @@
 """What deploy/ ships is sound by its own rules, and fits the service."""
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -87,6 +88,65 @@ def test_what_the_compose_file_mounts_is_there() -> None:
     ]
     assert mounted
     assert [one for one in mounted if not (DEPLOY / "docker" / one).is_file()] == []
+
+
+FAKE_DOCKER = """#!/bin/sh
+# As `docker buildx imagetools inspect --format TEMPLATE IMAGE` prints it.
+[ "$1 $2 $3 $4 $5" = "buildx imagetools inspect --format {{.Manifest.Digest}}" ] || exit 1
+echo "sha256:$(printf %s "$6" | sha256sum | cut -c 1-64)"
+"""
+
+
+def test_every_image_gets_its_digest_and_a_second_run_renews_it(tmp_path: Path) -> None:
+    for name in ("docker", "kubernetes"):
+        shutil.copytree(DEPLOY / name, tmp_path / name)
+    shutil.copy(DEPLOY / "pin-images", tmp_path)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(FAKE_DOCKER, "utf-8")
+    docker.chmod(0o755)
+    for _ in range(2):
+        environ = {"PATH": f"{docker.parent}:/usr/bin:/bin"}
+        subprocess.run([tmp_path / "pin-images"], env=environ, check=True, capture_output=True)
+    texts = [path.read_text("utf-8") for path in tmp_path.glob("*/*") if path != docker]
+    lines = re.findall(r"^(?:FROM| +image:) (\S+)", "\n".join(texts), re.MULTILINE)
+    ours = {one for one in lines if one.startswith("admission")}
+    assert ours == {"admission", f"admission:{__version__}"}
+    foreign = [
+        re.fullmatch(r"([\w:.-]+)@sha256:([0-9a-f]{64})", one) for one in lines if one not in ours
+    ]
+    assert len(foreign) == 5
+    for found in foreign:
+        assert found
+        assert found[2] == hashlib.sha256(found[1].encode()).hexdigest()
+    (stage,) = re.findall(
+        r"^FROM \S+ (AS \w+)$", (tmp_path / "docker/Dockerfile").read_text(), re.M
+    )
+    assert stage == "AS build"
+
+
+def test_an_image_without_a_digest_changes_nothing(tmp_path: Path) -> None:
+    for name in ("docker", "kubernetes"):
+        shutil.copytree(DEPLOY / name, tmp_path / name)
+    shutil.copy(DEPLOY / "pin-images", tmp_path)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho unauthorized\n", "utf-8")
+    docker.chmod(0o755)
+    environ = {"PATH": f"{docker.parent}:/usr/bin:/bin"}
+    done = subprocess.run([tmp_path / "pin-images"], env=environ, capture_output=True, text=True)
+    assert (done.returncode, "no digest of" in done.stderr) == (1, True)
+    assert "@sha256" not in (tmp_path / "docker/compose.yaml").read_text("utf-8")
+
+
+def test_the_systemd_unit_is_restarted_for_ever_and_reads_secrets_from_credentials() -> None:
+    text = (DEPLOY / "systemd" / "admission.service").read_text("utf-8")
+    head, _, service = text.partition("[Service]")
+    assert "\nStartLimitIntervalSec=0\n" in head  # in [Service] systemd would ignore it
+    assert re.findall(r"^LoadCredential=(.+)$", service, re.MULTILINE) == [
+        "redis-password",
+        "epm-password",
+    ]
 
 
 def copied() -> list[str]:

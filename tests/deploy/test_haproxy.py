@@ -24,7 +24,12 @@ from tests.support.tools import tool
 CONFIG = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
 REACHED_S = 30
 PAUSE_S = 0.05
+# /readyz says no for so long: the balancer needs two checks, one in a second.
+SHUTDOWN_DELAY_MS = 5000
+WAIT_MS = 8000
 ZONE = """
+[server]
+shutdown_delay_ms = {delay}
 [redis]
 url = "{redis}"
 [zones.East]
@@ -46,7 +51,9 @@ class Balanced:
         # The socket is bound here and handed over, so that its port is ours for certain.
         listener = socket.create_server(("127.0.0.1", 0))
         stats = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.stats_url = f"http://127.0.0.1:{stats.getsockname()[1]}"
         places = {
             "ADMISSION_BIND": f"fd@{listener.fileno()}",
             "ADMISSION_STATS": f"fd@{stats.fileno()}",
@@ -107,12 +114,13 @@ class Balanced:
 
 
 @pytest.fixture
-def balanced(tmp_path: Path) -> Iterator[Balanced]:
+def balanced(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Balanced]:
     tool("haproxy")
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer())
         file = tmp_path / "admission.toml"
-        file.write_text(ZONE.format(redis=server.url), "utf-8")
+        delay_ms = getattr(request, "param", 0)
+        file.write_text(ZONE.format(redis=server.url, delay=delay_ms), "utf-8")
         behind = Balanced([stack.enter_context(running(file)) for _ in range(2)])
         stack.callback(behind.stop)
         behind.until_reached()
@@ -164,5 +172,78 @@ def test_a_waiter_at_one_replica_gets_a_port_freed_at_the_other(balanced: Balanc
         assert [one.result()["decision"] for one in waiting] == ["grant", "grant"]
 
 
+@pytest.mark.parametrize("balanced", [SHUTDOWN_DELAY_MS], indirect=True)
+def test_a_polite_stop_cuts_no_waiting_request(balanced: Balanced) -> None:
+    for _ in range(2):
+        balanced.ask()
+    body = {"campaign": "collections", "wait_ms": WAIT_MS}
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [
+            pool.submit(balanced.call, "/v1/admissions", {**body, "request_id": f"w-{n}"})
+            for n in range(20)
+        ]
+        both_have_waiting_requests(balanced)
+        balanced.replicas[0].process.send_signal(signal.SIGTERM)
+        statuses = {one.result()[0] for one in waiting}
+    assert balanced.replicas[0].stop(signal.SIGTERM)[0] == 0
+    # 200 with a decision, or 503 with the reason by the replica that stops; none is cut (0, 502).
+    assert statuses <= {200, 503}
+    assert balanced.call("/readyz")[0] == 200
+
+
+def both_have_waiting_requests(balanced: Balanced) -> None:
+    deadline = time.monotonic() + REACHED_S
+    while not all(open_connections(replica) >= 5 for replica in balanced.replicas):
+        assert time.monotonic() < deadline, "the requests do not wait"
+        time.sleep(PAUSE_S)
+
+
+def open_connections(replica: ServiceProcess) -> int:
+    """Established connections to the port of a replica, its own side of each."""
+    port = f":{int(replica.url.rpartition(':')[2]):04X}"
+    lines = Path(f"/proc/{replica.process.pid}/net/tcp").read_text().splitlines()[1:]
+    return sum(one.split()[1].endswith(port) and one.split()[3] == "01" for one in lines)
+
+
+# Forms of a path that a replica might read as /metrics.
+HIDDEN = [
+    "/metrics",
+    "/metrics?a=1",
+    "/%6Detrics",
+    "/%6detric%73",
+    "/%2Fmetrics",
+    "//metrics",
+    "/metrics/",
+    "/./metrics",
+    "/x/../metrics",
+    "/%2e/metrics",
+    "/x/%2e%2e/metrics",
+    "/metrics;a",
+    "/METRICS",
+    "http://a.example/metrics",
+    "http://a.example/%6Detrics",
+]
+
+
+def ask_raw(port: int, target: str) -> tuple[int, bytes]:
+    """Status and answer of a request whose target is sent as it is."""
+    with socket.create_connection(("127.0.0.1", port), timeout=REACHED_S) as connection:
+        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(answer.split()[1]), answer
+
+
 def test_numbers_of_one_replica_are_not_shown_through_the_balancer(balanced: Balanced) -> None:
+    replica = int(balanced.replicas[0].url.rpartition(":")[2])
+    assert b"admission_zone_up" in ask_raw(replica, "/%6Detrics")[1]  # a replica decodes
+    shown = [one for one in HIDDEN if b"admission_zone_up" in ask_raw(balanced.port, one)[1]]
+    assert shown == []
     assert balanced.call("/metrics")[0] == 404
+
+
+def test_the_balancer_has_numbers_for_prometheus(balanced: Balanced) -> None:
+    with urllib.request.urlopen(f"{balanced.stats_url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    up = [one for one in lines if one.startswith("haproxy_server_status{") and 'state="UP"' in one]
+    assert [one.rpartition(" ")[2] for one in up] == ["1", "1"]

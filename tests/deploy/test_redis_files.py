@@ -1,5 +1,6 @@
 """A real server starts with each Redis configuration of deploy/, and suits the service."""
 
+import os
 import re
 import subprocess
 import time
@@ -20,12 +21,11 @@ from tests.support.redis_server import server_binary
 
 FOLDER = ROOT / "deploy" / "redis"
 START_S = 30
+PASSWORD = "7f2c0f4a"
 
 
 @contextmanager
-def started(
-    name: str, folder: Path, *more: str, password: str | None = None
-) -> Iterator[redis.Redis]:
+def started(name: str, folder: Path, *more: str) -> Iterator[redis.Redis]:
     """A server with this configuration, but for its places: a socket and a folder of the test's."""
     config = folder / name
     text = (FOLDER / name).read_text("utf-8")
@@ -39,7 +39,7 @@ def started(
         command = [server_binary(), config, *more, *places]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        client = redis.Redis(unix_socket_path=str(socket), password=password)
+        client = redis.Redis(unix_socket_path=str(socket))
         deadline = time.monotonic() + START_S
         while not answers(client):
             assert process.poll() is None, (folder / "log").read_text("utf-8")
@@ -117,7 +117,8 @@ def test_an_old_primary_stops_before_there_is_a_new_one() -> None:
 
 def in_compose() -> list[str]:
     text = (FOLDER.parent / "docker" / "compose.yaml").read_text("utf-8")
-    return list(yaml.safe_load(text)["services"]["redis"]["command"])
+    command = yaml.safe_load(text)["services"]["redis"]["command"]
+    return [one.replace("$$", "$") for one in command]  # as compose reads it
 
 
 def in_kubernetes() -> list[str]:
@@ -127,16 +128,49 @@ def in_kubernetes() -> list[str]:
     return [*container["command"], *container["args"]]
 
 
+@contextmanager
+def started_as_in_a_container(command: list[str], folder: Path) -> Iterator[str]:
+    """Yields the url of the server. The paths of the container are folders of the test."""
+    socket = Path(f"/tmp/adm-{folder.stat().st_ino}.s")
+    config = (FOLDER / "single.conf").read_text("utf-8").replace("/var/lib/redis", str(folder))
+    (folder / "single.conf").write_text(config, "utf-8")
+    places = {
+        "/etc/redis/single.conf": f"{folder}/single.conf --port 0 --unixsocket {socket}",
+        "/etc/redis/users.acl": str(FOLDER.parent / "acl" / "users.acl"),
+        "/run/redis": str(folder),
+        "/data": str(folder),
+        "exec redis-server": f"exec {server_binary()}",
+    }
+    *shell, script = command
+    for place, here in places.items():
+        assert place in script
+        script = script.replace(place, here)
+    environ = os.environ | {"REDIS_PASSWORD": PASSWORD}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*shell, script], env=environ, stdout=log, stderr=log)
+    client = redis.Redis(unix_socket_path=str(socket), username="admission", password=PASSWORD)
+    try:
+        deadline = time.monotonic() + START_S
+        while not answers(client):
+            assert process.poll() is None, (folder / "log").read_text("utf-8")
+            assert time.monotonic() < deadline, "it does not answer"
+            time.sleep(0.01)
+        environ_of_server = Path(f"/proc/{process.pid}/environ").read_text("utf-8")
+        assert PASSWORD not in environ_of_server + Path(f"/proc/{process.pid}/cmdline").read_text()
+        yield f"unix://{socket}"
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(timeout=START_S)
+        socket.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("command", [in_compose, in_kubernetes])
-async def test_containers_start_it_with_the_password_that_the_service_has(
+async def test_containers_start_it_with_the_user_of_the_service_and_no_other(
     command: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    program, file, *arguments = (str(tmp_path) if one == "/data" else one for one in command())
-    assert (program, file) == ("redis-server", "/etc/redis/single.conf")
-    password = arguments[arguments.index("--requirepass") + 1]
-    with started("single.conf", tmp_path, *arguments, password=password) as client:
-        url = f"unix://{client.connection_pool.connection_kwargs['path']}"
-        known = RedisSettings(url=url, username="default", password=SecretStr(password))
+    with started_as_in_a_container(command(), tmp_path) as url:
+        known = RedisSettings(url=url, username="admission", password=SecretStr(PASSWORD))
         connection = await open_connection(known)
         await connection.check()
         await connection.close()
@@ -144,3 +178,9 @@ async def test_containers_start_it_with_the_password_that_the_service_has(
         with pytest.raises(ConfigError, match="refuses"):
             await stranger.check()
         await stranger.close()
+        with redis.Redis(
+            unix_socket_path=url.removeprefix("unix://"), username="admission", password=PASSWORD
+        ) as client:
+            assert client.ping()  # the health check
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.flushall()

@@ -13,6 +13,14 @@ from admission.ledger.store.errors import root
 
 _REFUSALS = (exceptions.AuthenticationError, exceptions.NoPermissionError)
 
+# The oldest patch of each line whose Lua engine has no known memory fault (CVE-2025-49844 and three
+# more of October 2025). Newer lines began with the repair; 7.0 gets it from distributions only,
+# which keep the version number.
+_REPAIRED: Final = {
+    "redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
+    "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
+}
+
 # What the check publishes: listeners pass over a verb that they do not know.
 PROBE_TEXT: Final = "check channel"
 REPLY_S: Final = 5.0
@@ -38,6 +46,7 @@ async def check_server(client: Redis, *, in_cluster: bool = False) -> None:
     _check_role(info, in_cluster)
     _check_policy(policy)
     _warn_of_split_brain(info)
+    _warn_of_old_server(info)
 
 
 async def check_channel(client: Redis, channel: str) -> None:
@@ -84,7 +93,8 @@ def _check_version(info: dict[str, Any]) -> None:
 
 
 def _check_role(info: dict[str, Any], in_cluster: bool) -> None:
-    is_node = info.get("redis_mode") == "cluster"
+    mode = info.get("server_mode") or info.get("redis_mode")  # of Valkey, of Redis
+    is_node = mode == "cluster"
     if in_cluster and not is_node:
         raise ConfigError("redis: the server is not a node of a cluster; use redis:// for it")
     if is_node and not in_cluster:
@@ -109,4 +119,19 @@ def _warn_of_split_brain(info: dict[str, Any]) -> None:
         log.warning(
             "redis: the server has replicas but min-replicas-to-write is 0: in a split brain "
             "two primaries could grant the same ports; set min-replicas-to-write 1"
+        )
+
+
+def _warn_of_old_server(info: dict[str, Any]) -> None:
+    name = str(info.get("server_name", "redis"))
+    version = str(info.get(f"{name}_version", info["redis_version"]))
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if not found:
+        return
+    major, minor, patch = map(int, found.groups())
+    if patch < (least := _REPAIRED.get(name, {}).get((major, minor), 0)):
+        log.warning(
+            "redis: the Lua engine of %s %s has known memory faults, through which a user of Redis "
+            "may run code: install %d.%d.%d or newer",
+            *(name.capitalize(), version, major, minor, least),
         )

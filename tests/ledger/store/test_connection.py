@@ -180,6 +180,7 @@ class _Says:
         ({"redis_version": "6.0.16"}, "6.0.16"),
         ({"redis_version": "unknown"}, "unknown"),
         ({"redis_mode": "cluster"}, r"redis\+cluster"),
+        ({"server_mode": "cluster"}, r"redis\+cluster"),  # of Valkey
     ],
 )
 async def test_servers_that_cannot_serve_are_refused(info: dict[str, object], why: str) -> None:
@@ -201,6 +202,26 @@ async def test_replicas_without_min_replicas_are_warned_of(
     with caplog.at_level(logging.WARNING):
         await check_server(_Says(**info))  # type: ignore[arg-type]
     assert ("min-replicas-to-write" in caplog.text) is warned
+
+
+@pytest.mark.parametrize(
+    ("info", "warned"),
+    [
+        ({"redis_version": "6.2.14"}, "6.2.20"),
+        ({"redis_version": "6.2.20"}, None),
+        ({"redis_version": "7.0.15"}, None),
+        ({"redis_version": "8.2.1"}, "8.2.2"),
+        ({"redis_version": "10.0.1"}, None),
+        ({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "8.1.3"}, "8.1.4"),
+        ({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}, None),
+    ],
+)
+async def test_a_server_whose_lua_engine_has_known_faults_is_warned_of(
+    info: dict[str, object], warned: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        await check_server(_Says(**info))  # type: ignore[arg-type]
+    assert (f"install {warned} or newer" in caplog.text) is (warned is not None)
 
 
 # --- TLS --------------------------------------------------------------------------------------

