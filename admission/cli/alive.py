@@ -1,7 +1,7 @@
 """`admission alive`: whether the service of this machine answers, with or without TLS.
 
-The certificate is not verified: it has the name by which others reach the service, and a health check
-sends no secret.
+The certificate is not verified: it has the name by which others reach the service, and a health
+check sends no secret.
 """
 
 import http.client
