@@ -143,10 +143,19 @@ local function flush_modules()
   flush_counts()
 end
 
--- While a recount is under way, a space at the end says that the last call took part in it. A version of this script
--- without the tally (state/tally.lua) writes none: then the recount begins anew.
+-- What the text of meta ends with says which version of this script wrote it, since an older one drops it. A line feed: its
+-- replicas know ids that prove who issued them. A space: a recount is under way, and the call took part in it; a version
+-- without the tally (state/tally.lua) writes none, and then the recount begins anew.
 local function encode_meta()
-  return encode(meta) .. (meta.recounting and ' ' or '')
+  return encode(meta) .. (meta.recounting and '\n ' or '\n')
+end
+
+local OLDER_MS = 600000 -- after this long without a call of an older version its replicas are gone
+
+-- An older version refuses reports on ids of the new form: replicas issue them once it is gone.
+local function note_older_version(stored_meta)
+  if stored_meta and not find(stored_meta, '\n', 1, true) then meta.older_call = now end
+  if meta.older_call and now - meta.older_call > OLDER_MS then meta.older_call = nil end
 end
 
 local function forget_recount()
@@ -183,6 +192,7 @@ local function apply(ops, wrong)
   advance_clock()
   if not got[2] then need('audit_log').note({ by = ops[1].by or 'ledger' }, 'begin', 'zone', { schema = SCHEMA }) end
   detect_loss()
+  note_older_version(got[2])
   if wrong then need('aside').rebuild(wrong) end
   if has_waiters() then need('wait').remove_overdue() end
   if meta.recount or meta.recounting or now >= (meta.recount_at or 0) then need('recount').run_if_due() end
@@ -200,7 +210,7 @@ local function apply(ops, wrong)
   flush_modules()
   unit.commit(encode_meta())
   local shared = loaded.grant and loaded.grant.shared_fields() or '[]'
-  local more = meta.in_doubt and ',"recount":true' or ''
+  local more = (meta.in_doubt and ',"recount":true' or '') .. (meta.older_call and ',"older_version":true' or '')
   return format('{"now":%d,"policy":%d,"shared":%s,"results":[%s]%s}', now, zone.version, shared, concat(results, ','), more)
 end
 

@@ -17,6 +17,8 @@
 --                        foreign          estimated foreign use of the MPPs' ports
 --                        waiters, arrivals, beats, held_back   of the wait queue (state/wait_queue.lua)
 --                        undo_failed      calls whose undo failed
+--                        tombstones, adopt, adoption_refused   since the last recovery began (commands/report.lua, effects/adopt.lua)
+--                        older_call       zone time of the last call by an older version of this script
 --                        recount, recount_at, recounting, in_doubt   of the recount (effects/recount.lua)
 --   KEYS[2] res    hash  id -> record (state/reservation.lua)
 --   KEYS[3] req    hash  campaign/request_id -> idempotency record (state/idempotency.lua)
@@ -147,6 +149,7 @@ end
 local function begin_recovery()
   meta.recovered_from, meta.recover_until = now, now + zone.claim_longest
   meta.wanted = true
+  meta.tombstones, meta.adopt, meta.adoption_refused = nil, nil, nil -- counted since the last loss
   if loaded.pool then loaded.pool.each(loaded.pool.drop_limit) end -- of pools whose snapshots no longer count
   doubt_counts()
   count('recovery')

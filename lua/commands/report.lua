@@ -1,6 +1,6 @@
 -- commands/report.lua: reports of dialers on a reservation: launched, renew, end.
 --
--- op: id, scope? (campaigns that the caller may touch), adopt?, and
+-- op: id, unproved? (the id does not show that this service issued it), scope? (campaigns that the caller may touch), adopt?, and
 --   launched: port_taken, session?, mpp?     renew: -     end: outcome, ended_at? (zone time in ms), by?
 -- -> {id, state, repeated, renew_within_ms?, adopted?}, maybe as JSON text, or a fault
 local reservation, pools = need('reservation'), need('pool')
@@ -103,9 +103,14 @@ local function record_unknown_outcome(record)
   return answer(record, repeated)
 end
 
--- An end may overtake its grant: the tombstone keeps the id from being adopted.
+local TOMBSTONES_MAX = 10000 -- since a loss
+
+-- A report that arrives after the end must not adopt the id. Without a loss nothing unknown is adopted (effects/adopt.lua).
 local function write_tombstone(op)
-  if reservation.read(op.id) then return end
+  local written = meta.tombstones or 0
+  local may_be_adopted = not op.unproved and now <= meta.recovered_from + max(zone.answer_within, zone.max_call) -- mutation: tombstone-only-after-loss
+  if not may_be_adopted or written >= TOMBSTONES_MAX or reservation.read(op.id) then return end
+  meta.tombstones = written + 1
   local tombstone = { id = op.id, state = 'ended', pools = {}, released_at = now, campaign = '' }
   tombstone.granted_at, tombstone.visible_by, tombstone.deadline = now, now, now
   reservation.write(tombstone, now + zone.retention)

@@ -218,6 +218,7 @@ class Draws:
             op |= {k: v for k, v in optional.items() if v is not None}
         if draw(st.integers(0, 2)) == 0:
             op["adopt"] = self._restated(draw)
+            op |= seldom(draw, {"unproved": True}) or {}
         return self._scoped(draw, op)
 
     def sane_snapshot(self, draw: Draw, now: int) -> Op:

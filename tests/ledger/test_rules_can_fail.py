@@ -218,6 +218,24 @@ MUTATIONS = (
         becomes="if not (plan.shared.early_passed_at and plan.is_simple) or ask.count ~= 1 "
         "then return nil end",
     ),
+    LuaMutation(
+        name="an unknown call is adopted at any time",
+        tag="adoption-only-after-loss",
+        becomes="return true",
+    ),
+    LuaMutation(
+        name="more is adopted than there is", tag="adoption-bounded", becomes="if false then end"
+    ),
+    LuaMutation(
+        name="an id without proof is adopted",
+        tag="adoption-needs-proof",
+        becomes="local is_explained = known or is_explained_by_loss(record)",
+    ),
+    LuaMutation(
+        name="ends of unknown calls are always kept",
+        tag="tombstone-only-after-loss",
+        becomes="local may_be_adopted = true",
+    ),
     *LEARNED,
 )
 

@@ -9,7 +9,7 @@ from tests.oracle.effects import expire, leave_by_expiry, release
 from tests.oracle.expiry import get_recheck_time
 from tests.oracle.names import mpp_pools, name_error, pools_of
 from tests.oracle.policy import kind
-from tests.oracle.pools import held_in, lower_headroom
+from tests.oracle.pools import held_in, in_use, lower_headroom, snapshot
 from tests.oracle.state import Reservation, Zone
 
 Answer = dict[str, Any]
@@ -38,10 +38,57 @@ def report(zone: Zone, op: dict[str, Any]) -> Answer:
 
 def write_tombstone(zone: Zone, op: dict[str, Any]) -> Answer:
     """An unknown id. After its `end` a late report shall not bring it to life."""
-    if op["op"] == "end":
+    if op["op"] == "end" and may_be_unknown(zone, op, *longest_times(zone)):
         keep_until = zone.now + zone.policy.ms("retention")
         zone.put(Reservation(id=op["id"], state="ended", due_at=keep_until))
     return dict(UNKNOWN)
+
+
+def longest_times(zone: Zone) -> tuple[int, int]:
+    """How long a reservation lives without a report, by the zone's policy."""
+    return zone.policy.ms("answer_within"), zone.policy.ms("max_call")
+
+
+def may_be_unknown(zone: Zone, op: dict[str, Any], *within: int) -> bool:
+    """Whether a loss explains that an id which this service issued is unknown."""
+    return not op.get("unproved") and zone.now <= zone.recovered_from + max(within)
+
+
+UNSEEN_MAX = 1000
+
+
+def has_unit(zone: Zone, campaign: str, pools: list[str]) -> bool:
+    """Whether a campaign can have held one more unit of each pool."""
+    return all(
+        in_use(zone, pool) + reserved_for_others(zone, campaign, pool) < most_ever(zone, pool)
+        for pool in pools
+        if kind(pool) != "mpp" and pool != "mpps"
+    )
+
+
+def most_ever(zone: Zone, pool: str) -> int:
+    """The most units of a pool that policy and the platform know."""
+    newest = snapshot(zone, pool)
+    totals = [zone.policy.capacity(pool), newest.total if newest else None]
+    return min([n for n in totals if n is not None], default=unseen(pool))
+
+
+def unseen(pool: str) -> int:
+    """The bound of a pool whose size is unknown."""
+    return UNSEEN_MAX if kind(pool) == "channel" else 2**53
+
+
+def reserved_for_others(zone: Zone, campaign: str, pool: str) -> int:
+    """Unused guarantees of other campaigns, unless this one has a unit of its own guarantee."""
+    guarantees = zone.policy.guarantees()
+    is_guaranteed = pool == zone.policy.zone.get("guaranteed")
+    if not is_guaranteed or sum(guarantees.values()) > most_ever(zone, pool):
+        return 0
+    unused = {
+        name: max(0, n - sum(one.campaign == name for one in zone.holders(pool)))
+        for name, n in guarantees.items()
+    }
+    return 0 if unused.get(campaign) else sum(unused.values())
 
 
 def is_out_of_scope(op: dict[str, Any], campaign: str | None) -> bool:
@@ -83,10 +130,20 @@ def adopt(zone: Zone, op: dict[str, Any], known: Reservation | None) -> Answer:
         granted_at=zone.now,
         visible_by=zone.now + claim,
     )
+    explained = known or may_be_unknown(zone, op, one.answer_within, one.max_call)
+    if not explained or not has_unit(zone, one.campaign or "", pools):
+        return refuse_adoption(known)
     one = until(zone, one, zone.now + (one.max_call if taken else one.answer_within))
     join(zone, one)
     adopted, _ = APPLY[op["op"]](zone, op, one)
     return answer(zone, adopted, False) | {"adopted": True}
+
+
+def refuse_adoption(known: Reservation | None) -> Answer:
+    """The answer to a call that is not adopted: its expired reservation stays expired."""
+    if known is None:
+        return dict(UNKNOWN)
+    return {"id": known.id, "state": known.public_state, "repeated": False}
 
 
 def join(zone: Zone, one: Reservation) -> None:
