@@ -52,6 +52,7 @@ local VERBS = {
   get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },
   policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' },
   policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
+  rotate = { 'policy', 'rotate' },
   audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' }, recount = { 'recount', 'request' },
   aside_clear = { 'aside', 'clear' },
 }
@@ -147,7 +148,7 @@ end
 -- replicas know ids that prove who issued them. A space: a recount is under way, and the call took part in it; a version
 -- without the tally (state/tally.lua) writes none, and then the recount begins anew.
 local function encode_meta()
-  return encode(meta) .. (meta.recounting and '\n ' or '\n')
+  return encode(meta) .. '\n' .. (meta.recounting and ' ' or '')
 end
 
 local OLDER_MS = 600000 -- after this long without a call of an older version its replicas are gone

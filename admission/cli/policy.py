@@ -222,6 +222,31 @@ def clear_aside(
     return OK
 
 
+@command(
+    app, "rotate-keys", OPERATIONS,
+    "admission rotate-keys East",
+    "admission rotate-keys East --keep-hours 0",
+)  # fmt: skip
+def rotate_keys(
+    zone: Zone,
+    keep_hours: Annotated[
+        float,
+        typer.Option(
+            metavar="H", min=0, max=168, help="Accept signatures of earlier keys for H hours."
+        ),
+    ] = 24,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
+    as_json: AsJson = False,
+) -> int:
+    """Sign the report_urls and ids of a zone with a new key. After a leak: --keep-hours 0."""
+    remote = Remote(url=url, token_env=token_env)
+    body = {"keep_ms": round(keep_hours * 3_600_000)}
+    rotated = remote.request("POST", zone_path(zone, "keys"), body)
+    show(rotated, lambda one: f"{zone}: a new key, version {one['version']}", as_json=as_json)
+    return OK
+
+
 def _switch(
     verb: Literal["pause", "resume"], zone: str, pool: str | None, remote: Remote, as_json: bool
 ) -> int:

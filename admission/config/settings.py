@@ -5,7 +5,7 @@ These are plain values; `load` reads them from a file and the environment.
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
@@ -32,8 +32,18 @@ def _validate_redis_url(url: str) -> str:
     return url
 
 
+def _validate_network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("must be an address, or a network such as 10.0.0.0/8") from None
+
+
 RedisUrl: TypeAlias = Annotated[
     str, StringConstraints(max_length=2_000), AfterValidator(_validate_redis_url)
+]
+Network: TypeAlias = Annotated[
+    str, StringConstraints(max_length=50), AfterValidator(_validate_network)
 ]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256), AfterValidator(str.lower)]
 ScopeNames: TypeAlias = Annotated[
@@ -65,6 +75,11 @@ class ServerSettings(Section):
     public_url: OptionalHttpUrl = ""
     """Prefix of every `report_url`: the address at which the platform reaches this service. Empty:
     the address to which the admission request was sent."""
+    trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False, max_length=100)] = ()
+    """Addresses or networks (`10.0.0.0/8`) of the proxies in front of the service. Of their
+    requests the client's address is the first in `X-Forwarded-For`, from the right, that is no
+    trusted proxy's: for the rate and the places of callers without a token, and for the log. The
+    PROXY protocol is not spoken: let the proxy write the header (HAProxy: `option forwardfor`)."""
     tls_cert: FilePath | None = None
     """PEM file of the server's certificate with its chain. With it the service speaks TLS only;
     SIGHUP reloads it."""
@@ -182,11 +197,13 @@ class LimitSettings(Section):
     renamed_keys: ClassVar = {"waiters": "max_waiters", "event_clients": "max_event_clients"}
 
     requests_per_s_per_caller: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
-    """Requests per second of one caller (token, else address); further ones are answered 429. A
-    batch is one request. 0: no limit."""
+    """Requests per second of one caller (token, else address), for each process; further ones are
+    answered 429. A request counts as many as it holds: admissions by their `count`, reports of a
+    batch, 100 pools of a snapshot. 0: no limit."""
     max_waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
     """Requests with `wait_ms` that may wait at the same time, for each process; further ones are
-    answered without waiting."""
+    answered without waiting. Callers share them: one alone may have 4/5, several greedy ones have
+    equal parts, and a caller of whom none waits finds a place."""
     max_event_clients: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Streams of `/v1/events` that may be open at the same time, for each process."""
 

@@ -1,7 +1,7 @@
 """Names, bounds and constrained types that every package shares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -32,7 +32,10 @@ ANY_POOL: Final = (
 
 REQUEST_ID: Final = r"^[A-Za-z0-9._:-]{1,64}$"
 
-RESERVATION_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}~[A-Za-z0-9_-]{11}(\.[1-9][0-9]{0,2})?$"
+# 19 characters prove that this service issued the id; 11 are of an older version (http/ids.py).
+RESERVATION_ID: Final = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}~([A-Za-z0-9_-]{11}|[A-Za-z0-9_-]{19})(\.[1-9][0-9]{0,2})?$"
+)
 
 AGENT_ID: Final = r"^[1-9][0-9]{2,5}$"
 
@@ -68,6 +71,26 @@ class StrictModel(BaseModel):
         use_enum_values=True,
         use_attribute_docstrings=True,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKeys:
+    """The keys of a zone that sign its `report_url`s and the ids of its reservations.
+
+    Args:
+        current: signs.
+        former: keys before the last changes that are still accepted, newest first.
+        signs_ids: whether all replicas know ids that are signed.
+    """
+
+    current: bytes = field(repr=False)
+    former: tuple[bytes, ...] = field(default=(), repr=False)
+    signs_ids: bool = True
+
+    @property
+    def accepted(self) -> tuple[bytes, ...]:
+        """Every key with which a signature may have been made."""
+        return (self.current, *self.former)
 
 
 # An answer of the ledger, in the field names of the API. Rendered as it is.

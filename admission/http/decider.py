@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from admission.domain import Answer, IngestAnswer, SnapshotGroup
-from admission.domain.types import TemporaryLimit
+from admission.domain.types import SigningKeys, TemporaryLimit
 from admission.errors import AdmissionError
 
 
@@ -30,12 +30,13 @@ class Zone(Protocol):
         """Zone time in ms."""
         ...
 
-    async def admit(self, operation: dict[str, Any], wait_ms: int = 0) -> Answer:
+    async def admit(self, operation: dict[str, Any], wait_ms: int = 0, caller: str = "") -> Answer:
         """Decide one admission request.
 
         Args:
             operation: `admit` as in lua/README.md; its `op` is set.
             wait_ms: how long the answer may wait for room.
+            caller: who asks; callers share the places for waiting requests.
 
         Raises:
             NotFound: unknown campaign.
@@ -132,8 +133,12 @@ class Zone(Protocol):
         """Changes by operators, newest first. `before`: the id of an entry, only older ones."""
         ...
 
-    async def get_secret(self, *, refresh: bool = False) -> bytes:
-        """The secret that signs the zone's `report_url`s. `refresh`: read it from the store."""
+    async def rotate_keys(self, keep_ms: int, by: str | None = None) -> Answer:
+        """Sign with a new key; signatures of earlier ones are accepted for `keep_ms` more."""
+        ...
+
+    async def get_keys(self, *, refresh: bool = False) -> SigningKeys:
+        """The keys that sign the zone's `report_url`s and ids. `refresh`: read them again."""
         ...
 
     async def take_agent_session(self, agent: int, guid: str) -> Answer:

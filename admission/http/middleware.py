@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from admission.http.auth.tokens import ANONYMOUS, SEND_TOKEN, Caller
+from admission.http.auth.tokens import ANONYMOUS, SEND_TOKEN
+from admission.http.charges import count_request, mark_known
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID, AppContext
 from admission.http.problems import Unauthorized, build_problem, problem_response
 from admission.http.route import Route
@@ -60,7 +61,11 @@ def _log_refusal(request: web.Request, error: Unauthorized, context: AppContext)
     """Log a refused token, at a bounded rate; the metric of requests counts all of them."""
     reason = "no token" if error.detail == SEND_TOKEN else error.detail
     context.refusals.warning(
-        "refused %s %s of %s: %s", request.method, request.path[:100], request.remote, reason
+        "refused %s %s of %s: %s",
+        request.method,
+        request.path[:100],
+        context.addresses.of(request),
+        reason,
     )
 
 
@@ -89,24 +94,16 @@ def _authorize(request: web.Request, route: Route, context: AppContext) -> None:
     A request without a valid token is counted by its address, which limits guessing.
     """
     if route.roles is None or route.checks_credentials:
-        if route.is_rate_limited:
-            _count_request(request, None, context)
-        return
+        return  # its handler counts what proves no right
     try:
         caller = context.credentials.authenticate(request.headers.get(hdrs.AUTHORIZATION))
     except Unauthorized:
-        _count_request(request, None, context)
+        count_request(request, None, context)
         raise
-    _count_request(request, caller, context)
+    count_request(request, caller, context)
+    mark_known(request)
     caller.require_role(route.roles)
     request[CALLER] = caller
-
-
-def _count_request(request: web.Request, caller: Caller | None, context: AppContext) -> None:
-    rate = context.rate
-    if rate.is_limited:
-        has_token = caller is not None and caller is not ANONYMOUS
-        rate.take(f"token {caller.name}" if caller and has_token else f"address {request.remote}")
 
 
 def _generate_id() -> str:

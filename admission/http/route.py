@@ -54,8 +54,3 @@ class Route:
     etag: bool = False
     query: type[BaseModel] | None = None
     faults: tuple[int, ...] = CALLER_FAULTS
-
-    @property
-    def is_rate_limited(self) -> bool:
-        """Does the caller's own rate limit apply? Without a token its address is counted."""
-        return 429 in self.faults

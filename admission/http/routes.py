@@ -46,7 +46,7 @@ _PAGE: Final = Route(
     tag="Service",
     summary="The dashboard; without credentials a browser gets a sign-in form",
     answer="text/html",
-    faults=(401, 403),
+    faults=(401, 403, 429),
 )
 
 

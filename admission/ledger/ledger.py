@@ -13,7 +13,7 @@ from typing import Any, Final
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from admission.domain import Answer, IngestAnswer, Lease, Snapshot
-from admission.domain.types import TemporaryLimit
+from admission.domain.types import SigningKeys, TemporaryLimit
 from admission.errors import AdmissionError
 from admission.ledger import learning, operations, results, script_errors, scripts
 from admission.ledger.group_commit import GroupCommit, Operation
@@ -65,6 +65,8 @@ class Ledger:
             self._send, hooks.on_batch, wait_s_max=connection.queue_wait_s_max
         )
         self._policies = PolicyCache(self.get_policy, on_policy)
+        self._now: dict[str, int] = {}
+        self._has_older_version: set[str] = set()
 
     async def admit(self, zone: str, operation: Operation) -> Answer:
         """Decide an `admit` operation; the answer is a grant or a denial in the fields of the API.
@@ -247,19 +249,33 @@ class Ledger:
         now, result = await self._perform(zone, {"op": "audit", "limit": limit, "before": before})
         return results.build_audit(zone, now, result)
 
-    async def get_secret(self, zone: str, *, refresh: bool = False) -> bytes:
-        """The secret that signs the zone's `report_url`s; stored with its first policy.
+    async def get_keys(self, zone: str, *, refresh: bool = False) -> SigningKeys:
+        """The keys that sign the zone's `report_url`s and ids; stored with its first policy.
 
         Args:
-            refresh: read it from Redis, because another replica may have made its own after a loss
-                of both.
+            refresh: read them from Redis, because another replica may have made its own after a
+                loss of both, or an operator may have replaced them.
         """
         cached = self._policies.newest(zone)
-        if cached and cached.secret and not refresh:
-            return cached.secret.encode()
-        _, result = await self._perform(zone, {"op": "secret", "offer": operations.make_secret()})
-        self._policies.keep_secret(zone, result["secret"])
-        return str(result["secret"]).encode()
+        if cached is None or not cached.secret or refresh:
+            _, result = await self._perform(
+                zone, {"op": "secret", "offer": operations.make_secret()}
+            )
+            read = results.read_secrets(result)
+            self._policies.keep_secrets(zone, read)
+        else:
+            read = cached.secrets
+        return read.at(self._now.get(zone, 0), signs_ids=zone not in self._has_older_version)
+
+    async def rotate_keys(self, zone: str, keep_ms: int, by: str | None = None) -> Answer:
+        """Sign with a new key; signatures of earlier ones are accepted for `keep_ms` more.
+
+        Args:
+            by: the actor, for the audit; None: not audited.
+        """
+        op = {"op": "rotate", "offer": operations.make_secret(), "keep_ms": keep_ms, "by": by}
+        now, result = await self._change(zone, op)
+        return {"zone": zone, "now": now, **result}
 
     async def get_policy(self, zone: str) -> StoredPolicy:
         """The live policy."""
@@ -338,7 +354,13 @@ class Ledger:
             await self._restore(zone, cached)
         else:
             self._policies.saw(zone, reply["policy"])
-        now = reply["now"]
+        now = self._now[zone] = reply["now"]
+        note = (
+            self._has_older_version.add
+            if "older_version" in reply
+            else self._has_older_version.discard
+        )
+        note(zone)
         return [(now, result) for result in iterate_results(reply)]
 
     async def _restore(self, zone: str, cached: StoredPolicy) -> None:

@@ -37,6 +37,10 @@ def build_restore(cached: StoredPolicy) -> dict[str, Any]:
         "paused": json.dumps(dict(cached.paused)),
         "applied": list(cached.applied) or None,
         "secret": cached.secret or None,
+        "former_secrets": [
+            {"secret": secret, "until": until} for secret, until in cached.former_secrets
+        ]
+        or None,
         "by": RESTORED_BY,
     }
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from admission.domain.types import SigningKeys
 from admission.errors import AdmissionError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ class StoredPolicy:
         source: JSON text of the policy.
         paused: pool, or `zone` for all of it -> since when it is paused, zone time in ms.
         applied: digests of the contents that were live before, oldest first, the newest of them.
-        secret: signs the zone's `report_url`s; empty when none was needed yet.
+        secret: signs the zone's `report_url`s and ids; empty when none was needed yet.
+        former_secrets: secrets before it, newest first, each with the zone time in ms until which
+            its signatures are accepted.
     """
 
     version: int = 0
@@ -40,6 +43,27 @@ class StoredPolicy:
     paused: Mapping[str, int] = field(default_factory=dict)
     applied: tuple[str, ...] = ()
     secret: str = field(default="", repr=False)
+    former_secrets: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+
+    @property
+    def secrets(self) -> "Secrets":
+        """The secrets without the policy."""
+        return Secrets(current=self.secret, former=self.former_secrets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """The secrets of a zone, as `StoredPolicy` has them."""
+
+    current: str = field(repr=False)
+    former: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+
+    def at(self, now: int, *, signs_ids: bool) -> SigningKeys:
+        """The keys at zone time `now` in ms. `signs_ids`: whether all replicas know signed ids."""
+        accepted = (secret.encode() for secret, until in self.former if now < until)
+        return SigningKeys(
+            current=self.current.encode(), former=tuple(accepted), signs_ids=signs_ids
+        )
 
 
 class PolicyLost(Unavailable):
@@ -87,10 +111,10 @@ class PolicyCache:
             self._newest[zone] = policy
             self._on_policy(zone, policy)
 
-    def keep_secret(self, zone: str, secret: str) -> None:
-        """Cache the zone's secret, so that it outlives a loss in Redis too."""
+    def keep_secrets(self, zone: str, read: Secrets) -> None:
+        """Cache the zone's secrets, so that they outlive a loss in Redis too."""
         if cached := self._newest.get(zone):
-            self._newest[zone] = replace(cached, secret=secret)
+            self._newest[zone] = replace(cached, secret=read.current, former_secrets=read.former)
 
     def saw(self, zone: str, version: int) -> None:
         """Fetch a version that a reply named, if it is new, without waiting."""

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from admission.domain import Answer, IngestAnswer, Lease
 from admission.ledger import learning
-from admission.ledger.policy_cache import StoredPolicy
+from admission.ledger.policy_cache import Secrets, StoredPolicy
 
 JITTER: Final = 0.25  # random part of retry_after_ms, drawn for each denial
 
@@ -305,7 +305,17 @@ def read_policy(result: dict[str, Any]) -> StoredPolicy:
         paused=json.loads(result["paused"]),
         applied=tuple(result["applied"]),
         secret=result.get("secret", ""),
+        former_secrets=_read_former(json.loads(result.get("former_secrets", "[]"))),
     )
+
+
+def read_secrets(result: dict[str, Any]) -> Secrets:
+    """The zone's secrets."""
+    return Secrets(current=str(result["secret"]), former=_read_former(result.get("former") or ()))
+
+
+def _read_former(stored: Sequence[dict[str, Any]]) -> tuple[tuple[str, int], ...]:
+    return tuple((str(one["secret"]), int(one["until"])) for one in stored)
 
 
 def build_audit(zone: str, now: int, result: dict[str, Any]) -> Answer:

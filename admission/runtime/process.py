@@ -81,6 +81,7 @@ async def _listen(
         public_url=server.public_url,
         host_names=frozenset({server.host}),
         requests_per_s=settings.limits.requests_per_s_per_caller,
+        trusted_proxies=server.trusted_proxies,
     )
 
     try:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from admission.domain import Answer, IngestAnswer, Snapshot, SnapshotGroup
-from admission.domain.types import TemporaryLimit
+from admission.domain.types import SigningKeys, TemporaryLimit
 from admission.errors import AdmissionError
 from admission.ledger import Ledger
 from admission.service.agent_sessions import AgentSessions
@@ -73,10 +73,12 @@ class Zone:
         """Zone time in ms."""
         return await self._ledger.get_time(self.name)
 
-    def admit(self, operation: Operation, wait_ms: int = 0) -> Coroutine[Any, Any, Answer]:
+    def admit(
+        self, operation: Operation, wait_ms: int = 0, caller: str = ""
+    ) -> Coroutine[Any, Any, Answer]:
         """Decide one admission request; `wait_ms`: how long it may wait for room."""
         if wait_ms:
-            return self._waiting.admit(self.name, operation, wait_ms)
+            return self._waiting.admit(self.name, operation, wait_ms, caller)
         return self._ledger.admit(self.name, operation)
 
     def admit_batch(
@@ -175,6 +177,12 @@ class Zone:
         """Changes made by operators, newest first."""
         return await self._ledger.list_audit_entries(self.name, limit, before)
 
-    def get_secret(self, *, refresh: bool = False) -> Coroutine[Any, Any, bytes]:
-        """The secret with which all replicas sign the zone's `report_url`s."""
-        return self._ledger.get_secret(self.name, refresh=refresh)
+    async def rotate_keys(self, keep_ms: int, by: str | None = None) -> Answer:
+        """Sign with a new key; signatures of earlier ones are accepted for `keep_ms` more."""
+        answer = await self._ledger.rotate_keys(self.name, keep_ms, by)
+        log.warning("zone %s: a new signing key; earlier ones for %d ms", self.name, keep_ms)
+        return answer
+
+    def get_keys(self, *, refresh: bool = False) -> Coroutine[Any, Any, SigningKeys]:
+        """The keys with which all replicas sign the zone's `report_url`s and ids."""
+        return self._ledger.get_keys(self.name, refresh=refresh)

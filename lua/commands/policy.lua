@@ -6,18 +6,22 @@
 --   apply    applies always
 --   put      applies if the live version is the expected one
 --   restore  applies if it is newer than what is stored, under its own version: state was lost
---   restore also brings back paused (pool -> since, zone time in ms, JSON text), applied (digests), secret
+--   restore also brings back paused (pool -> since, zone time in ms, JSON text), applied (digests), secret, former_secrets
 --   -> {version, applied, digest} or fault conflict, lost (known is newer than what is stored)
--- policy_get:  -> {version, digest, source, fields, paused (JSON text), applied, secret?}
--- secret:      offer -> {secret}: the signing key of all replicas; the first offer stays
+-- policy_get:  -> {version, digest, source, fields, paused (JSON text), applied, secret?, former_secrets? (JSON text)}
+-- secret:      offer -> {secret, former = {{secret, until}}}: the signing key of all replicas; the first offer stays.
+--              former: keys before it, newest first, and the zone time in ms until which their signatures are accepted
+-- rotate:      offer, keep_ms, known?, by? -> {version, accepted_until}: the offer signs from now on; keys before it are
+--              accepted for no more than keep_ms. A new policy version, so that every replica fetches it. Or fault lost
 -- pause:       pool? (none: the zone), on, known?, by?
 --   -> {pool, paused, changed, version} or fault lost, unknown_pool, too_many_pauses
 local pools, shares, contention, audit_log = need('pool'), need('shares'), need('contention'), need('audit_log')
 local policy = {}
 
 -- Fields of the policy hash other than rules of the zone, a pool, a campaign or an application.
-local NOT_RULES = set_of({ 'version', 'digest', 'source', 'applied', 'paused', 'secret' })
+local NOT_RULES = set_of({ 'version', 'digest', 'source', 'applied', 'paused', 'secret', 'former_secrets' })
 local APPLIED_MAX = 100 -- digests remembered of policies that were applied
+local FORMER_MAX = 8 -- former signing keys
 local PAUSED_MAX = 1000 -- pools paused at the same time: every decision reads them
 
 local function read_stored()
@@ -39,8 +43,10 @@ local function replace(op, version, applied)
   op.fields.zone.version = version
   local paused = op.paused or call('HGET', POLICY, 'paused') or '{}'
   local secret = op.secret or call('HGET', POLICY, 'secret') or op.offer
+  local former = op.former_secrets and encode(op.former_secrets) or call('HGET', POLICY, 'former_secrets')
   call('DEL', POLICY)
   if secret then call('HSET', POLICY, 'secret', secret) end
+  if former then call('HSET', POLICY, 'former_secrets', former) end
   local fields = {}
   for name, rules in pairs(op.fields) do fields[#fields + 1], fields[#fields + 2] = name, encode(rules) end
   for from = 1, #fields, 2000 do call('HSET', POLICY, unpack(fields, from, min(#fields, from + 1999))) end
@@ -125,6 +131,14 @@ function policy.store(op)
   return { version = version, applied = true, digest = op.digest }
 end
 
+-- Store a field that belongs to the policy, under a new version: replicas fetch it then.
+local function store_new_version(...)
+  zone.version = zone.version + 1
+  local rules = decode(call('HGET', POLICY, 'zone'))
+  rules.version = zone.version
+  call('HSET', POLICY, 'version', zone.version, 'zone', encode(rules), ...)
+end
+
 -- Pauses are part of the policy, so that replicas restore them after a loss of state.
 function policy.pause(op)
   if is_lost(op, zone.version) then return fault('lost', 'version', zone.version) end
@@ -140,18 +154,36 @@ function policy.pause(op)
     unit.change()
     zone.paused[name] = op.on and now or nil
     pools.each(pools.drop_limit)
-    zone.version = zone.version + 1
-    local rules = decode(call('HGET', POLICY, 'zone'))
-    rules.version = zone.version
-    call('HSET', POLICY, 'paused', encode(zone.paused), 'version', zone.version, 'zone', encode(rules))
+    store_new_version('paused', encode(zone.paused))
     audit_log.note(op, op.on and 'pause' or 'resume', name, { version = zone.version })
   end
   return { pool = name, paused = op.on, changed = changed, version = zone.version }
 end
 
+-- -> the former keys whose signatures are accepted
+local function list_former()
+  local accepted = {}
+  for _, former in ipairs(decode(call('HGET', POLICY, 'former_secrets') or '[]')) do
+    if now < former['until'] then accepted[#accepted + 1] = former end
+  end
+  return accepted
+end
+
 function policy.secret(op)
   call('HSETNX', POLICY, 'secret', op.offer)
-  return { secret = call('HGET', POLICY, 'secret') }
+  return { secret = call('HGET', POLICY, 'secret'), former = list_former() }
+end
+
+function policy.rotate(op)
+  if is_lost(op, zone.version) then return fault('lost', 'version', zone.version) end
+  local secret, former = call('HGET', POLICY, 'secret'), list_former()
+  unit.change()
+  if secret then table.insert(former, 1, { secret = secret, ['until'] = FOREVER }) end
+  while #former > FORMER_MAX do table.remove(former) end
+  for _, one in ipairs(former) do one['until'] = min(one['until'], now + op.keep_ms) end
+  store_new_version('secret', op.offer, 'former_secrets', #former > 0 and encode(former) or '[]')
+  audit_log.note(op, 'rotate', 'zone', { version = zone.version, keep_ms = op.keep_ms })
+  return { version = zone.version, accepted_until = now + op.keep_ms }
 end
 
 function policy.get()

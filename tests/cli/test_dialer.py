@@ -13,7 +13,7 @@ from tests.support.service_fixtures import Run
 
 COMMANDS = (
     "serve", "demo", "check", "simulate", "token", "ask", "reservations", "end", "top", "apply",
-    "set", "pause", "resume", "status", "clear-aside", "measure",
+    "set", "pause", "resume", "status", "clear-aside", "rotate-keys", "measure",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from admission.config.settings import RedisSettings
 from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger, LedgerHooks
 from admission.ledger.operations import RESTORED_BY, SECRET_BYTES
-from admission.ledger.policy_cache import PolicyCache, StoredPolicy
+from admission.ledger.policy_cache import PolicyCache, Secrets, StoredPolicy
 from admission.ledger.store.connection import open_connection
 from tests.support.typed_ledger import ask, make_policy, wait_for_recovery
 
@@ -149,18 +149,56 @@ async def test_a_loss_before_the_first_link_leaves_no_empty_secret(
     redis_sync.flushall()
     await one.ledger.get_time("East")
 
-    assert len(await one.ledger.get_secret("East")) >= SECRET_BYTES
+    assert len((await one.ledger.get_keys("East")).current) >= SECRET_BYTES
 
 
 async def test_a_replica_that_signed_nothing_yet_brings_the_secret_back(
     one: Replica, two: Replica, redis_sync: redis.Redis
 ) -> None:
-    secret = await one.ledger.get_secret("East")
+    keys = await one.ledger.get_keys("East")
     redis_sync.flushall()
     await two.ledger.get_time("East")
 
-    assert await two.ledger.get_secret("East") == secret
-    assert await two.ledger.get_secret("East", refresh=True) == secret
+    assert await two.ledger.get_keys("East") == keys
+    assert await two.ledger.get_keys("East", refresh=True) == keys
+
+
+async def test_a_new_key_reaches_every_replica_and_outlives_a_loss_with_the_one_before_it(
+    one: Replica, two: Replica, redis_sync: redis.Redis
+) -> None:
+    before = await one.ledger.get_keys("East")
+    rotated = await one.ledger.rotate_keys("East", keep_ms=60_000, by="ann")
+    await two.ledger.get_time("East")
+    await two.until(rotated["version"])
+    redis_sync.flushall()
+    await two.ledger.get_time("East")
+
+    for replica in (one, two):
+        keys = await replica.ledger.get_keys("East", refresh=True)
+        assert (keys.current != before.current, keys.former) == (True, (before.current,))
+
+
+async def test_another_policy_keeps_the_former_keys(one: Replica) -> None:
+    before = await one.ledger.get_keys("East")
+    await one.ledger.rotate_keys("East", keep_ms=60_000)
+    await one.ledger.store_policy("East", make_policy(capacity={"sip": 3}), "apply")
+
+    assert (await one.ledger.get_keys("East", refresh=True)).former == (before.current,)
+
+
+async def test_keys_before_a_leak_are_not_accepted_any_more(one: Replica) -> None:
+    await one.ledger.rotate_keys("East", keep_ms=60_000)
+    await one.ledger.rotate_keys("East", keep_ms=0)
+
+    assert (await one.ledger.get_keys("East")).former == ()
+    assert (await one.ledger.get_keys("East", refresh=True)).former == ()
+
+
+async def test_a_former_key_is_accepted_until_its_time(one: Replica) -> None:
+    stored = Secrets(current="new", former=(("old", 1000),))
+
+    assert stored.at(999, signs_ids=True).former == (b"old",)
+    assert stored.at(1000, signs_ids=True).former == ()
 
 
 async def test_a_restored_policy_is_in_the_audit(one: Replica, redis_sync: redis.Redis) -> None:

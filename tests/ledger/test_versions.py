@@ -102,3 +102,25 @@ async def test_another_schema_is_refused_by_both_sides_and_writes_nothing(
                 await ledger.store_policy(zone, make_policy(capacity={"sip": 3}), "apply")
         assert {key: redis_sync.dump(key) for key in redis_sync.keys("*")} == before
         assert (await one.admit("East", ask(3)))["decision"] == "grant"
+
+
+def earlier_version() -> Script:
+    """Today's script without the mark that says which version made a call."""
+    return changed("encode(meta) .. '\\n' .. ", "encode(meta) .. ")
+
+
+async def test_ids_are_signed_once_no_replica_of_an_earlier_version_is_left(
+    redis_url: str, redis_sync: redis.Redis
+) -> None:
+    async with ledger_of(redis_url) as new:
+        await new.store_policy("East", make_policy(), "file")
+        assert (await new.get_keys("East")).signs_ids
+        async with ledger_of(redis_url, earlier_version()) as old:
+            await old.get_time("East")
+        await new.get_time("East")
+        assert not (await new.get_keys("East")).signs_ids
+        meta = json.loads(redis_sync.hget(ZONE_KEY, "meta") or b"{}")
+        ago = meta | {"older_call": meta["older_call"] - 600_001}
+        redis_sync.hset(ZONE_KEY, "meta", json.dumps(ago) + "\n")
+        await new.get_time("East")
+        assert (await new.get_keys("East")).signs_ids

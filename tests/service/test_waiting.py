@@ -395,6 +395,24 @@ async def test_more_than_the_limit_do_not_wait(ledger: FakeLedger) -> None:
     await waiting.stop()
 
 
+async def test_a_caller_leaves_places_to_others(ledger: FakeLedger) -> None:
+    waiting = WaitCoordinator(ledger, replica="A", limit=10, heartbeat_s=NEVER_S)
+
+    async def count_waiting(caller: str) -> int:
+        before = waiting.open
+        asks = [waiting.admit("East", ask(f"{caller}{n}"), LONG_MS, caller) for n in range(12)]
+        tasks = [asyncio.create_task(one) for one in asks]
+        for denied in asyncio.as_completed(tasks):
+            await denied
+            if sum(task.done() for task in tasks) == len(tasks) - (waiting.open - before):
+                break
+        return waiting.open - before
+
+    assert await count_waiting("greedy") == 8
+    assert await count_waiting("late") == 2
+    await waiting.stop()
+
+
 async def test_an_outage_is_waited_out(ledger: FakeLedger, waiting: WaitCoordinator) -> None:
     [task] = await opened(waiting, ask("a"))
     ledger.fault = Unavailable("away")

@@ -9,13 +9,14 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, TCPConnector, web
 
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
-from admission.domain.types import Answer, TemporaryLimit
+from admission.domain.types import Answer, SigningKeys, TemporaryLimit
 from admission.errors import AdmissionError, NotFound
+from admission.http.ids import make_signed_id
 from admission.http.server.serve import serve_app
 from admission.ledger.operations import drop_nulls
 
 NOW = 1_790_000_000_000
-ID = "East~x7Yk2mPq0aZ"
+ID = "East~" + make_signed_id(b"x7Yk2mPq", b"secret of East")
 ASK = {"zone": "East", "channel": "sip", "campaign": "collections"}
 POLICY = {"source": "push", "channels": ["sip"]}
 LIVE = {"now": NOW, "version": 7, "digest": "d" * 64, "policy": POLICY, "paused": {}}
@@ -118,7 +119,7 @@ class FakeZone:
         await self.decider.record("get_time", self.name)
         return NOW
 
-    async def admit(self, op: dict[str, Any], wait_ms: int = 0) -> Answer:
+    async def admit(self, op: dict[str, Any], wait_ms: int = 0, caller: str = "") -> Answer:
         self.decider.waits.append(wait_ms)
         await self.decider.record("admit", self.name, op)
         await self.decider.wait()
@@ -202,9 +203,14 @@ class FakeZone:
         await self.decider.record("list_audit_entries", self.name, limit, before)
         return {"now": NOW, "zone": self.name, "entries": []}
 
-    async def get_secret(self, *, refresh: bool = False) -> bytes:
+    async def rotate_keys(self, keep_ms: int, by: str | None = None) -> Answer:
+        self.decider.by = by
+        await self.decider.record("rotate_keys", self.name, keep_ms)
+        return {"now": NOW, "zone": self.name, "version": 8, "accepted_until": NOW + keep_ms}
+
+    async def get_keys(self, *, refresh: bool = False) -> SigningKeys:
         self.decider.secrets_asked.append(refresh)
-        return f"secret of {self.name}".encode()
+        return SigningKeys(current=f"secret of {self.name}".encode())
 
     async def take_agent_session(self, agent: int, guid: str) -> Answer:
         await self.decider.record("take_agent_session", self.name, agent, guid)

@@ -31,6 +31,7 @@ ROLES: Final[dict[tuple[str, str], set[str | None]]] = {
     ("PUT", "/v1/zones/{zone}/pools/{pool}/limit"): {"limited"},
     ("GET", "/v1/zones/{zone}/audit"): set(),
     ("DELETE", "/v1/zones/{zone}/aside"): set(),
+    ("POST", "/v1/zones/{zone}/keys"): set(),
     ("GET", "/v1/zones/{zone}/policy"): set(),
     ("PUT", "/v1/zones/{zone}/policy"): set(),
     ("PATCH", "/v1/zones/{zone}/policy"): set(),

@@ -49,6 +49,11 @@ class RequestRate:
             self._evict(now)
         self._arrival_ns[caller] = arrival + self._interval_ns
 
+    def charge(self, caller: str, units: int) -> None:
+        """Count further requests without a refusal: they delay the caller's next ones."""
+        if self.is_limited and caller in self._arrival_ns:
+            self._arrival_ns[caller] += units * self._interval_ns
+
     def _evict(self, now: int) -> None:
         """Drop callers within their rate; if none is, the half that was seen first."""
         kept = [(name, arrival) for name, arrival in self._arrival_ns.items() if arrival > now]

@@ -10,8 +10,6 @@ docs/decisions/report-url.md says why the key is stored in Redis, and what its l
 import base64
 import hmac
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,14 +17,14 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from admission.domain import Answer
-from admission.domain.types import NAME, RESERVATION_ID, Role
+from admission.domain.types import NAME, RESERVATION_ID, Role, SigningKeys
 from admission.errors import NotFound
 from admission.http.auth.tokens import Caller
+from admission.http.auth.zone_keys import ZoneKeys
 from admission.http.decider import Decider
 
 PATH: Final = "/r/{token}"
 MAC_BYTES: Final = 16  # 128 bits, as RFC 2104, 5 allows: half of the output of SHA-256
-REFRESH_S: Final = 1.0
 _TOKEN: Final = re.compile(
     rf"(?P<mac>[A-Za-z0-9_-]{{22}})\.(?P<id>{RESERVATION_ID[1:-1]})~(?P<campaign>{NAME[1:-1]})"
 )
@@ -55,16 +53,15 @@ class ReportLinks:
     Args:
         decider: has the secret of each zone.
         public_url: start of every link; empty: scheme and host of the request.
-        clock: monotonic time in seconds.
+        keys: checks signatures.
     """
 
     def __init__(
-        self, decider: Decider, public_url: str = "", *, clock: Callable[[], float] = time.monotonic
+        self, decider: Decider, public_url: str = "", *, keys: ZoneKeys | None = None
     ) -> None:
         self._decider = decider
         self._public_url = public_url.rstrip("/")
-        self._clock = clock
-        self._refreshed_at: dict[str, float] = {}
+        self._keys = keys or ZoneKeys()
 
     def add_links(self, request: web.Request, secret: bytes, *answers: Answer) -> None:
         """Add a `report_url` to every reservation of these answers to the request."""
@@ -93,16 +90,11 @@ class ReportLinks:
         return VerifiedReport(reservation_id=match["id"], caller=caller)
 
     async def _is_genuine(self, zone: str, mac: str, subject: str) -> bool:
-        secret = await self._decider.zone(zone).get_secret()
-        if hmac.compare_digest(mac, _sign(secret, subject)):
-            return True
-        # Another replica may sign with a newer secret, after Redis lost both. The interval keeps
-        # random tokens from causing a read each.
-        if self._clock() - self._refreshed_at.get(zone, -REFRESH_S) < REFRESH_S:
-            return False
-        self._refreshed_at[zone] = self._clock()
-        secret = await self._decider.zone(zone).get_secret(refresh=True)
-        return hmac.compare_digest(mac, _sign(secret, subject))
+        def fits(keys: SigningKeys) -> bool:
+            signed = [hmac.compare_digest(mac, _sign(key, subject)) for key in keys.accepted]
+            return any(signed)
+
+        return await self._keys.check(self._decider.zone(zone), fits)
 
 
 def _sign(secret: bytes, subject: str) -> str:

@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from admission.domain import Reason
 from admission.domain.types import Role
 from admission.errors import Forbidden, NotFound
+from admission.http.charges import count_request, mark_known
 from admission.http.context import APP_CONTEXT
 from admission.http.problems import Unauthorized
 
@@ -85,16 +86,18 @@ def _make_file(name: str, body: bytes) -> File:
 
 async def get_page(request: web.Request) -> web.Response:
     """`GET /`: the dashboard, also for a browser without credentials, which then can sign in."""
+    context = request.app[APP_CONTEXT]
     try:
-        caller = request.app[APP_CONTEXT].credentials.authenticate(
-            request.headers.get(hdrs.AUTHORIZATION)
-        )
+        caller = context.credentials.authenticate(request.headers.get(hdrs.AUTHORIZATION))
+        mark_known(request)
         caller.require_role(_VIEWER)
     except (Unauthorized, Forbidden) as refused:
+        if hdrs.AUTHORIZATION in request.headers:
+            count_request(request, None, context)  # as guesses at every other path
         if "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
             raise
         if isinstance(refused, Unauthorized) and hdrs.AUTHORIZATION in request.headers:
-            request.app[APP_CONTEXT].refusals.warning("refused GET / of %s", request.remote)
+            context.refusals.warning("refused GET / of %s", context.addresses.of(request))
         response = _build_response(dashboard_files()[PAGE], status=refused.status)
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
         return response

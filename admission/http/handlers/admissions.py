@@ -7,7 +7,7 @@ their own.
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, lru_cache, partial
 from hashlib import blake2b
@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from admission.domain import Answer
 from admission.errors import AdmissionError, Invalid
 from admission.http.auth.tokens import Caller
-from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.charges import charge_units
+from admission.http.context import APP_CONTEXT, CALLER, CALLER_KEY
 from admission.http.decider import Zone
 from admission.http.handlers.batch import respond, respond_to_each
 from admission.http.parsing import load, parse, read_body, validate
@@ -45,6 +46,7 @@ _OPTIONAL: Final = ("channel", "application", "mpp", "pools", "dry_run", "explai
 async def request_admission(request: web.Request) -> web.Response:
     """`POST /v1/admissions`."""
     admission = parse(AdmissionRequest, await read_body(request))
+    charge_units(request, admission.count)
     with _WithdrawOnDisconnect(request) as pending:
         return json_response(await _decide(request, admission, pending))
 
@@ -52,6 +54,7 @@ async def request_admission(request: web.Request) -> web.Response:
 async def request_admissions(request: web.Request) -> web.Response:
     """`POST /v1/admissions/batch`."""
     batch = await _parse_batch(request, await read_body(request))
+    charge_units(request, sum(_count_units(one) for one in batch))
     with _WithdrawOnDisconnect(request) as pending:
         if any(isinstance(one, AdmissionRequest) and one.wait_ms for one in batch):
             decisions = [partial(_decide_parsed, request, one, pending) for one in batch]
@@ -60,16 +63,15 @@ async def request_admissions(request: web.Request) -> web.Response:
 
 
 def admission_operation(
-    admission: AdmissionRequest, caller: Caller, new_id: Callable[[], str]
+    admission: AdmissionRequest, caller: Caller, operation_id: str
 ) -> Operation:
     """Build the ledger's `admit` (lua/README.md); fields without a value are left out.
 
     Args:
         admission: the request; its zone is not part of the operation.
         caller: the default of `owner`.
-        new_id: generates 11 unguessable URL-safe characters.
+        operation_id: a new, unguessable one (`ids.py`); the id of its first reservation.
     """
-    operation_id = new_id()
     operation: Operation = {
         "op": "admit",
         "id": operation_id,
@@ -160,6 +162,10 @@ class _WithdrawOnDisconnect:
         return not issubclass(kind, Exception)
 
 
+def _count_units(one: Parsed) -> int:
+    return 1 if isinstance(one, Invalid) else one.count
+
+
 async def _parse_batch(request: web.Request, body: bytes) -> Sequence[Parsed]:
     """Parse a batch; an invalid request fails alone."""
     if len(body) <= _ONE_PASS_BYTES_MAX:
@@ -193,17 +199,18 @@ async def _decide_parsed(request: web.Request, admission: Parsed, pending: _Pend
 async def _decide(request: web.Request, admission: AdmissionRequest, pending: _Pending) -> Answer:
     zone = _find_zone(request, admission.zone, admission.campaign)
     context = request.app[APP_CONTEXT]
-    secret = await zone.get_secret()  # before anything is granted
+    keys = await zone.get_keys()  # before anything is granted
     started = perf_counter()
-    operation = admission_operation(admission, request[CALLER], context.ids.new)
+    new_id = context.ids.new_of_reservation
+    operation = admission_operation(admission, request[CALLER], new_id(keys))
     pending.add(zone, operation)
-    answer = await zone.admit(operation, admission.wait_ms)
+    answer = await zone.admit(operation, admission.wait_ms, request[CALLER_KEY])
     # The duration of a request that may wait for room is not a decision time.
     seconds = None if admission.wait_ms else perf_counter() - started
     context.telemetry.count_decisions(zone.name, (answer,), seconds)
     pending.settle(operation, answer)
     log_decision(answer)
-    context.report_links.add_links(request, secret, answer)
+    context.report_links.add_links(request, keys.current, answer)
     return answer
 
 
@@ -212,11 +219,10 @@ async def _decide_batch(
 ) -> list[Answer | BaseException]:
     """Decide the requests of each zone in one call, which shares the cost of a call."""
     results: list[Answer | BaseException] = [Invalid()] * len(batch)
-    zones: dict[Zone, list[tuple[int, Operation]]] = {}
+    zones: dict[Zone, list[tuple[int, AdmissionRequest]]] = {}
     find_zone = cache(partial(_find_zone, request))
-    caller, new_id = request[CALLER], request.app[APP_CONTEXT].ids.new
 
-    def build_operations(some: Sequence[tuple[int, Parsed]]) -> None:
+    def find_zones(some: Sequence[tuple[int, Parsed]]) -> None:
         for position, admission in some:
             if isinstance(admission, Invalid):
                 results[position] = admission
@@ -226,12 +232,11 @@ async def _decide_batch(
             except AdmissionError as fault:
                 results[position] = fault
             else:
-                operation = admission_operation(admission, caller, new_id)
-                zones.setdefault(zone, []).append((position, operation))
+                zones.setdefault(zone, []).append((position, admission))
 
-    await request.app[APP_CONTEXT].slices.run(list(enumerate(batch)), build_operations)
+    await request.app[APP_CONTEXT].slices.run(list(enumerate(batch)), find_zones)
     calls = (
-        _decide_in_zone(request, zone, [operation for _, operation in placed], pending)
+        _decide_in_zone(request, zone, [admission for _, admission in placed], pending)
         for zone, placed in zones.items()
     )
     for placed, answers in zip(zones.values(), await asyncio.gather(*calls), strict=True):
@@ -241,17 +246,23 @@ async def _decide_batch(
 
 
 async def _decide_in_zone(
-    request: web.Request, zone: Zone, operations: Sequence[Operation], pending: _Pending
+    request: web.Request, zone: Zone, admissions: Sequence[AdmissionRequest], pending: _Pending
 ) -> Sequence[Answer | BaseException]:
-    context = request.app[APP_CONTEXT]
-    started = perf_counter()
+    context, caller = request.app[APP_CONTEXT], request[CALLER]
+    started, operations = perf_counter(), list[Operation]()
     try:
-        secret = await zone.get_secret()  # before anything is granted
-        for operation in operations:
-            pending.add(zone, operation)
+        keys = await zone.get_keys()  # before anything is granted
+
+        def build(some: Sequence[AdmissionRequest]) -> None:
+            for one in some:
+                new_id = context.ids.new_of_reservation(keys)
+                operations.append(admission_operation(one, caller, new_id))
+                pending.add(zone, operations[-1])
+
+        await context.slices.run(admissions, build)
         answers = await zone.admit_batch(operations)
     except Exception as fault:
-        return [fault] * len(operations)
+        return [fault] * len(admissions)
     seconds = perf_counter() - started
 
     def settle(some: Sequence[tuple[Operation, Answer | AdmissionError]]) -> list[Answer]:
@@ -261,7 +272,7 @@ async def _decide_in_zone(
                 pending.settle(operation, answer)
                 log_decision(answer)
                 decisions.append(answer)
-        context.report_links.add_links(request, secret, *decisions)
+        context.report_links.add_links(request, keys.current, *decisions)
         return decisions
 
     settled = await context.slices.run(list(zip(operations, answers, strict=True)), settle)

@@ -31,9 +31,11 @@ class AuditEntry(Response):
     actor: str
     """Name of the operator's token, or the part of the service that made the change by itself."""
     action: Literal[
-        "begin", "policy", "pause", "resume", "limit", "end", "clear_aside", "recount"
+        "begin", "policy", "pause", "resume", "limit", "end", "clear_aside", "recount",
+        "rotate", "adopt", "adoption_refused",
     ]  # fmt: skip
-    """`recount`: the ledger corrected a count, by itself."""
+    """By the ledger itself: `recount`: it corrected a count; `adopt`, `adoption_refused`: a dialer
+    restated a reservation, the 1st, 10th, 100th ... since the last loss."""
     target: str | None
     """A pool, or a reservation; null: the whole zone."""
     detail: dict[str, Any]

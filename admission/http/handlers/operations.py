@@ -18,7 +18,7 @@ from admission.http.parsing import JSON, load, parse, read_body
 from admission.http.responses import json_response
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.http.schemas import responses
-from admission.http.schemas.repairs import ClearAnswer
+from admission.http.schemas.repairs import ClearAnswer, RotateAnswer, RotateKeys
 from admission.http.schemas.requests import SetLimit
 from admission.http.scope import find_zone_in_path
 
@@ -66,6 +66,13 @@ async def clear_aside(request: web.Request) -> web.Response:
     """`DELETE /v1/zones/{zone}/aside`."""
     zone = find_zone_in_path(request)
     return json_response(await zone.clear_aside(_actor(request)))
+
+
+async def rotate_keys(request: web.Request) -> web.Response:
+    """`POST /v1/zones/{zone}/keys`."""
+    zone = find_zone_in_path(request)
+    body = parse(RotateKeys, await read_body(request) or b"{}")
+    return json_response(await zone.rotate_keys(body.keep_ms, _actor(request)))
 
 
 async def get_policy(request: web.Request) -> web.Response:
@@ -206,6 +213,18 @@ OPERATION_ROUTES: Final = (
         summary="Delete what could not be read and was set aside, after its inspection",
         answer=ClearAnswer,
         faults=(*CALLER_FAULTS, 404),
+    ),
+    Route(
+        method="POST",
+        path=f"{_ZONE}/keys",
+        handler=rotate_keys,
+        roles=OPERATOR,
+        tag="Operations",
+        summary="Sign report_urls and ids with a new key; those before it are accepted for a while",
+        answer=RotateAnswer,
+        body=RotateKeys,
+        body_required=False,
+        faults=(*CALLER_FAULTS, *BODY_FAULTS, 404),
     ),
     _policy_route("GET", get_policy, "The live policy", None),
     _policy_route("PUT", put_policy, "Replace the live policy", ZonePolicy),

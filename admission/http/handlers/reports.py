@@ -11,12 +11,16 @@ from pydantic import BaseModel
 
 from admission.domain import Answer, Outcome
 from admission.domain.outcomes import read_outcome
+from admission.domain.types import SigningKeys
 from admission.errors import AdmissionError, FieldError, Invalid, NotFound
 from admission.http.auth import report_links
+from admission.http.auth.report_links import VerifiedReport
 from admission.http.auth.tokens import ANONYMOUS
+from admission.http.charges import charge_units, count_request, mark_known
 from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.decider import Zone
 from admission.http.handlers.batch import respond
+from admission.http.ids import Proof, prove
 from admission.http.parsing import JSON, load, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -57,9 +61,29 @@ def report_one(verb: ReportVerb) -> Handler:
 
     async def handler(request: web.Request) -> web.Response:
         report: Report = parse(model, await read_body(request) or b"{}")
-        return json_response(await _apply(request, verb, request.match_info["id"], report))
+        reservation_id = request.match_info["id"]
+        proof = await _prove(request, find_zone_of_id(request, reservation_id), reservation_id)
+        return json_response(await _apply(request, verb, reservation_id, report, proof))
 
     return handler
+
+
+async def _prove(request: web.Request, zone: Zone, reservation_id: str) -> Proof:
+    """What the id proves; raises `NotFound` if this service did not issue it."""
+    proof = Proof.FORGED
+
+    def fits(keys: SigningKeys) -> bool:
+        nonlocal proof
+        proof = prove(reservation_id, keys)
+        return proof is not Proof.FORGED
+
+    if not await request.app[APP_CONTEXT].zone_keys.check(zone, fits):
+        raise _unknown_id(reservation_id)
+    return proof
+
+
+def _unknown_id(reservation_id: str) -> NotFound:
+    return NotFound(f"no reservation {reservation_id}")
 
 
 def report_link_route(verb: ReportVerb) -> Handler:
@@ -67,8 +91,7 @@ def report_link_route(verb: ReportVerb) -> Handler:
     model = _MODELS[verb]
 
     async def handler(request: web.Request) -> web.Response:
-        links = request.app[APP_CONTEXT].report_links
-        verified = await links.verify(request.match_info["token"])
+        verified = await _verify_link(request)
         request[CALLER] = verified.caller
         body = await read_body(request, (JSON, FORM))
         is_form = bool(body) and request.content_type == FORM
@@ -77,9 +100,27 @@ def report_link_route(verb: ReportVerb) -> Handler:
             if is_form
             else validate(model, _convert_outcome(load(body or b"{}")))
         )
-        return json_response(await _apply(request, verb, verified.reservation_id, report))
+        proof = Proof.ISSUED  # by the signature of the link
+        return json_response(await _apply(request, verb, verified.reservation_id, report, proof))
 
     return handler
+
+
+async def _verify_link(request: web.Request) -> VerifiedReport:
+    """The meaning of the link. Raises `NotFound`, or `TooFast`.
+
+    A genuine link counts for its reservation alone: behind a proxy, or from one platform, all
+    reports have the same address. A guessed one counts for its address.
+    """
+    context = request.app[APP_CONTEXT]
+    try:
+        verified = await context.report_links.verify(request.match_info["token"])
+    except NotFound:
+        count_request(request, None, context)
+        raise
+    mark_known(request)
+    context.link_rate.take(verified.reservation_id)
+    return verified
 
 
 def _convert_outcome(fields: Any) -> Any:
@@ -100,6 +141,7 @@ def _convert_outcome(fields: Any) -> Any:
 async def report_many(request: web.Request) -> web.Response:
     """`POST /v1/reservations/batch`; the reports on each zone reach it in their order."""
     batch = validate(ReportBatch, load(await read_body(request)))
+    charge_units(request, len(batch.reports))
     results: list[Answer | BaseException] = [Invalid()] * len(batch.reports)
     zones: dict[Zone, list[tuple[int, _ParsedReport]]] = {}
 
@@ -144,11 +186,36 @@ def _parse_one(request: web.Request, raw: dict[str, Any]) -> tuple[Zone, _Parsed
     return zone, _ParsedReport(verb, report, operation)
 
 
+def _mark(operation: dict[str, Any], proof: Proof) -> None:
+    """The ledger adopts no reservation by an id without proof, and stores nothing of its end."""
+    if proof is Proof.UNPROVED:
+        operation["unproved"] = True
+
+
+async def _report_proved(
+    request: web.Request, zone: Zone, reports: Sequence[_ParsedReport]
+) -> Sequence[Answer | AdmissionError]:
+    """Apply those reports whose ids this service may have issued; a fault stands for the others."""
+    answers: list[Answer | AdmissionError] = [NotFound()] * len(reports)
+    passed: list[tuple[int, dict[str, Any]]] = []
+    for position, one in enumerate(reports):
+        try:
+            _mark(one.operation, await _prove(request, zone, one.operation["id"]))
+        except NotFound as fault:
+            answers[position] = fault
+        else:
+            passed.append((position, one.operation))
+    applied = await zone.report_batch([operation for _, operation in passed])
+    for (position, _), answer in zip(passed, applied, strict=True):
+        answers[position] = answer
+    return answers
+
+
 async def _apply_in_zone(
     request: web.Request, zone: Zone, reports: Sequence[_ParsedReport]
 ) -> Sequence[Answer | BaseException]:
     try:
-        answers = await zone.report_batch([one.operation for one in reports])
+        answers = await _report_proved(request, zone, reports)
     except Exception as fault:
         return [fault] * len(reports)
 
@@ -161,10 +228,14 @@ async def _apply_in_zone(
     return answers
 
 
-async def _apply(request: web.Request, verb: str, reservation_id: str, report: Report) -> Answer:
+async def _apply(
+    request: web.Request, verb: str, reservation_id: str, report: Report, proof: Proof
+) -> Answer:
     zone = find_zone_of_id(request, reservation_id)
+    operation = _build_operation(request, zone, verb, reservation_id, report)
+    _mark(operation, proof)
     try:
-        answer = await zone.report(_build_operation(request, zone, verb, reservation_id, report))
+        answer = await zone.report(operation)
     except NotFound as fault:
         _count(request, zone, verb, report, fault)
         raise

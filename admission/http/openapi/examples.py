@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from admission.domain.policy import ZonePolicy
 from admission.http.schemas import responses
+from admission.http.schemas.repairs import RotateKeys
 from admission.http.schemas.requests import (
     AdmissionBatch,
     AdmissionRequest,
@@ -17,7 +18,7 @@ from admission.http.schemas.requests import (
     SetLimit,
 )
 
-_ID: Final = "East~x7Yk2mPq0aZ"
+_ID: Final = "East~x7Yk2mPq0aZ4n-w0Qhs"
 _REQUEST: Final = {"zone": "East", "channel": "sip", "campaign": "collections"}
 _GRANT: Final = {
     "decision": "grant",
@@ -126,6 +127,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, Any]]] = {
         "accepted": {"now": 1790000000123, "zone": "East", "agent": 1001, "pool": "agent:1001"}
     },
     responses.Time: {"now": {"now": 1790000000123}},
+    RotateKeys: {"the old keys for an hour": {"keep_ms": 3600000}},
     SetLimit: {"42 for 15 s": {"limit": 42, "ttl_ms": 15000}},
     responses.LimitAnswer: {
         "set": {

@@ -1,5 +1,10 @@
-"""What the ledger repaired: the recount, and what was set aside."""
+"""What the ledger repaired: the recount, and what was set aside; replaced signing keys."""
 
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from admission.domain.types import StrictModel
 from admission.http.schemas.base import Response, ZoneTime
 
 
@@ -31,3 +36,25 @@ class ClearAnswer(Response):
     now: ZoneTime
     cleared: int
     """Entries deleted."""
+
+
+KEEP_MS_MAX: Final = 7 * 24 * 3_600_000
+
+
+class RotateKeys(StrictModel):
+    """The body of `POST /v1/zones/{zone}/keys`: a new key signs from now on."""
+
+    keep_ms: Annotated[int, Field(ge=0, le=KEEP_MS_MAX)] = 24 * 3_600_000
+    """Signatures of the keys before it are accepted for this long, 0: no more. A `report_url` of a
+    call that is up longer is refused then."""
+
+
+class RotateAnswer(Response):
+    """The signing key of the zone was replaced."""
+
+    zone: str
+    now: ZoneTime
+    version: int
+    """Version of the policy: the key belongs to it."""
+    accepted_until: ZoneTime
+    """Signatures of earlier keys are accepted until then."""

@@ -12,30 +12,51 @@ from aiohttp import hdrs, web
 
 from admission.http.middleware import SERVER_NAME, X_REQUEST_ID, choose_request_id
 from admission.http.problems import malformed_request
+from admission.http.server.places import Places
 from admission.http.server.timeouts import ConnectionTimeouts
 
 
 class ServerConnection(web.RequestHandler):
     """One connection: notifies a handler of a disconnect, and enforces the time-outs."""
 
-    __slots__ = ("_client", "_connections_max", "_stalled_since", "_unsent_bytes", "on_disconnect")
+    __slots__ = (
+        "_client",
+        "_places",
+        "_stalled_since",
+        "_unsent_bytes",
+        "address",
+        "on_disconnect",
+    )
 
     on_disconnect: Callable[[], object] | None
 
-    def __init__(
-        self, manager: web.Server, *, connections_max: int = 1 << 20, **options: Any
-    ) -> None:
+    def __init__(self, manager: web.Server, *, places: Places, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._connections_max = connections_max
+        self._places = places
+        self.address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Record the transport; close the connection if there are too many."""
+        """Record the transport, and take a place."""
         self.on_disconnect = None
         self._client = cast(asyncio.Transport, transport)
         self._unsent_bytes, self._stalled_since = 0, self._loop.time()
         super().connection_made(transport)
-        if self._manager is not None and len(self._manager.connections) > self._connections_max:
-            self._client.abort()
+        peer = self._client.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        self._places.enter(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Is no request being answered?"""
+        return self._current_request is None
+
+    def close_at_once(self) -> None:
+        """Close the connection without an answer."""
+        self._client.abort()
+
+    def know_caller(self) -> None:
+        """A caller proved a right: this connection gives way last."""
+        self._places.know(self)
 
     def enforce_timeouts(self, now: float, timeouts: ConnectionTimeouts) -> None:
         """Abort the connection if its client is too slow to send or to read."""
@@ -51,6 +72,7 @@ class ServerConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client disconnected."""
+        self._places.leave(self)
         if self.on_disconnect is not None:
             self.on_disconnect()
         super().connection_lost(exc)

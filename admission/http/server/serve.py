@@ -16,6 +16,7 @@ from admission.config.settings import is_loopback
 from admission.errors import ConfigError
 from admission.http.context import APP_CONTEXT
 from admission.http.server.connection import ServerConnection
+from admission.http.server.places import Places
 from admission.http.server.timeouts import ConnectionTimeouts, timeouts_enforced
 from admission.http.server.tls import Certificates
 
@@ -50,7 +51,7 @@ async def serve_app(
         reuse_port: share the port with other processes (SO_REUSEPORT).
         certificates: for TLS; new connections use a changed certificate.
         timeouts: of slow clients.
-        connections_max: further connections are closed at once.
+        connections_max: connections at a time; which one gives way to more: places.py.
         without_credentials: allow another address than loopback although no token is configured.
 
     Raises:
@@ -125,14 +126,14 @@ class _Connections:
 def _protocol_factory(
     runner: web.AppRunner, connections_max: int
 ) -> Callable[[], ServerConnection]:
-    loop, manager = asyncio.get_running_loop(), runner.server
+    loop, manager, places = asyncio.get_running_loop(), runner.server, Places(connections_max)
     assert manager is not None, "the runner is set up"
 
     def create_protocol() -> ServerConnection:
         return ServerConnection(
             manager,
             loop=loop,
-            connections_max=connections_max,
+            places=places,
             keepalive_timeout=_KEEPALIVE_S,
             # A compressed body is refused (parsing.py); a few bytes of it would otherwise be
             # inflated to gigabytes before any check, for a client without credentials too.

@@ -12,6 +12,11 @@ next one when that entry was granted. It calls again when
 * an entry before it left the queue of this process: its time was up, or its client hung up;
 * a few seconds passed, for a few queues at each heartbeat, in case a notification was lost.
 
+Callers share the places: one caller may keep at most SHARE times as many requests open as there are
+places free. So a caller alone gets SHARE / (SHARE + 1) of all places, several greedy ones get equal
+parts, and a caller that keeps none open always finds one (the dynamic threshold of Choudhury and
+Hahne, IEEE/ACM Transactions on Networking 6, 1998).
+
 A zone with waiters has one heartbeat a second: without it the ledger soon passes over their
 entries. All calls that one notification causes go to the ledger in one script call.
 """
@@ -32,6 +37,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 1.0
 RETRIES_PER_HEARTBEAT: Final = 20  # queues of a zone that are tried in turn, without a notification
+SHARE: Final = 4
 
 _ALL_ZONES: Final = ""  # no zone has this name
 
@@ -66,16 +72,18 @@ class WaitCoordinator:
         self._retrier = Retrier(ledger, self._queues, replica=replica, spawn=self._spawn)
         self._heartbeats: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open = 0
+        self._open_of: Counter[str] = Counter()
         self._notifications: Counter[str] = Counter()
         self._is_stopped = False
 
     @property
     def open(self) -> int:
         """Requests that are kept open now."""
-        return self._open
+        return self._open_of.total()
 
-    async def admit(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
+    async def admit(
+        self, zone: str, operation: Operation, wait_ms: int, caller: str = ""
+    ) -> Answer:
         """Decide an admission request that may wait for room.
 
         A caller that cancels this calls `withdraw` afterwards: the request may have been granted.
@@ -83,14 +91,16 @@ class WaitCoordinator:
         Args:
             operation: the ledger's `admit`.
             wait_ms: how long the answer may take.
+            caller: who asks: a token or an address.
         """
-        if wait_ms and self._may_wait(operation):
-            return await self._admit_open(zone, operation, wait_ms)
+        if wait_ms and self._may_wait(operation, caller):
+            return await self._admit_open(zone, operation, wait_ms, caller)
         return await self._ledger.admit(zone, operation)
 
-    def _may_wait(self, operation: Operation) -> bool:
-        is_full = self._is_stopped or self._open >= self._limit
-        return not (is_full or operation.get("dry_run"))
+    def _may_wait(self, operation: Operation, caller: str) -> bool:
+        free = self._limit - self.open
+        has_place = self._open_of[caller] < SHARE * free
+        return has_place and not (self._is_stopped or operation.get("dry_run"))
 
     def withdraw(self, zone: str, operation: Operation) -> None:
         """Take back in the background what that `admit` was granted: no client receives it."""
@@ -127,15 +137,19 @@ class WaitCoordinator:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _admit_open(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
-        self._open += 1
+    async def _admit_open(
+        self, zone: str, operation: Operation, wait_ms: int, caller: str
+    ) -> Answer:
+        self._open_of[caller] += 1
         try:
             return await self._wait(zone, operation, wait_ms)
         except AdmissionError:
             self.withdraw(zone, operation)  # the lost reply may have been that it has an entry
             raise
         finally:
-            self._open -= 1
+            self._open_of[caller] -= 1
+            if not self._open_of[caller]:
+                del self._open_of[caller]
 
     async def _wait(self, zone: str, operation: Operation, wait_ms: int) -> Answer:
         until = asyncio.get_running_loop().time() + wait_ms / 1000

@@ -136,7 +136,7 @@ async def guarded(redis_url: str) -> AsyncIterator[GuardedService]:
     async with open_service(settings, Telemetry()) as service:
         app = create_app(service, credentials=Credentials(TOKENS), default_zone="East")
         async with serving(app) as server:
-            made = GuardedService(server.http, await service.zone("East").get_secret())
+            made = GuardedService(server.http, (await service.zone("East").get_keys()).current)
             for zone, campaign in (("East", "collections"), ("East", "sales"),
                                    ("West", "collections")):  # fmt: skip
                 made.ids[zone, campaign] = await granted(server.http, zone, campaign)

@@ -11,7 +11,8 @@ from admission.errors import TooFast
 from admission.http.app import create_app
 from admission.http.auth.rate_limit import CALLERS_MAX, RequestRate
 from admission.http.auth.tokens import Credentials, Token
-from tests.support.http_server import ASK, FakeDecider, serving
+from admission.http.context import APP_CONTEXT
+from tests.support.http_server import ASK, ID, FakeDecider, serving
 from tests.support.manual_time import ManualTime
 
 NOW_NS = 1_000_000_000_000
@@ -142,3 +143,35 @@ async def test_without_tokens_addresses_are_limited_and_health_is_not(
         assert await statuses(server.http, "/v1/admissions", 3) == [200, 429, 429]
         assert await statuses(server.http, "/healthz", 5) == [200] * 5
         assert await statuses(server.http, "/readyz", 5) == [200] * 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/admissions/batch", {"requests": [ASK] * 5}),
+        ("/v1/admissions", {**ASK, "count": 5}),
+        ("/v1/reservations/batch", {"reports": [{"op": "end", "id": ID}] * 5}),
+    ],
+)
+async def test_a_body_counts_as_many_as_it_holds(
+    decider: FakeDecider, path: str, body: dict[str, object]
+) -> None:
+    app = create_app(decider, default_zone="East", requests_per_s=0.001)
+    async with serving(app) as server, server.http.post(path, json=body) as answer:
+        assert answer.status == 200
+    with pytest.raises(TooFast) as refused:
+        app[APP_CONTEXT].rate.take("address 127.0.0.1")
+    assert 4_000 < refused.value.retry_after_s <= 5_000
+
+
+async def test_guesses_at_the_dashboard_are_limited_too(decider: FakeDecider) -> None:
+    app = create_app(decider, credentials=Credentials([token("a")]), requests_per_s=0.001)
+    headers = {"Accept": "text/html", "Authorization": "Bearer wrong"}
+    async with serving(app) as server:
+        statuses = []
+        for _ in range(2):
+            async with server.http.get("/", headers=headers) as answer:
+                statuses.append(answer.status)
+        async with server.http.get("/", headers={"Accept": "text/html"}) as answer:
+            statuses.append(answer.status)
+    assert statuses == [401, 429, 401]

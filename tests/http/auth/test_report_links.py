@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession
 
-from admission.domain.types import Role
+from admission.domain.types import Role, SigningKeys
 from admission.http.app import create_app
 from admission.http.auth.report_links import ReportLinks, make_token
 from admission.http.auth.tokens import Credentials, Token
+from admission.http.auth.zone_keys import ZoneKeys
 from admission.http.context import APP_CONTEXT
 from admission.http.handlers import reports
 from admission.telemetry import RareLog
@@ -166,7 +167,7 @@ async def test_other_media_types_are_refused(http: ClientSession, decider: FakeD
     [
         make_token(b"another secret", ID, "collections"),
         make_token(SECRET, ID, "collections").replace("collections", "sales"),
-        make_token(SECRET, ID, "collections").replace("x7Yk2mPq0aZ", "x7Yk2mPq0aZ.2"),
+        make_token(SECRET, ID, "collections").replace(ID, f"{ID}.2"),
         make_token(SECRET, "West~x7Yk2mPq0aZ", "collections"),
         make_token(b"secret of Nowhere", "Nowhere~x7Yk2mPq0aZ", "collections"),
         make_token(SECRET, ID, "collections")[1:],
@@ -187,13 +188,16 @@ async def test_a_link_of_another_replica_is_valid_after_the_secret_was_replaced(
 ) -> None:
     known = {False: b"old", True: b"new"}
 
-    async def get_secret(*, refresh: bool = False) -> bytes:
+    async def get_keys(*, refresh: bool = False) -> SigningKeys:
         decider.secrets_asked.append(refresh)
-        return known[refresh]
+        return SigningKeys(current=known[refresh])
 
-    decider.zone("East").get_secret = get_secret  # type: ignore[method-assign]
+    decider.zone("East").get_keys = get_keys  # type: ignore[method-assign]
     app = create_app(decider)
-    app[APP_CONTEXT].report_links = ReportLinks(decider, clock=lambda: 1000.0)  # no second goes by
+    app[APP_CONTEXT].report_links = ReportLinks(
+        decider,
+        keys=ZoneKeys(clock=lambda: 1000.0),  # no second goes by
+    )
     async with serving(app) as server:
         path = f"/r/{make_token(b'new', ID, 'collections')}/end"
         async with server.http.post(path) as answer:

@@ -2,16 +2,16 @@
 
 import json
 import logging
-import re
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.types import SigningKeys
 from admission.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from admission.http.auth.tokens import ANONYMOUS
 from admission.http.handlers.admissions import admission_operation, compute_digest
-from admission.http.ids import Ids
+from admission.http.ids import Ids, Proof, prove
 from admission.http.schemas.requests import AdmissionRequest
 from admission.http.schemas.responses import Decision
 from tests.support.http_server import ASK, NOW, FakeDecider, Server
@@ -55,7 +55,7 @@ async def test_absent_fields_are_left_to_the_ledger(
         assert answer.status == 200
     [(_, zone, op)] = decider.calls
     assert zone == "East"
-    assert re.fullmatch("[A-Za-z0-9_-]{11}", op["id"])
+    assert prove(op["id"], SigningKeys(current=b"secret of East")) is Proof.ISSUED
     assert op["request_id"] == "r-" + op["id"]
     assert op["owner"] == "anonymous"
     assert not {"channel", "mpp", "application", "wait_ms", "dry_run", "explain"} & set(op)
@@ -64,7 +64,7 @@ async def test_absent_fields_are_left_to_the_ledger(
 def test_every_request_gets_a_new_id() -> None:
     ask = AdmissionRequest(campaign="c")
     ids = Ids()
-    assert len({admission_operation(ask, ANONYMOUS, ids.new)["id"] for _ in range(100)}) == 100
+    assert len({admission_operation(ask, ANONYMOUS, ids.new())["id"] for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

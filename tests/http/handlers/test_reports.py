@@ -6,7 +6,9 @@ import pytest
 from aiohttp import ClientSession
 
 from admission.errors import NotFound
-from tests.support.http_server import ID, NOW, FakeDecider
+from admission.http.auth.report_links import make_token
+from admission.http.ids import make_signed_id
+from tests.support.http_server import ID, NOW, FakeDecider, problem
 
 RESTATED = {"zone": "East", "channel": "sip", "campaign": "collections", "pools": ["trunk:a"]}
 ADOPT = {"channel": "sip", "campaign": "collections", "pools": ["trunk:a"]}
@@ -61,6 +63,50 @@ async def test_no_body_needs_no_content_type(
         assert answer.status == 200
 
 
+FORGED = [
+    "East~" + make_signed_id(b"x7Yk2mPq", b"another secret"),
+    "East~" + "A" * 19,
+    ID + ".101",  # no grant has so many
+    ID[:-1] + chr(ord(ID[-1]) ^ 1),
+]
+
+
+@pytest.mark.parametrize("verb", ["launched", "renew", "end"])
+@pytest.mark.parametrize("forged", FORGED)
+async def test_a_report_on_an_invented_id_does_not_reach_the_ledger(
+    http: ClientSession, decider: FakeDecider, verb: str, forged: str
+) -> None:
+    async with http.post(f"/v1/reservations/{forged}/{verb}") as answer:
+        await problem(answer, 404, decider)
+    body = {"reports": [{"op": verb, "id": forged}, {"op": verb, "id": ID}]}
+    async with http.post("/v1/reservations/batch", json=body) as answer:
+        results = (await answer.json())["results"]
+    assert [one["status"] for one in results] == [404, 200]
+    assert [op["id"] for _, _, op in decider.calls] == [ID]
+
+
+async def test_an_id_of_an_earlier_version_is_passed_on_as_unproved(
+    http: ClientSession, decider: FakeDecider
+) -> None:
+    earlier = "East~x7Yk2mPq0aZ"
+    async with http.post(f"/v1/reservations/{earlier}/end") as answer:
+        assert answer.status == 200
+    body = {"reports": [{"op": "renew", "id": earlier}, {"op": "renew", "id": f"{ID}.2"}]}
+    async with http.post("/v1/reservations/batch", json=body) as answer:
+        assert answer.status == 200
+    assert [op.get("unproved") for _, _, op in decider.calls] == [True, True, None]
+
+
+async def test_a_link_proves_an_id_of_an_earlier_version(
+    http: ClientSession, decider: FakeDecider
+) -> None:
+    token = make_token(b"secret of East", "East~x7Yk2mPq0aZ", "collections")
+    async with http.post(f"/r/{token}/renew") as answer:
+        assert answer.status == 200
+    [(_, _, op)] = decider.calls
+    assert "unproved" not in op
+
+
 async def test_an_unknown_reservation_is_404(http: ClientSession, decider: FakeDecider) -> None:
     decider.fault = NotFound("Unknown reservation.")
     async with http.post(f"/v1/reservations/{ID}/end") as answer:
@@ -72,8 +118,8 @@ async def test_an_adopted_reservation_must_be_of_the_zone_in_its_id(
 ) -> None:
     body = {"reservation": {**RESTATED, "zone": "West"}}
     async with http.post(f"/v1/reservations/{ID}/renew", json=body) as answer:
-        problem = await answer.json(content_type=None)
-    assert (answer.status, problem["errors"][0]["field"]) == (422, "reservation.zone")
+        refusal = await answer.json(content_type=None)
+    assert (answer.status, refusal["errors"][0]["field"]) == (422, "reservation.zone")
     assert decider.calls == []
 
 

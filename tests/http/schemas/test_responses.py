@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from admission import __version__
+from admission.http.ids import make_signed_id
 from admission.http.openapi.document import describe
 from admission.http.routes import routes
 from tests.support.polling import ScriptedSource
@@ -52,11 +53,11 @@ class Described:
     """Sends requests, and compares each answer with the schema of its route."""
 
     def __init__(self, harness: ServiceHarness, spec: Any) -> None:
-        self._harness = harness
+        self.harness = harness
         self._spec = spec
 
     async def send(self, method: str, template: str, body: Any = None, **path: str) -> Any:
-        status, answer = await self._harness.send(method, template.format(**path), body)
+        status, answer = await self.harness.send(method, template.format(**path), body)
         assert status == 200, answer
         operation = self._spec["paths"][template][method.lower()]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
@@ -95,11 +96,11 @@ async def test_decisions_and_reports(described: Described) -> None:
     live = await send("GET", "/v1/reservations/{id}", id=one)
     assert (live["port_taken"], live["session_id"]) == (True, "s-1")
     known = {"zone": "East", "channel": "sip", "campaign": "c"}
-    adopted = await send(
-        "POST", "/v1/reservations/{id}/renew", {"reservation": known}, id="East~AAAAAAAAAAA"
-    )
+    keys = await described.harness.service.zone("East").get_keys()
+    lost = "East~" + make_signed_id(b"12345678", keys.current)
+    adopted = await send("POST", "/v1/reservations/{id}/renew", {"reservation": known}, id=lost)
     assert adopted["adopted"]
-    await send("GET", "/v1/reservations/{id}", id="East~AAAAAAAAAAA")
+    await send("GET", "/v1/reservations/{id}", id=lost)
     await send("POST", "/v1/reservations/batch", {"reports": [{"op": "end", "id": one}]})
     ended = await send("GET", "/v1/reservations/{id}", id=one)
     assert ended["outcome"] == "completed"
@@ -116,6 +117,8 @@ async def test_status_and_operations(described: Described) -> None:
     await send("POST", "/v1/admissions", {"campaign": "collections"})
     await send("POST", "/v1/zones/{zone}/pools/{pool}/pause", zone="East", pool="mpp:mpp1")
     await send("POST", "/v1/zones/{zone}/pause", zone="East")
+    rotated = await send("POST", "/v1/zones/{zone}/keys", {"keep_ms": 1000}, zone="East")
+    assert rotated["accepted_until"] - rotated["now"] == 1000
     policy = await send("GET", "/v1/zones/{zone}/policy", zone="East")
     assert policy["paused"]
     await send("PATCH", "/v1/zones/{zone}/policy", {"headroom": 1}, zone="East")
@@ -125,7 +128,13 @@ async def test_status_and_operations(described: Described) -> None:
     pools = {one["pool"]: one for one in status["pools"]}
     assert pools["campaign:collections"]["temporary_limit_until"] > status["now"]
     audit = await send("GET", "/v1/zones/{zone}/audit", zone="East")
-    assert {one["action"] for one in audit["entries"]} >= {"limit", "pause", "policy", "begin"}
+    assert {one["action"] for one in audit["entries"]} >= {
+        "limit",
+        "pause",
+        "policy",
+        "begin",
+        "rotate",
+    }
 
 
 async def test_a_zone_that_is_fed_by_snapshots(described: Described) -> None:

@@ -106,32 +106,5 @@ async def test_a_body_that_comes_too_slowly_is_refused(
     assert decider.calls == []
 
 
-async def test_more_connections_than_there_is_room_for_are_closed_at_once(
-    decider: FakeDecider,
-) -> None:
-    async with serving(create_app(decider, default_zone="East"), connections_max=3) as server:
-        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-        for reader, writer in held:
-            writer.write(GET)
-            assert b"200 OK" in await reader.readline()
-        reader, extra = await asyncio.open_connection("127.0.0.1", server.port)
-        assert await until_closed(reader) == b""
-        for _, writer in [*held, (None, extra)]:
-            writer.close()
-        async with asyncio.timeout(20):
-            while await _is_full(server.port):  # their goodbyes are under way
-                pass
-
-
-async def _is_full(port: int) -> bool:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(GET)
-    said = b""
-    with contextlib.suppress(ConnectionError):
-        said = await reader.readline()
-    writer.close()
-    return b"200 OK" not in said
-
-
 def test_some_connections_are_always_accepted() -> None:
     assert raise_file_limit() >= 64
