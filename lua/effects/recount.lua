@@ -16,6 +16,7 @@ local PAUSE_MS = 20           -- between the slices of a recount that nothing wa
 local INTERVAL_MS = 60000     -- between recounts of an empty zone
 local INTERVAL_RECORD_MS = 20 -- more for each record
 local REQUESTS_READ = 20      -- with one command: a request may have as many reservations as one call may grant
+local POOLS_READ = 50         -- with one command: the state of the recount keeps the names of the fed ones
 local NOTES_MAX = 20          -- entries of the audit log that one call writes
 local deadlines = unit.zset(DEADLINES)
 
@@ -93,17 +94,25 @@ local function restore_pending(pool, list)
   end
 end
 
--- -> place of the first deadline that was not visited
-local function find_rank(state)
-  if not state.score then return 0 end
-  local first = call('ZCOUNT', DEADLINES, '-inf', '(' .. state.score)
-  local last = call('ZCOUNT', DEADLINES, '-inf', state.score)
+-- -> rank of the first member of a sorted set that was not visited
+-- visited: the last one that was, {score, id}; no score: none was
+local function find_rank(key, visited)
+  if not visited.score then return 0 end
+  local first = call('ZCOUNT', key, '-inf', '(' .. visited.score)
+  local last = call('ZCOUNT', key, '-inf', visited.score)
   while first < last do -- among members of one score, by bisection
     local middle = floor((first + last) / 2)
-    local member = call('ZRANGE', DEADLINES, middle, middle)[1]
-    if tally.is_before(state.id, member) then last = middle else first = middle + 1 end
+    local member = call('ZRANGE', key, middle, middle)[1]
+    if tally.is_before(visited.id, member) then last = middle else first = middle + 1 end
   end
   return first
+end
+
+-- Read members of a sorted set from that rank on. -> {member, score, ...}; visited is the last of them now
+local function read_members(key, rank, visited, most)
+  local flat = call('ZRANGE', key, rank, rank + most - 1, 'WITHSCORES')
+  if #flat > 0 then visited.id, visited.score = flat[#flat - 1], flat[#flat] end
+  return flat
 end
 
 -- The records of those ids are visited now. -> pool name -> reservations that occupy it
@@ -156,12 +165,10 @@ end
 
 -- Count the records in the order of their deadlines.
 function phases.deadlines(state, most)
-  local rank, ids = find_rank(state), {}
-  local flat = call('ZRANGE', DEADLINES, rank, rank + most - 1, 'WITHSCORES')
+  local flat, ids = read_members(DEADLINES, find_rank(DEADLINES, state), state, most), {}
   for i = 1, #flat, 2 do
     if flat[i] ~= '' and not find(flat[i], '^pool ') then ids[#ids + 1] = flat[i] end
   end
-  if #flat > 0 then state.id, state.score = flat[#flat - 1], flat[#flat] end
   for name, list in pairs(count_records(ids)) do restore_pending(pools.get(name), list) end
   state.is_over = #flat < 2 * most
   state.is_all = state.is_over or nil
@@ -212,7 +219,70 @@ function phases.requests(state, most)
   return #keys + #ids
 end
 
+-- -> the time that an entry of the pool's pending set should have; nil: none. found: the one that it has
+-- One of a call that the ledger does not know any more still keeps a port for that call, which may be on its way, but no
+-- longer than any launch may take.
+local function find_due(pool, id, found)
+  local record = reservation.peek(id)
+  if not record then return min(found, now + zone.claim_longest) end -- mutation: pending-of-lost-call
+  local occupies = tally.occupies(record) and contains(record.pools, pool.name) -- mutation: pending-of-reservation
+  return occupies and record.visible_by or nil
+end
+
+-- An entry that no reservation accounts for lowers `held`, and the next ceiling with it.
+local function correct_pending(pool, id, found)
+  local due = find_due(pool, id, found)
+  if due == found then return end
+  if due then unit.add(pools.pending(pool), id, score(due)) else unit.remove(pools.pending(pool), id) end
+  note_correction('pending ' .. pool.name .. ' ' .. id, found, due)
+end
+
+-- Entries before w0 count no more, and each ingest drops some of them. state.entry: the last entry examined
+local function compare_pending(pool, state, most)
+  local key, ids, found = PEND .. pool.name, {}, {}
+  local rank = max(find_rank(key, state.entry), call('ZCOUNT', key, '-inf', '(' .. pool.w0))
+  local flat = read_members(key, rank, state.entry, most)
+  for i = 1, #flat, 2 do ids[#ids + 1], found[#found + 1] = flat[i], tonumber(flat[i + 1]) end
+  reservation.load(ids)
+  for i, id in ipairs(ids) do correct_pending(pool, id, found[i]) end
+  if #flat < 2 * most then state.entry = nil end -- the last ones of the pool
+  return #ids
+end
+
+-- Entries without a reservation. state.pending: {cursor (of pools), names? (pools whose entries are still to be examined),
+-- entry? (the last one examined of the last of these pools)}
+function phases.pending(state, most)
+  local pending, examined = state.pending, 1
+  local name = pending.names and pending.names[#pending.names]
+  if name then
+    local pool = pools.get(name)
+    pending.entry = pending.entry or {}
+    if pool.fed and pool.w0 then examined = compare_pending(pool, pending, most) else pending.entry = nil end
+    if not pending.entry then pending.names[#pending.names] = nil end
+  else
+    local names, texts = scan(POOLS, pending, min(most, POOLS_READ))
+    pending.names, examined = {}, #names
+    for i, one in ipairs(names) do
+      if find(texts[i], '"w0":', 1, true) then table.insert(pending.names, one) end
+    end
+  end
+  state.is_over = #pending.names == 0 and not pending.cursor
+  return examined
+end
+
 local IN_ORDER = { 'clear', 'records', 'deadlines', 'pools', 'shares', 'absent', 'requests' }
+
+-- The phase `pending` follows `requests`. It has no number: a version without it stops at a number that it does not know,
+-- while it only examines the requests a second time if it finds this mark.
+local function get_phase(state) return state.pending and 'pending' or IN_ORDER[state.phase] end
+
+-- -> whether a phase follows
+local function begin_next_phase(state)
+  state.cursor, state.is_over = nil, nil
+  if state.pending then return false end
+  if state.phase < #IN_ORDER then state.phase = state.phase + 1 else state.pending = {} end -- mutation: recount-of-pending
+  return true
+end
 
 local function begin()
   meta.recount = nil
@@ -237,11 +307,8 @@ local function run_slice(state)
   local left = SLICE
   while left > 0 do
     state.is_over = nil
-    left = left - phases[IN_ORDER[state.phase]](state, left)
-    if state.is_over then
-      state.phase, state.cursor, state.is_over = state.phase + 1, nil, nil
-      if not IN_ORDER[state.phase] then return finish(state) end
-    end
+    left = left - max(1, phases[get_phase(state)](state, left)) -- a page of a scan may be empty
+    if state.is_over and not begin_next_phase(state) then return finish(state) end
   end
   state.at = now + PAUSE_MS
 end

@@ -18,12 +18,25 @@ from hypothesis.stateful import (
 
 from admission.ledger import scripts
 from tests.ledger.test_unit_of_work import ADOPT
-from tests.support.busy_zone import KEYS, START_MS, BusyZone, admit, end, launched, snapshot, wait
+from tests.support.busy_zone import (
+    FIELDS,
+    KEYS,
+    START_MS,
+    BusyZone,
+    admit,
+    end,
+    launched,
+    snapshot,
+    wait,
+)
 from tests.support.faulty_redis import FaultyScript
 from tests.support.lua_mutations import LuaMutation
-from tests.support.zone_state import check_counts
+from tests.support.rule_zone import LAG_MS
+from tests.support.zone_state import check_counts, check_pending
 
 PREFIX: Final = "uow:{east}:"
+LATE_MS: Final = START_MS + 90_000  # later than any launch of the zone
+CLAIM_MS: Final = FIELDS["zone"]["claim_max"]
 SLICES: Final = (1, 3, 7)
 CALLS_MAX: Final = 2000  # of a recount of a few records, one entry in a call
 TIME: Final = {"op": "time"}
@@ -48,7 +61,8 @@ class Recounted:
 
     def __init__(self, client: redis.Redis, entries: int, source: str | None = None) -> None:
         self.client = client
-        self.zone = BusyZone(client, in_slices(entries, source))
+        self.zone = BusyZone(client, source)
+        self.zone.script = FaultyScript(client, KEYS, in_slices(entries, source))
         self.now = START_MS + 2400
         self.finish()
 
@@ -83,6 +97,15 @@ class Recounted:
             self.call(TIME, after_ms=0)
         raise AssertionError("the recount does not end")
 
+    def check_pending(self) -> None:
+        """Assert that entries of lost calls count no longer than a launch may take."""
+        check_pending(self.zone.state.read(), lost_until=self.now + CLAIM_MS)
+
+    def status(self) -> list[dict[str, Any]]:
+        """The pools of the zone."""
+        pools: list[dict[str, Any]] = self.call({"op": "status"}, after_ms=0)[0]["pools"]
+        return pools
+
     def corrected(self) -> int:
         """How many counts were corrected."""
         return int(self.client.hget(f"{PREFIX}stats", "recounted") or 0)
@@ -93,7 +116,21 @@ def damage_pool(client: redis.Redis, in_use: int) -> None:
     client.hset(f"{PREFIX}pools", "trunk:x", json.dumps(pool | {"in_use": in_use}))
 
 
-DAMAGES: Final = {
+def add_pending(client: redis.Redis, *ids: str) -> None:
+    """Entries that lower what is held in a pool."""
+    client.zadd(f"{PREFIX}pend:channel:sip", {one: LATE_MS + n // 3 for n, one in enumerate(ids)})
+
+
+Damage = Callable[[redis.Redis], object]
+PENDING: Final[dict[str, Damage]] = {
+    "pending entries without a record": lambda client: add_pending(
+        client, *(f"gone{n}" for n in range(9))
+    ),
+    "a pending entry of a call elsewhere": lambda client: add_pending(client, "v1"),
+    "a pending entry of a call that ended": lambda client: add_pending(client, "z1.2"),
+    "a pending entry at a wrong time": lambda client: add_pending(client, "y1"),
+}
+DAMAGES: Final[dict[str, Damage]] = {
     "a count": lambda client: damage_pool(client, 9),
     "a count too low": lambda client: damage_pool(client, 0),
     "no pool": lambda client: client.hdel(f"{PREFIX}pools", "campaign:a", "trunk:x"),
@@ -109,7 +146,12 @@ DAMAGES: Final = {
         f"{PREFIX}req", "a/lost", f"lost b 1 1  {START_MS} 2000 sip  20000"
     ),
     "no pending entry": lambda client: client.zrem(f"{PREFIX}pend:channel:sip", "y1"),
+    **PENDING,
 }
+
+
+# Damages after which pending entries of calls without a record stay for a while.
+LOST: Final = ("no record", "an unreadable record", "pending entries without a record")
 
 
 @pytest.mark.parametrize("entries", SLICES)
@@ -122,8 +164,9 @@ def test_a_difference_is_corrected(damage: str, entries: int, redis_sync: redis.
     recounted.finish()
     content = recounted.zone.state.read()
     check_counts(content)
+    recounted.check_pending()
     assert content["due"].keys() - {b""} == content["res"].keys() - {b""}
-    if damage not in ("no record", "an unreadable record"):
+    if damage not in LOST:
         assert redis_sync.zcard(f"{PREFIX}pend:channel:sip") == pending
     assert recounted.corrected() > before
     recounted.call(RECOUNT)
@@ -191,6 +234,58 @@ def check_doubt_within_a_recount(client: redis.Redis, source: str | None = None)
     assert "in_doubt" not in recounted.meta()
 
 
+def check_pending_entries(client: redis.Redis, source: str | None = None) -> None:
+    """What no reservation accounts for goes at once, and what a lost one accounts for in time."""
+    for damage in PENDING.values():
+        recounted = Recounted(client, 2, source)
+        damage(client)
+        recounted.call(RECOUNT)
+        recounted.finish()
+        recounted.check_pending()
+        recounted.call(TIME, after_ms=CLAIM_MS + LAG_MS + 1)
+        recounted.call(snapshot(recounted.now))
+        check_pending(recounted.zone.state.read())
+
+
+def check_lost_call(client: redis.Redis, source: str | None = None) -> None:
+    """The call of a lost record may take its port: the next snapshot's ceiling spares that one."""
+    recounted = Recounted(client, 2, source)
+    client.hdel(f"{PREFIX}res", "x2")
+    recounted.call(RECOUNT)
+    recounted.finish()
+    recounted.call(snapshot(recounted.now, 8), after_ms=0)
+    (pool,) = (one for one in recounted.status() if one["pool"] == "channel:sip")
+    assert pool["in_use"] == pool["pending"] - 1
+    assert pool["ceiling"] == 8 - 1
+
+
+def make_version_without_pending() -> str:
+    """A script that does not know the phase of pending entries."""
+    source = scripts.load("test").source
+    source = replace(source, "return state.pending and 'pending' or", "return")
+    source = replace(source, "  if state.pending then return false end\n", "")
+    return replace(source, "else state.pending = {} end", "else return false end")
+
+
+def test_a_version_without_the_phase_of_pending_entries_ends_the_recount(
+    redis_sync: redis.Redis,
+) -> None:
+    recounted = Recounted(redis_sync, 3)
+    older = FaultyScript(redis_sync, KEYS, in_slices(3, make_version_without_pending()))
+    PENDING["pending entries without a record"](redis_sync)
+    recounted.call(RECOUNT)
+    while "pending" not in recounted.meta().get("recounting", {}):
+        recounted.call(TIME, after_ms=0)
+    for _ in range(CALLS_MAX):
+        assert "error" not in older.call([TIME], recounted.now)
+        if not recounted.is_recounting():
+            break
+    check_counts(recounted.zone.state.read())
+    recounted.call(RECOUNT)
+    recounted.finish()
+    recounted.check_pending()
+
+
 def make_older_version() -> str:
     """A script that takes no part in recounts, as one without the tally."""
     source = scripts.load("test").source
@@ -210,8 +305,7 @@ def check_older_version(client: redis.Redis, source: str | None = None) -> None:
     older = FaultyScript(client, KEYS, make_older_version())
     corrected = recounted.corrected()
     recounted.call(RECOUNT)
-    recounted.call(TIME, after_ms=0)
-    while "score" not in recounted.meta()["recounting"]:
+    while not client.hlen(f"{PREFIX}recount"):  # records were visited
         recounted.call(TIME, after_ms=0)
     older.call([end("x1"), launched("x2"), end("m1")], recounted.now)
     recounted.finish()
@@ -331,6 +425,7 @@ class RecountMachine(RuleBasedStateMachine):
             self.corrected = self.recounted.corrected()
         if not self.is_damaged:
             check_counts(self.recounted.zone.state.read())
+            self.recounted.check_pending()
             assert self.recounted.corrected() == self.corrected, "a right count was changed"
 
     def teardown(self) -> None:
@@ -339,6 +434,7 @@ class RecountMachine(RuleBasedStateMachine):
             self.recounted.finish()
             self.is_damaged = False
             check_counts(self.recounted.zone.state.read())
+            self.recounted.check_pending()
 
 
 QUICK: Final = settings(
@@ -356,6 +452,8 @@ CHECKS: Final = (
     check_doubt_within_a_recount,
     check_one_moment,
     check_older_version,
+    check_pending_entries,
+    check_lost_call,
     check_grant_after_the_records,
     check_other_calls,
 )
@@ -384,6 +482,31 @@ MUTATIONS: Final = (
     ),
     LuaMutation(name="doubt for ever", tag="recount-settles-doubt"),
     LuaMutation(name="an older version goes unnoticed", tag="recount-by-older-version"),
+    LuaMutation(
+        name="pending entries are not examined",
+        tag="recount-of-pending",
+        becomes="if state.phase == #IN_ORDER then return false end state.phase = state.phase + 1",
+    ),
+    LuaMutation(
+        name="a pending entry of a call that ended stays",
+        tag="pending-of-reservation",
+        becomes="local occupies = contains(record.pools, pool.name)",
+    ),
+    LuaMutation(
+        name="a pending entry of a call elsewhere stays",
+        tag="pending-of-reservation",
+        becomes="local occupies = tally.occupies(record)",
+    ),
+    LuaMutation(
+        name="a pending entry without a record stays",
+        tag="pending-of-lost-call",
+        becomes="if not record then return found end",
+    ),
+    LuaMutation(
+        name="no port is spared for a lost call",
+        tag="pending-of-lost-call",
+        becomes="if not record then return nil end",
+    ),
 )
 
 

@@ -92,6 +92,31 @@ def check_counts(content: Content, *, may_lack_requests: bool = False) -> None:
     assert requests == dict(named), "requests"
 
 
+def check_pending(content: Content, *, lost_until: int = 0) -> None:
+    """Assert that each entry which the newest snapshot may not show has its reservation.
+
+    The reverse does not hold: reservations that are older than a pool's feed have no entry.
+
+    Args:
+        content: from `ZoneState.read`.
+        lost_until: up to this time in ms entries without any record may count.
+    """
+    records = live_records(content)
+    for name, text in content["pools"].items():
+        first = json.loads(text or b"{}").get("w0")
+        if first is None:
+            continue
+        pool = name.decode()
+        entries = content.get(f"pend:{pool}", {})
+        counted = {one: int(score) for one, score in entries.items() if float(score) >= first}
+        for one, score in counted.items():
+            if one not in content["res"]:
+                assert score <= lost_until, f"{one!r} in {pool}"
+                continue
+            assert pool in records.get(one, ())[18:], f"{one!r} does not occupy {pool}"
+            assert score == sum(map(int, records[one][:2])), f"{one!r} in {pool}"
+
+
 def _request(name: bytes, text: bytes) -> str:
     fields = _fields(text)
     request = f"r-{name.decode()}" if fields[12] == "=" else fields[12]
