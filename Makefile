@@ -54,7 +54,7 @@ soak: $(VENV)/.dev ## a quarter of an hour at half load with churn: nothing grow
 faults-table: $(VENV)/.dev ## write docs/faults.md from the last `make faults`
 	$(BIN)/python -m tests.faults.table
 
-bench: $(VENV)/.bench ## measure everything against peers and limits: 20 minutes; ARGS=http to choose
+bench: $(VENV)/.bench ## measure everything against peers and limits: an hour; ARGS=http to choose
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-quick: $(VENV)/.bench ## the same in 2 minutes, rougher; results are not kept

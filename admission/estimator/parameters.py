@@ -181,7 +181,7 @@ class CalibrationParameters:
         0.0
     """
 
-    goal: float = 0.35
+    goal: float = 0.25
     per_failure: float = 0.8
     first: float = -0.2
     least: float = -1.0

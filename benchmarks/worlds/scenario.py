@@ -97,7 +97,7 @@ class Scenario:
         lost_ends: share of end reports that never come.
         dead_grants: share of grants that are never launched.
         dialers_die_s: when 30% of the dialers die, for a minute; 0: never.
-        restart: the service is gone for 5 s at 210 s; the store keeps or loses its state.
+        restart: the service is gone for 5 s at `restart_at_s`; the store keeps or loses its state.
         media_server_s: when a quarter of the ports goes and comes back.
         pause_s: in each such period the dialers rest for the second value.
         lie: counts that are wrong for a while.
@@ -121,6 +121,7 @@ class Scenario:
     dead_grants: float = 0.0
     dialers_die_s: float = 0.0
     restart: Literal["", "kept", "lost"] = ""
+    restart_at_s: float = 210.0
     media_server_s: tuple[float, float] | None = None
     pause_s: tuple[float, float] | None = None
     lie: Lie | None = None

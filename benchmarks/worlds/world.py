@@ -113,7 +113,7 @@ class World:
         elif scenario.foreign != "none":
             self._at(0.5, self._arrive)
         if scenario.restart:
-            self._at(210.0, self._crash)
+            self._at(scenario.restart_at_s, self._crash)
         if scenario.dialers_die_s:
             self._at(scenario.dialers_die_s, self._kill_dialers)
         if scenario.media_server_s:

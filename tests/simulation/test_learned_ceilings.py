@@ -102,3 +102,24 @@ def test_a_frozen_count_is_noticed_and_trusted_again_afterwards(redis_sync: redi
     assert controller.count("fallback:distrusted") >= 5
     (pool,) = (p for p in controller.zone.one("status")["pools"] if p["pool"] == "channel:sip")
     assert pool["learned"]["in_force"]
+
+
+def test_service_and_redis_restart_empty_in_the_middle(redis_sync: redis.Redis) -> None:
+    chosen = scenario("07s none", restart="lost", restart_at_s=30.0)
+    run = World(chosen, on_script(redis_sync, ceilings="learned"), seed=SEED, lasts_s=LASTS_S)
+    best = figures([World(chosen, Oracle, seed=SEED, lasts_s=LASTS_S).run()], 60.0, LASTS_S)
+    one = figures([run.run()], 60.0, LASTS_S)
+    assert one.used >= 0.95 * best.used
+    assert one.failing.percent <= 0.3
+    assert run.controller.in_force
+    assert run.controller.count("fallback:cold") >= 5
+
+
+def test_counts_with_a_stated_time_are_learned_from(redis_sync: redis.Redis) -> None:
+    """Counts up to 2 s old, from before the last one too: the ledger refuses these."""
+    chosen = scenario("07s none", age_s=(0.0, 2.0), states_time=True)
+    run = World(chosen, on_script(redis_sync, ceilings="learned"), seed=SEED, lasts_s=LASTS_S)
+    best = figures([World(chosen, Oracle, seed=SEED, lasts_s=LASTS_S).run()], WARM_UP_S, LASTS_S)
+    one = measure(run)
+    assert one.used >= 0.94 * best.used
+    assert one.failing.percent <= 0.3

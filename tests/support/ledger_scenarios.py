@@ -24,9 +24,14 @@ class ScriptController:
         client: answers are bytes.
         run: reports and snapshots come from it.
         policy: fields on top of the defaults of a zone.
+
+    Attributes:
+        snapshots, distrusted: ingested, and those after which a doubt held (other than `cold`).
+        in_force: what the newest snapshot taught is trusted.
     """
 
     def __init__(self, client: redis.Redis, run: World, policy: dict[str, Any]) -> None:
+        self._run = run
         self._channels = CHANNELS[: len(run.channels)]
         self._policy = {"source": "push", "channels": self._channels, "campaigns": {"*": {}}}
         self._policy |= {"answer_within_ms": round(1000 * run.scenario.expiry_s)} | policy
@@ -35,8 +40,8 @@ class ScriptController:
         self._ids: dict[int, str] = {}
         self._asked = 0
         self._granted = ""
-        self.in_force = 0
-        self.snapshots = 0
+        self.snapshots = self.distrusted = 0
+        self.in_force = True
 
     def _compile(self) -> dict[str, Any]:
         return compile_policy(parse_policy(self._policy))
@@ -94,11 +99,15 @@ class ScriptController:
         op = learning.build_learn(answer.get("observations") or {})
         if op:
             assert not self.zone.one(op)["refused"]
+            found = [set(one["doubts"]) - {"cold"} for one in op["pools"].values()]
+            self.distrusted += any(found)
+            self.in_force = not any(one["doubts"] for one in op["pools"].values())
         self.snapshots += 1
 
     def lose_state(self) -> None:
-        """Refused: worlds that lose state run in the model alone (benchmarks/worlds)."""
-        raise NotImplementedError("no scenario of these tests loses the state of Redis")
+        """Redis restarts empty while the service is gone."""
+        self._at(self._run.now)
+        self.zone.lose_state(self._compile())
 
     def count(self, name: str) -> int:
         """A counter of the zone's status."""

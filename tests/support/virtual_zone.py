@@ -42,6 +42,7 @@ class VirtualZone:
         self.client = client
         self.keys = zone_keys(prefix, name)
         self.now_us = START_US
+        self.run_id = "first"
         self._script = load("test")
         self._policies = 0
         self.replace_policy(fields)
@@ -58,7 +59,7 @@ class VirtualZone:
     def whole(self, *ops: Op) -> Answer:
         """Apply operations; return the answer of the whole call."""
         source = self._script.source
-        answer = call_at(self.client, source, self.keys, list(ops), self.now_us, "first")
+        answer = call_at(self.client, source, self.keys, list(ops), self.now_us, self.run_id)
         assert "error" not in answer, answer
         return answer
 
@@ -78,6 +79,13 @@ class VirtualZone:
     def advance(self, ms: float) -> None:
         """Move the clock."""
         self.now_us += round(ms * 1000)
+
+    def lose_state(self, fields: dict[str, Any]) -> None:
+        """Redis restarts empty, and a replica restores the policy."""
+        tag = self.keys[0].rpartition(":")[0]
+        self.client.delete(*self.client.scan_iter(f"{tag}:*", count=10_000))
+        self.run_id += "+"
+        self.replace_policy(fields)
 
     def replace_policy(self, fields: dict[str, Any]) -> Answer:
         """Apply another compiled policy."""
