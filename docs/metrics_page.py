@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from admission.telemetry.metrics import Telemetry
+from admission.telemetry.replica_metrics import METRICS as REPLICA_METRICS
 from admission.telemetry.zone_metrics import METRICS, UP
 
 TOP = """\
@@ -22,6 +23,7 @@ PROCESS = """\
 ## Of a replica
 
 Counted by the scraped replica, all of its workers together: use sums over replicas.
+Gauges are of the scraped replica or worker; those of Redis are the same on all replicas.
 
 | metric | type | labels | |
 |---|---|---|---|"""
@@ -45,7 +47,7 @@ def page() -> str:
 
 def metric_names() -> set[str]:
     """Every metric name that a query may use."""
-    found = {UP[0]}
+    found = {UP[0]} | {one.name for one in REPLICA_METRICS}
     for family in Telemetry().registry.collect():
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
         found |= {family.name + end for end in suffixes.get(family.type, [""])}
@@ -62,6 +64,8 @@ def _of_process() -> Iterator[str]:
         name = min(names, key=len)
         end = "_total" if family.type == "counter" else ""
         yield _row(name + end, family.type, labels, family.documentation)
+    for one in REPLICA_METRICS:
+        yield _row(one.name, "gauge", one.labels, one.text)
 
 
 def _of_zone() -> Iterator[str]:

@@ -126,3 +126,18 @@ class TemporaryLimit:
     ttl_ms: int
     scope: Sequence[str] | None = None
     by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreMemory:
+    """Memory of one server of the store.
+
+    Args:
+        server: `host:port`, or the path of its socket.
+        used_bytes: by data and buffers.
+        limit_bytes: beyond which it refuses writes: `maxmemory`, else the memory of its machine.
+    """
+
+    server: str
+    used_bytes: int
+    limit_bytes: int

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from admission.domain import Answer, IngestAnswer, SnapshotGroup
-from admission.domain.types import SigningKeys, TemporaryLimit
+from admission.domain.types import SigningKeys, StoreMemory, TemporaryLimit
 from admission.errors import AdmissionError
 
 
@@ -168,6 +168,10 @@ class Decider(Protocol):
 
     async def check_ready(self) -> None:
         """Return when decisions can be made; raises `Unavailable` with the reason otherwise."""
+        ...
+
+    async def read_store_memory(self) -> list[StoreMemory]:
+        """The memory of each server of the store. Raises: Unavailable: one does not answer."""
         ...
 
     async def stop_waiting(self) -> None:

@@ -41,6 +41,8 @@ async def serve_in_process(
         ConfigError: the configuration cannot be used.
     """
     telemetry, certificates = telemetry or Telemetry(), open_certificates(used.server)
+    if certificates is not None:
+        telemetry.read_certificate_expiry = lambda: certificates.expires_at_s
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(open_service(used, telemetry))
         credentials = Credentials(build_tokens(used))
@@ -48,6 +50,7 @@ async def serve_in_process(
         await stack.enter_async_context(reload_on_sighup(reloader.reload))
         background: list[asyncio.Task[None]] = []
         stack.callback(lambda: [task.cancel() for task in background])
+        background.append(asyncio.create_task(observe_loop(telemetry), name="loop delay"))
 
         def on_bound(port: int) -> None:
             tune_gc()
@@ -59,6 +62,15 @@ async def serve_in_process(
                 background.append(asyncio.create_task(print_suggestions(used, service, port)))
 
         await _listen(used, service, telemetry, credentials, certificates, stop, on_bound)
+
+
+async def observe_loop(telemetry: Telemetry) -> None:
+    """Record again and again by how much the event loop runs a timer too late."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + LOOP_INTERVAL_S
+        await asyncio.sleep(LOOP_INTERVAL_S)
+        telemetry.observe_loop_delay(max(0.0, loop.time() - due_s))
 
 
 async def _listen(
@@ -109,6 +121,8 @@ def open_certificates(server: ServerSettings) -> Certificates | None:
         return None
     return Certificates(server.tls_cert, server.tls_key, server.client_ca)
 
+
+LOOP_INTERVAL_S: Final = 0.5  # some 10 us of work each
 
 # Allocations without deallocations before a collection of the youngest generation (Python: 700): a
 # few hundred requests, some MB at most.

@@ -7,6 +7,7 @@ from typing import Final
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from admission.domain.policy import ZonePolicy
+from admission.domain.types import StoreMemory
 from admission.errors import NotFound, Unavailable
 from admission.ledger import RedisConnection
 from admission.service.policies import stored_policy
@@ -76,6 +77,10 @@ class Service:
         if self._unprepared:
             raise Unavailable(self._unprepared)
         await self.components.ledger.get_time(next(iter(self._policies)))
+
+    async def read_store_memory(self) -> list[StoreMemory]:
+        """The memory of each server of the store. Raises: Unavailable: one does not answer."""
+        return await self._connection.read_memory()
 
     async def stop_waiting(self) -> None:
         """Answer every admission request that waits for room; from now on none waits."""

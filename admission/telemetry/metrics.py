@@ -13,6 +13,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from admission.telemetry.replica_metrics import NO_FACTS, ReplicaCollector, ReplicaFacts
 from admission.telemetry.shared_counts import SharedCounts, is_sharing, use_reserved_files
 from admission.telemetry.zone_metrics import Statuses, ZoneCollector
 
@@ -40,6 +41,7 @@ class Telemetry:
         self, registry: CollectorRegistry | None = None, *, shared: str | None = None
     ) -> None:
         self.registry = registry or CollectorRegistry()
+        self.read_certificate_expiry: Callable[[], float | None] = lambda: None
         self._shared = None if shared is None else SharedCounts(shared)
         if shared is not None:
             use_reserved_files()
@@ -64,6 +66,12 @@ class Telemetry:
         )
         self._reports = counter("admission_reports", "Reports taken.", "zone", "verb", "outcome")
         self._requests = counter("admission_http_requests", "HTTP answers.", "route", "status")
+        self._loop_delay = Histogram(
+            "admission_event_loop_delay_seconds",
+            "How much later than asked the event loop ran a timer: everything waited that long.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._dropped_lines = Counter(
             "admission_log_lines_dropped",
             "Lines of the log that were dropped because its reader was too slow.",
@@ -123,6 +131,10 @@ class Telemetry:
         """Count a line of the log that was dropped."""
         self._dropped_lines.inc()
 
+    def observe_loop_delay(self, seconds: float) -> None:
+        """Record by how much the event loop ran a timer too late."""
+        self._loop_delay.observe(seconds)
+
     def count_snapshot(self, zone: str, refused: str | None = None) -> None:
         """Count a snapshot, polled or pushed; `refused`: the ledger's reason, if it refused it."""
         accepted = "false" if refused else "true"
@@ -142,15 +154,17 @@ class Telemetry:
         if failed:
             self._failures.labels(zone, source).inc()
 
-    def scrape(self, statuses: Statuses) -> bytes:
+    def scrape(self, statuses: Statuses, facts: ReplicaFacts = NO_FACTS) -> bytes:
         """Everything in the text format of Prometheus; the zones' metrics in any case.
 
         Args:
             statuses: zone -> its status by the ledger, None if it does not answer.
+            facts: of this replica.
         """
-        zones = CollectorRegistry()
-        zones.register(ZoneCollector(statuses))
-        return self._scrape_counts() + generate_latest(zones)
+        read = CollectorRegistry()
+        read.register(ZoneCollector(statuses))
+        read.register(ReplicaCollector(facts))
+        return self._scrape_counts() + generate_latest(read)
 
     def _scrape_counts(self) -> bytes:
         """The counts of all processes; of this one alone where they cannot be shared."""

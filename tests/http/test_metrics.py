@@ -1,14 +1,23 @@
 """Metrics: stable names, bounded labels."""
 
+import asyncio
 import re
+import time
 
 import pytest
 from aiohttp import ClientSession
 
+from admission.domain.types import Role, StoreMemory
 from admission.errors import NotFound, Unavailable
+from admission.http.app import create_app
+from admission.http.auth.tokens import Credentials
+from admission.runtime import process
+from admission.tasks import cancel_and_wait
+from admission.telemetry import ReplicaFacts
 from admission.telemetry.metrics import Telemetry
 from admission.telemetry.zone_metrics import POOL_LABELS_MAX
-from tests.support.http_server import ASK, ID, NOW, FakeDecider
+from tests.support.http_server import ASK, ID, NOW, FakeDecider, serving
+from tests.support.tokens import token
 
 
 def lines(telemetry: Telemetry, **statuses: object) -> list[str]:
@@ -236,3 +245,56 @@ def test_the_time_of_a_call_of_the_ledger_is_observed() -> None:
     telemetry = Telemetry()
     telemetry.observe_call(0.004)
     assert "admission_ledger_call_seconds_sum 0.004" in lines(telemetry)
+
+
+def test_what_expires_and_the_memory_of_the_store_are_shown() -> None:
+    facts = ReplicaFacts(
+        certificate_expires_at_s=1_900_000_000.0,
+        token_expiries={"noc": 1_800_000_000.0},
+        stores=[StoreMemory(server="redis:6379", used_bytes=80, limit_bytes=100)],
+    )
+    text = Telemetry().scrape({}, facts).decode().splitlines()
+    for line in (
+        "admission_certificate_expiry_timestamp_seconds 1.9e+09",
+        'admission_token_expiry_timestamp_seconds{token="noc"} 1.8e+09',
+        'admission_redis_memory_used_bytes{server="redis:6379"} 80.0',
+        'admission_redis_memory_limit_bytes{server="redis:6379"} 100.0',
+    ):
+        assert line in text
+
+
+async def test_a_scrape_has_the_tokens_that_expire_and_the_store(decider: FakeDecider) -> None:
+    tokens = [token("ever", Role.VIEWER), token("noc", Role.VIEWER, expires_at_s=4e9)]
+    app = create_app(decider, credentials=Credentials(tokens), metrics_public=True)
+    async with serving(app) as served, served.http.get("/metrics") as answer:
+        text = await answer.text()
+    found = [one for one in text.splitlines() if one.startswith("admission_token_")]
+    assert found == ['admission_token_expiry_timestamp_seconds{token="noc"} 4e+09']
+    assert 'admission_redis_memory_used_bytes{server="redis:6379"} 80.0' in text
+
+
+async def test_a_store_that_does_not_answer_hides_no_other_metric(
+    decider: FakeDecider, http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: FakeDecider) -> list[StoreMemory]:
+        raise Unavailable("Redis is out of reach.")
+
+    monkeypatch.setattr(FakeDecider, "read_store_memory", fail)
+    async with http.get("/metrics") as answer:
+        text = await answer.text()
+    assert "admission_redis_memory_used_bytes{" not in text
+    assert "admission_event_loop_delay_seconds_count" in text
+
+
+async def test_the_delay_of_the_event_loop_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LOOP_INTERVAL_S", 0.001)
+    recorded: asyncio.Queue[float] = asyncio.Queue()
+    telemetry = Telemetry()
+    monkeypatch.setattr(telemetry, "observe_loop_delay", recorded.put_nowait)
+    task = asyncio.create_task(process.observe_loop(telemetry))
+    await recorded.get()
+    time.sleep(0.05)  # noqa: ASYNC251  what must not happen: the loop is held
+    late = 0.0
+    while late < 0.04:
+        late = await recorded.get()
+    await cancel_and_wait(task)

@@ -31,6 +31,12 @@ async def test_the_events_of_a_zone_are_scraped(harness: ServiceHarness) -> None
         'admission_recoveries_total{zone="East"} 1.0',
     ):
         assert line in lines
+    sizes = dict(line.rsplit(" ", 1) for line in lines if "admission_redis_memory_" in line)
+    used, limit = (
+        next(float(one) for name, one in sizes.items() if f"{kind}_bytes{{" in name)
+        for kind in ("used", "limit")
+    )
+    assert 0 < used < limit
     assert any(line.startswith("admission_campaign_port_seconds_total{") for line in lines)
     calls = [line for line in lines if line.startswith("admission_ledger_call_seconds_count ")]
     assert float(calls[0].split()[1]) > 0

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession, TCPConnector, web
 
 from admission.domain.snapshots import IngestAnswer, SnapshotGroup
-from admission.domain.types import Answer, SigningKeys, TemporaryLimit
+from admission.domain.types import Answer, SigningKeys, StoreMemory, TemporaryLimit
 from admission.errors import AdmissionError, NotFound
 from admission.http.ids import make_signed_id
 from admission.http.server.serve import serve_app
@@ -84,6 +84,9 @@ class FakeDecider:
 
     async def check_ready(self) -> None:
         await self.record("check_ready")
+
+    async def read_store_memory(self) -> list[StoreMemory]:
+        return [StoreMemory(server="redis:6379", used_bytes=80, limit_bytes=100)]
 
     async def stop_waiting(self) -> None:
         self.stopped = True

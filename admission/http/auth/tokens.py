@@ -123,6 +123,11 @@ class Credentials:
         """Number of configured tokens."""
         return len(self._known)
 
+    def list_expiries(self) -> dict[str, float]:
+        """Name of each token that expires -> when, Unix time in seconds."""
+        known = ((one.caller.name, one.expires_at_s) for one in self._known.values())
+        return {name: at_s for name, at_s in known if at_s is not None}
+
     def replace(self, tokens: Iterable[Token]) -> None:
         """Accept these tokens from now on.
 

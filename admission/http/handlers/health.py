@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from admission.errors import Forbidden, Unavailable
+from admission.errors import AdmissionError, Forbidden, Unavailable
 from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.responses import json_response
-from admission.telemetry import CONTENT_TYPE
+from admission.telemetry import CONTENT_TYPE, ReplicaFacts
 
 
 async def get_liveness(request: web.Request) -> web.Response:
@@ -29,7 +29,8 @@ async def get_metrics(request: web.Request) -> web.Response:
     """`GET /metrics`; refused to callers with limited zones, as counters cover all zones."""
     if CALLER in request and request[CALLER].zones is not None:
         raise Forbidden("Metrics cover all zones; these credentials are limited to some.")
-    text = request.app[APP_CONTEXT].telemetry.scrape(await _read_statuses(request))
+    statuses, facts = await asyncio.gather(_read_statuses(request), _read_facts(request))
+    text = request.app[APP_CONTEXT].telemetry.scrape(statuses, facts)
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
@@ -43,6 +44,19 @@ async def _read_statuses(request: web.Request) -> dict[str, Mapping[str, Any] | 
         zone: None if isinstance(one, BaseException) else one
         for zone, one in zip(names, found, strict=True)
     }
+
+
+async def _read_facts(request: web.Request) -> ReplicaFacts:
+    context = request.app[APP_CONTEXT]
+    try:
+        stores = await context.decider.read_store_memory()
+    except AdmissionError:
+        stores = []  # the other metrics come all the same
+    return ReplicaFacts(
+        certificate_expires_at_s=context.telemetry.read_certificate_expiry(),
+        token_expiries=context.credentials.list_expiries(),
+        stores=stores,
+    )
 
 
 async def get_openapi(request: web.Request) -> web.Response:

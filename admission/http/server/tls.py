@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from admission.errors import ConfigError
+from admission.http.server.certificate_expiry import read_expiry
 
 
 class Certificates:
@@ -17,6 +18,7 @@ class Certificates:
 
     Attributes:
         context: to listen with; each handshake uses the files as they were read last.
+        expires_at_s: until when the certificate is valid, Unix time in seconds; None: not readable.
 
     Raises:
         ConfigError: a file cannot be used.
@@ -24,12 +26,14 @@ class Certificates:
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None = None) -> None:
         self._cert, self._key, self._client_ca = cert, key, client_ca
+        self.expires_at_s: float | None = None
         self.context = _ReloadableContext(ssl.PROTOCOL_TLS_SERVER)
         self.reload()
 
     def reload(self) -> None:
         """Read the files again, for new connections. Raises as the constructor."""
         self.context.current = self._load()
+        self.expires_at_s = read_expiry(self._cert)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

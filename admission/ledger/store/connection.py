@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from admission.config import RedisSettings
+from admission.domain.types import StoreMemory
 from admission.errors import AdmissionError, ConfigError, Unavailable
 from admission.ledger.keys import notification_channel
 from admission.ledger.store.cluster import ClusterClient
@@ -148,6 +149,16 @@ class RedisConnection:
             reason = f"{fault.detail}: {self.settings.place}: {exc}"
             raise (Unavailable if isinstance(fault, Unavailable) else ConfigError)(reason) from exc
 
+    async def read_memory(self) -> list[StoreMemory]:
+        """The memory of each primary. Raises: Unavailable: one does not answer in time."""
+        client = self.client
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                nodes = await client.primaries() if isinstance(client, ClusterClient) else [client]
+                return [await _read_memory(one) for one in nodes if isinstance(one, Redis)]
+        except Exception as exc:
+            raise translate(exc) from exc
+
     async def close(self) -> None:
         """Close all connections and end the embedded server. Safe to call twice."""
         try:
@@ -203,3 +214,15 @@ _CLIENTS: dict[str, Callable[[RedisSettings], Client]] = {
     "redis+sentinel": client_of_sentinels,
     "redis+cluster": ClusterClient,
 }
+
+
+async def _read_memory(client: Redis) -> StoreMemory:
+    info = await client.info("memory")
+    known = client.connection_pool.connection_kwargs
+    # Sentinel's pool knows no address: its primary moves.
+    place = f"{known['host']}:{known.get('port', 6379)}" if "host" in known else "primary"
+    return StoreMemory(
+        server=str(known.get("path") or place),
+        used_bytes=int(info["used_memory"]),
+        limit_bytes=int(info.get("maxmemory") or info.get("total_system_memory") or 0),
+    )
