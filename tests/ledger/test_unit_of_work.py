@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from itertools import product
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import redis
 
 from admission.estimator.parameters import BIN_MS, BINS, ENDS_BINS
 from tests.support.busy_zone import (
+    KEYS,
     SOURCE,
     START_MS,
     BusyZone,
@@ -67,6 +69,7 @@ CALLS: Final[dict[str, list[Op]]] = {
     ],
     "stepped": [{"op": "stepped"}, admit("n1", "c")],
 }
+MANY_POOLS: Final = 520  # more than a call of the status reads (lua/commands/query.lua)
 DENIED: Final = ("deny", "queue", "end with waiters")
 # Zone time at the call: in the middle of everything, and when deadlines have passed.
 MOMENTS: Final = {"busy": START_MS + 3200, "deadlines": START_MS + 23_500}
@@ -110,6 +113,47 @@ def check_call(client: redis.Redis, verb: str, moment: str, source: str | None =
         repeated = state.read()
         check_counts(repeated)
         assert effects(repeated) == effects(after), where
+
+
+def read_slices(zone: BusyZone, now: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many calls the status takes, and the pools of all of them."""
+    pools, op, calls = [], {"op": "status"}, 0
+    while op:
+        (part,) = zone.script.call([op], now)["results"]
+        pools += part["pools"] or []
+        op = {"op": "status", "cursor": part["cursor"]} if "cursor" in part else {}
+        calls += 1
+    return calls, pools
+
+
+def test_a_failing_command_leaves_the_status_of_many_pools_whole(redis_sync: redis.Redis) -> None:
+    """A call that grants and reads a slice of more pools than one call may read."""
+    zone, now = BusyZone(redis_sync), MOMENTS["busy"]
+    limited = json.dumps({"in_use": 0, "set_limit": 1, "set_until": now + 60_000})
+    names = {f"agent:{n}" for n in range(MANY_POOLS)}
+    redis_sync.hset(KEYS[4], mapping=dict.fromkeys(names, limited))
+    zone.state.save()
+    before, ops = zone.state.read(), [admit("n1", "c"), {"op": "status", "cursor": "pools 0"}]
+    zone.script.call(ops, now)
+    for failing, code in product(range(1, zone.script.commands + 1), CODES):
+        zone.state.restore()
+        reply = zone.script.call(ops, now, failing, code)
+        found, where = zone.state.read(), f"{code} at command {failing}: {str(reply)[:300]}"
+        check_counts(found)
+        if "error" in reply and code == "OOM":  # what has ended is forgotten, and nothing else
+            assert live_records(found) == live_records(before), where
+        elif "error" in reply:
+            assert found == before, where
+        else:
+            failed = [one.get("error") for one in reply["results"] if "error" in one]
+            assert failed in ([], ["internal"]), where
+    zone.state.restore()
+    calls, pools = read_slices(zone, now)
+    shown = Counter(one["pool"] for one in pools)
+    assert calls > 1
+    assert names < shown.keys()
+    assert max(shown.values()) == 1
+    assert {one["in_use"] for one in pools if one["pool"] == "campaign:c"} == {3}
 
 
 def comparable(content: Content, now: int) -> Content:
