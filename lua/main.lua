@@ -44,18 +44,15 @@ local function detect_loss()
   meta.called = now
 end
 
--- operation -> module and its function; without a function the module is one
+-- operation -> its module
 local VERBS = {
-  admit = { 'admit' }, ingest = { 'ingest' }, learn = { 'learn' }, lease = { 'lease' },
-  launched = { 'report', 'launched' }, renew = { 'report', 'renew' }, ['end'] = { 'report', 'end' },
-  beat = { 'wait', 'beat' }, withdraw = { 'wait', 'withdraw' },
-  get = { 'query', 'get' }, list = { 'query', 'list' }, status = { 'query', 'status' },
-  policy = { 'policy', 'store' }, pause = { 'policy', 'pause' }, limit = { 'set_limit' },
-  policy_get = { 'policy', 'get' }, secret = { 'policy', 'secret' },
-  rotate = { 'policy', 'rotate' },
-  audit = { 'audit_log', 'read' }, time = { 'time' }, stepped = { 'stepped' }, recount = { 'recount', 'request' },
-  aside_clear = { 'aside', 'clear' },
+  admit = 'admit', ingest = 'ingest', learn = 'learn', lease = 'lease', launched = 'report', renew = 'report', ['end'] = 'report',
+  beat = 'wait', withdraw = 'wait', get = 'query', list = 'query', status = 'query', policy = 'policy', pause = 'policy',
+  limit = 'set_limit', policy_get = 'policy', secret = 'policy', rotate = 'policy', audit = 'audit_log', time = 'time',
+  stepped = 'stepped', recount = 'recount', aside_clear = 'aside',
 }
+-- operation -> its function in a module of several, where it has another name
+local OTHER_NAMES = { policy = 'store', policy_get = 'get', audit = 'read', recount = 'request', aside_clear = 'clear' }
 modules.time = function()
   return function() return {} end -- the answer is `now` of the reply
 end
@@ -82,14 +79,13 @@ end
 local verbs = {} -- operation -> function, once it is found
 
 local function find_verb(name)
-  local place = VERBS[name]
-  local module = place and need(place[1])
-  verbs[name] = module and (place[2] and module[place[2]] or module)
+  local module = VERBS[name] and need(VERBS[name])
+  verbs[name] = type(module) == 'table' and module[OTHER_NAMES[name] or name] or module
   return verbs[name]
 end
 
 -- Operations that may let waiting requests through although no pool changed.
-local NOTIFIES_WAITERS = set_of({ 'policy', 'pause' })
+local NOTIFIES_WAITERS = { policy = true, pause = true }
 
 -- -> the text of an error, as Redis or Lua raised it
 local function describe(raised)
@@ -122,7 +118,7 @@ end
 -- -> reservations and requests that the operations may add to the deadlines
 local function count_units(ops)
   local units = #ops
-  for _, op in ipairs(ops) do units = units + (op.count or 0) end
+  for i = 1, #ops do units = units + (ops[i].count or 0) end
   return units
 end
 
@@ -204,8 +200,8 @@ local function apply(ops, wrong)
     need('request').read_ahead(ops)
   end
   local results = {}
-  for i, op in ipairs(ops) do
-    local result = perform(op)
+  for i = 1, #ops do
+    local result = perform(ops[i])
     results[i] = type(result) == 'string' and result or encode(result)
   end
   flush_modules()
@@ -235,7 +231,7 @@ local function restart()
   return not is_another_server()
 end
 
-local HAS_ENDED = set_of({ 'ended', 'expired' })
+local HAS_ENDED = { ended = true, expired = true }
 
 -- Redis is full: delete what has ended, and expire what is overdue, so that memory becomes free without an operator.
 -- Deletions come first, since Redis refuses them never; after one, it refuses no write of this script.

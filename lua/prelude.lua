@@ -79,9 +79,12 @@ local function contains(list, value)
 end
 
 local function chained(...)
-  local all = {}
+  local all, n = {}, 0
   for _, list in ipairs({ ... }) do
-    for _, v in ipairs(list) do all[#all + 1] = v end
+    for i = 1, #list do
+      n = n + 1
+      all[n] = list[i]
+    end
   end
   return all
 end

@@ -20,14 +20,14 @@ end
 -- -> plan, units, what limited them: the first channel that gives all units, else the one that gives most.
 -- Also, for a unit granted by the fast path: the tightest room before; else the denials of all channels.
 local function choose(ask)
-  local best, most, limiting
-  local denials = {}
-  for _, channel in ipairs(ask.channels) do
-    local plan = plans.find(ask, channel)
+  local best, most, limiting, denials
+  for i = 1, #ask.channels do
+    local plan = plans.find(ask, ask.channels[i])
     local units, why, room = checks.decide(ask, plan)
     if room then return plan, units, nil, room end
     if units < ask.min_count then units = 0 end
     -- Without a unit on any channel, the reason of the last one counts: it is the platform's last resort too.
+    denials = denials or {}
     denials[#denials + 1] = why
     if not best or units > most or most == 0 then best, most, limiting = plan, units, why end
     if most >= ask.count then break end

@@ -33,7 +33,7 @@ process.expired = reservation.delete
 
 -- id: "pool NAME", or a reservation that does not exist any more
 local function process_pool(id)
-  unit.remove(deadlines, id)
+  unit.set_score(deadlines, id, false)
   local pool = match(id, '^pool (.+)$')
   if pool then need('pool_gc').examine(pool) end
 end

@@ -64,8 +64,8 @@ function grants.reserve(ask, plan, units, uses_rate)
   local op, record = ask.op, get_record(ask, plan)
   local template = record.template
   if uses_rate then rate_limit.consume(plan.rated, units) end
-  for _, pool in ipairs(plan.breakers) do
-    local circuit_breaker = need('circuit_breaker')
+  for i = 1, #plan.breakers do
+    local circuit_breaker, pool = need('circuit_breaker'), plan.breakers[i]
     if circuit_breaker.is_half_open(pool) then circuit_breaker.start_probe(pool, zone.answer_within) end
   end
   local is_default_name = op.request_id == 'r-' .. op.id

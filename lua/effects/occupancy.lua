@@ -40,22 +40,28 @@ end
 
 -- r joins the pools of the list without a check of room.
 function occupancy.join(list, r)
-  pools.add_in_use(list, 1)
-  local campaign, visible_by, guaranteed = r.campaign, r.visible_by, zone.guaranteed
+  unit.change()
+  local id, campaign, visible_by, guaranteed = r.id, r.campaign, r.visible_by, zone.guaranteed
   local visible_text = score(visible_by)
   for i = 1, #list do
     local pool = list[i]
-    if pool.adaptive then need('adaptive_headroom').shrink(pool) end -- mutation: headroom-recovers
+    pool.in_use, pool.is_written = pool.in_use + 1, true
+    if pool.kind == 'channel' then
+      if pool.adaptive then need('adaptive_headroom').shrink(pool) end -- mutation: headroom-recovers
+      if pool.learns and not r.adopted then pool.joined = (pool.joined or 0) + 1 end -- for state/age_bins.lua
+    end
     if pool.contended then
-      local s = pool.shares and pool.shares[campaign]
-      if s and not pool.contending_classes and pool.name ~= guaranteed then
-        s.n, s.dirty = s.n + 1, true -- shares.change, where no guarantee and no contention depends on it
+      local share = pool.shares and pool.shares[campaign]
+      if share and not pool.contending_classes and pool.name ~= guaranteed then
+        share.n, share.dirty = share.n + 1, true -- shares.change, where no guarantee and no contention depends on it
       else
         shares.change(pool, campaign, 1)
       end
     end
-    if pool.learns and not r.adopted then pool.joined = (pool.joined or 0) + 1 end -- for state/age_bins.lua
-    if pool.fed and not (pool.w0 and visible_by < pool.w0) then unit.add_new(pool.pending_set or pools.pending(pool), r.id, visible_text) end
+    if pool.fed then
+      local w0 = pool.w0
+      if not (w0 and visible_by < w0) then unit.add_new(pool.pending_set or pools.pending(pool), id, visible_text) end
+    end
   end
 end
 
@@ -76,16 +82,17 @@ end
 
 -- Did a call fail that had a port of the pool? The port may be gone together with its media server, until a snapshot
 -- shows it as unused. A call that failed before it took a port took none from the unused ones that the newest snapshot counts.
-local function may_have_lost_port(pool, r)
+local function may_have_lost_port(pool, r, is_held)
   if pool.kind ~= 'channel' and pool.kind ~= 'mpp' then return false end -- mutation: failure-loses-ports-only
-  return r.outcome == 'failed' and (r.taken or occupancy.holds(pool, r))
+  return r.taken or is_held
 end
 
 -- The effect on the ceilings of the pool, which r leaves. For a held r the snapshot decided: its port may have been taken
 -- over already, so the ceiling falls by one, unless credit(t1) shows that the port was busy at the snapshot and is free now.
-local function lower_ceilings(pool, r, credit, expired)
-  local is_lost = may_have_lost_port(pool, r)
-  if occupancy.holds(pool, r) or is_lost then lower(pool, 'ceiling', pool.t1, credit) end -- mutation: held-end-lowers-ceiling
+local function lower_ceilings(pool, r, is_held, credit, expired)
+  local is_lost = r.outcome == 'failed' and may_have_lost_port(pool, r, is_held)
+  if is_held or is_lost then lower(pool, 'ceiling', pool.t1, credit) end -- mutation: held-end-lowers-ceiling
+  if not pool.best then return end
   if expired or is_lost then -- mutation: failure-lowers-best-ceiling
     lower(pool, 'best')
   elseif ceiling.counts(pool, r) then -- mutation: end-lowers-best-ceiling
@@ -93,33 +100,37 @@ local function lower_ceilings(pool, r, credit, expired)
   end
 end
 
--- -> the score of r among the pending of the pool, if it certainly is: r is younger than the feed, and no snapshot's
-local function get_pending_score(pool, r)
-  local w0 = pool.w0
-  return w0 and r.visible_by >= w0 and w0 > (pool.known_at or 0) and score(r.visible_by) or nil
-end
-
 -- r leaves the pools of the list.
 -- expired: no report of an end came. Then, and when a port may be gone, a kept ceiling falls in any case.
-function occupancy.leave(list, r, credit, expired)
-  pools.add_in_use(list, -1)
-  for i = 1, #list do
-    local pool = list[i]
-    if pool.contended then shares.change(pool, r.campaign, -1) end
-    if pool.fed then
-      lower_ceilings(pool, r, credit, expired)
-      unit.remove(pools.pending(pool), r.id, get_pending_score(pool, r))
-    end
-    if pool.learns then need('age_bins').leave(pool, r, occupancy.holds(pool, r), expired) end
-  end
-end
-
--- Update the mean hold time of the pools of the list. held_ms: how long a reservation held them
-function occupancy.learn(list, held_ms)
+-- held_ms: how long r held them, for their mean hold time, the source of retry_after_ms; or nil
+function occupancy.leave(list, r, credit, expired, held_ms)
   unit.change()
+  local id, campaign, has_failed, guaranteed = r.id, r.campaign, r.outcome == 'failed', zone.guaranteed
+  local visible_text = score(r.visible_by)
   for i = 1, #list do
     local pool = list[i]
-    pool.hold, pool.is_written = pool.hold and floor(pool.hold + (held_ms - pool.hold) / HOLD_PART) or held_ms, true
+    pool.in_use, pool.is_written = pool.in_use - 1, true
+    if held_ms then
+      local mean = pool.hold and pool.hold + (held_ms - pool.hold) / HOLD_PART or held_ms
+      pool.hold, pool.is_written = mean - mean % 1, true
+    end
+    if pool.kind == 'mpp' then pools.note_growth(pool) end
+    if pool.contended then
+      local share = pool.shares and pool.shares[campaign]
+      if share and not pool.contending_classes and pool.name ~= guaranteed then
+        share.n, share.dirty = share.n - 1, true -- as in occupancy.join
+      else
+        shares.change(pool, campaign, -1)
+      end
+    end
+    if pool.fed then
+      local is_held, w0 = occupancy.holds(pool, r), pool.w0
+      if is_held or has_failed or pool.best then lower_ceilings(pool, r, is_held, credit, expired) end
+      -- r is certainly pending, with this score, if it is younger than the feed and no snapshot must show it.
+      local is_pending = w0 and not is_held and w0 > (pool.known_at or 0)
+      unit.set_score(pool.pending_set or pools.pending(pool), id, false, is_pending and visible_text or nil)
+      if pool.learns then need('age_bins').leave(pool, r, is_held, expired) end
+    end
   end
 end
 

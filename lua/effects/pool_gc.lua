@@ -28,7 +28,7 @@ end
 
 local function contention_until(pool) return pool.contending_classes and now + CONTENTION_MS or 0 end
 
-local function set_deadline(pool, ends) unit.add(unit.zset(DEADLINES), 'pool ' .. pool.name, score(ends)) end
+local function set_deadline(pool, ends) unit.set_score(unit.zset(DEADLINES), 'pool ' .. pool.name, score(ends)) end
 
 -- A wildcard pool is fed: it is examined when its snapshot may have lapsed (state/pool.lua).
 function pool_gc.await_lapse(pool) set_deadline(pool, (pool.t0 or now) + zone.max_call + 1) end

@@ -88,7 +88,7 @@ local function restore_pending(pool, list)
   if #ids == 0 then return end
   for i, found in ipairs(call('ZMSCORE', PEND .. pool.name, unpack(ids))) do
     if tonumber(found) ~= due[i] then
-      unit.add(pools.pending(pool), ids[i], score(due[i]))
+      unit.set_score(pools.pending(pool), ids[i], score(due[i]))
       note_correction('pending ' .. pool.name .. ' ' .. ids[i], tonumber(found), due[i])
     end
   end
@@ -123,7 +123,7 @@ local function count_records(ids)
     local record = reservation.read(id) -- one that cannot be read is set aside
     if not record then
       if reservation.get_deadline(id) then
-        unit.remove(deadlines, id)
+        unit.set_score(deadlines, id, false)
         note_correction('deadline ' .. id)
       end
     elseif tally.occupies(record) then

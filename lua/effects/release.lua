@@ -22,11 +22,6 @@ local function make_credit(record)
   end
 end
 
--- The mean hold time of a pool is the source of retry_after_ms.
-local function learn_hold_time(record)
-  occupancy.learn(occupancy.pools(record), now - record.granted_at)
-end
-
 -- Report the outcome of the reservation to the circuit breakers of its pools.
 function release.record_outcome(record)
   local list = occupancy.pools(record)
@@ -37,8 +32,7 @@ function release.record_outcome(record)
 end
 
 -- Count ports x ms for the campaign; campaigns that policy does not name share one counter.
-local function count_port_time(record)
-  local list = occupancy.pools(record)
+local function count_port_time(record, list)
   if not list.counter then
     local pool = pools.get('campaign:' .. record.campaign)
     list.counter = 'port_ms:' .. (pool.known and not pool.wildcard and record.campaign or '*')
@@ -46,9 +40,11 @@ local function count_port_time(record)
   count(list.counter, list.ports * (now - record.granted_at))
 end
 
-local function close(record, state, credit)
-  count_port_time(record)
-  occupancy.leave(occupancy.pools(record), record, credit, state == 'expired')
+-- held_ms: how long it held its pools; nil: that says nothing of calls
+local function close(record, state, credit, held_ms)
+  local list = occupancy.pools(record)
+  count_port_time(record, list)
+  occupancy.leave(list, record, credit, state == 'expired', held_ms)
   record.state, record.released_at = state, now
   reservation.write(record, now + zone.retention)
 end
@@ -79,8 +75,7 @@ end
 -- The effect of an end: at the report, or after release_within (effects/expiry.lua).
 function release.finish(record)
   if record.outcome == 'no_resource' then distrust_ceilings(record) end
-  learn_hold_time(record)
-  close(record, 'ended', make_credit(record))
+  close(record, 'ended', make_credit(record), now - record.granted_at)
 end
 
 return release

@@ -121,16 +121,28 @@ local function choose_setting(shared, campaign, setting)
   return own or of_pools or zone[setting]
 end
 
+-- campaign: nil or false: none -> the lists one after the other, with the campaign between them
+local function surround(before, campaign, after)
+  local list, n = {}, #before
+  for i = 1, n do list[i] = before[i] end
+  if campaign then
+    n = n + 1
+    list[n] = campaign
+  end
+  for i = 1, #after do list[n + i] = after[i] end
+  return list
+end
+
 local function make(shared, campaign)
   local lists, rules, only = shared.lists, campaign.rules, { campaign }
   local breakers = rules.breaker and chained(only, shared.breakers) or shared.breakers
   local has_other_limits = shared.has_other_limits or limits.has_others(only)
   return {
-    shared = shared, campaign = campaign, pools = chained(shared.before, only, shared.after),
+    shared = shared, campaign = campaign, pools = surround(shared.before, campaign, shared.after),
     lists = {
       channels = lists.channels, mpps = lists.mpps, campaigns = only, named = lists.named, uncounted = lists.uncounted,
     },
-    rated = chained(shared.rated_before, rate_limit.is_limited(campaign) and only or {}, shared.rated_after),
+    rated = surround(shared.rated_before, rate_limit.is_limited(campaign) and campaign, shared.rated_after),
     breakers = breakers, is_simple = #breakers == 0 and not has_other_limits,
     reserved = get_reserved(shared, rules.priority or 0),
     answer_within = choose_setting(shared, campaign, 'answer_within'), max_call = choose_setting(shared, campaign, 'max_call'),

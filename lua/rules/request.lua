@@ -102,7 +102,8 @@ end
 -- Read the campaigns' pools of all requests of a call in few commands.
 function request.read_ahead(ops)
   local names, is_named = {}, {}
-  for _, op in ipairs(ops) do
+  for i = 1, #ops do
+    local op = ops[i]
     if op.op == 'admit' and not is_named[op.campaign] then
       is_named[op.campaign], names[#names + 1] = true, 'campaign:' .. op.campaign
     end

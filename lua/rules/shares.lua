@@ -81,7 +81,7 @@ end
 -- The campaign has `after` units instead of `before`: its guarantee is used more, or less.
 local function change_unused(pool, guarantee, before, after)
   local more = max(0, guarantee - after) - max(0, guarantee - before)
-  pool.unmet, pool.is_written = (pool.unmet or 0) + more, true
+  pool.unmet, pool.is_changed, pool.is_written = (pool.unmet or 0) + more, true, true
   local sums = pool.shrunk
   if not sums then return end
   local own = shrink(guarantee, zone.guarantee_total, sums.limit)
@@ -99,7 +99,11 @@ end
 function shares.flush()
   for _, of_pool in pairs(cache) do
     for _, share in pairs(of_pool) do
-      if share.dirty then unit.put(texts, share.key, share.n ~= 0 and format('%d', share.n)) end
+      if share.dirty and share.n ~= 0 then
+        unit.create(texts, share.key, format('%d', share.n))
+      elseif share.dirty then
+        unit.put(texts, share.key, false)
+      end
     end
   end
   cache = {}

@@ -21,7 +21,7 @@ local BURST_MS = 200       -- ends that come within so long of each other belong
 local LATE_END_MS = 500    -- an end that was earlier than this belongs to no burst
 local FAILURES_MS = 200    -- failing launches that come within so long of each other say the same
 
-local function get_bin(ms) return floor(ms / BIN_MS) end
+local function get_bin(ms) return (ms - ms % BIN_MS) / BIN_MS end
 
 -- -> the handle of the pool's hash
 function age_bins.get_hash(p)
@@ -31,25 +31,38 @@ end
 
 -- Add n to a number of the hash; a number that is absent is not lowered, and 0 is not stored.
 local function add(p, field, n)
-  local h = age_bins.get_hash(p)
-  local text = unit.get(h, field)
+  local hash = age_bins.get_hash(p)
+  local text = unit.get(hash, field)
   if not text and n < 0 then return end
   local sum = (text and tonumber(text) or 0) + n -- a text that is no number counts as 0
-  unit.put(h, field, sum > 0 and format('%d', sum))
+  unit.put(hash, field, sum > 0 and format('%d', sum))
 end
 
--- Store the grants of this call; occupancy.join counts them in p.joined.
+-- The calls of a bin change by n; stored with the pool. is_launched: of l, else of g
+local function change_bin(p, is_launched, bin, n)
+  local changes = p.age_changes or { g = {}, l = {} }
+  p.age_changes = changes
+  local bins = is_launched and changes.l or changes.g
+  bins[bin] = (bins[bin] or 0) + n
+end
+
+-- Store how the bins of p changed in this call; occupancy.join counts its grants in p.joined, age_bins.leave its ends in p.ended.
 function age_bins.flush(p)
-  local joined = p.joined
-  if not joined then return end
-  p.joined = nil
-  add(p, 'g' .. get_bin(now), joined)
+  local joined, ended, changes = p.joined, p.ended, p.age_changes
+  p.joined, p.ended, p.age_changes = nil, nil, nil
+  if ended then
+    local events = age_bins.get_events(p)
+    events.ends = events.ends + ended
+  end
+  if joined then add(p, 'g' .. get_bin(now), joined) end
+  for letter, bins in pairs(changes or {}) do
+    for bin, n in pairs(bins) do add(p, letter .. bin, n) end
+  end
 end
 
+-- -> the totals of p, which the caller may change
 function age_bins.get_events(p)
-  if not p.events then
-    pools.set(p, { events = { ends = 0, failures = 0, drops = 0, failed_at = 0, burst_at = 0, burst = 0 } })
-  end
+  pools.set(p, { events = p.events or { ends = 0, failures = 0, drops = 0, failed_at = 0, burst_at = 0, burst = 0 } })
   return p.events
 end
 
@@ -57,9 +70,7 @@ end
 local function remove(p, r)
   if r.adopted or r.taken then return end
   local bin = get_bin(r.launched_at or r.granted_at)
-  if bin < get_bin(now) - BINS then return end
-  age_bins.flush(p)
-  add(p, (r.launched_at and 'l' or 'g') .. bin, -1)
+  if bin >= get_bin(now) - BINS then change_bin(p, r.launched_at, bin, -1) end
 end
 
 -- A report of a launch is about to change r; list: its pools. is_taken: it says that the port is taken
@@ -72,7 +83,7 @@ function age_bins.note_launch(list, r, is_taken)
       if is_first then
         add(p, 'reports', 1)
         add(p, 'report_delay', now - r.granted_at)
-        if not (is_taken or r.taken) then add(p, 'l' .. get_bin(now), 1) end -- mutation: launched-calls-have-an-age
+        if not (is_taken or r.taken) then change_bin(p, true, get_bin(now), 1) end -- mutation: launched-calls-have-an-age
       end
     end
   end
@@ -111,8 +122,8 @@ local function note_end(p, r)
   local at = r.state ~= 'releasing' and r.ended_at or now
   local start = r.adopted and 0 or r.launched_at or r.granted_at
   local age = max(0, min(AGE_MAX, get_bin(at) - get_bin(start)))
-  local h, field = age_bins.get_hash(p), (r.launched_at and 'f' or 'e') .. get_bin(at)
-  unit.put(h, field, (unit.get(h, field) or '') .. format('%02d', age))
+  local hash, field = age_bins.get_hash(p), (r.launched_at and 'f' or 'e') .. get_bin(at)
+  unit.put(hash, field, (unit.get(hash, field) or '') .. format('%02d', age))
   if now - at <= LATE_END_MS then count_burst(p) end
 end
 
@@ -121,8 +132,7 @@ function age_bins.leave(p, r, is_held, is_expired)
   remove(p, r)
   if is_expired then return age_bins.drop(p, 1) end
   if r.is_withdrawn then return end
-  local events = age_bins.get_events(p)
-  events.ends = events.ends + 1
+  p.ended = (p.ended or 0) + 1
   if r.outcome == 'no_resource' then return fail(p) end
   if is_held or reservation.had_port(r) then note_end(p, r) end
 end

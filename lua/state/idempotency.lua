@@ -21,7 +21,8 @@ local records = unit.hash(REQ)
 -- Read the records of all requests of a call with one command.
 function idempotency.read_ahead(ops)
   local keys = {}
-  for _, op in ipairs(ops) do
+  for i = 1, #ops do
+    local op = ops[i]
     if op.op == 'admit' and not op.dry_run then
       op.key = idempotency.key(op)
       keys[#keys + 1] = op.key

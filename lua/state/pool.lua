@@ -1,6 +1,7 @@
 -- state/pool.lua: the state of pools: each is read at most once and written at most once in a call.
 --
--- pools hash, pool -> JSON object; a field without a value is absent:
+-- pools hash, pool -> JSON object; a field without a value is absent. Most calls change only in_use, hold and tat: these come
+-- first, after a space that says so, and the rest of the text is then kept as it is.
 --   in_use    live and releasing reservations that name it
 --   t0, t1, w0, total, unused   its newest snapshot (t0: its query began, t1: its ingest, w0: begin of its window)
 --   ceiling   the most reservations that may hold it, by that snapshot
@@ -23,8 +24,9 @@
 --                        of an answer) holds as long as the version with which it was noted.
 --   pools.make_derived   a table whose entries refer to pools: plans, heaps. Empty after every flush, so that nothing
 --                        outlives its pools.
--- Both follow from the functions below, which are the only way to change a pool: change, set, add_in_use. Two hot loops
--- that assign a count themselves mark the pool in the same statement (is_written; a test checks it).
+-- Both follow from the functions below, which are the only way to change a pool: change and set. Hot loops that assign a
+-- count themselves (effects/occupancy.lua, rules/shares.lua, rules/rate_limit.lua) mark the pool in the same statement
+-- (is_written; a test checks it).
 local pools = {}
 local cache = {}
 local texts = unit.hash(POOLS)
@@ -47,7 +49,7 @@ local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
   'learned', 'lowered', 'failed_ceiling', 'frozen_at', 'events',
 }
-local REST = { 'adaptive', 'hold', 'unmet', 'shrunk', 'tat', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+local OTHERS = { 'adaptive', 'unmet', 'shrunk', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
 
 -- -> the sorted set of reservations that the newest snapshot of p may not contain yet: id, score = visible_by
 function pools.pending(p)
@@ -110,23 +112,28 @@ end
 
 local function forget_snapshot(p)
   for _, field in ipairs(SNAPSHOT) do p[field] = nil end
+  p.is_changed = true
 end
 
--- Types of the stored fields: numbers, but for these.
-local KNOWN = {
-  in_use = 'number', hungry = 'string', group = 'string', tat = 'string', shrunk = 'table', slots = 'table',
-  learned = 'string', events = 'table',
+-- The stored fields and their types.
+local TYPES = {
+  in_use = 'number', hungry = 'string',
+  t0 = 'number', t1 = 'number', w0 = 'number', total = 'number', unused = 'number', ceiling = 'number', known_at = 'number',
+  best = 'number', best_t1 = 'number', best_w0 = 'number', foreign = 'number', group = 'string', learned = 'string',
+  lowered = 'number', failed_ceiling = 'number', frozen_at = 'number', events = 'table',
+  adaptive = 'number', hold = 'number', unmet = 'number', shrunk = 'table', tat = 'string', set_limit = 'number',
+  set_until = 'number', slots = 'table', open_until = 'number', probe_until = 'number',
 }
-for _, field in ipairs(chained(SNAPSHOT, REST)) do KNOWN[field] = KNOWN[field] or 'number' end
 
 -- -> whether every field has its type; fields of a later version, which are kept as they are, or nil
 local function check_fields(p)
   local unknown
   for field, value in pairs(p) do
-    if not KNOWN[field] then
+    local expected = TYPES[field]
+    if not expected then
       unknown = unknown or {}
       unknown[field] = value
-    elseif type(value) ~= KNOWN[field] then
+    elseif type(value) ~= expected then
       return false
     end
   end
@@ -134,7 +141,7 @@ local function check_fields(p)
 end
 
 -- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
-local NAMED_BY_ALL = set_of({ 'channel', 'mpp', ON_KNOWN_MPP })
+local NAMED_BY_ALL = { channel = true, mpp = true, [ON_KNOWN_MPP] = true }
 function pools.is_collectable(p)
   return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
 end
@@ -163,17 +170,19 @@ local function parse(name, text)
   need('aside').keep('pool', name, text)
   unit.put(texts, name, false)
   pools.doubt() -- the recount counts its reservations; until then nothing is granted
-  return { in_use = 0, known_at = meta.recover_until, is_written = true }
+  return { in_use = 0, known_at = meta.recover_until, is_written = true, is_changed = true }
 end
 
 -- Do several campaigns compete for the pool? Not for the pool of a campaign, nor for one that only counts.
-function pools.has_shares(name)
-  local kind = kind_of(name)
+local function is_contended(name, kind)
   return kind ~= 'campaign' and kind ~= 'zone' and name ~= ON_KNOWN_MPP
 end
 
+function pools.has_shares(name) return is_contended(name, kind_of(name)) end
+
 function pools.get(name)
-  if cache[name] then return cache[name] end
+  local cached = cache[name]
+  if cached then return cached end
   local kind = kind_of(name)
   local text = unit.get(texts, name)
   local p, rules, wildcard = text and parse(name, text) or { in_use = 0 }, find_rules(name, kind)
@@ -182,7 +191,7 @@ function pools.get(name)
   if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
   p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
   p.tat = tonumber(p.tat)
-  p.contended = pools.has_shares(name)
+  p.contended = is_contended(name, kind)
   p.has_lapsed = has_lapsed(p)
   if p.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
     forget_snapshot(p) -- what is stored of it goes with the next write of p
@@ -211,13 +220,13 @@ end
 function pools.drop_limit(p)
   pools.version = pools.version + 1
   p.limit_now, p.usable_now = nil, nil
-  if p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
+  if p.kind == 'mpp' then pools.note_growth(p) end
 end
 
 -- p is written at the end of the call, or deleted if nothing of it counts any more.
 function pools.examine(p)
   unit.change()
-  p.is_written = true
+  p.is_written, p.is_changed = true, true -- mutation: changed-pool-is-written-in-full
 end
 
 -- Set fields that no limit and no check before the counts depends on. changes: field -> value, false: none
@@ -233,44 +242,55 @@ function pools.change(p, changes)
   pools.drop_limit(p)
 end
 
--- So many more reservations hold the pools of the list.
-function pools.add_in_use(list, n)
-  unit.change()
-  for i = 1, #list do
-    local p = list[i]
-    p.in_use, p.is_written = p.in_use + n, true
-    if n < 0 and p.kind == 'mpp' then pools.grown[#pools.grown + 1] = p end
-  end
+-- The pool of an MPP may have more room than before.
+function pools.note_growth(p)
+  pools.grown[#pools.grown + 1] = p
+end
+
+local function copy_fields(p, names, fields)
+  for i = 1, #names do fields[names[i]] = p[names[i]] or nil end
+end
+
+-- -> the text of all fields that do not come first
+local function encode_rest(p)
+  local fields = { hungry = p.contending_classes }
+  copy_fields(p, OTHERS, fields)
+  if p.fed then copy_fields(p, SNAPSHOT, fields) end
+  for field, value in pairs(p.unknown or {}) do fields[field] = value end
+  return next(fields) and ',' .. sub(encode(fields), 2) or '}'
+end
+
+-- -> the same from the stored text, nil if that has another form
+local function find_rest(text)
+  local at = text and match(text, '^{ "in_use":%-?%d+()')
+  if not at then return nil end
+  at = match(text, '^,"hold":%d+()', at) or at
+  at = match(text, '^,"tat":"%d+"()', at) or at
+  return sub(text, at)
 end
 
 -- -> JSON text, or false if nothing is to be stored
 local function to_text(p)
   if pools.is_collectable(p) then
-    p.hold = nil
+    p.hold, p.is_changed = nil, true
     if p.tat or p.set_until or p.slots or p.contending_classes then need('pool_gc').drop_expired(p) end
   end
-  local text = { in_use = p.in_use, hungry = p.contending_classes }
-  local is_stored = p.in_use ~= 0 or p.contending_classes ~= nil
-  for _, fields in ipairs(p.fed and { REST, SNAPSHOT } or { REST }) do
-    for i = 1, #fields do
-      local field = fields[i]
-      local value = p[field]
-      if value then text[field], is_stored = value, true end
-    end
-  end
-  for field, value in pairs(p.unknown or {}) do text[field] = value end
-  if text.tat then text.tat = format('%.0f', text.tat) end -- JSON would round it
-  return is_stored and encode(text)
+  local rest = not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)
+  local hold = p.hold and format(',"hold":%d', p.hold) or ''
+  local tat = p.tat and format(',"tat":"%.0f"', p.tat) or '' -- as text: JSON would round it
+  if p.in_use == 0 and hold .. tat .. rest == '}' then return false end
+  return format('{ "in_use":%d', p.in_use) .. hold .. tat .. rest
 end
 
 -- Write what changed, and forget every pool: the call may read them again.
 function pools.flush()
   for name, p in pairs(cache) do
+    if p.learns and (p.joined or p.ended or p.age_changes) then need('age_bins').flush(p) end
     if p.is_written then
       if p.has_lapsed then call('DEL', PEND .. name) end
       if p.available_before then need('notify').compare(p) end
-      if p.joined then need('age_bins').flush(p) end
-      unit.put(texts, name, to_text(p))
+      local text = to_text(p)
+      if text then unit.create(texts, name, text) else unit.put(texts, name, false) end
     end
   end
   cache, ahead_rules, wildcards = {}, {}, {}

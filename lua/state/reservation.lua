@@ -70,8 +70,8 @@ local function parse_shared(text)
   return fields
 end
 
-local function after(record, moment) return moment and format('%d', moment - record.granted_at) or '' end
-local function at(record, text) return text ~= '' and record.granted_at + text end
+-- -> a time as text, ms after the grant; moment: not false
+local function after(t0, moment) return format('%d', moment - t0) end
 
 -- -> the record as text
 function reservation.text(record)
@@ -79,8 +79,10 @@ function reservation.text(record)
   if record.adopted then marks = marks .. 'a' end
   local deadline = record.deadline - t0
   local line = format(LINE, t0, record.visible_by - t0, deadline == record.answer_within and '' or format('%d', deadline),
-    LETTER[record.state], record.outcome or '', marks, after(record, record.launched_at), after(record, record.reported_at),
-    after(record, record.ended_at), after(record, record.released_at), record.claim_within or '', #owner, record.tail or '',
+    LETTER[record.state], record.outcome or '', marks,
+    record.launched_at and after(t0, record.launched_at) or '', record.reported_at and after(t0, record.reported_at) or '',
+    record.ended_at and after(t0, record.ended_at) or '', record.released_at and after(t0, record.released_at) or '',
+    record.claim_within or '', #owner, record.tail or '',
     record.request_id == 'r-' .. record.id and '=' or record.request_id or '', shared_text(record))
   return line .. owner .. (record.session or '') -- string.format would cut a text at a zero byte
 end
@@ -97,11 +99,11 @@ end
 local records, deadlines = unit.hash(RES), unit.zset(DEADLINES)
 
 -- Read the records of all reports of a call with one command.
-local IS_REPORT = set_of({ 'launched', 'renew', 'end' })
+local IS_REPORT = { launched = true, renew = true, ['end'] = true }
 function reservation.read_ahead(ops)
   local ids = {}
-  for _, op in ipairs(ops) do
-    if IS_REPORT[op.op] then ids[#ids + 1] = op.id end
+  for i = 1, #ops do
+    if IS_REPORT[ops[i].op] then ids[#ids + 1] = ops[i].id end
   end
   if #ids > 1 then unit.load(records, ids) end
 end
@@ -113,20 +115,21 @@ function reservation.load(ids) unit.load(records, ids) end
 function reservation.parse(id, text)
   local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, tail,
     request_id, common, free = match(text, PATTERN)
-  if not STATE[state] then return nil end
+  local state_name = STATE[state]
+  if not state_name then return nil end
   local fields = parsed[common] or parse_shared(common)
   t0, bytes = tonumber(t0), tonumber(bytes)
   local record = {
-    id = id, state = STATE[state], granted_at = t0, visible_by = t0 + visible,
+    id = id, state = state_name, granted_at = t0, visible_by = t0 + visible,
     deadline = t0 + (deadline == '' and fields.answer_within or deadline),
     campaign = fields.campaign, channel = fields.channel, mpp = fields.mpp, pools = fields.pools,
     answer_within = fields.answer_within, max_call = fields.max_call, claim_within = tonumber(claim_within),
     outcome = outcome ~= '' and outcome, taken = sub(marks, 1, 1) == 't', adopted = sub(marks, -1) == 'a',
     request_id = request_id == '=' and 'r-' .. id or request_id ~= '' and request_id,
     owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
+    launched_at = launched ~= '' and t0 + launched, reported_at = reported ~= '' and t0 + reported,
+    ended_at = ended ~= '' and t0 + ended, released_at = released ~= '' and t0 + released,
   }
-  record.launched_at, record.reported_at = at(record, launched), at(record, reported)
-  record.ended_at, record.released_at = at(record, ended), at(record, released)
   if tail ~= '' then record.tail = tail end
   -- Its score in the deadlines follows from the text, unless the outcome is unknown (commands/report.lua).
   if state == 'l' and outcome ~= 'unknown' then record.due_at = record.deadline end
@@ -147,11 +150,7 @@ local function change(id, text, deadline, stored)
   local tally = meta.recounting and need('tally')
   if tally then tally.remove(id) end
   if text ~= nil then unit.put(records, id, text) end
-  if deadline then
-    unit.add(deadlines, id, deadline, stored)
-  elseif deadline == false then
-    unit.remove(deadlines, id)
-  end
+  if deadline ~= nil then unit.set_score(deadlines, id, deadline, stored) end
   if tally then tally.add(id) end
 end
 
@@ -182,9 +181,12 @@ end
 
 -- deadline: zone time in ms at which effects/expiry.lua examines it, or nil: unchanged
 function reservation.write(record, deadline)
-  local stored = deadline and record.due_at and score(record.due_at)
+  local id, text = record.id, reservation.text(record)
+  local stored = deadline and record.due_at and score(record.due_at) or nil
   record.due_at = nil
-  change(record.id, reservation.text(record), deadline and score(deadline) or nil, stored or nil)
+  if meta.recounting then return change(id, text, deadline and score(deadline) or nil, stored) end
+  unit.put(records, id, text)
+  if deadline then unit.set_score(deadlines, id, score(deadline), stored) end
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score
@@ -194,7 +196,7 @@ function reservation.write_new(id, text, deadline_text)
   if meta.recounting then need('tally').add(id) end -- mutation: tally-new-record
 end
 
-local HAD_PORT = set_of({ 'completed', 'no_answer', 'busy', 'abandoned' })
+local HAD_PORT = { completed = true, no_answer = true, busy = true, abandoned = true }
 
 -- Did the call have a port, by its reports?
 function reservation.had_port(record)

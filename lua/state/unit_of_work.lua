@@ -1,11 +1,12 @@
 -- state/unit_of_work.lua: a call commits all of its writes, or none.
 --
--- This file is the only one that writes to Redis. The call begins (main.lua), operations change state, and the call
+-- This file is the only one that writes to Redis; state/undo.lua takes writes back. The call begins (main.lua), operations
+-- change state, and the call
 -- commits once, at its end. An error before that discards the buffers; an error in the middle of the commit undoes what
 -- the commit wrote. So no other call ever sees half of a call.
 --
 -- Buffered (records, requests, deadlines, pools, shares, pending sets), through a handle for each key:
---   unit.hash(key)    get, load, create, put        unit.zset(key)    add, add_new, move, remove
+--   unit.hash(key)    get, load, create, put        unit.zset(key)    set_score, add_new, move, get_score
 -- Immediate (all other keys): call(COMMAND, key, ...) writes at once and records the inverse command; call with a
 -- reading command first writes what is buffered for its key, so a read always sees the writes of its call.
 --
@@ -17,14 +18,17 @@ local redis_call, redis_pcall = redis.call, redis.pcall
 
 local ARGUMENTS_MAX = 2000 -- of one command: unpack is limited by the Lua stack (LUAI_MAXCSTACK, 8000)
 
-local READS = set_of({
-  'GET', 'HGET', 'HGETALL', 'HKEYS', 'HLEN', 'HMGET', 'HSCAN', 'INFO', 'TIME', 'TYPE', 'XREVRANGE', 'ZCARD', 'ZCOUNT',
-  'ZLEXCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYLEX', 'ZRANGEBYSCORE',
-})
+local READS = {
+  GET = true, HGET = true, HGETALL = true, HKEYS = true, HLEN = true, HMGET = true, HSCAN = true, INFO = true, TIME = true, TYPE = true,
+  XREVRANGE = true, ZCARD = true, ZCOUNT = true, ZLEXCOUNT = true, ZMSCORE = true, ZRANGE = true, ZRANGEBYLEX = true, ZRANGEBYSCORE = true,
+}
 
+-- Every call makes the tables below anew, so those of a handle that few calls need begin as false.
 local hashes, zsets = {}, {}        -- key -> handle
 local hash_list, zset_list = {}, {} -- handles in the order of their first use: a call writes in the same order always
-local journal, journaled = {}, 0    -- inverse commands of what was written
+-- What was written, oldest first. state/undo.lua writes it back: {verb, key, list, from, last, before} is a command of the
+-- commit; every other entry is an inverse command.
+local journal, journaled = {}, 0
 local appended, discarded, published = {}, {}, {}
 local changed = 0
 local is_new, stored_meta, is_guarded = false, nil, false
@@ -42,34 +46,6 @@ local function record_inverse(...)
   journal[journaled] = { ... }
 end
 
--- Record the commands that write those texts back; false: the field was absent.
-local function record_fields(key, fields, texts)
-  local set, absent = { 'HSET', key }, { 'HDEL', key }
-  for i = 1, #fields do
-    if texts[i] then
-      set[#set + 1], set[#set + 2] = fields[i], texts[i]
-    else
-      absent[#absent + 1] = fields[i]
-    end
-  end
-  if #absent > 2 then record_inverse(unpack(absent)) end
-  if #set > 2 then record_inverse(unpack(set)) end
-end
-
--- Record the commands that write those scores back; false: the member was absent.
-local function record_scores(key, members, scores)
-  local add, absent = { 'ZADD', key }, { 'ZREM', key }
-  for i = 1, #members do
-    if scores[i] then
-      add[#add + 1], add[#add + 2] = scores[i], members[i]
-    else
-      absent[#absent + 1] = members[i]
-    end
-  end
-  if #absent > 2 then record_inverse(unpack(absent)) end
-  if #add > 2 then record_inverse(unpack(add)) end
-end
-
 -- The first write of the call: needs memory and changes nothing of an existing zone.
 local function guard()
   if is_guarded then return end
@@ -78,91 +54,113 @@ local function guard()
   if is_new then record_inverse('HDEL', ZONE, 'schema') end
 end
 
--- Buffered hashes ----------------------------------------------------------------------------------------------
+-- Buffered writes --------------------------------------------------------------------------------------------
+
+-- The final state of a name is not yet known, or what it overwrites: the commit looks at it once more.
+local function touch(handle, name)
+  local n = handle.n + 1
+  handle.n = n
+  if n == 1 then handle.touched = { name } else handle.touched[n] = name end
+end
+
+-- -> names and values of a list without those that were removed later, with the values that they have now; and the length
+-- first: 0 if names precede values
+local function list_current(list, n, values, first)
+  local current, length = {}, 0
+  for i = 1, n, 2 do
+    local name = list[i + first]
+    local value = values[name]
+    if value then current[length + 1 + first], current[length + 2 - first], length = name, value, length + 2 end
+  end
+  return current, length
+end
+
+-- Call read with parts of a list that are short enough for one command.
+local function read_in_parts(command, key, names, values)
+  for from = 1, #names, ARGUMENTS_MAX do
+    local found = redis_call(command, key, unpack(names, from, min(#names, from + ARGUMENTS_MAX - 1)))
+    for i = 1, #found do values[names[from + i - 1]] = found[i] end
+  end
+end
 
 -- -> the handle of a hash
+-- stored: field -> text in Redis, as far as it was read; value: field -> buffered text, false: deleted
+-- set: arguments of HSET, set_n of them: fields whose stored text is known; touched: n other fields
+-- is_rewritten: a field was buffered twice
 function unit.hash(key)
-  local h = hashes[key]
-  if not h then
-    h = { key = key, stored = {}, value = {}, touched = {}, n = 0, created = {}, created_n = 0, is_rewritten = false }
-    hashes[key], hash_list[#hash_list + 1] = h, h
+  local hash = hashes[key]
+  if not hash then
+    hash = { key = key, stored = {}, value = {}, set = false, set_n = 0, touched = false, n = 0, is_rewritten = false }
+    hashes[key], hash_list[#hash_list + 1] = hash, hash
   end
-  return h
+  return hash
 end
 
 -- -> the text of a field, false if it is absent
-function unit.get(h, field)
-  local text = h.value[field]
+function unit.get(hash, field)
+  local text = hash.value[field]
   if text ~= nil then return text end
-  text = h.stored[field]
+  text = hash.stored[field]
   if text == nil then
-    text = redis_call('HGET', h.key, field)
-    h.stored[field] = text
+    text = redis_call('HGET', hash.key, field)
+    hash.stored[field] = text
   end
   return text
 end
 
 -- Read several fields with one command, for later use of get.
-function unit.load(h, fields)
-  local missing = {}
-  for _, field in ipairs(fields) do
-    if h.stored[field] == nil and h.value[field] == nil then missing[#missing + 1] = field end
+function unit.load(hash, fields)
+  local stored, value, missing, n = hash.stored, hash.value, {}, 0
+  for i = 1, #fields do
+    local field = fields[i]
+    if stored[field] == nil and value[field] == nil then
+      n = n + 1
+      missing[n] = field
+    end
   end
-  for from = 1, #missing, ARGUMENTS_MAX do
-    local some = { unpack(missing, from, min(#missing, from + ARGUMENTS_MAX - 1)) }
-    for i, text in ipairs(redis_call('HMGET', h.key, unpack(some))) do h.stored[some[i]] = text end
-  end
+  if n > 0 then read_in_parts('HMGET', hash.key, missing, stored) end
+end
+
+-- Write a field that is known to be absent, or whose stored text was read.
+function unit.create(hash, field, text)
+  local value = hash.value
+  if value[field] ~= nil then return unit.put(hash, field, text) end
+  local n, set = hash.set_n, hash.set
+  if n == 0 then hash.set = { field, text } else set[n + 1], set[n + 2] = field, text end
+  hash.set_n = n + 2
+  value[field] = text
+  changed = changed + 1
 end
 
 -- text: false deletes the field
-function unit.put(h, field, text)
-  if h.value[field] == nil then
-    local n = h.n + 1
-    h.n, h.touched[n] = n, field
-  else
-    h.is_rewritten = true
-  end
-  h.value[field] = text
-  changed = changed + 1
-end
-local put = unit.put
-
--- Write a field that is known to be absent. Most writes of a call are such: their list is that of the arguments of HSET.
-function unit.create(h, field, text)
-  if h.value[field] ~= nil or h.stored[field] then return put(h, field, text) end
-  local n, created = h.created_n, h.created
-  created[n + 1], created[n + 2], h.created_n = field, text, n + 2
-  h.value[field] = text
+function unit.put(hash, field, text)
+  local before = hash.value[field]
+  if before == nil and text and hash.stored[field] ~= nil then return unit.create(hash, field, text) end
+  if before ~= nil then hash.is_rewritten = true end
+  if before == nil or not text then touch(hash, field) end
+  hash.value[field] = text
   changed = changed + 1
 end
 
--- -> what was created, as arguments of a command, with the values that it has now; first: 0 if names precede values
-local function list_created(created, n, values, is_rewritten, first)
-  if not is_rewritten then return created, n end
-  local list, length = {}, 0
-  for i = 1, n, 2 do
-    local name = created[i + first]
-    local value = values[name]
-    if value then list[length + 1 + first], list[length + 2 - first], length = name, value, length + 2 end
+-- Read the touched fields that were never read: an undo writes them back.
+local function read_touched(hash)
+  local stored, touched, missing = hash.stored, hash.touched, {}
+  for i = 1, hash.n do
+    if stored[touched[i]] == nil then missing[#missing + 1] = touched[i] end
   end
-  return list, length
+  read_in_parts('HMGET', hash.key, missing, stored)
 end
 
--- -> arguments of HSET and of HDEL for what is buffered
-local function list_fields(h)
-  local stored, value = h.stored, h.value
-  local missing = {}
-  for i = 1, h.n do
-    if stored[h.touched[i]] == nil then missing[#missing + 1] = h.touched[i] end
-  end
-  for from = 1, #missing, ARGUMENTS_MAX do
-    local some = { unpack(missing, from, min(#missing, from + ARGUMENTS_MAX - 1)) }
-    for i, text in ipairs(redis_call('HMGET', h.key, unpack(some))) do stored[some[i]] = text end
-  end
-  local set, n = list_created(h.created, h.created_n, value, h.is_rewritten, 0)
-  local delete = {}
-  for i = 1, h.n do
-    local field = h.touched[i]
+-- -> arguments of HSET for what is buffered, their number, and those of HDEL or nil
+local function list_fields(hash)
+  local set, n = hash.set, hash.set_n
+  if hash.is_rewritten then set, n = list_current(set, n, hash.value, 0) end
+  if hash.n == 0 then return set, n end
+  read_touched(hash)
+  local stored, value, touched, delete = hash.stored, hash.value, hash.touched, {}
+  set = set or {}
+  for i = 1, hash.n do
+    local field = touched[i]
     local text = value[field]
     if text then
       set[n + 1], set[n + 2], n = field, text, n + 2
@@ -170,224 +168,187 @@ local function list_fields(h)
       delete[#delete + 1] = field
     end
   end
-  return set, delete
+  return set, n, delete
 end
 
--- Run a command with a long list of arguments in parts; inverse(part) records how to undo each.
-local function run_in_parts(command, key, list, inverse)
-  for from = 1, #list, ARGUMENTS_MAX do
-    local last = min(#list, from + ARGUMENTS_MAX - 1)
-    run(command, key, unpack(list, from, last))
-    journaled = journaled + 1
-    journal[journaled] = { list = list, from = from, last = last, inverse = inverse } -- mutation: unit-records-commit
-  end
+local function clear_hash(hash)
+  local stored, value, touched, set = hash.stored, hash.value, hash.touched, hash.set
+  for i = 1, hash.n do stored[touched[i]] = value[touched[i]] end
+  for i = 1, hash.set_n, 2 do stored[set[i]] = value[set[i]] end
+  hash.value, hash.set, hash.set_n, hash.touched, hash.n, hash.is_rewritten = {}, false, 0, false, 0, false
 end
 
-local function clear_hash(h)
-  for i = 1, h.n do h.stored[h.touched[i]] = h.value[h.touched[i]] end
-  for i = 1, h.created_n, 2 do h.stored[h.created[i]] = h.value[h.created[i]] end
-  h.value, h.touched, h.n, h.created, h.created_n, h.is_rewritten = {}, {}, 0, {}, 0, false
-end
-
--- -> functions that record the inverse of HSET and HDEL. stored: the texts before
-local function hash_inverses(key, stored)
-  local function record(list, from, last, step)
-    local fields, texts = {}, {}
-    for i = from, last, step do fields[#fields + 1], texts[#texts + 1] = list[i], stored[list[i]] or false end
-    record_fields(key, fields, texts)
-  end
-  return function(list, from, last) record(list, from, last, 2) end, function(list, from, last) record(list, from, last, 1) end
-end
-
--- Buffered sorted sets -----------------------------------------------------------------------------------------
+local IF_EXISTS = true
 
 -- -> the handle of a sorted set
+-- score: member -> buffered score as text, false: removed
+-- known: member -> the score that it certainly has in Redis, or IF_EXISTS: its buffered score counts only if it exists there
+-- adds: arguments of ZADD, adds_n of them, and drops: arguments of ZREM, drops_n of them: members whose stored score is known;
+-- touched: n other members; is_rewritten: a member was buffered twice
 function unit.zset(key)
-  local z = zsets[key]
-  if not z then
-    z = { key = key, score = {}, touched = {}, n = 0, existing = {}, known = {}, created = {}, created_n = 0, is_rewritten = false }
-    zsets[key], zset_list[#zset_list + 1] = z, z
+  local zset = zsets[key]
+  if not zset then
+    zset = {
+      key = key, score = {}, known = false, adds = false, adds_n = 0, drops = false, drops_n = 0, touched = false, n = 0,
+      is_rewritten = false,
+    }
+    zsets[key], zset_list[#zset_list + 1] = zset, zset
   end
-  return z
+  return zset
 end
 
--- score: as text, false removes the member
+-- Add a member that is known to be absent, or whose stored score is known.
+function unit.add_new(zset, member, score)
+  local scores = zset.score
+  if scores[member] ~= nil then return unit.set_score(zset, member, score) end
+  local n, adds = zset.adds_n, zset.adds
+  if n == 0 then zset.adds = { score, member } else adds[n + 1], adds[n + 2] = score, member end
+  zset.adds_n = n + 2
+  scores[member] = score
+  changed = changed + 1
+end
+
+local function append_drop(zset, member)
+  local n = zset.drops_n + 1
+  if n == 1 then zset.drops = { member } else zset.drops[n] = member end
+  zset.drops_n = n
+  zset.score[member] = false
+  changed = changed + 1
+end
+
+-- Add a member, move it or remove it. score: as text, false removes the member
 -- stored: the score, as text, that the member certainly has in Redis, or nil: it is read before the commit
-local function set_score(z, member, score, stored)
-  if z.score[member] == nil then
-    local n = z.n + 1
-    z.n, z.touched[n], z.known[member] = n, member, stored
-  else
-    z.is_rewritten = true
+function unit.set_score(zset, member, score, stored)
+  local known = zset.known
+  if not known then
+    known = {}
+    zset.known = known
   end
-  z.score[member] = score
+  local is_first = zset.score[member] == nil
+  if is_first or known[member] == IF_EXISTS then known[member] = stored end
+  if is_first and stored and stored ~= IF_EXISTS then
+    if score then return unit.add_new(zset, member, score) else return append_drop(zset, member) end
+  end
+  zset.is_rewritten = not is_first or zset.is_rewritten
+  touch(zset, member)
+  zset.score[member] = score
   changed = changed + 1
 end
 
--- Add a member, or move it. stored: as for set_score
-function unit.add(z, member, score, stored)
-  set_score(z, member, score, stored)
-  z.existing[member] = nil
-end
-
--- Add a member that is known to be absent.
-function unit.add_new(z, member, score)
-  if z.score[member] ~= nil then return unit.add(z, member, score) end
-  local n, created = z.created_n, z.created
-  created[n + 1], created[n + 2], z.created_n = score, member, n + 2
-  z.score[member] = score
-  changed = changed + 1
-end
+-- Does the buffered score of a member count only if it exists?
+local function is_conditional(zset, member) return zset.known and zset.known[member] == IF_EXISTS end
 
 -- Move a member if it exists.
-function unit.move(z, member, score)
-  if z.score[member] == false then return end
-  if z.score[member] == nil then z.existing[member] = true end
-  set_score(z, member, score)
+function unit.move(zset, member, score)
+  local buffered = zset.score[member]
+  if buffered == false then return end
+  unit.set_score(zset, member, score, (buffered == nil or is_conditional(zset, member)) and IF_EXISTS or nil)
 end
 
 -- -> the score of a member as text, false if it is absent
-function unit.get_score(z, member)
-  local text = z.score[member]
-  if text ~= nil and not z.existing[member] then return text end
-  local stored = redis_call('ZMSCORE', z.key, member)[1]
+function unit.get_score(zset, member)
+  local text = zset.score[member]
+  if text ~= nil and not is_conditional(zset, member) then return text end
+  local stored = redis_call('ZMSCORE', zset.key, member)[1]
   return stored and (text or stored)
 end
 
--- stored: as for set_score
-function unit.remove(z, member, stored)
-  set_score(z, member, false, stored)
-  z.existing[member] = nil
+-- Read the scores that touched members have in Redis into zset.known; false: absent.
+local function read_scores(zset)
+  local known, scores, missing, found = zset.known, zset.score, {}, {}
+  for i = 1, zset.n do
+    local score = known[zset.touched[i]]
+    if score == nil or score == IF_EXISTS then missing[#missing + 1] = zset.touched[i] end
+  end
+  read_in_parts('ZMSCORE', zset.key, missing, found)
+  for member, score in pairs(found) do
+    if known[member] == IF_EXISTS and not score then scores[member] = nil end -- nothing to move
+    known[member] = score
+  end
 end
 
--- -> member -> stored score or false, for every buffered member that may exist
-local function read_scores(z)
-  local before, members = {}, {}
-  for i = 1, z.n do
-    local member = z.touched[i]
-    local known = z.known[member]
-    if known then before[member] = known else members[#members + 1] = member end
-  end
-  for from = 1, #members, ARGUMENTS_MAX do
-    local some = { unpack(members, from, min(#members, from + ARGUMENTS_MAX - 1)) }
-    for i, score in ipairs(redis_call('ZMSCORE', z.key, unpack(some))) do before[some[i]] = score end
-  end
-  return before
-end
-
--- -> arguments of ZADD and of ZREM for what is buffered, and the scores before
-local function list_members(z)
-  local before, drop = read_scores(z), {}
-  local add, n = list_created(z.created, z.created_n, z.score, z.is_rewritten, 1)
-  for i = 1, z.n do
-    local member = z.touched[i]
-    local score = z.score[member]
-    if score and (before[member] or not z.existing[member]) then
-      add[n + 1], add[n + 2], n = score, member, n + 2
-    elseif not score and before[member] then
-      drop[#drop + 1] = member
+-- -> arguments of ZADD for what is buffered, their number, those of ZREM, and theirs
+local function list_members(zset)
+  local scores, adds, n, drops, drops_n = zset.score, zset.adds, zset.adds_n, zset.drops, zset.drops_n
+  if zset.is_rewritten then adds, n = list_current(adds, n, scores, 1) end
+  if zset.n == 0 then return adds, n, drops, drops_n end
+  read_scores(zset)
+  adds, drops = adds or {}, drops or {}
+  for i = 1, zset.n do
+    local member = zset.touched[i]
+    local score = scores[member]
+    if score then
+      adds[n + 1], adds[n + 2], n = score, member, n + 2
+    elseif score == false and zset.known[member] then
+      drops[drops_n + 1], drops_n = member, drops_n + 1
     end
   end
-  return add, drop, before
+  return adds, n, drops, drops_n
 end
 
-local function clear_zset(z)
-  z.score, z.touched, z.n, z.existing, z.known = {}, {}, 0, {}, {}
-  z.created, z.created_n, z.is_rewritten = {}, 0, false
-end
-
--- -> functions that record the inverse of ZADD and ZREM. before: the scores before
-local function zset_inverses(key, before)
-  local function record(list, from, last, step)
-    local members, scores = {}, {}
-    for i = from, last, step do members[#members + 1], scores[#scores + 1] = list[i], before[list[i]] or false end
-    record_scores(key, members, scores)
-  end
-  return function(list, from, last) record(list, from + 1, last, 2) end, function(list, from, last) record(list, from, last, 1) end
+local function clear_zset(zset)
+  zset.score, zset.known, zset.adds, zset.adds_n, zset.drops, zset.drops_n = {}, false, false, 0, false, 0
+  zset.touched, zset.n, zset.is_rewritten = false, 0, false
 end
 
 -- Writing ------------------------------------------------------------------------------------------------------
 
--- -> steps {command, key, arguments, inverse} that write all buffers
-local function list_steps()
-  local steps = {}
-  for _, h in ipairs(hash_list) do
-    if h.n + h.created_n > 0 then
-      local set, delete = list_fields(h)
-      local undo_set, undo_delete = hash_inverses(h.key, h.stored)
-      if #set > 0 then steps[#steps + 1] = { 'HSET', h.key, set, undo_set } end
-      if #delete > 0 then steps[#steps + 1] = { 'HDEL', h.key, delete, undo_delete } end
-    end
+local postponed -- commands that add something, while deletions come first; nil: in the order of the buffers
+local IS_DELETION = { HDEL = true, ZREM = true } -- mutation: unit-deletes-first
+
+-- Run a command of the commit, with a long list of arguments in parts. before: what it overwrites: field -> text, or member -> score
+local function write(verb, key, list, n, before)
+  if postponed and not IS_DELETION[verb] then
+    postponed[#postponed + 1] = { verb, key, list, n, before }
+    return
   end
-  for _, z in ipairs(zset_list) do
-    if z.n + z.created_n > 0 then
-      local add, drop, before = list_members(z)
-      local undo_add, undo_drop = zset_inverses(z.key, before)
-      if #add > 0 then steps[#steps + 1] = { 'ZADD', z.key, add, undo_add } end
-      if #drop > 0 then steps[#steps + 1] = { 'ZREM', z.key, drop, undo_drop } end
-    end
+  for from = 1, n, ARGUMENTS_MAX do
+    local last = n < from + ARGUMENTS_MAX and n or from + ARGUMENTS_MAX - 1
+    run(verb, key, unpack(list, from, last))
+    local step = { verb = verb, key = key, list = list, from = from, last = last, before = before }
+    journal[journaled + 1], journaled = step, journaled + 1 -- mutation: unit-records-commit
   end
-  return steps
 end
 
-local function run_steps(steps)
-  for _, step in ipairs(steps) do run_in_parts(step[1], step[2], step[3], step[4]) end
+local function write_hash(hash, before)
+  local set, n, delete = list_fields(hash)
+  if n > 0 then write('HSET', hash.key, set, n, before or hash.stored) end
+  if delete then write('HDEL', hash.key, delete, #delete, before or hash.stored) end
+end
+
+-- A member that was dropped and added again stands in both lists, so deletions come first.
+local function write_zset(zset)
+  local adds, n, drops, drops_n = list_members(zset)
+  if drops_n > 0 then write('ZREM', zset.key, drops, drops_n, zset.known) end
+  if n > 0 then write('ZADD', zset.key, adds, n, zset.known) end
+end
+
+local function write_buffers()
+  for i = 1, #hash_list do
+    local hash = hash_list[i]
+    if hash.n + hash.set_n > 0 then write_hash(hash) end
+  end
+  for i = 1, #zset_list do
+    local zset = zset_list[i]
+    if zset.n + zset.adds_n + zset.drops_n > 0 then write_zset(zset) end
+  end
 end
 
 -- Write what is buffered for a key before the end of the call, since a command is about to read it.
 local function write_early(key)
-  local h, z = hashes[key], zsets[key]
-  if h and h.n + h.created_n > 0 then
-    local set, delete = list_fields(h)
-    local before = {}
-    for i = 1, h.n do before[h.touched[i]] = h.stored[h.touched[i]] end
-    local undo_set, undo_delete = hash_inverses(key, before)
+  local hash, zset = hashes[key], zsets[key]
+  if hash and hash.n + hash.set_n > 0 then
+    local before = {} -- hash.stored is about to change
+    read_touched(hash)
+    for field in pairs(hash.value) do before[field] = hash.stored[field] end
     guard()
-    run_in_parts('HSET', key, set, undo_set)
-    run_in_parts('HDEL', key, delete, undo_delete)
-    clear_hash(h)
+    write_hash(hash, before)
+    clear_hash(hash)
   end
-  if z and z.n + z.created_n > 0 then
-    local add, drop, before = list_members(z)
-    local undo_add, undo_drop = zset_inverses(key, before)
+  if zset and zset.n + zset.adds_n + zset.drops_n > 0 then
     guard()
-    run_in_parts('ZADD', key, add, undo_add)
-    run_in_parts('ZREM', key, drop, undo_drop)
-    clear_zset(z)
-  end
-end
-
--- command -> records its inverse; called before the command runs
-local inverse = {}
-
-function inverse.HSET(key, ...)
-  local arguments, fields = { ... }, {}
-  for i = 1, #arguments, 2 do fields[#fields + 1] = arguments[i] end
-  record_fields(key, fields, redis_call('HMGET', key, unpack(fields)))
-end
-
-function inverse.HSETNX(key, field) record_fields(key, { field }, { redis_call('HGET', key, field) }) end
-
-function inverse.HDEL(key, ...) record_fields(key, { ... }, redis_call('HMGET', key, ...)) end
-
-function inverse.ZADD(key, ...)
-  local arguments, members = { ... }, {}
-  local first = arguments[1] == 'XX' and 3 or 2
-  for i = first, #arguments, 2 do members[#members + 1] = arguments[i] end
-  record_scores(key, members, redis_call('ZMSCORE', key, unpack(members)))
-end
-
-function inverse.ZREM(key, ...) record_scores(key, { ... }, redis_call('ZMSCORE', key, ...)) end
-
-function inverse.DEL(key)
-  local kind = redis_call('TYPE', key).ok
-  local list = kind == 'hash' and redis_call('HGETALL', key) or kind == 'zset' and redis_call('ZRANGE', key, 0, -1, 'WITHSCORES') or {}
-  local names, values = {}, {}
-  for i = 1, #list, 2 do names[#names + 1], values[#values + 1] = list[i], list[i + 1] end
-  local record = kind == 'hash' and record_fields or record_scores
-  for from = 1, #names, ARGUMENTS_MAX do
-    local last = min(#names, from + ARGUMENTS_MAX - 1)
-    record(key, { unpack(names, from, last) }, { unpack(values, from, last) })
+    write_zset(zset)
+    clear_zset(zset)
   end
 end
 
@@ -395,19 +356,13 @@ end
 call = function(command, ...)
   local key = ...
   last_key = key
-  if key and (hashes[key] or zsets[key]) then write_early(key) end -- mutation: unit-writes-before-read
+  if hashes[key] or zsets[key] then write_early(key) end -- mutation: unit-writes-before-read
   if READS[command] then return redis_call(command, ...) end
   changed = changed + 1
-  local before = journaled
-  inverse[command](...) -- mutation: unit-records-inverse
-  local added = journaled
+  local inverse = need('undo').invert(command, ...)
   guard()
-  -- The inverse of the guard was recorded after that of the command: harmless, both are undone together.
-  local reply = redis_pcall(command, ...)
-  if type(reply) == 'table' and reply.err then
-    for i = before + 1, added do journal[i] = false end
-    error(reply, 0)
-  end
+  local reply = run(command, ...)
+  for _, one in ipairs(inverse) do record_inverse(unpack(one)) end -- mutation: unit-records-inverse
   if hashes[key] then hashes[key].stored = {} end
   return reply
 end
@@ -459,7 +414,7 @@ function unit.count_changes() return changed end
 local function write_meta(meta)
   if is_new then run('HSET', ZONE, 'schema', SCHEMA, 'meta', meta) else run('HSET', ZONE, 'meta', meta) end
   is_guarded = true
-  record_fields(ZONE, is_new and { 'schema', 'meta' } or { 'meta' }, is_new and { false, stored_meta } or { stored_meta })
+  if is_new then record_inverse('HDEL', ZONE, 'schema', 'meta') else record_inverse('HSET', ZONE, 'meta', stored_meta) end
 end
 
 local function append_all()
@@ -475,29 +430,24 @@ local function finish()
   for _, one in ipairs(published) do redis_pcall('PUBLISH', unpack(one)) end
 end
 
--- Write everything. Raises what Redis answered, with nothing written; then abort must follow.
+-- Write everything. Raises what Redis answered; then abort must follow.
 function unit.commit(meta)
-  local steps = list_steps()
   write_meta(meta) -- mutation: unit-writes-meta-first
-  run_steps(steps)
+  write_buffers()
   append_all()
   finish()
 end
 
-local IS_DELETION = set_of({ 'HDEL', 'ZREM' }) -- mutation: unit-deletes-first
-
 -- Commit where Redis is full: deletions first, since Redis grants them always, and the others after them.
 -- -> false, with nothing written, if there are none
 function unit.commit_deletions_first(meta)
-  local first, then_others = {}, {}
-  for _, step in ipairs(list_steps()) do
-    local list = IS_DELETION[step[1]] and first or then_others
-    list[#list + 1] = step
-  end
-  if #first == 0 then return false end
-  run_steps(first)
+  local later, before = {}, journaled
+  postponed = later
+  write_buffers()
+  postponed = nil
+  if journaled == before then return false end
   write_meta(meta)
-  run_steps(then_others)
+  for _, one in ipairs(later) do write(unpack(one)) end
   finish()
   return true
 end
@@ -505,21 +455,7 @@ end
 -- Undo what was written and forget what is buffered: the call changed nothing.
 -- -> false if a command of the undo failed
 function unit.abort()
-  local is_undone = true
-  local commands, n = journal, journaled
-  for i = n, 1, -1 do -- mutation: unit-undoes-in-reverse
-    local entry = commands[i]
-    journal, journaled = {}, 0
-    if entry and entry.inverse then
-      entry.inverse(entry.list, entry.from, entry.last)
-    elseif entry then
-      journal, journaled = { entry }, 1
-    end
-    for j = journaled, 1, -1 do
-      local reply = redis_pcall(unpack(journal[j]))
-      if type(reply) == 'table' and reply.err then is_undone = false end -- mutation: unit-notices-failed-undo
-    end
-  end
+  local is_undone = journaled == 0 or need('undo').run(journal, journaled)
   unit.reset()
   return is_undone
 end
@@ -537,7 +473,7 @@ end
 -- Forget all buffers.
 function unit.reset()
   hashes, zsets, hash_list, zset_list, journal, journaled = {}, {}, {}, {}, {}, 0
-  appended, discarded, published, is_guarded = {}, {}, {}, false
+  appended, discarded, published, is_guarded, postponed = {}, {}, {}, false, nil
 end
 
 -- Notify all replicas at the end of the call: "poll ZONE" the pollers, "room ZONE ..." the waiting requests.

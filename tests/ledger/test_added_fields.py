@@ -38,12 +38,13 @@ def make_next_version() -> str:
     """Today's script with a field more in each stored form."""
     source = scripts.load("test").source
     for old, new in (
-        ("r.tail or ''", "r.tail or ';later=7'"),
-        ("q.tail or ''", "q.tail or ' later=8'"),
+        ("record.tail or ''", "record.tail or ';later=7'"),
+        ("request.tail or ''", "request.tail or ' later=8'"),
         (
-            "for field, value in pairs(p.unknown or {}) do text[field] = value end",
-            "text.later = (p.unknown and p.unknown.later or 0) + 1",
+            "for field, value in pairs(p.unknown or {}) do fields[field] = value end",
+            "fields.later = (p.unknown and p.unknown.later or 0) + 1",
         ),
+        ("not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)", "encode_rest(p)"),
     ):
         assert source.count(old) == 1, old
         source = source.replace(old, new)

@@ -35,6 +35,11 @@ SEEN_BY_THE_MACHINE = (
 
 MUTATIONS = (
     LuaMutation(name="held end keeps the ceiling", tag="ceiling-falls"),
+    LuaMutation(
+        name="only counts of a pool are written",
+        tag="changed-pool-is-written-in-full",
+        becomes="p.is_written = true",
+    ),
     LuaMutation(name="credit without port", tag="credit-needs-port"),
     LuaMutation(name="credit whatever the snapshot shows", tag="credit-ended-after-snapshot"),
     LuaMutation(

@@ -20,7 +20,7 @@ MUTATIONS: Final = (
     LuaMutation(
         name="the first write of a commit needs no memory",
         tag="unit-writes-meta-first",
-        becomes="run_steps(steps); steps = {}; write_meta(meta)",
+        becomes="write_buffers(); write_meta(meta)",
     ),
     LuaMutation(name="a read sees no earlier write", tag="unit-writes-before-read"),
     LuaMutation(name="a write has no inverse", tag="unit-records-inverse"),
