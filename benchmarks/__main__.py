@@ -12,7 +12,7 @@ from typing import Final
 
 from benchmarks.report import RESULTS
 
-PARTS: Final = ("ledger", "http", "scale", "wait", "fairness", "race", "learned")
+PARTS: Final = ("ledger", "http", "scale", "wait", "fairness", "race", "race_http", "learned")
 
 
 def main() -> None:

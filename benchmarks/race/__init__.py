@@ -12,8 +12,10 @@ ours.py           the ledger's script, under the policies that the race compares
 runner.py         runs everything, on all cores
 report.py         JSON and Markdown; plot.py: the plot
 
-    python -m benchmarks race          all of it, about 5 minutes on 2 cores
+    python -m benchmarks race          all of it, about 10 minutes on 2 cores
     python -m benchmarks --quick race  half a minute
+
+RACE_PROCESSES=1 keeps it to one process. The same over HTTP: benchmarks/race_http.py.
 """
 
 from benchmarks.report import Report

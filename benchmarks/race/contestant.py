@@ -23,6 +23,10 @@ class Contestant:
         """Return the name of a granted call, or None. Without any knowledge a contestant denies."""
         return None
 
+    def get_server(self, call: str) -> str | None:
+        """Return the media server that a granted call must take; None: the platform chooses."""
+        return None
+
     def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
         """Receive a snapshot."""
 

@@ -11,13 +11,13 @@ import redis
 from admission.domain.outcomes import Outcome
 from admission.domain.policy.compile import compile_policy
 from admission.domain.policy.document import digest, parse_policy, policy_json
-from admission.ledger import results
+from admission.ledger import learning, results
 from admission.ledger.keys import zone_keys
 from admission.ledger.scripts import load
 from admission.sim.experience_portal.values import Counts
 from benchmarks.race.alternatives import Maker
 from benchmarks.race.contestant import Contestant, Sight
-from benchmarks.race.scenarios import NOTICE_MS, ZONE, Scenario
+from benchmarks.race.scenarios import NOTICE_MS, SLOW, ZONE, Scenario
 from tests.support.redis_server import RedisServer
 
 Op = dict[str, Any]
@@ -34,7 +34,24 @@ def measured(scenario: Scenario) -> Op:
         **KNOWN,
         "claim_within_ms": scenario.claim_high_ms,
         "visibility_lag_ms": scenario.lag_ms,
+        **_slow_application(scenario),
     }
+
+
+def _slow_application(scenario: Scenario) -> Op:
+    """What an operator says of an application that claims late."""
+    if scenario.slow_claim is None:
+        return {}
+    return {"applications": {SLOW: {"claim_within_ms": scenario.slow_claim.high_ms}}}
+
+
+def _place(scenario: Scenario) -> Op:
+    """The media servers, where calls are placed on them."""
+    if not scenario.placed:
+        return {}
+    names = [server.name for server in scenario.platform().zones[0].mpps]
+    ports = {"sip": scenario.ports // len(names)}
+    return {"placement": "controller", "mpps": dict.fromkeys(names, ports)}
 
 
 @cache
@@ -56,8 +73,11 @@ class Ours(Contestant):
     def __init__(
         self, scenario: Scenario, sight: Sight, *, policy: Op, reports_launches: bool = True
     ) -> None:
+        self._scenario = scenario
         self._sight = sight
         self._reports_launches = reports_launches
+        self._learns = policy.get("ceilings") == "learned"
+        self._servers: dict[str, str] = {}
         self._names = (f"{n:011d}" for n in itertools.count())
         self._reports: list[Op] = []
         self._client = server()
@@ -72,6 +92,8 @@ class Ours(Contestant):
                 "campaigns": {"*": {}},
                 "poll_interval_ms": scenario.poll_ms,
                 "retention_ms": 1_000,
+                **_slow_application(scenario),
+                **_place(scenario),
                 **policy,
             }
         )
@@ -104,12 +126,23 @@ class Ours(Contestant):
     def ask(self, dialer: int) -> str | None:
         name = next(self._names)
         fields = {"campaign": "c", "count": 1, "min_count": 1, "pools": [], "owner": f"d{dialer}"}
+        if self._scenario.is_slow(dialer):
+            fields["application"] = SLOW
         answer = self._apply({"op": "admit", "id": name, "request_id": name, "body": "", **fields})
-        return name if answer["granted"] else None
+        if not answer["granted"]:
+            return None
+        if self._scenario.placed:
+            self._servers[name] = answer["reservations"][0]["mpp"]
+        return name
+
+    def get_server(self, call: str) -> str | None:
+        return self._servers.get(call)
 
     def receive_snapshot(self, asked_at: int, counts: Counts) -> None:
         groups = [{"total": counts.total, "unused": {"channel:sip": counts.unused_sip}}]
-        self._apply({"op": "ingest", "t0": EPOCH_MS + asked_at, "groups": groups})
+        answer = self._apply({"op": "ingest", "t0": EPOCH_MS + asked_at, "groups": groups})
+        if self._learns and (learned := learning.build_learn(answer.get("observations") or {})):
+            self._apply(learned)
 
     def launched(self, call: str) -> None:
         if self._reports_launches:
@@ -119,6 +152,7 @@ class Ours(Contestant):
         self._report({"op": "launched", "id": call, "port_taken": True})
 
     def ended(self, call: str, outcome: Outcome, learnt_at: int) -> None:
+        self._servers.pop(call, None)
         ended_at = EPOCH_MS + learnt_at - TRAVEL_MS
         self._report({"op": "end", "id": call, "outcome": outcome.value, "ended_at": ended_at})
 
@@ -139,9 +173,11 @@ SHARED: Final = "ours, shared"  # defaults, no feedback
 ADAPTIVE: Final = "ours, adaptive"  # defaults: with feedback
 MEASURED: Final = "ours, measured"  # and the time parameters are those of this world
 DEDICATED: Final = "ours, dedicated"  # measured too
+LEARNED: Final = "ours, learned"  # the defaults, and the times are learned
 OURS: Final[dict[str, Maker]] = {
     SHARED: ours(adaptive_headroom=0),
     ADAPTIVE: ours(),
     MEASURED: ours(known=True),
     DEDICATED: ours(known=True, ports="dedicated"),
+    LEARNED: ours(ceilings="learned"),
 }

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
-from benchmarks.race.ours import ADAPTIVE, DEDICATED, MEASURED, OURS, SHARED
+from benchmarks.race.ours import ADAPTIVE, DEDICATED, LEARNED, MEASURED, OURS, SHARED
 from benchmarks.race.plot import Line, Lines, plot
 from benchmarks.race.runner import SEEDS, Scores
 from benchmarks.race.scenarios import Scenario
@@ -45,6 +45,7 @@ def verdicts(worlds: list[Scenario], lines: Lines) -> Iterator[tuple[str, bool, 
     yield from _pair(MEASURED, 97.0, OVER_PERCENT, worlds, lines)
     yield from _pair(SHARED, 93.0, OVER_PERCENT, right, lines)
     yield from _pair(ADAPTIVE, 93.0, OVER_PERCENT, right, lines)
+    yield from _pair(LEARNED, 93.0, OVER_PERCENT, worlds, lines)
     yield from _losses(worlds, lines)
     behind = [f"{name} ({w.title})" for w in worlds for name in OTHERS if not ahead(w, name, lines)]
     yield "ahead of every alternative everywhere", not behind, "; ".join(behind) or "all"

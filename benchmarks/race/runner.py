@@ -12,7 +12,7 @@ from benchmarks.race.simulation import Score, Simulation
 
 CONTESTANTS: Final[dict[str, Maker]] = {**ALTERNATIVES, **OURS}
 SEEDS: Final = range(1, 3)
-QUICK: Final = ("dedicated", "lost-ends", "inbound", "inbound-ccxml")
+QUICK: Final = ("dedicated", "lost-ends", "inbound", "inbound-ccxml", "short-inbound", "placed")
 # Scenario and contestant -> its score over all seeds.
 Scores = dict[tuple[str, str], Score]
 Run = tuple[Scenario, int, str]
@@ -24,7 +24,7 @@ def race(*, is_quick: bool) -> tuple[list[Scenario], Scores]:
     seeds = SEEDS[:1] if is_quick else SEEDS
     runs = sorted(_runs(worlds, seeds), key=_cost, reverse=True)
     scores: Scores = {}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(int(os.environ.get("RACE_PROCESSES") or os.cpu_count() or 1)) as pool:
         for (world, _, name), score in zip(runs, pool.map(_run, runs), strict=True):
             before = scores.get((world.name, name))
             scores[world.name, name] = before + score if before else score

@@ -18,6 +18,13 @@ NOTICE_MS: Final = Delay(low_ms=5, high_ms=150)  # from a step of a call until i
 EVENT_MS: Final = Delay(low_ms=20, high_ms=200)  # until a CCXML page has reported that it rings
 QUERY_MS: Final = Delay(low_ms=10, high_ms=80)
 POLL_MIN_MS: Final = 200
+SLOW: Final = "slow"  # the name of the slow application
+# Calls of 7 s on average: notifications, busy lines, no answer.
+SHORT_CALLS: Final[dict[str, Any]] = {
+    "answer_after": Delay(low_ms=1_000, high_ms=4_000),
+    "ring_at_most_ms": 4_000,
+    "talk": Delay(low_ms=1_000, high_ms=60_000, mean_ms=8_000),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,10 @@ class Scenario:
         crash_ms: mean time between two crashes of a dialer, 0: none.
         mpp_lost_at, mpp_back_at: one of the media servers is gone between these, 0: never.
         claim_high_ms: the longest from a launch until its port is taken.
+        slow_claim: half of the dialers run an application whose calls take their port so long after
+            the launch instead; None: none do.
+        placed: contestants that can place each call on a media server.
+        calls: `30s`: ringing and talk as of the simulator; `7s`: calls of 7 s on average.
         lasts_ms: duration of the measurement, after a warm-up.
     """
 
@@ -57,6 +68,9 @@ class Scenario:
     mpp_lost_at: int = 0
     mpp_back_at: int = 0
     claim_high_ms: int = 1_000
+    slow_claim: Delay | None = None
+    placed: bool = False
+    calls: Literal["30s", "7s"] = "30s"
     lasts_ms: int = 180_000
 
     @property
@@ -69,8 +83,19 @@ class Scenario:
         waves = {"wave_period_ms": self.wave_ms, "wave_depth": 1.0 if self.wave_ms else 0.0}
         others = ForeignUse(rate_per_s=self.foreign_per_s, channels=("sip",), **waves)  # type: ignore[arg-type]
         zone: ZoneSettings = build_even_zone(ZONE, sip=self.ports // 4, foreign=(others,))
-        timing = CallTiming(prepare=Delay(low_ms=100, high_ms=self.claim_high_ms), page_fails=0.02)
+        timing = self.get_timing(slow=False)
         return SystemSettings(zones=(zone,), timing=timing, lag_ms=self.lag_ms, hunting="most_free")
+
+    def get_timing(self, *, slow: bool) -> CallTiming:
+        """The times of a call, by its application."""
+        prepare = Delay(low_ms=100, high_ms=self.claim_high_ms)
+        timing = CallTiming(prepare=self.slow_claim if slow and self.slow_claim else prepare)
+        changes = SHORT_CALLS if self.calls == "7s" else {}
+        return replace(timing, page_fails=0.02, **changes)
+
+    def is_slow(self, dialer: int) -> bool:
+        """Whether a dialer runs the slow application."""
+        return self.slow_claim is not None and dialer % 2 == 1
 
 
 INBOUND: Final = 0.7  # calls a second of others: they hold a quarter of 200 ports
@@ -109,6 +134,30 @@ SCENARIOS: Final = (
         name="slow-claims",
         title="inbound, ports taken up to 4 s after launch: later than the default says",
         claim_high_ms=4_000,
+        foreign_per_s=INBOUND,
+    ),
+    Scenario(name="short", title="calls of 7 s", calls="7s"),
+    Scenario(
+        name="short-inbound", title="calls of 7 s, inbound", calls="7s", foreign_per_s=INBOUND
+    ),
+    Scenario(
+        name="short-poll-5",
+        title="calls of 7 s, inbound, a poll every 5 s",
+        calls="7s",
+        poll_ms=5_000,
+        **FIXED,
+    ),
+    Scenario(
+        name="applications",
+        title="calls of 7 s, inbound, claims of one application 0.1-1 s, of the other 1-3 s",
+        calls="7s",
+        slow_claim=Delay(low_ms=1_000, high_ms=3_000),
+        foreign_per_s=INBOUND,
+    ),
+    Scenario(
+        name="placed",
+        title="inbound, each call is placed on a media server",
+        placed=True,
         foreign_per_s=INBOUND,
     ),
     Scenario(

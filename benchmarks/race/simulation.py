@@ -140,7 +140,13 @@ class Simulation:
 
     def launch(self, call: Call) -> None:
         """Launch a call on the platform."""
-        session = self.loop.platform().launch(ZONE, channels=("sip",))
+        slow = self._scenario.is_slow(call.dialer)
+        session = self.loop.platform().launch(
+            ZONE,
+            channels=("sip",),
+            mpp=self._contestant.get_server(call.name),
+            timing=self._scenario.get_timing(slow=slow),
+        )
         self._calls[session] = call
 
     def granted(self, call: Call) -> None:

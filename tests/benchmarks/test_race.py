@@ -6,8 +6,10 @@ from xml.etree import ElementTree
 import pytest
 
 from admission.ledger.scripts import load
+from admission.sim.experience_portal.platform import Portal
+from admission.sim.values import Delay
 from benchmarks.race.alternatives import ALTERNATIVES, ORACLE
-from benchmarks.race.ours import DEDICATED, MEASURED, OURS
+from benchmarks.race.ours import ADAPTIVE, DEDICATED, LEARNED, MEASURED, OURS
 from benchmarks.race.report import ahead, lines_of, report, verdicts
 from benchmarks.race.scenarios import SCENARIOS, Scenario
 from benchmarks.race.simulation import Score, Simulation
@@ -43,6 +45,34 @@ def test_ours_launches_into_free_ports_only():
     found = Simulation(SMALL, 1, OURS[DEDICATED]).run()
     assert found.over_launches == 0
     assert found.utilisation > 0.9
+
+
+def test_learned_ceilings_use_more_of_the_ports_with_short_calls():
+    short = replace(SMALL, ports=60, calls="7s")
+    learned, proved = (Simulation(short, 1, OURS[name]).run() for name in (LEARNED, ADAPTIVE))
+    assert learned.utilisation > proved.utilisation + 0.05
+    assert learned.over_share < 0.005
+
+
+def test_each_placed_call_takes_the_server_that_was_granted(monkeypatch: pytest.MonkeyPatch):
+    taken = []
+    launch = Portal.launch
+
+    def note(portal: Portal, *args, mpp: str | None = None, **more) -> str:
+        taken.append(mpp)
+        return launch(portal, *args, mpp=mpp, **more)
+
+    monkeypatch.setattr(Portal, "launch", note)
+    found = Simulation(replace(SMALL, placed=True), 1, OURS[DEDICATED]).run()
+    assert found.over_launches == 0
+    assert set(taken) == {f"mpp{n}" for n in range(1, 5)}
+
+
+def test_claims_of_the_slow_application_are_awaited():
+    slow = Delay(low_ms=1_000, high_ms=3_000)
+    found = Simulation(replace(SMALL, slow_claim=slow), 1, OURS[MEASURED]).run()
+    assert found.over_launches == 0
+    assert found != Simulation(SMALL, 1, OURS[MEASURED]).run()
 
 
 def test_a_seed_gives_the_same_run_again():

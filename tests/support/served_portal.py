@@ -64,6 +64,7 @@ class ServedPortal:
     Args:
         mpps: which share its ports evenly.
         seed: of its random numbers.
+        system: another one, with a zone East; its foreign calls are its own.
 
     Attributes:
         live: the platform itself.
@@ -71,9 +72,11 @@ class ServedPortal:
         url: of the endpoint, once it is served.
     """
 
-    def __init__(self, mpps: int, seed: int) -> None:
-        zones = (build_even_zone("East", mpps=mpps, sip=PORTS // mpps),)
-        system = SystemSettings(zones=zones, timing=TIMING, lag_ms=LAG_MS)
+    def __init__(self, mpps: int, seed: int, system: SystemSettings | None = None) -> None:
+        self._foreign_ports = 0 if system else FOREIGN_PORTS
+        if system is None:
+            zones = (build_even_zone("East", mpps=mpps, sip=PORTS // mpps),)
+            system = SystemSettings(zones=zones, timing=TIMING, lag_ms=LAG_MS)
         settings = PortalSettings(system=system, current_auth="none")
         self.live = RealTimePortal(system, seed=seed, listener=self._receive)
         self.handler: Handler | None = None
@@ -89,7 +92,9 @@ class ServedPortal:
         app = web.Application()
         app.router.add_post(CURRENT_PATH, self._post)
         self.live.start()
-        self.live.act(lambda portal: portal.occupy("East", FOREIGN_PORTS, hold=FOR_EVER))
+        if self._foreign_ports:
+            ports = self._foreign_ports
+            self.live.act(lambda portal: portal.occupy("East", ports, hold=FOR_EVER))
         try:
             async with serve_app(app, host="127.0.0.1", port=0) as url:
                 self.url = url + CURRENT_PATH
