@@ -12,7 +12,10 @@ from typing import Final
 
 from benchmarks.report import RESULTS
 
-PARTS: Final = ("ledger", "http", "scale", "wait", "fairness", "race", "race_http", "learned")
+PARTS: Final = (
+    *("ledger", "recount", "http", "scale", "wait", "fairness"),
+    *("race", "race_http", "learned"),
+)
 
 
 def main() -> None:
