@@ -120,12 +120,12 @@ async def test_a_caller_that_leaves_during_its_call_does_not_affect_the_others(
 
 
 async def test_a_call_has_waited_since_the_first_of_its_own_operations_arrived(monkeypatch):
-    """The queue never empties; each call counts from its own first operation all the same."""
+    """Each call leaves an operation behind, so the queue never empties."""
+    monkeypatch.setattr(group_commit, "UNITS_MAX", 1)
     now, loop = 100.0, asyncio.get_running_loop()
     monkeypatch.setattr(loop, "time", lambda: now)
     waits: list[float] = []
-    gates = [asyncio.Event() for _ in range(5)]
-    gates[-1].set()
+    gates = [asyncio.Event() for _ in range(6)]
 
     async def send(zone: str, ops: list[dict[str, Any]], waited_s: float) -> list[Any]:
         waits.append(round(waited_s, 3))
@@ -133,16 +133,17 @@ async def test_a_call_has_waited_since_the_first_of_its_own_operations_arrived(m
         return ops
 
     commit = GroupCommit(send, wait_s_max=10.0)
-    pending = [commit.submit("East", {})]
+    pending = [commit.submit("East", {}), commit.submit("East", {})]
     await settle()
-    for gate in gates[:-1]:
-        now += 0.3
-        pending.append(commit.submit("East", {}))  # arrives while a call is under way
-        now += 0.2
+    for gate in gates[:4]:
+        now += 0.1
+        pending.append(commit.submit("East", {}))
         gate.set()
         await settle()
+    for gate in gates[4:]:
+        gate.set()
     await asyncio.gather(*pending)
-    assert waits == [0.0, 0.2, 0.2, 0.2, 0.2]
+    assert waits[:5] == [0.0, 0.1, 0.1, 0.1, 0.1]
 
 
 async def test_an_operation_that_waited_too_long_is_refused_before_it_is_sent(monkeypatch):
