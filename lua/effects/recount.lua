@@ -233,7 +233,7 @@ end
 local function correct_pending(pool, id, found)
   local due = find_due(pool, id, found)
   if due == found then return end
-  if due then unit.add(pools.pending(pool), id, score(due)) else unit.remove(pools.pending(pool), id) end
+  unit.set_score(pools.pending(pool), id, due and score(due) or false)
   note_correction('pending ' .. pool.name .. ' ' .. id, found, due)
 end
 

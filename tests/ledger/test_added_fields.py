@@ -44,7 +44,10 @@ def make_next_version() -> str:
             "for field, value in pairs(p.unknown or {}) do fields[field] = value end",
             "fields.later = (p.unknown and p.unknown.later or 0) + 1",
         ),
-        ("not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)", "encode_rest(p)"),
+        (
+            "not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)",
+            "encode_rest(p)",
+        ),
     ):
         assert source.count(old) == 1, old
         source = source.replace(old, new)
