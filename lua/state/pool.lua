@@ -156,7 +156,7 @@ end
 -- Counts may be too low: no check that was passed before holds.
 function pools.doubt()
   doubt_counts()
-  pools.version = pools.version + 1
+  pools.version = pools.version + 1 -- mutation: doubt-ends-passes
 end
 
 -- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records

@@ -259,6 +259,15 @@ def check_lost_call(client: redis.Redis, source: str | None = None) -> None:
     assert pool["ceiling"] == 8 - 1
 
 
+def check_doubt_within_a_call(client: redis.Redis, source: str | None = None) -> None:
+    """A pool that cannot be read ends what earlier requests of the call have passed."""
+    recounted = Recounted(client, 400, source)
+    client.hset(f"{PREFIX}pools", "trunk:x", "{")
+    answers = recounted.call(admit("n1", "d"), admit("n2", "d"), admit("n3", "b"), admit("n4", "d"))
+    given = [answer.get("reason", answer["decision"]) for answer in answers]
+    assert given == ["grant", "grant", "recovering", "recovering"]
+
+
 def make_version_without_pending() -> str:
     """A script that does not know the phase of pending entries."""
     source = scripts.load("test").source
@@ -450,6 +459,7 @@ QUICK: Final = settings(
 CHECKS: Final = (
     check_doubt,
     check_doubt_within_a_recount,
+    check_doubt_within_a_call,
     check_one_moment,
     check_older_version,
     check_pending_entries,
@@ -480,6 +490,7 @@ MUTATIONS: Final = (
     LuaMutation(
         name="doubt denies nothing", tag="doubt-denies", becomes="local is_sure = now >= until_then"
     ),
+    LuaMutation(name="requests pass on what passed before a doubt", tag="doubt-ends-passes"),
     LuaMutation(name="doubt for ever", tag="recount-settles-doubt"),
     LuaMutation(name="an older version goes unnoticed", tag="recount-by-older-version"),
     LuaMutation(
