@@ -60,8 +60,8 @@ Between two snapshots own ends do not move the ceiling. Three events do, in the 
            minus one.
   failure  a launch that finds no port says unused = 0, now: until the next snapshot no more than
            in_use - pending. The next snapshot corrects the filters with it first.
-  mass     more ends within 200 ms than `burst_limit` (four deviations above their rate): a part of
-           the platform may be gone with the ports that they held. Nothing is granted until a count
+  mass     more ends within 200 ms than `burst_limit` (four deviations above their rate), other than
+           calls without an answer: a part of the platform may be gone with the ports they held. Nothing is granted until a count
            that is surely younger (`lifts_freeze`).
 
 Resets. Another total: each variance grows by the square of the change, and the level moves by it
@@ -100,7 +100,7 @@ What the script keeps for each snapshot-fed channel pool, integers all; a bin is
 | drops              |
 | failed_at          | now, at `no_resource`.
 | burst_at, burst    | Begin of the present window of 200 ms, and the ends in it; ends stated to be
-|                    | older than 500 ms do not count.
+|                    | older than 500 ms and calls without an answer do not count.
 | frozen_at          | now, when burst exceeds burst_limit. 0 at a learn with lifts_freeze, if the
 |                    | value is still the one of the observation.
 | state              | `State.dump()`, opaque text.

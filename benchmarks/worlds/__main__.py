@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.worlds.catalogue import worlds
 from benchmarks.worlds.controllers import CONTESTANTS, Learned
 from benchmarks.worlds.figures import WARM_UP_S, Against, Figures, against, figures
+from benchmarks.worlds.report import report
 from benchmarks.worlds.scenario import Scenario
 from benchmarks.worlds.world import World
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, 150 s")
     parser.add_argument("--list", action="store_true", help="the names of the worlds")
     parser.add_argument("--json", type=Path, help="append one line for each world and contestant")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/worlds.*")
     chosen = parser.parse_args()
     found = [one for name, one in worlds().items() if re.search(chosen.worlds, name)]
     if chosen.list:
@@ -40,10 +42,15 @@ def main() -> None:
         return
     first = FINAL_SEED if chosen.final else chosen.first
     seeds = range(first, first + (1 if chosen.quick else chosen.seeds))
+    seconds = 150.0 if chosen.quick else chosen.seconds
+    everything: list[dict[str, Any]] = []
     for scenario in found:
-        seconds = 150.0 if chosen.quick else chosen.seconds
         rows = race(scenario, chosen.contestants.split(","), seeds, seconds)
         print(scenario.name, *(f"  {line(row)}" for row in rows), sep="\n", flush=True)
+        everything += rows
+        if chosen.save:  # after each world: a run that is stopped leaves what it has
+            whole = report(everything, first_seed=first, seeds=len(seeds), seconds=seconds)
+            whole.save("worlds")
         if chosen.json:
             with chosen.json.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)

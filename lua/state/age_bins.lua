@@ -110,6 +110,9 @@ local function fail(p)
   events.failed_at = now
 end
 
+-- Calls that were not answered end by a timer or at the far end: those that were launched together end together.
+local NO_CONVERSATION = { no_answer = true, busy = true, bad_number = true }
+
 -- More ends at once than chance explains: a part of the platform may be gone, with the ports of these calls.
 local function count_burst(p)
   local events, estimate = age_bins.get_events(p), need('learned_ceiling').get_estimate(p)
@@ -124,7 +127,7 @@ local function note_end(p, r)
   local age = max(0, min(AGE_MAX, get_bin(at) - get_bin(start)))
   local hash, field = age_bins.get_hash(p), (r.launched_at and 'f' or 'e') .. get_bin(at)
   unit.put(hash, field, (unit.get(hash, field) or '') .. format('%02d', age))
-  if now - at <= LATE_END_MS then count_burst(p) end
+  if now - at <= LATE_END_MS and not NO_CONVERSATION[r.outcome] then count_burst(p) end -- mutation: no-answers-are-no-mass
 end
 
 -- r has left p, which is marked as written. is_held: the newest snapshot must show its port; is_expired: no end was reported

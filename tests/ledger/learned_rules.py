@@ -51,6 +51,11 @@ MUTATIONS = (
     LuaMutation(
         name="the stated time of a count is not answered", tag="stated-time-is-learned-from"
     ),
+    LuaMutation(
+        name="calls without an answer freeze the pool",
+        tag="no-answers-are-no-mass",
+        becomes="if now - at <= LATE_END_MS then count_burst(p) end",
+    ),
     LuaMutation(name="old bins are answered", tag="old-bins-go", becomes="if false then"),
     LuaMutation(
         name="a failure may shrink the headroom",

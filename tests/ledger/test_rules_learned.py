@@ -267,6 +267,19 @@ def test_ends_that_are_far_apart_or_late_freeze_nothing() -> None:
     assert zone.limit() == 9
 
 
+@pytest.mark.parametrize("outcome", ["no_answer", "busy", "bad_number"])
+def test_calls_without_an_answer_that_end_together_freeze_nothing(outcome: str) -> None:
+    """Calls that were launched together ring until the same timer ends them."""
+    zone = LearnedZone().taught(9, burst_limit=1)
+    ids = [zone.grant() for _ in range(6)]
+    for id_ in ids[:4]:
+        zone.end(id_, outcome=outcome)
+    assert zone.limit() == 9
+    for id_ in ids[4:]:
+        zone.end(id_, outcome="completed")
+    assert zone.limit() == 0
+
+
 def test_a_newer_freeze_is_not_lifted() -> None:
     zone = LearnedZone().taught(9, burst_limit=0)
     ids = [zone.grant() for _ in range(2)]

@@ -10,6 +10,7 @@ from tests.oracle.state import HAD_PORT, End, Estimate, Learning, Reservation, Z
 Answer = dict[str, Any]
 BIN_MS, BINS, ENDS_BINS, AGE_MAX = 100, 72, 25, 99
 BURST_MS, LATE_END_MS, FAILURES_MS = 200, 500, 200
+NO_CONVERSATION = ("no_answer", "busy", "bad_number")
 
 
 def learns(zone: Zone, pool: str) -> bool:
@@ -198,7 +199,7 @@ def note_end(zone: Zone, pool: str, one: Reservation) -> None:
     age = at // BIN_MS - (0 if one.adopted else start) // BIN_MS
     last = End(at // BIN_MS, max(0, min(AGE_MAX, age)), one.launched_at is not None)
     put(zone, pool, ended=(*known.ended, last))
-    if zone.now - at > LATE_END_MS:
+    if zone.now - at > LATE_END_MS or one.outcome in NO_CONVERSATION:
         return
     same = zone.now - known.burst_at < BURST_MS
     burst = known.burst + 1 if same else 1
