@@ -61,8 +61,8 @@ Between two snapshots own ends do not move the ceiling. Three events do, in the 
   failure  a launch that finds no port says unused = 0, now: until the next snapshot no more than
            in_use - pending. The next snapshot corrects the filters with it first.
   mass     more ends within 200 ms than `burst_limit` (four deviations above their rate), other than
-           calls without an answer: a part of the platform may be gone with the ports they held. Nothing is granted until a count
-           that is surely younger (`lifts_freeze`).
+           calls without an answer: a part of the platform may be gone with the ports they held.
+           Nothing is granted until a count that is surely younger (`lifts_freeze`).
 
 Resets. Another total: each variance grows by the square of the change, and the level moves by it
 where no other pool shares that total. Silence: variances grow with time; the ceiling is not valid
