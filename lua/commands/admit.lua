@@ -98,12 +98,12 @@ local function grant(ask, plan, units, limiting, is_true, waited, room)
   local launch_within = zone.launch_within + now - (op.seen or now)
   if not op.dry_run then
     local version = pools.version
-    grants.reserve(ask, plan, units, is_true)
+    local template = grants.reserve(ask, plan, units, is_true)
     count('grant', units)
     if waited then waited.leave_queue_granted(op, plan) end
     if units == 1 and not limiting and not op.seen then
       local is_known = room and version == pools.version
-      return grants.plain(ask, plan, is_known and room < FOREVER and room - 1 or grants.room(plan.pools))
+      return grants.plain(template, is_known and room < FOREVER and room - 1 or grants.room(plan.pools))
     end
   end
   local answer = make_answer('grant', op, plan.shared.channel, plan.pools, limiting)

@@ -60,6 +60,7 @@ end
 
 -- Reserve so many units.
 -- uses_rate: false for a shadow grant, which uses up no rate: else every request after it were denied
+-- -> the template of the records
 function grants.reserve(ask, plan, units, uses_rate)
   local op, record = ask.op, get_record(ask, plan)
   local template = record.template
@@ -73,10 +74,15 @@ function grants.reserve(ask, plan, units, uses_rate)
     record.id = i == 1 and op.id or grants.nth_id(op.id, i)
     local request_id = i == 1 and is_default_name and '=' or op.request_id
     reservation.write_new(record.id, template.head .. request_id .. record.tail, template.deadline_text)
-    occupancy.join(plan.pools, record)
+    occupancy.join_as(plan.pools, record)
   end
-  template.granted, template.remain = units, units
-  idempotency.write_new(op, is_default_name, units == 1 and template.rest or idempotency.rest(template))
+  if units == 1 then
+    idempotency.write_new(op, is_default_name, template.rest)
+  else
+    template.granted, template.remain = units, units
+    idempotency.write_new(op, is_default_name, idempotency.rest(template))
+  end
+  return template
 end
 
 -- -> reservations as the answer lists them
@@ -106,8 +112,7 @@ end
 
 -- Nearly all answers are one launch, granted in full: [place of its shared fields, room]. Building and encoding a
 -- table for each would cost as much as the decision.
-function grants.plain(ask, plan, room)
-  local template = get_record(ask, plan).template
+function grants.plain(template, room)
   local place = template.placed_at == pools.version and template.place or find_place(template)
   return '[' .. place .. ',' .. (room or 'null') .. ']'
 end

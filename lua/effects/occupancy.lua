@@ -38,6 +38,51 @@ function occupancy.holds(pool, r)
   return pool.w0 ~= nil and r.visible_by < pool.w0 -- mutation: held-boundary
 end
 
+-- What the joins of several equal reservations have in common, while pools.version stays the same: pools, shares, sets of pending
+-- reservations, channels that learn. -> nil where a join depends on more than counts: occupancy.join decides
+local function prepare_joins(list, r)
+  local joins = { version = pools.version, pools = list, shares = {}, pending = {}, channels = {} }
+  for i = 1, #list do
+    local pool = list[i]
+    if pool.adaptive or pool.contending_classes or pool.name == zone.guaranteed then return nil end
+    if pool.contended then joins.shares[#joins.shares + 1] = shares.get_entry(pool, r.campaign) end
+    if pool.learns and not r.adopted then joins.channels[#joins.channels + 1] = pool end
+    if pool.fed and not occupancy.holds(pool, r) then joins.pending[#joins.pending + 1] = pools.pending(pool) end
+  end
+  return joins
+end
+
+-- One of the reservations of a record joins.
+local function join_prepared(joins, record)
+  local id, visible_text, list = record.id, record.visible_text, joins.pools
+  unit.change()
+  for i = 1, #list do
+    local pool = list[i]
+    pool.in_use, pool.is_written = pool.in_use + 1, true
+  end
+  list = joins.shares
+  for i = 1, #list do
+    local share = list[i]
+    share.n, share.dirty = share.n + 1, true
+  end
+  list = joins.channels
+  for i = 1, #list do list[i].joined = (list[i].joined or 0) + 1 end
+  list = joins.pending
+  for i = 1, #list do unit.add_new(list[i], id, visible_text) end
+end
+
+-- A reservation of a record joins the pools of the list: of a table that many grants of a call share but for its id
+-- (effects/grant.lua). From the second one on, what they have in common is looked up once.
+function occupancy.join_as(list, record)
+  local joins = record.joins
+  if joins and joins.version == pools.version then return join_prepared(joins, record) end
+  occupancy.join(list, record)
+  if record.is_used and record.prepared_at ~= pools.version then
+    record.joins, record.visible_text, record.prepared_at = prepare_joins(list, record), score(record.visible_by), pools.version
+  end
+  record.is_used = true
+end
+
 -- r joins the pools of the list without a check of room.
 function occupancy.join(list, r)
   unit.change()
@@ -100,6 +145,8 @@ local function lower_ceilings(pool, r, is_held, credit, expired)
   end
 end
 
+local age_bins -- once it is needed
+
 -- r leaves the pools of the list.
 -- expired: no report of an end came. Then, and when a port may be gone, a kept ceiling falls in any case.
 -- held_ms: how long r held them, for their mean hold time, the source of retry_after_ms; or nil
@@ -129,7 +176,10 @@ function occupancy.leave(list, r, credit, expired, held_ms)
       -- r is certainly pending, with this score, if it is younger than the feed and no snapshot must show it.
       local is_pending = w0 and not is_held and w0 > (pool.known_at or 0)
       unit.set_score(pool.pending_set or pools.pending(pool), id, false, is_pending and visible_text or nil)
-      if pool.learns then need('age_bins').leave(pool, r, is_held, expired) end
+      if pool.learns then
+        age_bins = age_bins or need('age_bins')
+        age_bins.leave(pool, r, is_held, expired)
+      end
     end
   end
 end

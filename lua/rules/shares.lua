@@ -27,7 +27,8 @@ local function read_number(name)
   return 0
 end
 
-local function entry(pool, campaign)
+-- -> {n, key, dirty}: the campaign's share of the pool, written at the end of the call if it is dirty
+function shares.get_entry(pool, campaign)
   local of_pool = get_cache(pool)
   local share = of_pool[campaign]
   if not share then
@@ -52,7 +53,7 @@ end
 
 local function get_by_name(name)
   local pool, campaign = match(name, '^(.*) (%S*)$')
-  return entry(pools.get(pool or name), campaign or '')
+  return shares.get_entry(pools.get(pool or name), campaign or '')
 end
 
 -- name: "pool campaign"
@@ -65,7 +66,7 @@ function shares.correct(name, units)
 end
 
 function shares.get(pool, campaign)
-  return entry(pool, campaign).n
+  return shares.get_entry(pool, campaign).n
 end
 
 local function get_guarantee(pool, campaign)
@@ -89,7 +90,7 @@ local function change_unused(pool, guarantee, before, after)
 end
 
 function shares.change(pool, campaign, by)
-  local share = pool.shares and pool.shares[campaign] or entry(pool, campaign)
+  local share = pool.shares and pool.shares[campaign] or shares.get_entry(pool, campaign)
   local before, guarantee = share.n, pool.name == zone.guaranteed and get_guarantee(pool, campaign) or 0
   share.n, share.dirty = before + by, true
   if guarantee > 0 then change_unused(pool, guarantee, before, share.n) end

@@ -208,30 +208,23 @@ function unit.add_new(zset, member, score)
   changed = changed + 1
 end
 
-local function append_drop(zset, member)
-  local n = zset.drops_n + 1
-  if n == 1 then zset.drops = { member } else zset.drops[n] = member end
-  zset.drops_n = n
-  zset.score[member] = false
-  changed = changed + 1
-end
-
 -- Add a member, move it or remove it. score: as text, false removes the member
 -- stored: the score, as text, that the member certainly has in Redis, or nil: it is read before the commit
 function unit.set_score(zset, member, score, stored)
-  local known = zset.known
-  if not known then
-    known = {}
-    zset.known = known
-  end
-  local is_first = zset.score[member] == nil
+  local known, scores = zset.known or {}, zset.score
+  zset.known = known
+  local is_first = scores[member] == nil
   if is_first or known[member] == IF_EXISTS then known[member] = stored end
   if is_first and stored and stored ~= IF_EXISTS then
-    if score then return unit.add_new(zset, member, score) else return append_drop(zset, member) end
+    if score then return unit.add_new(zset, member, score) end
+    local n = zset.drops_n + 1
+    if n == 1 then zset.drops = { member } else zset.drops[n] = member end
+    zset.drops_n = n
+  else
+    zset.is_rewritten = not is_first or zset.is_rewritten
+    touch(zset, member)
   end
-  zset.is_rewritten = not is_first or zset.is_rewritten
-  touch(zset, member)
-  zset.score[member] = score
+  scores[member] = score
   changed = changed + 1
 end
 
