@@ -55,9 +55,11 @@ share of `goal` times the target balances them. It stays between bounds: where f
 for the last port, launches fail whatever the ceiling is, and the lower bound keeps ports in use. A
 caller who reports failures or ends without number moves the ceiling no further than the bounds.
 
-Between two snapshots own ends do not move the ceiling. Three events do, in the ledger's script:
+Between two snapshots own ends do not move the ceiling. Four events do, in the ledger's script:
   drop     a reservation that expires without an end leaves M without entering `unused`:
            minus one.
+  failed   a call that had a port and failed may have lost it with its media server: minus one until
+           the next snapshot.
   failure  a launch that finds no port says unused = 0, now: until the next snapshot no more than
            in_use - pending. The next snapshot corrects the filters with it first.
   mass     more ends within 200 ms than `burst_limit` (four deviations above their rate), other than
@@ -112,7 +114,8 @@ What the script keeps for each snapshot-fed channel pool, integers all; a bin is
 | burst_limit,       | doubts is empty, now < valid_until, and granted at all only if frozen_at =
 | valid_until,       | 0.
 | doubts             |
-| lowered            | +1 at a drop. At a learn: drops less those of the observation.
+| lowered            | +1 at a drop, and at a failed call with a port. At a learn: drops less those
+|                    | of the observation.
 | failed_ceiling     | At a failure over 200 ms after the last: min(itself, max(0, in_use after it
 |                    | - pending)). -1 at a drop. Removed at a learn.
 

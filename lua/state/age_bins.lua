@@ -137,7 +137,10 @@ function age_bins.leave(p, r, is_held, is_expired)
   if r.is_withdrawn then return end
   p.ended = (p.ended or 0) + 1
   if r.outcome == 'no_resource' then return fail(p) end
-  if is_held or reservation.had_port(r) then note_end(p, r) end
+  if not (is_held or reservation.had_port(r)) then return end
+  note_end(p, r)
+  -- Its port may be gone with its media server: it is not granted again before a snapshot shows it.
+  if r.outcome == 'failed' then pools.change(p, { lowered = (p.lowered or 0) + 1 }) end -- mutation: failed-call-lowers-learned-ceiling
 end
 
 -- -> the fields of the pool's hash that are read any more, without the state; and the state. The others are deleted.

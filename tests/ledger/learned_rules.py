@@ -52,6 +52,10 @@ MUTATIONS = (
         name="the stated time of a count is not answered", tag="stated-time-is-learned-from"
     ),
     LuaMutation(
+        name="the port of a failed call is granted at once",
+        tag="failed-call-lowers-learned-ceiling",
+    ),
+    LuaMutation(
         name="calls without an answer freeze the pool",
         tag="no-answers-are-no-mass",
         becomes="if now - at <= LATE_END_MS then count_burst(p) end",

@@ -267,6 +267,25 @@ def test_ends_that_are_far_apart_or_late_freeze_nothing() -> None:
     assert zone.limit() == 9
 
 
+def test_the_port_of_a_failed_call_is_granted_again_after_the_next_snapshot() -> None:
+    """Its media server may be gone."""
+    zone = LearnedZone().taught(9)
+    failed, completed = (zone.grant() for _ in range(2))
+    zone.wait(VISIBLE_MS + LAG_MS + 1)
+    zone.observe(sip=7, h323=0)
+    zone.taught(9)
+    zone.end(completed)
+    assert zone.limit() == 9
+    zone.end(failed, outcome="failed")
+    assert zone.limit() == 8
+    pending = zone.grant()
+    zone.end(pending, outcome="failed")
+    assert zone.limit() == 8
+    zone.wait(10)
+    zone.observe(sip=9, h323=0)
+    assert zone.taught(9).limit() == 9
+
+
 @pytest.mark.parametrize("outcome", ["no_answer", "busy", "bad_number"])
 def test_calls_without_an_answer_that_end_together_freeze_nothing(outcome: str) -> None:
     """Calls that were launched together ring until the same timer ends them."""

@@ -180,6 +180,8 @@ def end(zone: Zone, pool: str, one: Reservation, is_held: bool) -> None:
         fail(zone, pool, len(zone.holders(pool)) - 1)
     elif is_held or one.taken or one.outcome in HAD_PORT:
         note_end(zone, pool, one)
+        if one.outcome == "failed":
+            put(zone, pool, lowered=of(zone, pool).lowered + 1)
 
 
 def fail(zone: Zone, pool: str, in_use: int) -> None:
