@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from admission.config.environment import variable_name
 from admission.config.settings import TokenSettings
+from admission.config.sources.http_json import HEADER_NAME, CountSettings
 from admission.config.sources.huawei import AgentSettings, SignInSettings
 from admission.config.sources.registry import SOURCE_TYPES
 from admission.config.tables import SERVICE_TABLES
@@ -31,6 +32,7 @@ WORDS = {
     POOL_PATTERN: "pool or kind",
     CAMPAIGN_KEY: 'name or `"*"`',
     PRIORITY: "class 0 to 9",
+    HEADER_NAME: "header",
     SHA256: "64 hexadecimal digits",
 }
 TOP = """\
@@ -79,6 +81,9 @@ def tables() -> Iterator[Table]:
     for kind, source in SOURCE_TYPES.items():
         title = f'[sources.NAME] with type = "{kind}"'
         yield Table(title=title, model=source)
+    yield Table(
+        title="[sources.NAME.channels.NAME], [sources.NAME.pools.NAME]", model=CountSettings
+    )
     yield Table(title="agents = [{ … }]", model=AgentSettings)
     yield Table(title="sign_in = { … }", model=SignInSettings)
     yield Table(title="[zones.NAME]", model=ZonePolicy)

@@ -2,13 +2,18 @@
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from admission.cli.common import FAILED, OK, PLATFORMS, SERVICE, AsJson, command, complain
+from admission.cli.probe import print_results, probe_file
 from admission.errors import ConfigError
+
+if TYPE_CHECKING:
+    from admission.config import Settings
 
 app = typer.Typer()
 
@@ -39,9 +44,17 @@ def run_service(
     return OK
 
 
-@command(app, "check", SERVICE, "admission check my.toml")
+@command(
+    app, "check", SERVICE,
+    "admission check my.toml",
+    "admission check --probe my.toml    # and ask each platform once",
+)  # fmt: skip
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (TOML).")],
+    is_probed: Annotated[
+        bool,
+        typer.Option("--probe", help="Ask each platform once, and say what came or why not."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Check a configuration file and explain every error."""
@@ -50,17 +63,29 @@ def check(
     from admission.config.load import load_settings
 
     try:
-        load_settings(file, os.environ)
-        errors = []
+        settings = load_settings(file, os.environ)
     except ConfigError as fault:
         if not as_json:
             return complain(describe_errors(fault), FAILED)
-        errors = errors_to_json(fault)
+        answer = {"file": str(file), "ok": False, "errors": errors_to_json(fault)}
+        print(json.dumps(answer, indent=2))
+        return FAILED
+    results = probe_file(settings, with_details=False) if is_probed else []
+    probed = {"probes": results} if is_probed else {}
     if as_json:
-        print(json.dumps({"file": str(file), "ok": not errors, "errors": errors}, indent=2))
+        print(json.dumps({"file": str(file), "ok": True, "errors": []} | probed, indent=2))
     else:
+        _print_warnings(settings)
         print(f"{file}: ok")
-    return FAILED if errors else OK
+        print_results(results)
+    return OK if all(one["ok"] for one in results) else FAILED
+
+
+def _print_warnings(settings: "Settings") -> None:
+    """What weakens the connections to platforms; on standard error."""
+    for name, source in settings.sources.items():
+        for warning in source.warnings:
+            print(f"warning: [sources.{name}]: {warning}", file=sys.stderr)
 
 
 @command(app, "alive", SERVICE, "admission alive my.toml")

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from admission import __version__
-from admission.cli import audit, dialer, local, policy, token, top
+from admission.cli import audit, dialer, local, policy, probe, token, top
 from admission.cli.common import (
     EXIT_CODES,
     FAILED,
@@ -74,7 +74,7 @@ def build_command_line() -> TyperGroup:
         rich_markup_mode="rich" if _is_terminal() else None,
         callback=_parse_root,
     )
-    for module in (local, dialer, policy, audit, top, measure):
+    for module in (local, probe, dialer, policy, audit, top, measure):
         app.add_typer(module.app)
     app.add_typer(token.group, rich_help_panel=SERVICE)
     command_line = get_command(app)

@@ -1,10 +1,11 @@
 """Rules between the tables of the configuration; each function yields the violations of one."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
-from admission.config.sources.registry import BUILT_IN_SOURCES, COUNTED_CHANNELS
+from admission.config.sources.http_json import ZONE, has_pool
+from admission.config.sources.registry import BUILT_IN_SOURCES, list_counted_channels
 from admission.domain.policy import ZonePolicy
 from admission.domain.validation import Problem, suggest_name
 
@@ -12,20 +13,55 @@ from admission.domain.validation import Problem, suggest_name
 CC_ID_MAX: Final = 65_535
 
 
-def find_zone_problems(zone: ZonePolicy, source_types: Mapping[str, str]) -> Iterator[Problem]:
+def find_zone_problems(zone: ZonePolicy, sources: Mapping[str, Any]) -> Iterator[Problem]:
     """Find references of a zone's policy that the configured sources cannot serve.
 
     Args:
         zone: a valid policy, from the file or from a `PUT`.
-        source_types: type of each configured source, by its name.
+        sources: name -> the settings of a configured source, or its table in a file.
     """
-    yield from _find_unknown_sources(zone, source_types)
-    types = [source_types.get(name, "") for name in zone.source_names]
-    if "huawei_cms" in types:
+    yield from _find_unknown_sources(zone, sources)
+    tables = [sources.get(name) for name in zone.source_names]
+    kinds = [_get_key(table, "type") for table in tables]
+    if "huawei_cms" in kinds:
         yield from _check_cc_id(zone.source_zone)
+    if not zone.source_zone and any(map(_needs_zone, tables)):
+        message = "is required: the request of its source contains {zone}"
+        yield Problem(place=("source_zone",), message=message)
+    counted = [list_counted_channels(table) for table in tables]
     # Pushed snapshots may count any channel; a static zone needs none.
-    if all(kind in COUNTED_CHANNELS for kind in types):
-        yield from _find_uncounted_channels(zone, types)
+    if None not in counted:
+        channels = [channel for one in counted for channel in one or ()]
+        yield from _find_uncounted_channels(zone, channels)
+
+
+def find_unused_pools(
+    sources: Mapping[str, Any], zones: Collection[ZonePolicy]
+) -> Iterator[Problem]:
+    """Find pools that a source counts and no zone of it has: a misspelt name, mostly.
+
+    Args:
+        sources: name -> its table in the file.
+        zones: the valid policies.
+    """
+    for name, table in sources.items():
+        pools = _get_key(table, "pools") if _get_key(table, "type") == "http_json" else None
+        users = [zone for zone in zones if name in zone.source_names]
+        for pool in pools if isinstance(pools, dict) and users else ():
+            if not any(has_pool(zone, str(pool)) for zone in users):
+                hint = suggest_name(str(pool), [one for zone in users for one in zone.pools])
+                message = f"no zone of this source has this pool in its policy{hint}"
+                yield Problem(place=("sources", name, "pools", str(pool)), message=message)
+
+
+def _get_key(table: Any, key: str) -> Any:
+    return table.get(key) if isinstance(table, dict) else getattr(table, key, None)
+
+
+def _needs_zone(table: Any) -> bool:
+    if _get_key(table, "type") != "http_json":
+        return False
+    return any(ZONE in str(_get_key(table, key) or "") for key in ("url", "body"))
 
 
 def _find_unknown_sources(zone: ZonePolicy, known: Collection[str]) -> Iterator[Problem]:
@@ -45,8 +81,7 @@ def _check_cc_id(source_zone: str | None) -> Iterator[Problem]:
         yield Problem(place=("source_zone",), message=message)
 
 
-def _find_uncounted_channels(zone: ZonePolicy, types: Collection[str]) -> Iterator[Problem]:
-    counted = [channel for kind in types for channel in COUNTED_CHANNELS[kind]]
+def _find_uncounted_channels(zone: ZonePolicy, counted: Collection[str]) -> Iterator[Problem]:
     for i, channel in enumerate(zone.channels):
         if channel not in counted:
             gives = f"only {', '.join(counted)}" if counted else "no channel"

@@ -4,15 +4,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, SecretStr, ValidationInfo
+from pydantic import SecretStr, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator
 
 # A PEM bundle fits; a file that is no secret is refused.
 SECRET_BYTES_MAX: Final = 65_536
 _HOW: Final = 'write { env = "NAME" } or { file = "path" }'
 
 
-def _resolve(value: Any, info: ValidationInfo) -> SecretStr:
-    """Resolve a reference; the validation's context has `environ`."""
+class FileSecret(SecretStr):
+    """A secret with the file that it came from, so that a change of the file is noticed.
+
+    Args:
+        value: as the file had it.
+        path: of the file.
+    """
+
+    def __init__(self, value: str, path: str) -> None:
+        super().__init__(value)
+        self.path = path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretStr) and (
+            self.get_secret_value() == other.get_secret_value()
+        )
+
+    __hash__ = SecretStr.__hash__
+
+
+def read_again(secret: SecretStr) -> SecretStr:
+    """Read the file of a secret again. Returns the known one where there is no file to read."""
+    if not isinstance(secret, FileSecret):
+        return secret
+    try:
+        return _read_file(secret.path)
+    except ValueError:  # it is being replaced: the next reading succeeds
+        return secret
+
+
+def resolve_secret(value: Any, info: ValidationInfo) -> SecretStr:
+    """Resolve a reference; the validation's context has `environ`.
+
+    Raises:
+        ValueError: it is no reference, or there is no secret.
+    """
     if isinstance(value, SecretStr):
         return value
     if isinstance(value, str) and info.context is None:
@@ -45,7 +79,12 @@ def _read_file(path: str) -> SecretStr:
         raise ValueError("the file is not a text file in UTF-8") from None
     if not text or len(content) > SECRET_BYTES_MAX:
         raise ValueError(f"the file {path} is empty or larger than {SECRET_BYTES_MAX} bytes")
-    return SecretStr(text)
+    return FileSecret(text, path)
 
 
-Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_resolve)]
+def _resolve(value: Any, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> SecretStr:
+    """The result is not handed on to pydantic, which would make another object of it."""
+    return resolve_secret(value, info)
+
+
+Secret: TypeAlias = Annotated[SecretStr, WrapValidator(_resolve)]

@@ -14,6 +14,7 @@ from admission.config.checks import (
     find_default_zone_problems,
     find_exposure_problems,
     find_token_problems,
+    find_unused_pools,
     find_zone_problems,
 )
 from admission.config.settings import (
@@ -159,9 +160,10 @@ class TableReader:
                 self._extend((), find_exposure_problems(server, redis, has_tokens))
 
     def _check_zones(self, zones: dict[str, ZonePolicy]) -> None:
-        types = {name: _get_type(table) for name, table in self._get_dict("sources").items()}
+        sources = self._get_dict("sources")
         for name, zone in zones.items():
-            self._extend(("zones", name), find_zone_problems(zone, types))
+            self._extend(("zones", name), find_zone_problems(zone, sources))
+        self._extend((), find_unused_pools(sources, zones.values()))
 
     def _iter_named(self, key: str) -> Iterator[tuple[str, Any]]:
         """The entries of a table of tables, after a check of their names and their number."""
@@ -224,10 +226,6 @@ def _remove_at(table: Any, place: Location) -> None:
 
 def _drop_invalid(tables: Mapping[_Key, _Value | None]) -> dict[_Key, _Value]:
     return {key: table for key, table in tables.items() if table is not None}
-
-
-def _get_type(source: Any) -> str:
-    return str(source.get("type", "")) if isinstance(source, dict) else ""
 
 
 def _set_default_zone(settings: Settings) -> Settings:

@@ -24,12 +24,20 @@ class Snapshot:
         absent: pools of which it said that it has no number (Huawei's 4294967295).
         notes: facts for the zone's status only (licence end, signed-in agents). No secrets.
         warnings: conditions that an operator should examine although there are counts, a line each.
+        age_ms: age of the counts when the query was sent, where the platform states the time of
+            its count; None: it states none, and the zone's `visibility_lag_ms` counts.
+        taken_at: that time as the platform states it, Unix ms: equal for the same count.
+        counted_at: the time of the count in zone ms, never later than the truth; the poller makes
+            it of `age_ms`. None: not known.
     """
 
     groups: tuple[SnapshotGroup, ...]
     absent: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    age_ms: int | None = None
+    taken_at: int | None = None
+    counted_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

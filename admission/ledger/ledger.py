@@ -157,7 +157,8 @@ class Ledger:
             token: of the poller's lease; None for a pushed snapshot.
         """
         groups = operations.build_groups(snapshot)
-        op = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
+        op: dict[str, Any] = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
+        op |= {} if snapshot.counted_at is None else {"counted_at": snapshot.counted_at}
         now, result = await self._perform(zone, op | {"absent": list(snapshot.absent)})
         await self._learn(zone, result.get("observations") or {})
         return results.read_ingest(now, result)

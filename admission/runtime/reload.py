@@ -1,8 +1,8 @@
 """SIGHUP: reads the configuration file again and applies the settings that can change at run time.
 
-Tokens are replaced, a zone's policy becomes live if that content never was, and the certificate
-files are read again under their old names. For every other setting the log says that a restart is
-needed. A broken file changes nothing.
+Tokens are replaced, a zone's policy becomes live if that content never was, sources use their new
+settings and secrets, and the certificate files are read again under their old names. For every
+other setting the log says that a restart is needed. A broken file changes nothing.
 """
 
 import asyncio
@@ -70,7 +70,9 @@ class Reloader:
             return False
         for what in _list_restart_reasons(self._started, settings):
             log.warning("SIGHUP: %s: restart the service for that", what)
-        return await self._apply_zones(dict(_select_servable(self._started, settings))) and renewed
+        zones = dict(_select_servable(self._started, settings))
+        done = [await self._apply_sources(settings), await self._apply_zones(zones)]
+        return all(done) and renewed
 
     def _renew_certificates(self) -> bool:
         if self._certificates is None:
@@ -81,6 +83,14 @@ class Reloader:
             log.error("SIGHUP: the certificates stay as they are: %s", fault.detail)
             return False
         log.info("SIGHUP: certificates read again")
+        return True
+
+    async def _apply_sources(self, settings: Settings) -> bool:
+        try:
+            await self._service.reload_sources(settings.sources)
+        except ConfigError as fault:
+            log.error("SIGHUP: the sources stay as they are: %s", fault.detail)
+            return False
         return True
 
     async def _apply_zones(self, zones: dict[str, ZonePolicy]) -> bool:
@@ -142,8 +152,8 @@ def _list_restart_reasons(started: Settings, read: Settings) -> Iterator[str]:
         if getattr(started, table) != getattr(read, table):
             yield f"[{table}] differs from what it was started with"
     for name in sorted({*started.sources, *read.sources}):
-        if started.sources.get(name) != read.sources.get(name):
-            yield f"[sources.{name}] differs from what it was started with"
+        if type(started.sources.get(name)) is not type(read.sources.get(name)):
+            yield f"[sources.{name}] is new, gone, or of another type"
     for zone in started.zones:
         if zone not in read.zones:
             yield f"zone {zone} is not in the file any more, and is still served"

@@ -1,11 +1,9 @@
 """Sessions of agents who signed in elsewhere, taken over to count the agents' calls with them."""
 
-from collections.abc import Mapping
-
 from admission.domain.policy import ZonePolicy
 from admission.errors import NotFound
 from admission.ledger import AgentSessionStore
-from admission.sources import Source, UsesAgentGuids
+from admission.sources import LiveSources, Source, UsesAgentGuids
 
 
 class AgentSessions:
@@ -16,16 +14,18 @@ class AgentSessions:
 
     Args:
         guids: the store.
-        sources: by name; those that use Guids read them from the store from now on.
+        sources: those that use Guids read them from the store from now on.
     """
 
-    def __init__(self, guids: AgentSessionStore, sources: Mapping[str, Source]) -> None:
+    def __init__(self, guids: AgentSessionStore, sources: LiveSources) -> None:
         self._guids = guids
-        self._receivers = set()
-        for name, source in sources.items():
-            if isinstance(source, UsesAgentGuids):
-                source.use_guid_store(guids)
-                self._receivers.add(name)
+        self._receivers: set[str] = set()
+        sources.prepare_with(self._supply)
+
+    def _supply(self, source: Source) -> None:
+        if isinstance(source, UsesAgentGuids):
+            source.use_guid_store(self._guids)
+            self._receivers.add(source.name)
 
     async def take(self, zone: str, policy: ZonePolicy, agent: int, guid: str) -> str:
         """Store an agent's Guid. Returns: the pool in which the agent is counted.

@@ -22,12 +22,12 @@ from admission.ledger import (
     open_connection,
 )
 from admission.service.agent_sessions import AgentSessions
-from admission.service.policies import PolicyRegistry, source_types
+from admission.service.policies import PolicyRegistry
 from admission.service.policy_editor import PolicyEditor
 from admission.service.service import Service
 from admission.service.waiting.coordinator import WaitCoordinator
 from admission.service.zone import Components
-from admission.sources import Source, build_source
+from admission.sources import LiveSources, Source
 from admission.sources.polling import Poller, PollEvent
 from admission.tasks import cancel_and_wait
 from admission.telemetry import Telemetry
@@ -52,9 +52,8 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
         policies = PolicyRegistry(settings.zones)
         ledger = Ledger(connection, statistics=statistics, on_policy=policies.on_policy)
         stack.push_async_callback(ledger.close)
-        sources = {name: build_source(name, one) for name, one in settings.sources.items()}
-        for source in sources.values():
-            stack.push_async_callback(source.close)
+        sources = LiveSources(settings.sources)
+        stack.push_async_callback(sources.close)
         replica = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         waiting = WaitCoordinator(ledger, replica=replica, limit=settings.limits.max_waiters)
         stack.push_async_callback(waiting.stop)
@@ -64,7 +63,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             zones={},
             on_event=_count_polls(telemetry),
         )
-        editor = PolicyEditor(ledger, source_types(settings.sources))
+        editor = PolicyEditor(ledger, sources)
         components = Components(
             policies=policies,
             editor=editor,
@@ -72,6 +71,7 @@ async def open_service(settings: Settings, telemetry: Telemetry) -> AsyncIterato
             waiting=waiting,
             poller=poller,
             sessions=AgentSessions(AgentSessionStore(connection), sources),
+            sources=sources,
         )
         service = Service(connection, components)
         async with (

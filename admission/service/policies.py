@@ -7,7 +7,6 @@ over HTTP on any replica; polling and status follow the live ones.
 import asyncio
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 from admission.domain.policy import ZonePolicy, compile_policy, digest, from_json, policy_json
 from admission.errors import Invalid
@@ -113,8 +112,3 @@ class PolicyRegistry:
             if name not in sources:
                 log.error("zone %s: its source %s is not in this replica's file", zone, name)
         return tuple(sources[name] for name in names if name in sources)
-
-
-def source_types(sources: Mapping[str, Any]) -> dict[str, str]:
-    """Type of each `[sources.X]` table, by its name."""
-    return {name: str(one.type) for name, one in sources.items()}

@@ -5,7 +5,7 @@ lost against another one is applied again to the newer policy, so that no change
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
@@ -16,6 +16,7 @@ from admission.domain.policy import ZonePolicy, apply_merge_patch, parse_policy
 from admission.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from admission.ledger import Ledger, StoredPolicy
 from admission.service.policies import stored_policy
+from admission.sources import LiveSources
 
 EDIT_TRIES: Final = 8
 
@@ -30,12 +31,12 @@ class PolicyEditor:
 
     Args:
         ledger: stores them.
-        source_types: type of each configured source, by its name.
+        sources: has the settings of each configured source, by its name.
     """
 
-    def __init__(self, ledger: Ledger, source_types: Mapping[str, str]) -> None:
+    def __init__(self, ledger: Ledger, sources: LiveSources) -> None:
         self._ledger = ledger
-        self._source_types = source_types
+        self._sources = sources
 
     async def read(self, zone: str) -> Answer:
         """The live policy with its version and digest."""
@@ -93,7 +94,7 @@ class PolicyEditor:
 
     def _check(self, document: Any) -> ZonePolicy:
         policy = parse_policy(document)
-        problems = [one.field_error() for one in find_zone_problems(policy, self._source_types)]
+        problems = [one.field_error() for one in find_zone_problems(policy, self._sources.settings)]
         if problems:
             raise Invalid(*problems)
         return policy

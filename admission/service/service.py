@@ -6,6 +6,7 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from admission.config.base import SourceSection
 from admission.domain.policy import ZonePolicy
 from admission.domain.types import StoreMemory
 from admission.errors import NotFound, Unavailable
@@ -95,6 +96,19 @@ class Service:
         self._policies.reload(zones)
         for zone in zones:
             await self._store_policy(zone)
+
+    async def reload_sources(self, settings: Mapping[str, SourceSection]) -> None:
+        """Use the changed settings of sources, and poll all zones at once.
+
+        Raises:
+            ConfigError: a table cannot work; no source was replaced.
+        """
+        replaced = self.components.sources.replace(settings)
+        poller = self.components.poller
+        await poller.configure(self._policies.polls(self.components.sources))
+        poller.end_pauses()
+        for source in replaced:
+            await source.close()
 
     async def _prepare_once(self) -> None:
         try:

@@ -13,6 +13,7 @@ from admission.service.agent_sessions import AgentSessions
 from admission.service.policies import PolicyRegistry
 from admission.service.policy_editor import PolicyEditor
 from admission.service.waiting.coordinator import WaitCoordinator
+from admission.sources import LiveSources
 from admission.sources.polling import Poller
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Components:
         waiting: keeps admission requests with `wait_ms` open.
         poller: polls the platforms.
         sessions: takes over agents' sessions.
+        sources: the connections to the platforms.
     """
 
     policies: PolicyRegistry
@@ -46,6 +48,7 @@ class Components:
     waiting: WaitCoordinator
     poller: Poller
     sessions: AgentSessions
+    sources: LiveSources
 
 
 class Zone:

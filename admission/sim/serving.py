@@ -6,6 +6,11 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 
+def join_host_port(host: str, port: int) -> str:
+    """The authority of a URL; an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @asynccontextmanager
 async def serve_app(app: web.Application, *, host: str, port: int) -> AsyncIterator[str]:
     """Serve an application.
@@ -24,7 +29,6 @@ async def serve_app(app: web.Application, *, host: str, port: int) -> AsyncItera
         site = web.TCPSite(runner, host, port)
         await site.start()
         bound = runner.addresses[0]
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        yield f"http://{shown}:{bound[1]}"
+        yield f"http://{join_host_port(bound[0], bound[1])}"
     finally:
         await runner.cleanup()

@@ -17,6 +17,7 @@ from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 from admission.config import SourceSection
 from admission.domain import Snapshot
 from admission.domain.policy import ZonePolicy
+from admission.errors import SourceError
 from admission.sources.secret_mask import SecretMask
 
 PUSH: Final = "push"
@@ -28,6 +29,10 @@ LINE_CHARS_MAX: Final = 300
 ECHO_CHARS_MAX: Final = 8_192
 
 Settings = TypeVar("Settings", bound=SourceSection)
+
+
+class RequestNotDelivered(SourceError):
+    """The platform did not receive the request, or refused it unread: it has no effect there."""
 
 
 class Source(Protocol):
@@ -111,6 +116,14 @@ class UsesAgentGuids(Protocol):
 
     def use_guid_store(self, store: GuidStore) -> None:
         """Read Guids from this store in all later queries."""
+
+
+@runtime_checkable
+class RemembersRefusals(Protocol):
+    """A source that does not send refused credentials again for a while."""
+
+    def forget_refusal(self) -> None:
+        """Send the credentials with the next query: an operator reloaded the configuration."""
 
 
 def is_polled(source_name: str) -> bool:

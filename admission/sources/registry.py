@@ -6,6 +6,7 @@ from typing import Any, Final
 from admission.errors import ConfigError
 from admission.sources.base import Source
 from admission.sources.experience_portal import ExperiencePortalSource
+from admission.sources.http_json import HttpJsonSource
 from admission.sources.huawei.agent_gateway import HuaweiAgentGatewaySource
 from admission.sources.huawei.cms import HuaweiCmsSource
 
@@ -13,6 +14,7 @@ _BUILDERS: Final[dict[str, Callable[[str, Any], Source]]] = {
     "experience_portal": ExperiencePortalSource,
     "huawei_cms": HuaweiCmsSource,
     "huawei_agent_gateway": HuaweiAgentGatewaySource,
+    "http_json": HttpJsonSource,
 }
 
 

@@ -1,6 +1,7 @@
 -- commands/ingest.lua: computes ceilings from a snapshot of the platform.
 --
 -- op: t0 (zone time in ms, read before the query began), token? (fencing token of the poller's lease),
+--     counted_at? (zone time in ms that is not later than the platform's count, where the platform states it),
 --     groups = [{total, unused = {pool: n}}], absent? = [pool]
 -- -> {accepted, reason?, pool?, refused = {pool: reason}, observations? = {pool: what the estimator learns from}}
 
@@ -41,8 +42,14 @@ local function is_repeat(pool, t0, total, unused)
 end
 
 -- A newer snapshot overtook it. The window of a pool never moves back.
-local function is_late(pool, t0)
-  return pool.t0 and (t0 <= pool.t0 or t0 - zone.visibility_lag < pool.w0) -- mutation: snapshot-order
+local function is_late(pool, t0, w0)
+  return pool.t0 and (t0 <= pool.t0 or w0 < pool.w0) -- mutation: snapshot-order
+end
+
+-- -> the begin of the window of this snapshot: the stated time of the count, else the greatest age that policy says
+local function find_window(op)
+  if op.counted_at then return min(op.counted_at, op.t0) end -- mutation: stated-time-of-count
+  return op.t0 - zone.visibility_lag -- mutation: visibility-lag
 end
 
 local function is_group_repeated(t0, total, unused, names)
@@ -63,7 +70,7 @@ local function find_refusal(op, total, unused, names)
   if op.t0 < meta.recovered_from then return 'before_recovery', names[1] end
   if is_group_repeated(op.t0, total, unused, names) then return nil, nil, true end
   for _, name in ipairs(names) do
-    if is_late(pools.get(name), op.t0) then return 'out_of_order', name end
+    if is_late(pools.get(name), op.t0, find_window(op)) then return 'out_of_order', name end
   end
 end
 
@@ -86,47 +93,50 @@ local function trim_pending(pool)
   if #old > 0 then unit.discard('ZREM', PEND .. pool.name, unpack(old)) end
 end
 
-local function move_window(pool, t0)
+local function move_window(pool, t0, w0)
   if not pool.t0 then begin_feed(pool) end
-  pools.change(pool, { t0 = t0, t1 = now, w0 = t0 - zone.visibility_lag, fed = true }) -- mutation: visibility-lag
+  pools.change(pool, { t0 = t0, t1 = now, w0 = w0, fed = true })
   trim_pending(pool)
 end
 
-local function take(pool, t0, total, unused)
+local function take(pool, op, total, unused)
   if pool.t0 then ceiling.keep_if_better(pool, total) end
-  move_window(pool, t0)
+  move_window(pool, op.t0, find_window(op))
   pools.change(pool, { ceiling = unused + occupancy.held(pool, pool.w0), total = total, unused = unused })
 end
 
 -- Channels that the platform counts together are a group, and a zone may have several: of several sources, or of one
 -- source that counts each channel. A group counts as long as all of its channels have its snapshot and it is not stale.
--- -> ports of all groups that are not unused; t0 of the oldest of their snapshots, FOREVER without any
+-- -> ports of all groups that are not unused; t0 of the oldest of their snapshots, FOREVER without any; the earliest w0
 local function sum_used()
-  local groups, used, oldest = {}, 0, FOREVER
+  local groups, used, oldest, w0 = {}, 0, FOREVER, FOREVER
   for _, channel in ipairs(zone.fed) do
     local pool = pools.get('channel:' .. channel)
     if pool.group and now - pool.t0 <= zone.max_age then -- mutation: stale-group-is-not-foreign
       local group = groups[pool.group]
       if not group then
         local _, channels = string.gsub(pool.group, '[^+]+', '')
-        group = { t0 = pool.t0, used = pool.total, missing = channels }
+        group = { t0 = pool.t0, w0 = pool.w0, used = pool.total, missing = channels }
         groups[pool.group] = group
       end
-      if pool.t0 == group.t0 then group.used, group.missing = group.used - pool.unused, group.missing - 1 end
+      if pool.t0 == group.t0 then
+        group.used, group.missing = group.used - pool.unused, group.missing - 1
+        group.w0 = min(group.w0, pool.w0)
+      end
     end
   end
   for _, group in pairs(groups) do
-    if group.missing == 0 then used, oldest = used + group.used, min(oldest, group.t0) end -- mutation: foreign-of-whole-groups
+    if group.missing == 0 then used, oldest, w0 = used + group.used, min(oldest, group.t0), min(w0, group.w0) end -- mutation: foreign-of-whole-groups
   end
-  return used, oldest
+  return used, oldest, w0
 end
 
 -- Foreign use of the MPPs: ports of all channels that are neither unused nor held by reservations with a known MPP.
 local function estimate_foreign()
   local pool, before = pools.get(ON_KNOWN_MPP), meta.foreign
-  local used, oldest = sum_used()
+  local used, oldest, w0 = sum_used()
   if oldest == FOREVER then return end -- this snapshot is stale already
-  if not pool.t0 or oldest - zone.visibility_lag >= pool.w0 then move_window(pool, oldest) end -- mutation: foreign-window-of-oldest
+  if not pool.t0 or w0 >= pool.w0 then move_window(pool, oldest, w0) end -- mutation: foreign-window-of-oldest
   meta.foreign = max(0, used - occupancy.held(pool, pool.w0))
   pools.each(pools.drop_limit) -- of every MPP
   if meta.foreign < before then need('notify').on('foreign_use_fell') end
@@ -156,7 +166,7 @@ end
 local function take_group(op, group, names)
   for _, name in ipairs(names) do
     count_fallback(pools.get(name))
-    take(pools.get(name), op.t0, group.total, group.unused[name])
+    take(pools.get(name), op, group.total, group.unused[name])
   end
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
@@ -175,7 +185,7 @@ end
 
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.
 local function take_absent(op, pool)
-  move_window(pool, op.t0)
+  move_window(pool, op.t0, find_window(op))
   pools.change(pool, { total = false, unused = false, ceiling = false, foreign = false, group = false, learned = false })
   ceiling.forget_kept(pool)
 end

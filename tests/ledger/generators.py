@@ -231,7 +231,10 @@ class Draws:
         rest = draw(st.integers(0, total - first))
         unused = {f"channel:{name}": n for name, n in zip(fed, (first, rest), strict=False)}
         t0 = now - draw(st.sampled_from([0, 0, 1, 30]))
-        return {"op": "ingest", "t0": t0, "groups": [{"total": total, "unused": unused}]}
+        op = {"op": "ingest", "t0": t0, "groups": [{"total": total, "unused": unused}]}
+        if seldom(draw, True):
+            op["counted_at"] = t0 - draw(st.sampled_from([0, 1, 700, 4000, -3]))
+        return op
 
     def snapshot(self, draw: Draw, now: int) -> Op:
         """Any snapshot: late, repeated, nonsense, of an MPP or a named pool, absent."""

@@ -50,7 +50,12 @@ MUTATIONS = (
     LuaMutation(
         name="no lag",
         tag="visibility-lag",
-        becomes="pools.change(pool, { t0 = t0, t1 = now, w0 = t0, fed = true })",
+        becomes="return op.t0",
+    ),
+    LuaMutation(
+        name="the stated time of a count does not count",
+        tag="stated-time-of-count",
+        becomes="if op.counted_at then return op.t0 end",
     ),
     LuaMutation(
         name="held includes the edge",
@@ -70,7 +75,7 @@ MUTATIONS = (
     LuaMutation(
         name="equal t0 is newer",
         tag="snapshot-order",
-        becomes="return pool.t0 and (t0 < pool.t0 or t0 - zone.visibility_lag < pool.w0)",
+        becomes="return pool.t0 and (t0 < pool.t0 or w0 < pool.w0)",
     ),
     LuaMutation(
         name="wrap is room",
@@ -104,17 +109,18 @@ MUTATIONS = (
     LuaMutation(
         name="foreign use is that of one group",
         tag="foreign-of-whole-groups",
-        becomes="if group.missing == 0 then used, oldest = group.used, min(oldest, group.t0) end",
+        becomes="if group.missing == 0 then used, oldest, w0 = group.used, min(oldest, group.t0), "
+        "min(w0, group.w0) end",
     ),
     LuaMutation(
         name="half a group is foreign use",
         tag="foreign-of-whole-groups",
-        becomes="used, oldest = used + group.used, min(oldest, group.t0)",
+        becomes="used, oldest, w0 = used + group.used, min(oldest, group.t0), min(w0, group.w0)",
     ),
     LuaMutation(
         name="calls are held before each group shows them",
         tag="foreign-window-of-oldest",
-        becomes="move_window(pool, now)",
+        becomes="move_window(pool, now, now - zone.visibility_lag)",
     ),
     LuaMutation(
         name="a named pool is stale for ever",

@@ -218,3 +218,38 @@ def test_a_snapshot_is_forgotten_when_policy_drops_the_pool():
     zone.replace(policy(STATIC))
     zone.replace(policy(STATIC, trunk__x={"limit": 1}))
     assert ask_of_trunk(zone) == "grant"
+
+
+def test_the_stated_time_of_a_count_counts_instead_of_the_greatest_age():
+    zone = RuleZone().ready(sip=10, h323=0)
+    zone.grant()
+    zone.wait(VISIBLE_MS + 1)
+    # Without a stated time the count may be LAG_MS old, and lack the call.
+    assert zone.ingest(10, {"channel:sip": 9}, t0=zone.now - 1)["accepted"]
+    assert zone.numbers() == (9, 1)
+    assert zone.ingest(10, {"channel:sip": 9}, counted_at=zone.now)["accepted"]
+    assert zone.numbers() == (10, 1)
+
+
+def test_a_count_that_is_stated_to_be_old_does_not_contain_newer_calls():
+    zone = RuleZone().ready(sip=10, h323=0).wait(HELD_MS)
+    zone.grant()
+    zone.wait(HELD_MS)
+    stated = zone.now - HELD_MS
+    assert zone.ingest(10, {"channel:sip": 10}, counted_at=stated)["accepted"]
+    assert zone.numbers() == (10, 1)
+
+
+def test_a_count_that_is_stated_to_be_older_than_the_newest_is_refused():
+    zone = RuleZone().ready(sip=10, h323=0).wait(HELD_MS)
+    assert zone.ingest(10, {"channel:sip": 9}, counted_at=zone.now)["accepted"]
+    zone.wait(100)
+    late = zone.ingest(10, {"channel:sip": 8}, counted_at=zone.now - 200)
+    assert late["reason"] == "out_of_order"
+
+
+def test_a_count_is_never_later_than_the_answer_to_its_query():
+    zone = RuleZone().ready(sip=10, h323=0).wait(HELD_MS)
+    assert zone.ingest(10, {"channel:sip": 9}, counted_at=zone.now + 5_000)["accepted"]
+    zone.wait(100)
+    assert zone.ingest(10, {"channel:sip": 8}, counted_at=zone.now)["accepted"]

@@ -28,7 +28,7 @@ def ingest(zone: Zone, op: dict[str, Any]) -> Answer:
             refused |= dict.fromkeys(unused, fault[0])
             first = first or {"reason": fault[0], "pool": fault[1]}
         else:
-            taken = take(zone, op["t0"], total, unused)
+            taken = take(zone, op, total, unused)
             stated = {"counted_at": op["counted_at"]} if op.get("counted_at") is not None else {}
             observations |= {pool: one | stated for pool, one in taken.items()}
     answer = {"accepted": not refused, "refused": refused, **first}
@@ -53,7 +53,7 @@ def fault_of(zone: Zone, op: dict[str, Any], total: Any, unused: Counts) -> tupl
         return "before_recovery", pools[0]
     if is_repeat(zone, op["t0"], total, unused):
         return None
-    late = [pool for pool in pools if is_late(zone, pool, op["t0"])]
+    late = [pool for pool in pools if is_late(zone, pool, op)]
     return ("out_of_order", late[0]) if late else None
 
 
@@ -75,17 +75,20 @@ def is_consistent(total: Any, unused: list[Any]) -> bool:
     return bool(sum(unused) <= total)
 
 
-def window_start(zone: Zone, t0: int) -> int:
-    """The earliest moment that a snapshot started at `t0` may show."""
-    return t0 - zone.policy.ms("visibility_lag") if zone.rules.window_has_lag else t0
+def window_start(zone: Zone, op: dict[str, Any]) -> int:
+    """The earliest moment that this snapshot may show."""
+    if op.get("counted_at") is not None:
+        return int(min(op["counted_at"], op["t0"]))
+    lag = zone.policy.ms("visibility_lag") if zone.rules.window_has_lag else 0
+    return int(op["t0"]) - lag
 
 
-def is_late(zone: Zone, pool: str, t0: int) -> bool:
+def is_late(zone: Zone, pool: str, op: dict[str, Any]) -> bool:
     """Whether a pool has a newer snapshot already."""
     newest = zone.snapshots.get(pool)
     if newest is None:
         return False
-    return t0 <= newest.t0 or window_start(zone, t0) < newest.w0
+    return op["t0"] <= newest.t0 or window_start(zone, op) < newest.w0
 
 
 def is_repeat(zone: Zone, t0: int, total: int | None, unused: Counts) -> bool:
@@ -95,11 +98,12 @@ def is_repeat(zone: Zone, t0: int, total: int | None, unused: Counts) -> bool:
     return stored == [(t0, total, n) for n in unused.values()]
 
 
-def take(zone: Zone, t0: int, total: int | None, unused: Counts) -> Answer:
+def take(zone: Zone, op: dict[str, Any], total: int | None, unused: Counts) -> Answer:
     """Make this snapshot the newest of its pools; answers what is learned from."""
+    t0 = op["t0"]
     if is_repeat(zone, t0, total, unused):
         return {}
-    w0 = window_start(zone, t0)
+    w0 = window_start(zone, op)
     for pool, n in unused.items():
         zone.snapshots[pool] = compiled(zone, pool, t0, w0, total, n)
     if total is not None and any(kind(pool) == "channel" for pool in unused):
@@ -164,7 +168,7 @@ def estimate_foreign(zone: Zone) -> None:
     if not groups:
         return
     oldest = min(one.t0 for group in groups for one in group)
-    last, w0 = zone.snapshots.get("mpps"), window_start(zone, oldest)
+    last, w0 = zone.snapshots.get("mpps"), min(one.w0 for group in groups for one in group)
     if last is None or w0 >= last.w0:
         zone.snapshots["mpps"] = Snapshot(t0=oldest, t1=zone.now, w0=w0)
     used = sum((group[0].total or 0) - sum(one.unused or 0 for one in group) for group in groups)

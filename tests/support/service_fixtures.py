@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-import admission.service.bootstrap
+import admission.sources.live_sources
 from admission.cli.main import main
 from tests.support.polling import ScriptedSource
 from tests.support.service import (
@@ -43,7 +43,7 @@ def _exit_code(arguments: tuple[str, ...]) -> int:
 def source(monkeypatch: pytest.MonkeyPatch) -> ScriptedSource:
     """The source that the service polls instead of a platform."""
     fake = ScriptedSource()
-    monkeypatch.setattr(admission.service.bootstrap, "build_source", lambda name, settings: fake)
+    monkeypatch.setattr(admission.sources.live_sources, "build_source", lambda name, settings: fake)
     return fake
 
 

@@ -17,9 +17,13 @@ PACKAGES = {
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
     "jq": "jq",
+    "kamailio": "kamailio",
+    "mvn": "maven",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "redis-cli": "redis-tools",
     "redis-server": "redis-server",
+    "sipp": "sip-tester",
     "systemd-analyze": "systemd",
     "wrk": "wrk",
 }

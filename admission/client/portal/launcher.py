@@ -52,8 +52,9 @@ class PortalLauncher:
         url: such as `https://epm.example.com/axis2/services/VPAppIntfService`.
         zones: zone -> ZoneId of the platform. Zones without an entry are the default zone of the
             platform, whose applications are launched by their name alone.
-        outcomes: returnCode of a fault -> outcome. The codes are not public; a fault without an
-            entry is `failed`.
+        outcomes: returnCode of a fault -> outcome. The codes are not public. A fault without an
+            entry may come after the call was placed, so it is `unknown`: the port stays reserved
+            until the counts of the platform show it free.
         sip_hint: the field that carries `suggest_sip=true` for a `tel:` call on a SIP port. The
             hint is documented, its place is not: a parameter is assumed.
         launches_max: concurrent launches; further ones wait, within their time-out.
@@ -154,7 +155,7 @@ class PortalLauncher:
         except RequestNotDelivered as fault:
             raise _end_failed(grant, Outcome.NOT_LAUNCHED, fault.detail) from None
         except SoapFault as fault:
-            outcome = self._outcomes.get(fault.return_code, Outcome.FAILED)
+            outcome = self._outcomes.get(fault.return_code, Outcome.UNKNOWN)
             raise _end_failed(grant, outcome, fault.detail, fault.return_code) from None
         except SourceError as fault:
             raise _end_failed(grant, Outcome.UNKNOWN, fault.detail) from None

@@ -18,7 +18,9 @@ SoapVersion: TypeAlias = Literal["1.1", "1.2"]
 _ACTION: Final = r"^[ !#-\[\]-~]{0,200}$"
 _XML_NAME: Final = r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?$"
 _NAMESPACE: Final = r"^[!-~]{1,500}$"
-_USERNAME: Final = r"^[^\x00-\x1f\x7f]{0,128}$"
+_OPTIONAL_NAMESPACE: Final = r"^[!-~]{0,500}$"
+_REQUEST_ELEMENT: Final = r"^([A-Za-z_][A-Za-z0-9_.-]{0,63})?\{operation\}[A-Za-z0-9_.-]{0,63}$"
+USERNAME: Final = r"^[^\x00-\x1f\x7f]{0,128}$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,20 @@ class Dialect:
         soap_action: the URI in the SOAPAction header; `{operation}` in it becomes the name.
         zone_field: name of the zone's field in QueryResources; empty: this flavor has no zones.
         auth: the HTTP authentication scheme.
+        field_namespace: of the fields; None: that of the operations, empty: none.
+        request_element: of a request; `{operation}` in it becomes the name.
+        unused_field: name of the meaningless field of QueryResources; empty: it is not sent.
+        zone_first: whether the zone precedes that field.
     """
 
     namespace: str
     soap_action: str
     zone_field: str
     auth: Auth
+    field_namespace: str | None = None
+    request_element: str = "{operation}Request"
+    unused_field: str = "queryResourcesRequestUnused"
+    zone_first: bool = False
 
 
 # axis1: from classes generated from a real WSDL. Of axis2 only Basic is documented; the same
@@ -66,14 +76,33 @@ class ExperiencePortalSettings(SourceSection):
     zone_field: Annotated[str, StringConstraints(pattern=_XML_NAME)] | None = None
     """Name of the zone's field in QueryResources. Empty: the field is not sent, and the platform
     answers with its default zone."""
+    unused_field: Annotated[str, StringConstraints(pattern=_XML_NAME)] = (
+        "queryResourcesRequestUnused"
+    )
+    """Name of the field of QueryResources that has no meaning. Empty: it is not sent. Axis 2
+    refuses a field that its WSDL does not have ("Unexpected subelement"): `admission probe` reads
+    this and the next three settings from the portal's WSDL."""
+    zone_first: bool = False
+    """Whether the zone's field precedes `unused_field`. Axis 2 refuses any other order than that of
+    its WSDL."""
+    field_namespace: Annotated[str, StringConstraints(pattern=_OPTIONAL_NAMESPACE)] | None = None
+    """XML namespace of the fields. Absent: `namespace`. Empty: none, as with
+    `elementFormDefault="unqualified"`."""
+    request_element: Annotated[str, StringConstraints(pattern=_REQUEST_ELEMENT)] = (
+        "{operation}Request"
+    )
+    """Name of the element that contains the fields; `{operation}` in it becomes the operation's
+    name."""
     auth: Auth | None = None
     """HTTP authentication scheme."""
     soap_version: SoapVersion = "1.1"
     """SOAP version of the envelopes."""
-    username: Annotated[str, StringConstraints(pattern=_USERNAME)] | None = None
+    username: Annotated[str, StringConstraints(pattern=USERNAME)] | None = None
     """A user with the Web Services role."""
     password: Secret | None = None
     """Password of that user."""
+    credentials_charset: Literal["utf-8", "iso-8859-1"] | None = None
+    """Encoding of username and password. Absent: UTF-8, or what the server's challenge names."""
 
     @property
     def dialect(self) -> Dialect:
@@ -85,6 +114,10 @@ class ExperiencePortalSettings(SourceSection):
             soap_action=default.soap_action if self.soap_action is None else self.soap_action,
             zone_field=default.zone_field if zone_field is None else zone_field,
             auth=self.auth or default.auth,
+            field_namespace=self.field_namespace,
+            request_element=self.request_element,
+            unused_field=self.unused_field,
+            zone_first=self.zone_first,
         )
 
     @property

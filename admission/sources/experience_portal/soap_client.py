@@ -4,32 +4,40 @@ A call is sent once and never repeated by this module: a LaunchVXML sent twice i
 own exception: the server refuses the first request with a 401 to start a Digest exchange.)
 """
 
-import base64
 from collections.abc import Collection, Mapping
 from typing import Final
 
 import aiohttp
+from pydantic import SecretStr
 
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.errors import SourceError
+from admission.sources.authentication import Credentials, CredentialsRefused
 from admission.sources.base import sanitize_line
 from admission.sources.experience_portal.soap import (
     Envelope,
+    Fields,
     SoapFault,
     Value,
     read_response,
     write_request,
 )
+from admission.sources.experience_portal.wsdl import RequestShape, read_wsdl
 from admission.sources.transport import (
+    BODY_BYTES_MAX,
     HttpSession,
-    RequestNotDelivered,
     check_head,
     exchange_within,
+    read_beginning,
     read_body,
 )
 
 # Polls of several zones and launches of one dialer; the EPM's web service has few threads.
 CONNECTIONS_MAX: Final = 4
+WSDL_BYTES_MAX: Final = 2**20
+# A launch that blocks while its call rings must not hold up the others for longer: they have to
+# leave within the `launch_within_ms` of their grants. A refusal arrives sooner.
+PROOF_WAIT_S: Final = 0.2
 
 
 class SoapClient:
@@ -53,19 +61,17 @@ class SoapClient:
     ) -> None:
         self._settings = settings
         self._dialect = settings.dialect
-        # As Basic authentication joins them, too.
-        pair = f"{settings.username}:{settings.secret}"
-        self._secrets = (settings.secret, pair) if settings.secret else ()
-        self._http = HttpSession(
-            settings,
-            connections_max=connections_max,
-            headers=self._basic_header(),
-            middlewares=self._digest_middleware(),
+        credentials = Credentials(
+            scheme=self._dialect.auth,
+            username=settings.username or "",
+            secret=settings.password or SecretStr(""),
+            charset=settings.credentials_charset,
         )
+        self._http = HttpSession(settings, connections_max=connections_max, credentials=credentials)
 
     async def call(
         self, operation: str, fields: Mapping[str, Value], *, timeout_ms: int | None = None
-    ) -> dict[str, str]:
+    ) -> Fields:
         """Perform an operation.
 
         Args:
@@ -84,9 +90,33 @@ class SoapClient:
         """
         try:
             async with exchange_within(timeout_ms or self._settings.timeout_ms):
-                return await self._exchange(operation, self._write(operation, fields))
+                wait_s = None if timeout_ms is None else PROOF_WAIT_S
+                return await self._exchange(operation, self._write(operation, fields), wait_s)
         except SourceError as error:
             raise self._locate(operation, error) from None
+
+    def forget_refusal(self) -> None:
+        """Send the credentials with the next query (`RemembersRefusals`)."""
+        self._http.forget_refusal()
+
+    async def read_wsdl(self) -> RequestShape:
+        """Read from the portal's WSDL how it wants QueryResources.
+
+        Raises:
+            SourceError: there is no WSDL, or it cannot be read.
+        """
+        try:
+            async with exchange_within(self._settings.timeout_ms):
+                return await read_wsdl(f"{self._settings.url.partition('?')[0]}?wsdl", self._fetch)
+        except SourceError as error:
+            raise self._locate("?wsdl", error) from None
+
+    async def _fetch(self, url: str) -> bytes:
+        async with self._http.exchange("GET", url) as response:
+            check_head(response)
+            if response.status >= 300:
+                raise SourceError(f"failed with HTTP status {response.status}")
+            return await read_body(response, bytes_max=WSDL_BYTES_MAX)
 
     async def close(self) -> None:
         """Close the connections; calls under way fail. A second call does nothing."""
@@ -94,70 +124,53 @@ class SoapClient:
 
     def _write(self, operation: str, fields: Mapping[str, Value]) -> Envelope:
         return write_request(
-            operation,
-            fields,
-            namespace=self._dialect.namespace,
-            soap_action=self._dialect.soap_action,
-            version=self._settings.soap_version,
+            operation, fields, dialect=self._dialect, version=self._settings.soap_version
         )
 
-    async def _exchange(self, operation: str, request: Envelope) -> dict[str, str]:
-        post = self._http.open().post(
-            self._settings.url,
-            data=request.body,
-            headers=dict(request.headers),
-            allow_redirects=False,
+    async def _exchange(self, operation: str, request: Envelope, wait_s: float | None) -> Fields:
+        exchange = self._http.exchange(
+            "POST", self._settings.url, headers=request.headers, body=request.body, wait_s=wait_s
         )
-        async with post as response:
-            self._check_credentials(response)
+        async with exchange as response:
             check_head(response, permission_hint=": it needs the Web Services role")
-            body = await read_body(response)
-            return _read_answer(response, body, operation, self._secrets)
-
-    def _check_credentials(self, response: aiohttp.ClientResponse) -> None:
-        """Name the scheme that a 401 demands: a wrong `auth` is its usual reason."""
-        if response.status == 401:
-            challenges: list[str] = response.headers.getall("WWW-Authenticate", [])
-            lines = [sanitize_line(one, secrets=self._secrets) for one in challenges[:4]]
-            schemes = " or ".join(one.split(" ")[0][:20] for one in lines)
-            raise RequestNotDelivered(
-                "the credentials are refused (401), "
-                f"the platform demands {schemes or 'no known scheme'}, auth is {self._dialect.auth}"
-            )
-
-    def _basic_header(self) -> dict[str, str]:
-        if self._dialect.auth != "basic":
-            return {}
-        pair = f"{self._settings.username}:{self._settings.secret}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-
-    def _digest_middleware(self) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
-        if self._dialect.auth != "digest":
-            return ()
-        username = self._settings.username or ""
-        return (aiohttp.DigestAuthMiddleware(username, self._settings.secret),)
+            body, is_cut = await read_beginning(response)
+            return _read_answer(response, body, is_cut, operation, self._http.secrets)
 
     def _locate(self, operation: str, error: SourceError) -> SourceError:
         """The same error with operation and address, without the password."""
-        text = sanitize_line(error.detail, secrets=self._secrets)
+        text = sanitize_line(error.detail, secrets=self._http.secrets)
         detail = f"{operation} at {self._settings.place}: {text}"
+        if isinstance(error, CredentialsRefused):
+            return CredentialsRefused(detail, date=error.date)
         if not isinstance(error, SoapFault):
             return type(error)(detail)
         return SoapFault(detail, return_code=error.return_code, description=error.description)
 
 
 def _read_answer(
-    response: aiohttp.ClientResponse, body: bytes, operation: str, secrets: Collection[str]
-) -> dict[str, str]:
+    response: aiohttp.ClientResponse,
+    body: bytes,
+    is_cut: bool,
+    operation: str,
+    secrets: Collection[str],
+) -> Fields:
     """A fault comes with status 500 (SOAP 1.1) or 400 (1.2): read the body before the status."""
     try:
-        fields = read_response(body, operation, secrets=secrets)
-    except SoapFault:
+        fields = read_response(
+            body,
+            operation,
+            secrets=secrets,
+            content_type=response.headers.get("Content-Type", ""),
+            is_cut=is_cut,
+        )
+    except (SoapFault, CredentialsRefused):
         raise
     except SourceError:
+        if is_cut:
+            raise SourceError(f"the answer is longer than {BODY_BYTES_MAX // 1024} KiB") from None
         if response.status < 300:
             raise
-        fields = {}
+        raise SourceError(f"failed with HTTP status {response.status}") from None
     if response.status >= 300:
         raise SourceError(f"failed with HTTP status {response.status}")
     return fields

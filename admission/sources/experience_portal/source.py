@@ -6,13 +6,14 @@ QueryResources; docs/platforms/experience-portal.md lists the names and the assu
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from admission.config.sources.experience_portal import ExperiencePortalSettings
 from admission.domain import Snapshot, SnapshotGroup
 from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
 from admission.sources.base import ConfiguredSource
+from admission.sources.experience_portal.equal_zones import EqualZones
 from admission.sources.experience_portal.soap import Value, read_integer
 from admission.sources.experience_portal.soap_client import SoapClient
 
@@ -39,7 +40,7 @@ class ExperiencePortalSource(ConfiguredSource[ExperiencePortalSettings]):
     def __init__(self, name: str, settings: ExperiencePortalSettings) -> None:
         super().__init__(name, settings)
         self._client = SoapClient(settings)
-        self._zone_field = settings.dialect.zone_field
+        self._equal_zones = EqualZones()
 
     async def query(self, zone: str, policy: ZonePolicy) -> Snapshot:
         """Query the counts of one zone (`Source.query`).
@@ -66,15 +67,43 @@ class ExperiencePortalSource(ConfiguredSource[ExperiencePortalSettings]):
         except SourceError as error:
             operation = f"QueryResources at {self.settings.place}"
             raise SourceError(f"{operation}: {error.detail}") from None
-        return Snapshot(groups=(SnapshotGroup(total=total, unused=unused),))
+        warnings = self._equal_zones.note(policy.source_zone or "", (total, unused))
+        return Snapshot(groups=(SnapshotGroup(total=total, unused=unused),), warnings=warnings)
+
+    def forget_refusal(self) -> None:
+        """Send the credentials with the next query (`RemembersRefusals`)."""
+        self._client.forget_refusal()
+
+    async def find_wsdl_differences(self) -> dict[str, Any]:
+        """Key -> value of the settings that differ from what the portal's WSDL says.
+
+        Raises:
+            SourceError: there is no WSDL, or it cannot be read.
+        """
+        shape = await self._client.read_wsdl()
+        dialect = self.settings.dialect
+        present: dict[str, Any] = {
+            "namespace": dialect.namespace,
+            "request_element": dialect.request_element,
+            "unused_field": dialect.unused_field,
+            "zone_field": dialect.zone_field,
+            "zone_first": dialect.zone_first,
+            "field_namespace": dialect.namespace
+            if dialect.field_namespace is None
+            else dialect.field_namespace,
+            "soap_action": dialect.soap_action,
+            "soap_version": self.settings.soap_version,
+        }
+        return {key: value for key, value in shape.settings.items() if present[key] != value}
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     def _request(self, source_zone: str | None) -> dict[str, Value]:
+        dialect = self.settings.dialect
         # The integer has no meaning, but the axis1 WSDL requires it.
-        fields: dict[str, Value] = {"queryResourcesRequestUnused": 0}
-        if source_zone and self._zone_field:
-            fields[self._zone_field] = source_zone
-        return fields
+        unused: dict[str, Value] = {dialect.unused_field: 0} if dialect.unused_field else {}
+        has_zone = bool(source_zone and dialect.zone_field)
+        zone: dict[str, Value] = {dialect.zone_field: source_zone or ""} if has_zone else {}
+        return zone | unused if dialect.zone_first else unused | zone

@@ -18,6 +18,8 @@ from typing import Final
 
 from admission.config.sources.huawei import AgentSettings
 from admission.errors import SourceError
+from admission.sources.authentication import CredentialsRefused
+from admission.sources.authentication.gate import PAUSE_S_MAX, PAUSE_S_MIN
 from admission.sources.huawei.gateway_client import (
     BAD_CREDENTIALS,
     LOST,
@@ -35,7 +37,7 @@ EVENT_GAP_S: Final = (0.2, 0.5)
 # An orderly cancellation takes milliseconds; a connection that hangs must not delay a shutdown.
 CANCEL_S_MAX: Final = 1.0
 FAILED: Final = Backoff(min_s=1.0, max_s=30.0, jitter=0.25)
-REFUSED: Final = Backoff(min_s=60.0, max_s=600.0, jitter=0.25)
+REFUSED: Final = Backoff(min_s=PAUSE_S_MIN / 0.75, max_s=PAUSE_S_MAX, jitter=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,8 @@ class OwnedSession:
                     return await self._sign_in()
             except SourceError as error:
                 self.reason = error.detail
-                refused = isinstance(error, GatewayFault) and error.retcode == BAD_CREDENTIALS
+                code = error.retcode if isinstance(error, GatewayFault) else ""
+                refused = code == BAD_CREDENTIALS or isinstance(error, CredentialsRefused)
             except Exception as error:
                 log.exception("agent %d: signing in failed", self._agent.id)
                 self.reason, refused = f"unexpected {type(error).__name__}", False

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from admission.config.secret_refs import read_again
 from admission.config.sources.huawei import HuaweiCmsSettings
 from admission.domain import Snapshot, SnapshotGroup
 from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
+from admission.sources.authentication import CredentialGate, CredentialsRefused
 from admission.sources.base import ConfiguredSource
-from admission.sources.huawei.json_client import JsonClient, NotAuthenticated, Reply, redact
+from admission.sources.huawei.json_client import JsonClient, Reply, redact
 from admission.sources.huawei.licence import Licence, read_licence
 from admission.sources.huawei.signature import (
     build_authorization,
@@ -75,7 +77,7 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
 
     def __init__(self, name: str, settings: HuaweiCmsSettings) -> None:
         super().__init__(name, settings)
-        self._secret = settings.secret_key.get_secret_value()
+        self._gate = CredentialGate()
         self._client = JsonClient(settings, connections_max=CONNECTIONS_MAX)
         self._url = self._client.url(settings.path)
 
@@ -101,9 +103,18 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
         except SourceError as error:
             raise SourceError(f"{OPERATION} at {self.settings.place}: {error.detail}") from None
 
+    def forget_refusal(self) -> None:
+        """Send the credentials with the next query (`RemembersRefusals`)."""
+        self._gate.forget()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    @property
+    def _secret(self) -> str:
+        """The secret key; one from a file as the file has it now."""
+        return read_again(self.settings.secret_key).get_secret_value()
 
     @property
     def _secrets(self) -> Collection[str]:
@@ -111,18 +122,21 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
 
     async def _request_counters(self, cc_id: int) -> Reply:
         body = json.dumps({"ccId": cc_id}, separators=(",", ":")).encode()
-        try:
-            return await self._client.send(
-                "POST",
-                self.settings.path,
-                what=OPERATION,
-                headers=self._signed_headers(body),
-                body=body,
-                secrets=self._secrets,
-            )
-        except NotAuthenticated as error:
-            advice = "check access_key and secret_key" + _describe_clock_skew(error.date)
-            raise SourceError(f"{error.detail}: {advice}") from None
+        async with self._gate.attempt(self._secret) as accept:
+            try:
+                reply = await self._client.send(
+                    "POST",
+                    self.settings.path,
+                    what=OPERATION,
+                    headers=self._signed_headers(body),
+                    body=body,
+                    secrets=self._secrets,
+                )
+            except CredentialsRefused as error:
+                advice = "check access_key and secret_key" + _describe_clock_skew(error.date)
+                raise CredentialsRefused(f"{error.detail}: {advice}") from None
+            accept()
+            return reply
 
     def _signed_headers(self, body: bytes) -> dict[str, str]:
         """Set every header that is signed explicitly, so that aiohttp sends what was signed."""

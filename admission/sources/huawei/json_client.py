@@ -13,16 +13,9 @@ from yarl import URL
 
 from admission.config import SourceSection
 from admission.errors import SourceError
+from admission.sources.authentication import CredentialsRefused
 from admission.sources.base import sanitize_line
 from admission.sources.transport import HttpSession, check_head, exchange_within, read_body
-
-
-class NotAuthenticated(SourceError):
-    """HTTP 401. `date`: the server's clock as its Date header has it; empty without one."""
-
-    def __init__(self, detail: str, *, date: str = "") -> None:
-        super().__init__(detail)
-        self.date = date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +79,14 @@ class JsonClient:
             secrets: masked in errors, should the server echo them.
 
         Raises:
-            NotAuthenticated: the server refuses the credentials.
+            CredentialsRefused: the server refuses the credentials.
             SourceError: any other failure.
         """
         try:
             async with exchange_within(timeout_ms or self._timeout_ms):
                 return await self._exchange(method, path, headers, body)
-        except NotAuthenticated as error:
-            raise NotAuthenticated(self._locate(what, error, secrets), date=error.date) from None
+        except CredentialsRefused as error:
+            raise CredentialsRefused(self._locate(what, error, secrets), date=error.date) from None
         except SourceError as error:
             raise SourceError(self._locate(what, error, secrets)) from None
 
@@ -104,13 +97,8 @@ class JsonClient:
     async def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
-        request = self._http.open().request(
-            method, self.url(path), data=body, headers=dict(headers), allow_redirects=False
-        )
-        async with request as response:
-            if response.status == 401:
-                date = response.headers.get("Date", "")
-                raise NotAuthenticated("the credentials are refused (401)", date=date)
+        exchange = self._http.exchange(method, self.url(path), headers=headers, body=body or b"")
+        async with exchange as response:
             check_head(response)
             text = await read_body(response)
             return Reply(

@@ -106,6 +106,12 @@ class Poller:
             for poller in state.pollers.values():
                 poller.request_poll()
 
+    def end_pauses(self) -> None:
+        """Poll every zone now, whatever its back-off: the configuration was read again."""
+        for state in self._states.values():
+            for poller in state.pollers.values():
+                poller.end_pause()
+
     def health(self, zone: str) -> tuple[SourceHealth, ...]:
         """Return the health of each source of a zone, in policy order; empty if not polled here."""
         state = self._states.get(zone)

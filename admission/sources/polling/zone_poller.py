@@ -23,7 +23,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from admission.domain import IngestAnswer, Lease, Snapshot
@@ -130,6 +130,8 @@ class ZonePoller:
         self._paused_until: int | None = None  # back-off or standby, which never ends early
         self._wanted = False
         self._idle_ms = 0
+        self._taken_at: int | None = None
+        self._counted_at = 0
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -146,6 +148,12 @@ class ZonePoller:
         if not self._wanted and self._paused_until is None:
             self._wanted = True
             self._wake.set()
+
+    def end_pause(self) -> None:
+        """Poll now, back-off or not: the configuration was read again."""
+        if self._paused_until is not None:
+            self._paused_until = self._clock.now_ms()
+        self._wake.set()
 
     def reschedule(self) -> None:
         """Compute the end of the pause again, after the policy changed."""
@@ -185,9 +193,24 @@ class ZonePoller:
         self.record.count_poll()
         snapshot = await self.source.query(self._state.zone, self._state.poll.policy)
         duration_ms = self._clock.now_ms() - self._started_at
+        snapshot = self._locate_count(lease.now, snapshot)
         answer = await self._ledger.ingest(self._state.zone, lease.now, snapshot, lease.token)
         self._record_answer(answer, duration_ms)
         self.record.record_notes(snapshot.notes, snapshot.warnings)
+
+    def _locate_count(self, t0: int, snapshot: Snapshot) -> Snapshot:
+        """Add the zone time of the count, where the platform stated its age.
+
+        The query was sent after `t0`, so the count is not older than `t0 - age_ms`. Every answer
+        with the same count gives such a bound, and the latest of them is the best.
+        """
+        if snapshot.age_ms is None:
+            return snapshot
+        counted_at = t0 - snapshot.age_ms
+        if snapshot.taken_at is not None and snapshot.taken_at == self._taken_at:
+            counted_at = max(counted_at, self._counted_at)
+        self._taken_at, self._counted_at = snapshot.taken_at, counted_at
+        return replace(snapshot, counted_at=counted_at)
 
     async def _renew(self) -> Lease:
         state = self._state

@@ -1,9 +1,12 @@
 """SOAP as text: what is written, what is read, and that nothing read does harm."""
 
+import base64
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
+from admission.config.sources.experience_portal import DIALECTS
 from admission.errors import SourceError
 from admission.sources.base import LINE_CHARS_MAX, is_polled, sanitize_line
 from admission.sources.experience_portal.soap import (
@@ -56,10 +59,136 @@ def test_an_answer_is_read_by_local_name_whatever_it_is_wrapped_in(body: bytes) 
     assert read_response(body, "QueryResources") == COUNTS
 
 
-def test_fields_with_elements_inside_are_left_out_and_empty_ones_are_empty() -> None:
-    body = plain("<PingResponse><a><b>1</b></a><c/><d> x </d></PingResponse>")
+def test_fields_are_read_at_any_depth_and_empty_ones_are_empty() -> None:
+    body = plain("<PingResponse><a>2<b>1</b></a><c/><d> x </d></PingResponse>")
 
-    assert read_response(body, "Ping") == {"c": "", "d": " x "}
+    assert read_response(body, "Ping") == {"b": "1", "c": "", "d": " x "}
+
+
+Q = "QueryResources"
+NUMBERS = RESPONSE.partition(">")[2].removesuffix("</QueryResourcesResponse>")
+BOUNDARY = 'multipart/related; boundary="b-1"; type="text/xml"'
+MTOM = (
+    "preamble\r\n--b-1\r\nContent-Type: text/plain\r\nContent-ID: <other>\r\n\r\nno XML\r\n"
+    '--b-1\r\nContent-Type: application/xop+xml; charset=UTF-8; type="text/xml"\r\n'
+    "Content-Transfer-Encoding: {}\r\nContent-ID: <root@host>\r\n\r\n{}\r\n--b-1--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (
+            envelope(
+                f"<QueryResourcesResponse><return>{NUMBERS}</return></QueryResourcesResponse>"
+            ),
+            "",
+        ),
+        (envelope(f"<queryResourcesResponse><a><b>{NUMBERS}</b></a></queryResourcesResponse>"), ""),
+        (
+            envelope(
+                f'<{Q}Response><{Q}Return href="#id0"/></{Q}Response><multiRef id="id0">'
+                f'<n href="#id1"/></multiRef><multiRef id="id1">{NUMBERS}</multiRef>'
+            ),
+            "",
+        ),
+        (
+            envelope(
+                f'<QueryResourcesResponse><a href="#a"/><b href="#none"/>{NUMBERS}'
+                '</QueryResourcesResponse><multiRef id="a"><a href="#a"/></multiRef>'
+            ),
+            "",
+        ),
+        (b" \r\n\t" + counts(), "text/xml"),
+        (b"\xef\xbb\xbf\n" + counts(), "text/xml; charset=utf-8"),
+        (
+            counts()
+            .decode()
+            .replace("UTF-8", "US-ASCII")
+            .replace("<ns1:total", "<x>ä</x><ns1:total")
+            .encode("latin-1"),
+            "text/xml; charset=ISO-8859-1",
+        ),
+        (counts(), "text/xml; charset=none-such"),
+        (MTOM.format("binary", counts().decode()).encode(), f'{BOUNDARY}; start="<root@host>"'),
+        (
+            MTOM.format("base64", base64.encodebytes(counts()).decode()).encode(),
+            f"{BOUNDARY}; start=root@host",
+        ),
+        (
+            b"--b-1\r\nContent-Type: text/xml\r\n\r\n" + counts() + b"\r\n--b-1--",
+            BOUNDARY,
+        ),
+    ],
+)
+def test_an_answer_is_read_as_real_stacks_wrap_it(body: bytes, content_type: str) -> None:
+    found = read_response(body, "QueryResources", content_type=content_type)
+    assert {name: found[name].strip() for name in COUNTS} == COUNTS
+    assert read_integer(found, "totalRes_returned") == 200
+
+
+def test_a_repeated_field_matters_only_where_it_is_asked_for() -> None:
+    body = envelope(
+        f"<QueryResourcesResponse><x>1</x><x>2</x>{NUMBERS}<unusedSIP_returned>64"
+        "</unusedSIP_returned><totalRes_returned>300</totalRes_returned></QueryResourcesResponse>"
+    )
+    found = read_response(body, "QueryResources")
+    assert read_integer(found, "unusedSIP_returned") == 64
+    with pytest.raises(SourceError, match="several totalRes_returned, which differ"):
+        read_integer(found, "totalRes_returned")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "says"),
+    [
+        (b"busy", "text/plain", r"not XML \(text/plain\)"),
+        (b"\x00\x01", "application/octet-stream", r"not XML \(application/octet-stream\)"),
+        (b"no parts", BOUNDARY, r"no root part \(multipart/related; boundary="),
+        (b"--b-1--", BOUNDARY, "no root part"),
+        (
+            MTOM.format("binary", BOMB.decode()).encode(),
+            f'{BOUNDARY}; start="<root@host>"',
+            "document type",
+        ),
+        (b"--b-1\r\n" * 30_000, BOUNDARY, "nothing|not XML|no root part"),
+        (b"", "text/xml\r\nX: y", "nothing"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_type(
+    body: bytes, content_type: str, says: str
+) -> None:
+    with pytest.raises(SourceError, match=says):
+        read_response(body, "QueryResources", content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [
+        (
+            "<faultcode>soapenv:Server.userException</faultcode><faultstring/>"
+            "<detail><LaunchVXMLFault/></detail>",
+            r"fault: without a description \(Server.userException, LaunchVXMLFault\)",
+        ),
+        ("", "fault: without a description$"),
+    ],
+)
+def test_a_fault_without_words_shows_its_code_and_its_name(inside: str, says: str) -> None:
+    with pytest.raises(SoapFault, match=says):
+        read_response(envelope(f"<soapenv:Fault>{inside}</soapenv:Fault>"), "QueryResources")
+
+
+@pytest.mark.parametrize("length", [200, 5_000])
+def test_a_fault_that_was_cut_is_read_as_far_as_it_came(length: int) -> None:
+    whole = envelope(
+        "<soapenv:Fault><faultcode>soapenv:Server</faultcode><faultstring>no licence</faultstring>"
+        f"<detail><stackTrace>{'at com.example.Fine(Fine.java) ' * 500}</stackTrace></detail>"
+        "</soapenv:Fault>"
+    )
+    cut = whole[: whole.index(b"</faultstring>") + length]
+    with pytest.raises(SoapFault, match="no licence"):
+        read_response(cut, "QueryResources", is_cut=True)
+    with pytest.raises(SourceError, match="longer than any valid one"):
+        read_response(counts()[:-20], "QueryResources", is_cut=True)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +213,7 @@ def test_fields_with_elements_inside_are_left_out_and_empty_ones_are_empty() -> 
         (b"<Envelope/>", "XML, but not a SOAP envelope"),
         (plain(""), "the SOAP body is empty"),
         (plain("<GetStatusResponse/>"), "GetStatusResponse instead of QueryResourcesResponse"),
-        (plain("<QueryResourcesResponse><a/><a/></QueryResourcesResponse>"), "two of a"),
-        (b"<a>" * 50_000 + b"</a>" * 50_000, "XML, but not a SOAP envelope"),
+        (b"<a>" * 50_000 + b"</a>" * 50_000, "the answer is not XML"),
     ],
 )
 def test_a_malformed_answer_is_named(body: bytes, says: str) -> None:
@@ -179,20 +307,19 @@ def test_an_absent_integer_is_named() -> None:
 
 def written(version: str = "1.1", action: str = " ", **fields: str | int) -> tuple[str, str]:
     """The body and the content type."""
-    request = write_request(
-        "LaunchVXML", fields, namespace="urn:x", soap_action=action, version=version
-    )
+    dialect = replace(DIALECTS["axis2"], namespace="urn:x", soap_action=action)
+    request = write_request("LaunchVXML", fields, dialect=dialect, version=version)
     return request.body.decode(), request.headers["Content-Type"]
 
 
 def test_a_request_is_read_back_with_its_fields_in_order() -> None:
-    body, _ = written(toURI="tel:+4930<&>\"'", uuiInfo=" é\n", connectTimeoutSecs=45)
+    body, _ = written(toURI="tel:+4930<&>\"'", uuiInfo=" é\r\n\t", connectTimeoutSecs=45)
 
     payload = ElementTree.fromstring(body)[0][0]
     assert payload.tag == "{urn:x}LaunchVXMLRequest"
     assert [(one.tag, one.text) for one in payload] == [
         ("{urn:x}toURI", "tel:+4930<&>\"'"),
-        ("{urn:x}uuiInfo", " é\n"),
+        ("{urn:x}uuiInfo", " é\r\n\t"),
         ("{urn:x}connectTimeoutSecs", "45"),
     ]
 
@@ -218,7 +345,8 @@ def test_a_request_is_read_back_with_its_fields_in_order() -> None:
 def test_the_action_stands_where_its_soap_version_wants_it(
     version: str, action: str, headers: dict[str, str]
 ) -> None:
-    request = write_request("Ping", {}, namespace="urn:x", soap_action=action, version=version)
+    dialect = replace(DIALECTS["axis2"], namespace="urn:x", soap_action=action)
+    request = write_request("Ping", {}, dialect=dialect, version=version)
 
     assert request.headers == headers
     assert (SOAP_12 if version == "1.2" else SOAP_11).encode() in request.body

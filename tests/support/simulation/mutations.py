@@ -53,7 +53,7 @@ MUTATIONS: Final = (
     Mutation(
         name="the lag of the platform's count is forgotten",
         tag="visibility-lag",
-        becomes="pools.change(pool, { t0 = t0, t1 = now, w0 = t0, fed = true })",
+        becomes="return op.t0",
         scenario=CROWD,
         seed=1,
     ),
