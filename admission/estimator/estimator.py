@@ -36,6 +36,10 @@ found; (2) each filter predicts; (3) M and its variance are computed for each la
 floor; (4) each filter is corrected with unused + M; (5) its weight is multiplied by the likelihood,
 with a heavy tail, since one absurd count must not end a hypothesis.
 
+Polls on demand may follow each other within 0.2 s. Counts so near to each other miss the same
+pending calls: their errors are not independent, short claim laws would win, and the ceiling would
+stand too high. So a snapshot teaches only if it began `interval_ms` after the last one that did.
+
 The ceiling (ceiling.py). All filters together are a mixture of normal laws. Two quantiles are
 taken, and the larger one counts:
   low    the `low_quantile` of `available`.
@@ -215,9 +219,10 @@ def learn(
         state: as the snapshot before left it; None for a new pool or after a recovery.
 
     Returns:
-        None if the snapshot is not newer than the state: it has been learned from already.
+        None if nothing is learned from the snapshot: it is not newer than the state, or it follows
+        the last one within `Parameters.interval_ms`.
     """
-    if state is not None and observation.t0 <= state.t0:
+    if state is not None and observation.t0 < state.t0 + max(1, parameters.interval_ms):
         return None
     return _Update(state, observation, parameters).run()
 

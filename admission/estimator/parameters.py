@@ -109,6 +109,8 @@ class Parameters:
         heavy_tail_z: squared normalised innovation from which on the tail of the likelihood
             falls as 1/z instead of exp(-z/2): one absurd count does not end a hypothesis.
         cold_snapshots, cold_s: the estimate is not used before so many snapshots and seconds.
+        interval_ms: a snapshot teaches nothing if it began less than this after the last one that
+            did: both miss the same pending calls, and the filters take errors for independent.
         step_s: between two slow snapshots the ceiling has steps of about this length.
         valid_intervals: the ceiling may be used for so many usual intervals after its snapshot.
         overlaunch_target: share of launches that may fail.
@@ -132,6 +134,7 @@ class Parameters:
     heavy_tail_z: float = 16.0
     cold_snapshots: int = 5
     cold_s: float = 5.0
+    interval_ms: int = 750
     step_s: float = 1.0
     valid_intervals: float = 2.5
     overlaunch_target: float = 0.001

@@ -338,7 +338,8 @@ class Learned(Proved):
             begin = time.process_time()
             state = State.load(pool.state) if pool.state else None
             step = learn(state, observation, self.parameters)
-            assert step is not None
+            if step is None:
+                continue
             pool.state = step.state.dump()
             self.cpu_s.append(time.process_time() - begin)
             pool.estimate, pool.learned_at = step.estimate, _ms(now)

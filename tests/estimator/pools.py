@@ -37,7 +37,7 @@ def histories(draw: st.DrawFn, longest: int = 12) -> list[Observation]:
     """Snapshots in order, each possible in itself, related to each other in no way."""
     second, totals, found = 0.0, Counters(), []
     for _ in range(draw(st.integers(1, longest))):
-        second += draw(st.floats(0.05, 6.0))
+        second += draw(st.floats(0.8, 6.0))
         t1 = START_MS + round(1000 * second)
         newest = t1 // BIN_MS
         total = draw(st.sampled_from([20, 200, 200, 200, 2000]))

@@ -10,7 +10,7 @@ import redis
 
 from admission.domain import Snapshot
 from admission.domain.snapshots import SnapshotGroup
-from admission.estimator import State
+from admission.estimator import Parameters, State
 from admission.estimator.parameters import BIN_MS, BINS, ENDS_BINS
 from admission.ledger import learning
 from admission.ledger.keys import zone_keys
@@ -111,6 +111,15 @@ def test_another_replica_goes_on_from_what_was_stored(redis_sync: redis.Redis) -
     assert (state.snapshots, seen["after"]) == (3, state.t0)
 
 
+def test_a_snapshot_soon_after_the_last_one_teaches_nothing(redis_sync: redis.Redis) -> None:
+    zone = Learning(redis_sync)
+    seconds(zone, 2)
+    zone.advance(700)
+    assert learning.build_learn(zone.ingest()["observations"]) is None
+    zone.advance(200)
+    assert zone.learn()["learned"] == [SIP]
+
+
 def test_a_state_that_cannot_be_read_begins_anew(redis_sync: redis.Redis) -> None:
     zone = Learning(redis_sync)
     seconds(zone, 3)
@@ -188,9 +197,11 @@ def test_a_recount_that_lowers_in_use_lowers_what_was_learned(redis_sync: redis.
 
 
 async def test_replicas_learn_exactly_once_from_each_snapshot(
-    redis_url: str, redis_sync: redis.Redis
+    redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two replicas send each snapshot at the same time, as after a lost reply."""
+    quick = Parameters(interval_ms=0)
+    monkeypatch.setattr(learning, "_parameters", lambda _target: quick)
     async with (
         open_ledger(redis_url, source="push", capacity={}) as one,
         open_ledger(redis_url, source="push", capacity={}) as two,
