@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 from hypothesis import HealthCheck, settings
 
+from tests.support.loop_watchdog import watch_callbacks
 from tests.support.redis_server import PATIENT, RedisServer
 from tests.support.secrets import WATCH
 
@@ -40,6 +41,14 @@ def no_secret_is_logged(everything_is_logged: None) -> Iterator[None]:
     yield
     leaks = WATCH.taken()
     assert not leaks, f"a secret was logged: {leaks}"
+
+
+@pytest.fixture(autouse=True)
+def callbacks_are_quick() -> Iterator[list[str]]:
+    """A test during which a callback of the event loop blocks it for long fails."""
+    with watch_callbacks() as slow:
+        yield slow
+    assert not slow, slow
 
 
 @pytest.fixture(scope="session")

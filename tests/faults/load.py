@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -191,12 +192,17 @@ class ServiceReplica:
         folder: its working directory, which it makes.
         text: its configuration file.
         port: where it listens.
+        log: file of its standard error; None: one in the folder.
+        environ: more variables of its environment.
     """
 
-    def __init__(self, folder: Path, text: str, port: int) -> None:
+    def __init__(
+        self, folder: Path, text: str, port: int, *, log: Path | None = None, **environ: str
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._folder = folder
-        self._environ = {"ADMISSION__SERVER__PORT": str(port)}
+        self._environ = {"ADMISSION__SERVER__PORT": str(port), **environ}
+        self._log = log
         folder.mkdir(exist_ok=True)
         (folder / "service.toml").write_text(text)
         self._process: ServiceProcess | None = None
@@ -209,7 +215,7 @@ class ServiceReplica:
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         self._process = await asyncio.to_thread(
-            ServiceProcess, self._folder, "service.toml", **self._environ
+            partial(ServiceProcess, self._folder, "service.toml", log=self._log, **self._environ)
         )
         assert self._process.url
 

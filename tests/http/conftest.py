@@ -1,12 +1,11 @@
 """Fixtures of the HTTP tests."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
 
 from admission.http.app import create_app
-from tests.http.loop_watchdog import watch_callbacks
 from tests.support.http_server import FakeDecider, Server, serving
 
 
@@ -25,11 +24,3 @@ async def server(decider: FakeDecider) -> AsyncIterator[Server]:
 @pytest.fixture
 def http(server: Server) -> ClientSession:
     return server.http
-
-
-@pytest.fixture(autouse=True)
-def callbacks_are_quick() -> Iterator[list[str]]:
-    """A test during which a callback of the event loop blocks it for long fails."""
-    with watch_callbacks() as slow:
-        yield slow
-    assert not slow, slow

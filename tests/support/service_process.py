@@ -16,19 +16,24 @@ NUMBERS = itertools.count()
 
 
 class ServiceProcess:
-    """`admission serve` in a folder of its own, started up to the first commands that it prints."""
+    """`admission serve` in a folder of its own, started up to the first commands that it prints.
 
-    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+    Args:
+        log: file of its standard error; None: one in the folder.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: str, log: Path | None = None, **environ: str
+    ) -> None:
         self.folder = folder
-        self._log = folder / f"service-{next(NUMBERS)}.log"
-        # A pipe that no test reads would fill up and stop the service.
-        with self._log.open("w") as log:
+        self._log = log or folder / f"service-{next(NUMBERS)}.log"
+        with self._log.open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "admission", "serve", *arguments],
                 cwd=folder,
                 env={**os.environ, "ADMISSION__SERVER__PORT": "0", **environ},
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=errors,
                 text=True,
             )
         self.printed: list[str] = []
@@ -57,7 +62,7 @@ class ServiceProcess:
         """Send a signal and wait for the end. Returns: the exit code and the log."""
         self.process.send_signal(how)
         self.process.communicate(timeout=START_S)
-        return self.process.returncode, self._log.read_text()
+        return self.process.returncode, self._log.read_text() if self._log.is_file() else ""
 
 
 def is_alive(pid: int) -> bool:

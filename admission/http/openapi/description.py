@@ -1,5 +1,6 @@
 """The OpenAPI document as JSON and as an HTML page, each built at the first request for it."""
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,17 @@ class Description:
 
     def __init__(self, build: Callable[[], dict[str, Any]]) -> None:
         self._build = build
+        self._building = threading.Lock()
+
+    def get_json(self) -> bytes:
+        """`json`, from any thread: it is built once."""
+        with self._building:
+            return self.json
+
+    def get_html(self) -> str:
+        """`html`, from any thread: it is built once."""
+        with self._building:
+            return self.html
 
     @cached_property
     def document(self) -> dict[str, Any]:
