@@ -16,6 +16,7 @@ from admission.ledger.keys import zone_keys
 from admission.ledger.ledger import Ledger
 from admission.tasks import cancel_and_wait
 from tests.faults.load import run_load, serve_polling
+from tests.support.redis_server import PATIENT
 from tests.support.served_portal import ServedPortal
 
 pytestmark = pytest.mark.faults
@@ -27,7 +28,7 @@ class Clock:
     """The clock of the host, as the scripts read it: this machine's, plus an offset."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.asyncio.Redis.from_url(url)
+        self._client = redis.asyncio.Redis.from_url(url, **PATIENT)
         self._zone = zone_keys("adm", "East")[0]
         self.offset_us = 0
 

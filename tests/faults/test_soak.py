@@ -21,6 +21,7 @@ import redis.asyncio
 
 from admission.config.settings import RedisSettings
 from tests.faults.load import Load, run_load, serve_polling
+from tests.support.redis_server import PATIENT
 
 pytestmark = pytest.mark.faults
 SOAK_S = float(os.environ.get("ADMISSION_SOAK_S", "60"))
@@ -158,7 +159,7 @@ def few_logs() -> Iterator[None]:
 
 async def test_nothing_grows(redis_url: str, few_logs: None) -> None:
     async with AsyncExitStack() as stack:
-        client = redis.asyncio.Redis.from_url(redis_url)
+        client = redis.asyncio.Redis.from_url(redis_url, **PATIENT)
         stack.push_async_callback(client.aclose)
         start = serve_polling(RedisSettings(url=redis_url))
         load = await stack.enter_async_context(run_load(start, dialers=2))

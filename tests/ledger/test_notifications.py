@@ -13,7 +13,7 @@ from admission.config.settings import RedisSettings
 from admission.ledger.keys import notification_channel
 from admission.ledger.notifications import NOTIFICATIONS_LOST, TEXT_BYTES_MAX, NotificationListener
 from admission.ledger.store.connection import open_connection
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import PATIENT, RedisServer
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def fail(_: str) -> None:
 
 
 def publish(server: RedisServer, *texts: str) -> None:
-    with redis.Redis.from_url(server.url) as client:
+    with redis.Redis.from_url(server.url, **PATIENT) as client:
         for text in texts:
             assert client.publish(notification_channel("t"), text) == 1
 
@@ -116,7 +116,7 @@ async def test_a_removed_callback_receives_nothing(redis_url: str) -> None:
 
 
 async def test_a_listener_can_be_stopped_while_it_connects(redis_url: str) -> None:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+    async with redis.asyncio.Redis.from_url(redis_url, **PATIENT) as client:
         for turns in range(30):  # each stops it at another point
             listener = NotificationListener(client, "adm")
             await listener.start()

@@ -6,7 +6,7 @@ between tests are the settings, the credentials and the number of replicas.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from aiohttp import ClientSession, web
 from admission.config.load import parse_settings
 from admission.config.settings import LimitSettings, RedisSettings, ServerSettings, Settings
 from admission.domain.policy.document import parse_policy
+from admission.errors import Unavailable
 from admission.http.app import create_app
 from admission.http.auth.tokens import Credentials
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
 from tests.support.http_server import Server, serving
+from tests.support.redis_server import PATIENT
 
 # On a busy machine Redis may be slow to answer: that is no outage.
 REDIS_TIMEOUT_MS = 10_000
@@ -130,8 +132,11 @@ class ServiceHarness:
 
     async def can_grant(self, zone: str = "East") -> None:
         """Ask until the start-up recovery (here: 1 ms) has passed: no fixed wait."""
-        while (await self.service.zone(zone).get_status())["recovering"]:
-            pass
+        is_recovering = True
+        while is_recovering:
+            with suppress(Unavailable):  # its policy is not stored yet
+                is_recovering = (await self.service.zone(zone).get_status())["recovering"]
+            await asyncio.sleep(0)
 
     async def accept_late_launches(self, **changes: int) -> None:
         """Extend the launch window, so that no test depends on how fast the machine is."""
@@ -198,7 +203,10 @@ async def replicas(
 
 async def wait_for_waiters(redis_url: str, n: int) -> None:
     """Wait until n requests wait in zone East, on whatever replica."""
-    async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(WAIT_S):
+    async with (
+        redis.asyncio.Redis.from_url(redis_url, **PATIENT) as client,
+        asyncio.timeout(WAIT_S),
+    ):
         while await client.hlen("adm:{East}:waiters") != n + 1:  # noqa: ASYNC110  no event
             await asyncio.sleep(0.001)
 

@@ -9,6 +9,7 @@ import redis.asyncio
 
 from admission.errors import Unavailable
 from tests.support.proxy import address_of
+from tests.support.redis_server import PATIENT
 from tests.support.service import ServiceHarness, commands_run, replicas, wait_for_waiters
 
 LONG_MS = 20_000
@@ -299,7 +300,7 @@ async def test_five_hundred_waiters_cause_few_commands(redis_url: str) -> None:
             for n in range(500)
         ]
         await wait_for_waiters(redis_url, 500)
-        async with redis.asyncio.Redis.from_url(redis_url) as client:
+        async with redis.asyncio.Redis.from_url(redis_url, **PATIENT) as client:
             await client.config_resetstat()
             scripts = 0
             async with asyncio.timeout(60):

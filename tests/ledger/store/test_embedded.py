@@ -21,6 +21,7 @@ from admission.ledger.store.embedded import binary, data_dir
 from admission.ledger.store.embedded import server as embedded_server
 from admission.ledger.store.embedded.binary import ServerBinary
 from admission.ledger.store.embedded.server import EmbeddedRedis
+from tests.support.redis_server import PATIENT
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def ask(url: str, *command: str) -> object:
-    with redis.Redis.from_url(url, decode_responses=True) as client:
+    with redis.Redis.from_url(url, decode_responses=True, **PATIENT) as client:
         return client.execute_command(*command)
 
 
@@ -142,6 +143,7 @@ async def test_a_long_log_is_set_aside_at_start(
 SERVICE = """
 import asyncio, sys
 from admission.ledger.store.embedded.server import EmbeddedRedis
+from tests.support.redis_server import PATIENT
 
 async def main():
     server = EmbeddedRedis(sys.argv[1], "always")
@@ -286,7 +288,7 @@ async def write_with(data: Path, install: Callable[..., None], name: str) -> Non
 
 
 def persistence(url: str) -> str:
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url, **PATIENT) as client:
         client.set_response_callback("INFO", bytes.decode)
         return str(client.info("persistence"))
 
