@@ -142,7 +142,7 @@ def find_firing(url: str) -> set[str]:
     return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
 
-class Trouble:
+class Repetition:
     """A thread that does the same again and again until the block ends."""
 
     def __init__(self, *acts: Any, pause_s: float = 0.2) -> None:
@@ -224,7 +224,9 @@ def test_alerts_fire_for_the_faults_of_their_entries(tmp_path: Path) -> None:
         service.call("PUT", "/v1/zones/Pushed/snapshot", push)
         with redis.client() as client:
             slow = lambda: client.execute_command("CLIENT", "PAUSE", "300", "ALL")  # noqa: E731
-            with Trouble(lambda: ask("Static"), fail, lambda: ask("Gone"), lambda: ask("Pushed")):
+            with Repetition(
+                lambda: ask("Static"), fail, lambda: ask("Gone"), lambda: ask("Pushed")
+            ):
                 wait_for(
                     url,
                     {
@@ -242,8 +244,8 @@ def test_alerts_fire_for_the_faults_of_their_entries(tmp_path: Path) -> None:
                     },
                 )
             with (
-                Trouble(slow, lambda: ask("Static")),
-                Trouble(lambda: freeze(secure.process.pid), pause_s=0.4),
+                Repetition(slow, lambda: ask("Static")),
+                Repetition(lambda: freeze(secure.process.pid), pause_s=0.4),
             ):
                 wait_for(url, {"AdmissionSlow", "AdmissionLoopDelayed"})
             used = client.info("memory")["used_memory"]
@@ -251,5 +253,5 @@ def test_alerts_fire_for_the_faults_of_their_entries(tmp_path: Path) -> None:
             wait_for(url, {"AdmissionRedisMemory"})
             client.config_set("maxmemory", 0)
         redis.kill()
-        with Trouble(lambda: ask("Static")):
+        with Repetition(lambda: ask("Static")):
             wait_for(url, {"AdmissionZoneDown", "AdmissionServerErrors"})

@@ -1,4 +1,4 @@
-"""Disks and memory run out, nobody reads the log: requests are decided all the same, or refused."""
+"""Disks and memory run out, the log is not read: requests are decided all the same, or refused."""
 
 import asyncio
 import fcntl
@@ -78,7 +78,7 @@ async def test_the_disk_of_the_log_is_full(tmp_path: Path, disk: Path) -> None:
     assert load.statistics.answered == load.statistics.sent
 
 
-async def test_nobody_reads_the_log(tmp_path: Path) -> None:
+async def test_the_log_is_not_read(tmp_path: Path) -> None:
     pipe = tmp_path / "log"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -87,7 +87,7 @@ async def test_nobody_reads_the_log(tmp_path: Path) -> None:
         async with run_load(serve([], tmp_path / "service", log=pipe)) as load:
             await asyncio.sleep(FULL_S)
             await load.wait_for_grant()
-            await load.finish("the log is a pipe that nobody reads", "Processes")
+            await load.finish("the log is a pipe that is not read", "Processes")
         assert load.statistics.answered == load.statistics.sent
         assert len(os.read(reader, 2 * PIPE_BYTES)) >= PIPE_BYTES - 1024  # it was full
     finally:
