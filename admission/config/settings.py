@@ -17,7 +17,7 @@ from admission.config.secret_refs import Secret
 from admission.config.sources.registry import SourceSettings
 from admission.domain import Name
 from admission.domain.policy import ZonePolicy
-from admission.domain.types import Role, Text
+from admission.domain.types import ANY_POOL, Role, Text
 from admission.domain.validation import SHA256, Problem, raise_problems
 
 # Ten minutes: longer than any supervisor waits (systemd: 90 s, Kubernetes: 30 s by default).
@@ -48,6 +48,12 @@ Network: TypeAlias = Annotated[
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=SHA256), AfterValidator(str.lower)]
 ScopeNames: TypeAlias = Annotated[
     tuple[Name, ...], Field(strict=False, min_length=1, max_length=SCOPE_MAX)
+]
+# A pool, or every pool of a kind.
+PUSHED_POOL: Final = rf"{ANY_POOL}|^[a-z][a-z0-9_-]{{0,31}}:\*$"
+PushedPools: TypeAlias = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=PUSHED_POOL)], ...],
+    Field(strict=False, min_length=1, max_length=SCOPE_MAX),
 ]
 
 
@@ -224,6 +230,9 @@ class TokenSettings(Section):
     """Role `dialer` only: the campaigns to which the token is limited. Absent: all."""
     zones: ScopeNames | None = None
     """The zones to which the token is limited. Absent: all."""
+    pools: PushedPools | None = None
+    """Role `source` only: the pools whose counts the token may push, such as `agent:*`,
+    `channel:sip`, `mpp:mpp1:sip`. Absent: all, but those that a polled source counts."""
     expires: date | None = None
     """The token is invalid from the start of this day (UTC). Absent: it does not expire."""
 
@@ -236,9 +245,15 @@ class TokenSettings(Section):
 
     @model_validator(mode="after")
     def _check_campaigns(self) -> Self:
-        if self.campaigns is not None and self.role is not Role.DIALER:
-            message = f"is for the role dialer only, not {self.role}"
-            raise_problems("token", [Problem(place=("campaigns",), message=message)])
+        roles = {"campaigns": Role.DIALER, "pools": Role.SOURCE}
+        raise_problems(
+            "token",
+            [
+                Problem(place=(key,), message=f"is for the role {role} only, not {self.role}")
+                for key, role in roles.items()
+                if getattr(self, key) is not None and self.role is not role
+            ],
+        )
         return self
 
 

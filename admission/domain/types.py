@@ -17,6 +17,9 @@ WAIT_MS_MAX: Final = 30_000
 
 POOLS_MAX: Final = 8
 
+# Pools of one pushed snapshot.
+PUSHED_POOLS_MAX: Final = 2_000
+
 LIMIT_TTL_MS_MAX: Final = 24 * 3_600_000
 
 # What a zone, campaign, MPP, application or channel may be called. `:` separates the parts of a

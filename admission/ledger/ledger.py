@@ -156,6 +156,9 @@ class Ledger:
             t0: zone time in ms, read before the platform was queried.
             token: of the poller's lease; None for a pushed snapshot.
         """
+        parts = operations.split_groups(snapshot)
+        if len(parts) > 1:
+            return results.join_ingests([await self.ingest(zone, t0, one, token) for one in parts])
         groups = operations.build_groups(snapshot)
         op: dict[str, Any] = {"op": "ingest", "t0": t0, "token": token, "groups": groups}
         op |= {} if snapshot.counted_at is None else {"counted_at": snapshot.counted_at}

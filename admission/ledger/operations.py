@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from admission.domain import Snapshot
@@ -10,6 +11,7 @@ from admission.ledger.group_commit import SHARED_UNITS_MAX
 from admission.ledger.policy_cache import StoredPolicy
 
 SECRET_BYTES: Final = 32
+INGEST_GROUPS_MAX: Final = 200  # some 5 ms of Redis
 RESTORED_BY: Final = "a replica, after a loss"  # in the audit
 
 
@@ -48,6 +50,22 @@ def build_restore(cached: StoredPolicy) -> dict[str, Any]:
 def build_groups(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The groups of an `ingest`."""
     return [{"total": group.total, "unused": group.unused} for group in snapshot.groups]
+
+
+def split_groups(snapshot: Snapshot) -> list[Snapshot]:
+    """A snapshot in parts of few groups: each is a call, and other calls of the zone run between.
+
+    Every group is accepted or refused by itself, so that the parts may be separate.
+    """
+    starts = range(0, max(1, len(snapshot.groups)), INGEST_GROUPS_MAX)
+    return [
+        replace(
+            snapshot,
+            groups=snapshot.groups[start : start + INGEST_GROUPS_MAX],
+            absent=() if start else snapshot.absent,
+        )
+        for start in starts
+    ]
 
 
 def split_by_units(ops: Sequence[dict[str, Any]]) -> Iterator[tuple[list[dict[str, Any]], int]]:

@@ -205,6 +205,19 @@ def read_ingest(now: int, result: dict[str, Any]) -> IngestAnswer:
     )
 
 
+def join_ingests(answers: Sequence[IngestAnswer]) -> IngestAnswer:
+    """The result of a snapshot that was ingested in parts."""
+    first = next((one for one in answers if not one.accepted), answers[0])
+    refused = {pool: reason for one in answers for pool, reason in one.refused.items()}
+    return IngestAnswer(
+        now=answers[-1].now,
+        accepted=first.accepted,
+        reason=first.reason,
+        pool=first.pool,
+        refused=refused,
+    )
+
+
 def read_lease(now: int, result: dict[str, Any]) -> Lease:
     """The state of the polling lease."""
     return Lease(

@@ -14,6 +14,7 @@ from admission.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    TooFast,
     Unavailable,
 )
 from admission.ledger.policy_cache import PolicyLost
@@ -34,6 +35,13 @@ _FAULTS: Final[dict[str, Callable[[str, str, Any], CallerError]]] = {
         f"no reservation {make_public_id(zone, name)}"
     ),
     "forbidden": lambda _, field, __: Forbidden(_BEYOND_SCOPE.get(field, _BEYOND_SCOPE["id"])),
+    "too_many_records": lambda zone, _, wait_ms: TooFast(
+        f"zone {zone} stores too many reservations for this campaign: see max_records",
+        retry_after_s=wait_ms / 1000,
+    ),
+    "too_many_pools": lambda zone, _, name: Conflict(
+        f"zone {zone} stores something of too many pools to begin with {name}: see max_pools"
+    ),
     "too_many_pauses": lambda _, __, most: Conflict(f"{most} pools are paused: resume one first"),
     "min_count_above_burst": lambda _, field, pool: _invalid(
         field, f"is more than the burst of {pool}: its rate never lets so many through at once"

@@ -113,6 +113,7 @@ def build_tokens(settings: Settings) -> list[Token]:
             role=one.role,
             campaigns=one.campaigns,
             zones=one.zones,
+            pools=one.pools,
             expires_at_s=one.expires_at_s,
         )
         for one in settings.auth.tokens

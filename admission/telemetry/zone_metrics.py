@@ -70,6 +70,18 @@ def _read_field(name: str, scale: float = 1) -> Callable[[Status], Found]:
     return _read_value(lambda status: (status.get(name) or 0) * scale)
 
 
+def _read_stored(prefix: str) -> Callable[[Status], Found]:
+    """What Redis stores of the zone, or the most of it."""
+
+    def found(status: Status) -> Found:
+        stored = status.get("stored") or {}
+        for kind in ("reservations", "pools"):
+            if isinstance(stored.get(prefix + kind), int):
+                yield (kind,), stored[prefix + kind]
+
+    return found
+
+
 def _read_pool(field: str) -> Callable[[Status], Found]:
     def found(status: Status) -> Found:
         for pool in _list_labelled(status):
@@ -243,6 +255,8 @@ METRICS: Final = (
         _read_learned_field("foreign_sd_per_s"),
         "channel",
     ),
+    _gauge("zone_stored", "What Redis stores of the zone.", _read_stored(""), "kind"),
+    _gauge("zone_stored_max", "The most of it by the policy.", _read_stored("max_"), "kind"),
     _gauge("pool_available", "Launches that the pool can admit now.", _read_pool("room"), "pool"),
     _gauge(
         "pool_held",
@@ -303,6 +317,17 @@ METRICS: Final = (
         "withdrawn", "Launches granted to clients that had hung up.", _read_count("withdrawn")
     ),
     _counter("adopted", "Reservations restated by their dialers.", _read_count("adopted")),
+    _counter(
+        "campaign_adopted",
+        "Of them, by campaign; *: of campaigns that policy does not name.",
+        _read_counts("adopted:"),
+        "campaign",
+    ),
+    _counter(
+        "adoptions_refused",
+        "Reservations restated without a loss, without proof, or beyond what can have been.",
+        _read_count("adoption_refused"),
+    ),
     _counter("breaker_openings", "Times that a breaker opened.", _read_count("breaker")),
     _counter(
         "ceiling_fallbacks",

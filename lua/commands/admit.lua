@@ -137,6 +137,31 @@ local function request_snapshot(limiting)
   end
 end
 
+local MAX_RECORDS = 1000000 -- of a policy that an older version compiled
+local stored -- reservations of the zone when the call first asked
+
+-- -> a fault if the zone stores too many reservations for these; else whether campaigns are counted
+local function check_records(ask)
+  local most = zone.max_records or MAX_RECORDS
+  stored = stored or call('HLEN', RES)
+  if 2 * (stored + ask.count) <= most then return nil, false end -- mutation: records-of-a-zone
+  local wait = need('records').find_wait(ask.campaign, ask.count, stored, most)
+  if wait then return fault('too_many_records', 'campaign', wait) end
+  return nil, true
+end
+
+-- Shadow mode grants what the rules deny. Calls on a platform are not many more than its ports: beyond that, reports are
+-- missing, and the denial is real.
+local SHADOW_MIN, SHADOW_PART, SHADOW_ALL = 100, 2, 10
+
+local function may_grant_in_shadow(ask, plan)
+  local channel = pools.get('channel:' .. plan.shared.channel)
+  local ports = limits.get_limit(channel) or 0
+  local is_more = ask.campaign.in_use + ask.count > max(SHADOW_MIN, SHADOW_PART * ports)
+    or channel.in_use + ask.count > SHADOW_ALL * max(SHADOW_MIN, ports)
+  return not is_more -- mutation: shadow-bounded
+end
+
 return function(op)
   meta.asked = now
   op.key = op.key or idempotency.key(op)
@@ -148,6 +173,9 @@ return function(op)
   if waited and waited.has_other_body(op) then return fault('conflict', 'request_id', op.request_id) end
   local blocked_by = waited and waited.find_blocker(ask)
   ask.is_big = op.replica and ask.min_count > 1 and not blocked_by -- the request waits for several units or none
+  local too_many, is_counted
+  if not op.dry_run then too_many, is_counted = check_records(ask) end
+  if too_many then return too_many end
   local plan, units, limiting, room, denials = choose(ask)
   local wrong_burst = not room and find_burst_exceeded(ask, plan)
   if wrong_burst then return wrong_burst end
@@ -160,11 +188,12 @@ return function(op)
   local answer
   if units >= ask.min_count then
     answer = grant(ask, plan, units, limiting, true, waited, room)
-  elseif zone.shadow and not op.dry_run then
+  elseif zone.shadow and not op.dry_run and may_grant_in_shadow(ask, plan) then
     answer = grant_in_shadow(ask, plan, limiting, waited)
   else
     answer = deny(ask, plan, limiting, contended_pool, denials)
   end
+  if is_counted and answer.granted ~= 0 then need('records').add(ask.campaign, answer.granted or 1) end
   if op.dry_run then answer.dry_run = true end
   if op.explain then answer.pools = explain(ask, plan) end
   return answer

@@ -52,6 +52,21 @@ local function find_window(op)
   return op.t0 - zone.visibility_lag -- mutation: visibility-lag
 end
 
+local MAX_POOLS = 10000 -- of a policy that an older version compiled
+local begun = 0 -- pools that this call began to feed
+
+-- Is there room for what is stored of a pool that only a wildcard names?
+local function has_place(pool)
+  if pool.t0 or not pool.wildcard then return true end
+  return call('HLEN', POOLS) + begun <= (zone.max_pools or MAX_POOLS)
+end
+
+-- A push must not replace what a polled source counts: the poller knows when it asked.
+local function is_polled_pool(pool)
+  local is_fed = pool.polled ~= nil or pool.kind == 'channel' and not zone.pushed
+  return zone.polled and is_fed -- mutation: push-beside-poll
+end
+
 local function is_group_repeated(t0, total, unused, names)
   for _, name in ipairs(names) do
     if not is_repeat(pools.get(name), t0, total, unused[name]) then return false end
@@ -63,7 +78,8 @@ end
 -- -> reason and pool, or nil; and whether it is a repeat
 local function find_refusal(op, total, unused, names)
   for _, name in ipairs(names) do
-    local reason = unusable(pools.get(name))
+    local pool = pools.get(name)
+    local reason = unusable(pool) or not op.token and is_polled_pool(pool) and 'polled' or not has_place(pool) and 'too_many_pools'
     if reason then return reason, name end
   end
   if total and not is_consistent(total, unused) then return 'inconsistent', names[1] end
@@ -94,7 +110,10 @@ local function trim_pending(pool)
 end
 
 local function move_window(pool, t0, w0)
-  if not pool.t0 then begin_feed(pool) end
+  if not pool.t0 then
+    begun = begun + 1
+    begin_feed(pool)
+  end
   pools.change(pool, { t0 = t0, t1 = now, w0 = w0, fed = true })
   trim_pending(pool)
 end
@@ -167,6 +186,7 @@ local function take_group(op, group, names)
   for _, name in ipairs(names) do
     count_fallback(pools.get(name))
     take(pools.get(name), op, group.total, group.unused[name])
+    pools.set(pools.get(name), { polled = op.token and 1 or false })
   end
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
@@ -186,6 +206,7 @@ end
 -- The platform reports the pool as not available: there is no ceiling, but the snapshot is fresh.
 local function take_absent(op, pool)
   move_window(pool, op.t0, find_window(op))
+  pools.set(pool, { polled = op.token and 1 or false })
   pools.change(pool, { total = false, unused = false, ceiling = false, foreign = false, group = false, learned = false })
   ceiling.forget_kept(pool)
 end

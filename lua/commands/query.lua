@@ -166,6 +166,9 @@ function query.status(op)
   local counters, denied = read_stats()
   return {
     schema = SCHEMA,
+    stored = {
+      reservations = call('HLEN', RES) - 1, max_reservations = zone.max_records, pools = call('HLEN', POOLS) - 1, max_pools = zone.max_pools,
+    },
     policy = { version = zone.version, digest = call('HGET', POLICY, 'digest') },
     paused = zone.paused, shadow = zone.shadow or false,
     recovering = now < meta.recover_until or meta.in_doubt or false, recovered_from = meta.recovered_from,

@@ -13,6 +13,18 @@ local function rate_until(pool)
   return pool.tat and floor(pool.tat / 1000) or 0
 end
 
+local function launches_until(pool)
+  local ends = need('rate_limit').get_strict_end(pool)
+  if ends == 0 then pool.launches = nil end
+  return ends
+end
+
+local function made_until(pool)
+  local ends = pool.made and need('records').get_end(pool) or 0
+  if ends <= now then pool.made = nil end
+  return pool.made and ends or 0
+end
+
 local function limit_until(pool)
   if pool.set_until and pool.set_until < now then pools.change(pool, { set_limit = false, set_until = false }) end
   return pool.set_until or 0
@@ -38,7 +50,8 @@ local function is_kept(pool) return pool.t0 ~= nil or pool.open_until ~= nil end
 
 -- The pool is about to be written: drop what has no effect, and set a deadline for what has.
 function pool_gc.drop_expired(pool)
-  local ends = max(rate_until(pool), limit_until(pool), calls_until(pool), contention_until(pool))
+  local ends = max(rate_until(pool), limit_until(pool), calls_until(pool), contention_until(pool),
+    launches_until(pool), made_until(pool))
   if ends > 0 and not is_kept(pool) then set_deadline(pool, ends) end
 end
 

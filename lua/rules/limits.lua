@@ -18,7 +18,7 @@ end
 -- until pools.change(pool).
 function limits.get_limit(pool)
   if pool.limit_now == nil then
-    local set = pool.set_until and now < pool.set_until and pool.set_limit or nil
+    local set = pool.set_until and now < pool.set_until and pool.set_limit or pool.rules.limit_unset -- mutation: limit-unset
     pool.limit_now = smaller(set, limits.get_lasting_limit(pool)) or false
   end
   return pool.limit_now or nil

@@ -16,6 +16,9 @@
 --   unmet     unused units of all guarantees (rules/shares.lua)
 --   shrunk    sums of guarantees that exceed the limit: {limit, promised, unused} (rules/shares.lua)
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
+--   launches  launches of its strict rate, by slots (rules/rate_limit.lua)
+--   made      reservations of the campaign while the zone stores many (rules/records.lua)
+--   polled    1: a polled source, not a push, took the newest snapshot
 --   set_limit, set_until   a temporary limit and when it ends (commands/set_limit.lua)
 --   slots, open_until, probe_until   its circuit breaker (rules/circuit_breaker.lua)
 --
@@ -47,9 +50,12 @@ pools.grown = {}
 
 local SNAPSHOT = {
   't0', 't1', 'w0', 'total', 'unused', 'ceiling', 'known_at', 'best', 'best_t1', 'best_w0', 'foreign', 'group',
-  'learned', 'lowered', 'failed_ceiling', 'frozen_at', 'events',
+  'learned', 'lowered', 'failed_ceiling', 'frozen_at', 'events', 'polled',
 }
-local OTHERS = { 'adaptive', 'unmet', 'shrunk', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until' }
+local OTHERS = {
+  'adaptive', 'unmet', 'shrunk', 'set_limit', 'set_until', 'slots', 'open_until', 'probe_until',
+  'launches', 'made',
+}
 
 -- -> the sorted set of reservations that the newest snapshot of p may not contain yet: id, score = visible_by
 function pools.pending(p)
@@ -81,7 +87,7 @@ local function find_rules(name, kind)
     return { limit = zone.capacity[channel] }
   end
   if name == ON_KNOWN_MPP then return {} end
-  if name == 'zone' then return { rate_per_s = zone.rate_per_s, burst = zone.burst } end
+  if name == 'zone' then return { rate_per_s = zone.rate_per_s, burst = zone.burst, rate_strict = zone.rate_strict } end
   -- The policy hash also has fields without a kind, and applications: these are no pools.
   if kind == name or kind == 'application' then return nil end
   local text = ahead_rules[name]
@@ -123,6 +129,7 @@ local TYPES = {
   lowered = 'number', failed_ceiling = 'number', frozen_at = 'number', events = 'table',
   adaptive = 'number', hold = 'number', unmet = 'number', shrunk = 'table', tat = 'string', set_limit = 'number',
   set_until = 'number', slots = 'table', open_until = 'number', probe_until = 'number',
+  launches = 'string', made = 'string', polled = 'number',
 }
 
 -- -> whether every field has its type; fields of a later version, which are kept as they are, or nil
@@ -273,7 +280,7 @@ end
 local function to_text(p)
   if pools.is_collectable(p) then
     p.hold, p.is_changed = nil, true
-    if p.tat or p.set_until or p.slots or p.contending_classes then need('pool_gc').drop_expired(p) end
+    if p.tat or p.set_until or p.slots or p.contending_classes or p.launches or p.made then need('pool_gc').drop_expired(p) end
   end
   local rest = not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)
   local hold = p.hold and format(',"hold":%d', p.hold) or ''

@@ -101,7 +101,8 @@ def stated(**optional: Any) -> Fields:
 def rates(rng: Random) -> Fields:
     """None as a rule, else a rate with a burst."""
     rate = rng.choice([0] * 8 + [0.5, 3, 10, 333.5])
-    return {"rate_per_s": rate, "burst": rng.choice([2, 5, 5, 9]) if rate else 0}
+    strict = {"rate_strict": True} if rate and rng.random() < 0.3 else {}
+    return {"rate_per_s": rate, "burst": rng.choice([2, 5, 5, 9]) if rate else 0} | strict
 
 
 def breaker(rng: Random) -> Fields | None:

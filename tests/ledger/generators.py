@@ -50,6 +50,7 @@ campaign_rules = st.fixed_dictionaries(
     {"pools": st.just([])},
     optional={
         "limit": st.integers(0, 4),
+        "limit_unset": st.integers(0, 3),
         "allowed": st.sampled_from([["trunk:x"], ["agent:*"], []]),
         "answer_within": st.sampled_from([3000, 6000]),
         "max_call": st.sampled_from([3000, 6000]),
@@ -88,6 +89,8 @@ def zones(draw: Draw, mpps: list[str]) -> dict[str, Any]:
         "ceilings": draw(st.sampled_from(["proved", "learned", "learned"])),
         "placement": draw(st.sampled_from(["platform", "controller"])),
         "mpps": mpps,
+        **draw(st.sampled_from([{}, {}, {}, {"max_records": 12}])),
+        **draw(st.sampled_from([{}, {}, {}, {"polled": True, "pushed": True}])),
     }
 
 

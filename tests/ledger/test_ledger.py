@@ -9,9 +9,11 @@ import redis
 
 from admission import errors
 from admission.domain.snapshots import Snapshot, SnapshotGroup
+from admission.domain.types import TemporaryLimit
 from admission.ledger import group_commit
 from admission.ledger.group_commit import SHARED_UNITS_MAX
 from admission.ledger.keys import zone_keys
+from admission.ledger.operations import INGEST_GROUPS_MAX
 from tests.support.proxy import FaultyProxy
 from tests.support.redis_server import RedisServer
 from tests.support.typed_ledger import (
@@ -239,3 +241,28 @@ async def test_reports_of_a_batch_are_applied_in_order_and_each_fails_by_itself(
         assert isinstance(found[3], dict)
         assert found[3]["repeated"]
         assert await get_in_use(ledger) == {}
+
+
+async def test_a_snapshot_of_many_pools_is_ingested_in_parts(redis_url: str) -> None:
+    async with open_ledger(redis_url, pools={"agent:*": {}}) as ledger:
+        names = [f"agent:{n}" for n in range(2 * INGEST_GROUPS_MAX)]
+        groups = tuple(SnapshotGroup(total=1, unused={name: 1}) for name in [*names, "no:pool"])
+        answer = await ledger.ingest("East", await ledger.get_time("East"), Snapshot(groups=groups))
+        shown = {pool["pool"] for pool in (await ledger.get_status("East"))["pools"]}
+    assert (answer.accepted, answer.refused) == (False, {"no:pool": "unknown_pool"})
+    assert (answer.reason, answer.pool) == ("unknown_pool", "no:pool")
+    assert set(names) <= shown
+
+
+async def test_a_zone_stores_no_more_pools_than_its_bound(redis_url: str) -> None:
+    async with open_ledger(redis_url, pools={"agent:*": {}}, max_pools=100) as ledger:
+        groups = tuple(SnapshotGroup(total=1, unused={f"agent:{n}": 1}) for n in range(150))
+        answer = await ledger.ingest("East", await ledger.get_time("East"), Snapshot(groups=groups))
+        assert set(answer.refused.values()) == {"too_many_pools"}
+        assert 40 <= len(answer.refused) <= 60
+        again = Snapshot(groups=groups[:50])
+        assert (await ledger.ingest("East", await ledger.get_time("East"), again)).accepted
+        with pytest.raises(errors.Conflict, match="max_pools"):
+            await ledger.set_limit("East", TemporaryLimit(pool="agent:new", limit=1, ttl_ms=60_000))
+        stored = (await ledger.get_status("East"))["stored"]
+    assert stored["pools"] <= stored["max_pools"] + 1

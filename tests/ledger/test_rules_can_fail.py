@@ -247,6 +247,30 @@ MUTATIONS = (
         tag="tombstone-only-after-loss",
         becomes="local may_be_adopted = true",
     ),
+    LuaMutation(
+        name="everything is granted without a pacing engine",
+        tag="limit-unset",
+        becomes="local set = pool.set_until and now < pool.set_until and pool.set_limit or nil",
+    ),
+    LuaMutation(
+        name="a strict rate forgets a part of its time",
+        tag="strict-slot-counts-whole",
+        becomes="local ends = closed + time / 2",
+    ),
+    LuaMutation(
+        name="a campaign fills what is stored",
+        tag="records-of-a-campaign",
+        becomes="if false then",
+    ),
+    LuaMutation(
+        name="stored reservations have no bound",
+        tag="records-of-a-zone",
+        becomes="do return nil, false end",
+    ),
+    LuaMutation(name="shadow mode has no bound", tag="shadow-bounded", becomes="return true"),
+    LuaMutation(
+        name="a push replaces polled counts", tag="push-beside-poll", becomes="return false"
+    ),
     *LEARNED,
 )
 

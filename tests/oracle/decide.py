@@ -51,6 +51,9 @@ def admit(zone: Zone, op: dict[str, Any]) -> Answer:
     error = name_error(zone, op, any_channel=True)
     if error:
         return error
+    wait_ms = None if op.get("dry_run") else find_records_wait(zone, op)
+    if wait_ms is not None:
+        return {"error": "too_many_records", "field": "campaign", "value": wait_ms}
     chosen = choose(zone, op)
     if any(op["min_count"] > burst(zone, pool) for pool in rated(zone, chosen.pools)):
         return {"error": "min_count_above_burst", "field": "min_count"}
@@ -64,13 +67,62 @@ def admit(zone: Zone, op: dict[str, Any]) -> Answer:
     return answer
 
 
+RECORDS_PART = 4
+
+
+def find_records_wait(zone: Zone, op: dict[str, Any]) -> int | None:
+    """In how many ms so many reservations may be stored; None: now."""
+    most = int(zone.policy.zone.get("max_records") or 1_000_000)
+    if zone.stored is None:
+        zone.stored = len(zone.reservations) + 1  # the script's hash is never empty
+    units, stored = op["count"], zone.stored
+    if 2 * (stored + units) <= most:
+        return None
+    if stored + units > most:
+        return 1000
+    length = max(1, zone.policy.ms("retention"))
+    period, made = zone.now // length, made_by(zone, op["campaign"])
+    return (
+        (period + 1) * length - zone.now if RECORDS_PART * (made + units) > most - stored else None
+    )
+
+
+def made_by(zone: Zone, campaign: str) -> int:
+    """Reservations of a campaign in this period, counted while the zone stores many."""
+    period = zone.now // max(1, zone.policy.ms("retention"))
+    last, made = zone.made.get(campaign, (period, 0))
+    return made if last == period else 0
+
+
+def count_made(zone: Zone, op: dict[str, Any], units: int) -> None:
+    """Count reservations of a campaign if the zone stores many."""
+    most = int(zone.policy.zone.get("max_records") or 1_000_000)
+    if 2 * ((zone.stored or 0) + op["count"]) > most:
+        period = zone.now // max(1, zone.policy.ms("retention"))
+        zone.made[op["campaign"]] = (period, made_by(zone, op["campaign"]) + units)
+
+
+SHADOW_MIN, SHADOW_PART, SHADOW_ALL = 100, 2, 10
+
+
+def may_grant_in_shadow(zone: Zone, op: dict[str, Any], chosen: Candidate) -> bool:
+    """Whether a denial is answered as a grant: not far beyond what a platform can hold."""
+    channel = f"channel:{chosen.channel}"
+    ports = limit(zone, channel) or 0
+    campaign = in_use(zone, f"campaign:{op['campaign']}") + op["count"]
+    return campaign <= max(SHADOW_MIN, SHADOW_PART * ports) and in_use(zone, channel) + op[
+        "count"
+    ] <= SHADOW_ALL * max(SHADOW_MIN, ports)
+
+
 def decide(zone: Zone, op: dict[str, Any], chosen: Candidate) -> Answer:
     """A grant or a denial. In shadow mode a denial is a grant of all, which consumes no rate."""
     if chosen.gives:
         if not op.get("dry_run"):
             consume(zone, chosen.pools, chosen.gives)
         return grant(zone, op, chosen, chosen.gives)
-    if zone.policy.zone.get("shadow") and not op.get("dry_run"):
+    is_shadow = zone.policy.zone.get("shadow") and not op.get("dry_run")
+    if is_shadow and may_grant_in_shadow(zone, op, chosen):
         return (
             grant(zone, op, chosen, op["count"]) | describe_denial(zone, chosen) | {"shadow": True}
         )
@@ -138,6 +190,7 @@ def grant(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> Answ
 
 def book(zone: Zone, op: dict[str, Any], chosen: Candidate, units: int) -> list[Reservation]:
     """One reservation for each unit, and the record of the request."""
+    count_made(zone, op, units)
     start_probe(zone, chosen.pools)
     ids = [op["id"]] + [f"{op['id']}.{n}" for n in range(2, units + 1)]
     request = f"{op['campaign']}/{op['request_id']}"

@@ -28,7 +28,11 @@ def ingest(zone: Zone, op: dict[str, Any]) -> Answer:
             refused |= dict.fromkeys(unused, fault[0])
             first = first or {"reason": fault[0], "pool": fault[1]}
         else:
+            is_new = not is_repeat(zone, op["t0"], total, unused)
             taken = take(zone, op, total, unused)
+            for pool in unused if is_new else ():
+                polled = op.get("token") is not None
+                zone.snapshots[pool] = replace(zone.snapshots[pool], polled=polled)
             stated = {"counted_at": op["counted_at"]} if op.get("counted_at") is not None else {}
             observations |= {pool: one | stated for pool, one in taken.items()}
     answer = {"accepted": not refused, "refused": refused, **first}
@@ -47,6 +51,8 @@ def fault_of(zone: Zone, op: dict[str, Any], total: Any, unused: Counts) -> tupl
             return "unknown_pool", pool
         if kind(pool) == "channel" and not fed(zone, pool):
             return "not_fed", pool
+        if op.get("token") is None and is_polled(zone, pool):
+            return "polled", pool
     if total is not None and not is_consistent(total, list(unused.values())):
         return "inconsistent", pools[0]
     if op["t0"] < zone.recovered_from:
@@ -55,6 +61,13 @@ def fault_of(zone: Zone, op: dict[str, Any], total: Any, unused: Counts) -> tupl
         return None
     late = [pool for pool in pools if is_late(zone, pool, op)]
     return ("out_of_order", late[0]) if late else None
+
+
+def is_polled(zone: Zone, pool: str) -> bool:
+    """Whether a polled source counts a pool, so that no push may."""
+    newest = snapshot(zone, pool)
+    by_policy = kind(pool) == "channel" and not zone.policy.zone.get("pushed")
+    return bool(zone.policy.zone.get("polled")) and (by_policy or bool(newest and newest.polled))
 
 
 def can_be_fed(zone: Zone, pool: str) -> bool:

@@ -42,6 +42,7 @@ class OracleLedger:
         recover(self.zone, run_id, idle_ms)
         forget_lapsed(self.zone)
         serve(self.zone)
+        self.zone.stored = None
         return {"now": self.zone.now, "results": [VERBS[op["op"]](self.zone, op) for op in ops]}
 
     def lose_all(self) -> None:

@@ -113,7 +113,10 @@ def is_fresh(zone: Zone, pushed: Snapshot) -> bool:
 
 def limit(zone: Zone, pool: str) -> int | None:
     """The most that may be in use in a pool now, None when nothing limits it."""
-    known = [n for n in (lasting_limit(zone, pool), temporary_limit(zone, pool)) if n is not None]
+    temporary = temporary_limit(zone, pool)
+    if temporary is None:
+        temporary = zone.policy.rules(pool).get("limit_unset")
+    known = [n for n in (lasting_limit(zone, pool), temporary) if n is not None]
     return min(known, default=None)
 
 

@@ -97,6 +97,7 @@ class Snapshot:
     best_t1: int | None = None
     best_w0: int | None = None
     known_at: int | None = None
+    polled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,12 @@ class Zone:
     requests: dict[str, Request] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    # pool with a strict rate -> its launches: zone time in ms when their slot ends, how many
+    launches: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    # reservations when the call first asked
+    stored: int | None = None
+    # campaign -> period, reservations made in it
+    made: dict[str, tuple[int, int]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     set_limits: dict[str, SetLimit] = field(default_factory=dict)
     # (pool, campaign)

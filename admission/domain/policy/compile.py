@@ -25,6 +25,9 @@ OTHERWISE: Final = frozenset(
     }
 )
 
+# Sources that nothing is asked of.
+UNPOLLED: Final = frozenset({"push", "static"})
+
 Fields: TypeAlias = dict[str, dict[str, Any]]
 
 
@@ -71,6 +74,8 @@ def _compile_zone(policy: ZonePolicy) -> dict[str, Any]:
         "mpps": list(policy.mpps),
         "mpp_total": sum(sum(mpp.ports.values()) for mpp in policy.mpps.values()),
         "source": f"{','.join(policy.source_names)}/{policy.source_zone or ''}",
+        "polled": any(name not in UNPOLLED for name in policy.source_names),
+        "pushed": "push" in policy.source_names,
         **_compile_guarantees(policy),
         **_compile_rate(policy),
     }
@@ -108,7 +113,8 @@ def _compile_mpp(pool: str, mpp: MppPolicy) -> Fields:
 def _compile_rate(limited: ZonePolicy | MppPolicy | CampaignPolicy | PoolPolicy) -> dict[str, Any]:
     """Rate and burst; `burst` 0 is the launches of one second."""
     second = max(1, -int(-limited.rate_per_s // 1)) if limited.rate_per_s else 0
-    return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second}
+    strict = {"rate_strict": True} if limited.rate_per_s and limited.rate_strict else {}
+    return {"rate_per_s": limited.rate_per_s, "burst": limited.burst or second} | strict
 
 
 def _compile_campaign(campaign: CampaignPolicy) -> dict[str, Any]:

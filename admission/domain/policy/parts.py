@@ -142,11 +142,17 @@ class _Counted(StrictModel):
 
     limit: Ports | None = None
     """Most calls at the same time. Absent: no limit of its own."""
+    limit_unset: Ports | None = None
+    """The limit while no temporary limit is set: 0 grants nothing unless a pacing engine sets one
+    and keeps it alive. Absent: `limit` alone counts then."""
     rate_per_s: PerSecond = 0
     """Launches per second. 0: no limit."""
     burst: Burst = 0
     """Launches that may be granted at the same instant. 0: those of one second. A request with a
     greater `min_count` is refused."""
+    rate_strict: bool = False
+    """Whether in any `burst / rate_per_s` seconds no more than `burst` launches are granted: for a
+    carrier that counts strictly. See `rate_per_s` of the zone."""
     answer_within_ms: Deadline | None = None
     """As the zone's; the smallest that applies to a reservation counts."""
     max_call_ms: Deadline | None = None
@@ -188,7 +194,8 @@ class CampaignPolicy(_Counted):
 class MppPolicy(StrictModel):
     """An MPP: one key for each channel with its ports, and the rate of its launches.
 
-    `rate_per_s` and `burst` are keys of this table, so no channel may have these names.
+    `rate_per_s`, `burst` and `rate_strict` are keys of this table, so no channel may have these
+    names.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -198,6 +205,8 @@ class MppPolicy(StrictModel):
     """Launches per second on this MPP. 0: no limit."""
     burst: Burst = 0
     """Launches that may be granted at the same instant. 0: those of one second."""
+    rate_strict: bool = False
+    """As a campaign's."""
 
     @property
     def ports(self) -> dict[str, int]:

@@ -78,9 +78,16 @@ class ZonePolicy(StrictModel):
     """How fast use by others may grow: a ceiling shrinks by this for each second of its snapshot's
     age, and an older snapshot counts for as long as it then says more."""
     rate_per_s: PerSecond = 0
-    """Launches per second of the whole zone. 0: no limit."""
+    """Launches per second of the whole zone. 0: no limit. It is the rate in the long run: after a
+    pause `burst` launches are granted at once while the rate goes on, so that with the default
+    burst a rate of 10 lets up to 19 through in the worst second (`rate_strict`: 10)."""
     burst: Burst = 0
     """Launches that may be granted at the same instant. 0: those of one second."""
+    rate_strict: bool = False
+    """Whether in any `burst / rate_per_s` seconds no more than `burst` launches are granted. Grants
+    are counted; a dialer launches up to `launch_within_ms` later. For a carrier that counts
+    launches strictly, set `burst` to its number and lower `rate_per_s` so that
+    `burst / rate_per_s` is its time plus `launch_within_ms`."""
     shadow: bool = False
     """Decide and count, but answer a denial as a grant marked `shadow`: for observation before
     enforcement."""
@@ -110,6 +117,13 @@ class ZonePolicy(StrictModel):
     those of longer calls."""
     retention_ms: Duration = 120_000
     """Time for which an ended reservation and its request are stored, to answer repeats."""
+    max_records: Annotated[int, Field(ge=1_000, le=50_000_000)] = 1_000_000
+    """Reservations that the zone stores, live and ended, of some 400 bytes of Redis each. From half
+    of it on no campaign may add more than a quarter of what is left within `retention_ms`; requests
+    beyond are answered 429."""
+    max_pools: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    """Pools of which the zone stores something. While there are more, a pool that only a wildcard
+    names gets no first snapshot and no temporary limit."""
 
     capacity: dict[Name, Ports] = Field(default_factory=dict)
     """Ports of a channel: an upper bound of every snapshot; with `static` the capacity itself."""

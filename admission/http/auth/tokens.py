@@ -23,12 +23,16 @@ _UNUSED_DIGEST: Final = bytes(32)  # no token with this SHA-256 digest is known
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An authenticated caller. `campaigns` and `zones` None: all of them."""
+    """An authenticated caller. `campaigns`, `zones` and `pools` None: all of them.
+
+    `pools`: names, or `kind:*`.
+    """
 
     name: str
     role: Role
     campaigns: frozenset[str] | None = None
     zones: frozenset[str] | None = None
+    pools: frozenset[str] | None = None
 
     @property
     def scope(self) -> list[str] | None:
@@ -54,6 +58,12 @@ class Caller:
         if not self.may_see_zone(zone):
             raise Forbidden("These credentials do not reach that zone.")
 
+    def require_pool(self, pool: str) -> None:
+        """Raise `Forbidden` when the caller may not push counts of the pool."""
+        kind = pool.partition(":")[0]
+        if self.pools is not None and pool not in self.pools and f"{kind}:*" not in self.pools:
+            raise Forbidden(f"These credentials do not reach the pool {pool}.")
+
     def require_campaign(self, campaign: str) -> None:
         """Raise `Forbidden` when the campaign is not in the caller's scope."""
         if self.campaigns is not None and campaign not in self.campaigns:
@@ -71,6 +81,7 @@ class Token:
         sha256: hex digest of the token; the token itself is not stored.
         campaigns: campaigns of a dialer, None: all. Other roles are not limited by campaign.
         zones: zones of the caller, None: all.
+        pools: pools of a source, or `kind:*`; None: all.
         expires_at_s: Unix time in seconds from which the token is refused, None: never.
     """
 
@@ -79,6 +90,7 @@ class Token:
     role: Role
     campaigns: Sequence[str] | None = None
     zones: Sequence[str] | None = None
+    pools: Sequence[str] | None = None
     expires_at_s: float | None = None
 
     def caller(self) -> Caller:
@@ -89,6 +101,7 @@ class Token:
             role=self.role,
             campaigns=None if listed is None else frozenset(listed),
             zones=None if self.zones is None else frozenset(self.zones),
+            pools=None if self.pools is None else frozenset(self.pools),
         )
 
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from admission.domain import Answer, IngestAnswer
-from admission.domain.types import AGENT_ID
-from admission.errors import NotFound, Unavailable
+from admission.domain.types import AGENT_ID, PUSHED_POOLS_MAX
+from admission.errors import FieldError, Invalid, NotFound, Unavailable
+from admission.http.charges import charge_units
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
 from admission.http.handlers import events
 from admission.http.parsing import parse, read_body
@@ -59,10 +60,21 @@ async def get_time(request: web.Request) -> web.Response:
 async def push_snapshot(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/snapshot`."""
     zone = find_zone_in_path(request)
-    snapshot = parse(PushedSnapshot, await read_body(request))
+    body = await read_body(request)
+    if body.count(b'"total"') > PUSHED_POOLS_MAX + 1:  # before the time that parsing takes
+        raise _too_many_pools()
+    snapshot = parse(PushedSnapshot, body)
+    charge_units(request, len(snapshot.pools) // 100)
+    for pool in snapshot.list_pools():
+        request[CALLER].require_pool(pool)
     answer = await zone.push_snapshot(snapshot.taken_at, snapshot.groups())
     request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer.reason)
     return json_response(_build_push_answer(answer))
+
+
+def _too_many_pools() -> Invalid:
+    message = f"Must have at most {PUSHED_POOLS_MAX} pools: send several snapshots"
+    return Invalid(FieldError(field="pools", message=message))
 
 
 def _build_entry(request: web.Request, zone: str, found: Answer | BaseException) -> dict[str, Any]:

@@ -29,6 +29,16 @@ class AsideEntry(Response):
     """What became of it, and what an operator does."""
 
 
+class StoredCounts(Response):
+    """What Redis stores of the zone, and the bounds by its policy."""
+
+    reservations: int
+    """Live and ended ones."""
+    max_reservations: int | None = None
+    pools: int
+    max_pools: int | None = None
+
+
 class ClearAnswer(Response):
     """What was set aside is deleted."""
 

@@ -13,6 +13,7 @@ from admission.domain.types import (
     GUID,
     LIMIT_TTL_MS_MAX,
     POOLS_MAX,
+    PUSHED_POOLS_MAX,
     REQUEST_ID,
     WAIT_MS_MAX,
     Counted,
@@ -169,12 +170,14 @@ class PushedSnapshot(StrictModel):
     """Zone time before which the measurement did not begin; a time in the future is refused."""
     total: Counted | None = None
     """Ports in all, used and unused."""
-    unused: Annotated[dict[Name, Counted], Field(default_factory=dict)]
+    unused: Annotated[dict[Name, Counted], Field(default_factory=dict, max_length=100)]
     """Channel to free ports."""
     mpp: Name | None = None
     """The counts are of this MPP alone."""
-    pools: Annotated[dict[PoolName, PushedPool], Field(default_factory=dict)]
-    """Named pools, each with its own counts."""
+    pools: Annotated[
+        dict[PoolName, PushedPool], Field(default_factory=dict, max_length=PUSHED_POOLS_MAX)
+    ]
+    """Named pools, each with its own counts. More of them: several snapshots."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -183,6 +186,11 @@ class PushedSnapshot(StrictModel):
         if self.total is None and not self.pools:
             raise ValueError("a snapshot needs total and unused, or pools")
         return self
+
+    def list_pools(self) -> list[str]:
+        """The names of all pools that are counted."""
+        prefix = f"mpp:{self.mpp}:" if self.mpp else "channel:"
+        return [*(prefix + channel for channel in self.unused), *self.pools]
 
     def groups(self) -> list[SnapshotGroup]:
         """The counts as the ledger takes them, one group for each total."""

@@ -12,7 +12,7 @@ from admission.domain import Outcome, Reason
 from admission.domain.policy import ZonePolicy
 from admission.domain.types import BATCH_MAX
 from admission.http.schemas.base import Ms, Response, ZoneTime
-from admission.http.schemas.repairs import AsideEntry, RecountState
+from admission.http.schemas.repairs import AsideEntry, RecountState, StoredCounts
 from admission.http.schemas.requests import End, Launched, Renew
 
 State: TypeAlias = Literal["live", "ended", "expired"]
@@ -332,6 +332,7 @@ class ZoneStatus(Response):
     """Counters since the zone was created."""
     recent_denials: list[DenialRecord]
     """The newest first."""
+    stored: StoredCounts | None = None
     recount: RecountState
     """Comparison of counts with the reservations."""
     set_aside: list[AsideEntry] = Field(default_factory=list)
