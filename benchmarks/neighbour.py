@@ -217,7 +217,7 @@ def serve() -> Iterator[int]:
         probe.close()
         Path(folder, "admission.toml").write_text(CONFIG.format(rate=RATE, **digests))
         process = subprocess.Popen(
-            [sys.executable, "-m", "admission", "serve", "--config", "admission.toml"],
+            [sys.executable, "-m", "admission", "serve", "admission.toml"],
             cwd=folder,
             env={**os.environ, "ADMISSION__SERVER__PORT": str(port)},
             stdout=subprocess.DEVNULL,

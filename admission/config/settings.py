@@ -205,7 +205,7 @@ class LimitSettings(Section):
     requests_per_s_per_caller: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
     """Requests per second of one caller (token, else address), for each process; further ones are
     answered 429. A request counts as many as it holds: admissions by their `count`, reports of a
-    batch, 100 pools of a snapshot. 0: no limit."""
+    batch, ten pools of a snapshot. 0: no limit."""
     max_waiters: Annotated[int, Field(ge=0, le=100_000)] = 2_000
     """Requests with `wait_ms` that may wait at the same time, for each process; further ones are
     answered without waiting. Callers share them: one alone may have 4/5, several greedy ones have

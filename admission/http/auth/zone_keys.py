@@ -33,8 +33,13 @@ class ZoneKeys:
         """Does a signature fit the zone's keys? `fits` is called once or twice."""
         if fits(await zone.get_keys()):
             return True
+        newer = await self.refresh(zone)
+        return newer is not None and fits(newer)
+
+    async def refresh(self, zone: Zone) -> SigningKeys | None:
+        """The keys in Redis; None if they were read within the last second."""
         now = self._clock()
         if now - self._refreshed_at.get(zone.name, -REFRESH_S) < REFRESH_S:
-            return False
+            return None
         self._refreshed_at[zone.name] = now
-        return fits(await zone.get_keys(refresh=True))
+        return await zone.get_keys(refresh=True)

@@ -192,23 +192,38 @@ def _mark(operation: dict[str, Any], proof: Proof) -> None:
         operation["unproved"] = True
 
 
+async def _prove_all(
+    request: web.Request, zone: Zone, reports: Sequence[_ParsedReport]
+) -> list[Proof]:
+    """What the id of each report proves."""
+    context = request.app[APP_CONTEXT]
+
+    async def prove_with(keys: SigningKeys) -> list[Proof]:
+        slices = await context.slices.run(
+            reports, lambda some: [prove(one.operation["id"], keys) for one in some]
+        )
+        return [proof for some in slices for proof in some]
+
+    proofs = await prove_with(await zone.get_keys())
+    newer = await context.zone_keys.refresh(zone) if Proof.FORGED in proofs else None
+    return proofs if newer is None else await prove_with(newer)
+
+
 async def _report_proved(
     request: web.Request, zone: Zone, reports: Sequence[_ParsedReport]
 ) -> Sequence[Answer | AdmissionError]:
     """Apply those reports whose ids this service may have issued; a fault stands for the others."""
-    answers: list[Answer | AdmissionError] = [NotFound()] * len(reports)
-    passed: list[tuple[int, dict[str, Any]]] = []
-    for position, one in enumerate(reports):
-        try:
-            _mark(one.operation, await _prove(request, zone, one.operation["id"]))
-        except NotFound as fault:
-            answers[position] = fault
-        else:
-            passed.append((position, one.operation))
-    applied = await zone.report_batch([operation for _, operation in passed])
-    for (position, _), answer in zip(passed, applied, strict=True):
-        answers[position] = answer
-    return answers
+    proofs = await _prove_all(request, zone, reports)
+    passed: list[dict[str, Any]] = []
+    for proof, one in zip(proofs, reports, strict=True):
+        if proof is not Proof.FORGED:
+            _mark(one.operation, proof)
+            passed.append(one.operation)
+    applied = iter(await zone.report_batch(passed) if passed else ())
+    return [
+        _unknown_id(one.operation["id"]) if proof is Proof.FORGED else next(applied)
+        for proof, one in zip(proofs, reports, strict=True)
+    ]
 
 
 async def _apply_in_zone(

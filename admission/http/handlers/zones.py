@@ -64,7 +64,7 @@ async def push_snapshot(request: web.Request) -> web.Response:
     if body.count(b'"total"') > PUSHED_POOLS_MAX + 1:  # before the time that parsing takes
         raise _too_many_pools()
     snapshot = parse(PushedSnapshot, body)
-    charge_units(request, len(snapshot.pools) // 100)
+    charge_units(request, len(snapshot.pools) // 10)
     for pool in snapshot.list_pools():
         request[CALLER].require_pool(pool)
     answer = await zone.push_snapshot(snapshot.taken_at, snapshot.groups())
