@@ -1,7 +1,8 @@
 """SIGHUP: reads the configuration file again and applies the settings that can change at run time.
 
 Tokens are replaced, a zone's policy becomes live if that content never was, sources use their new
-settings and secrets, and the certificate files are read again under their old names. For every
+settings and secrets, new connections to Redis its new password, and the certificate files are read
+again under their old names. For every
 other setting the log says that a restart is needed. A broken file changes nothing.
 """
 
@@ -68,6 +69,7 @@ class Reloader:
             for line in _format_lines(fault):
                 log.error("SIGHUP: nothing is changed: %s", line)
             return False
+        self._service.renew_redis_password(settings.redis)
         for what in _list_restart_reasons(self._started, settings):
             log.warning("SIGHUP: %s: restart the service for that", what)
         zones = dict(_select_servable(self._started, settings))
@@ -150,7 +152,9 @@ def _format_lines(fault: ConfigError) -> list[str]:
 
 def _list_restart_reasons(started: Settings, read: Settings) -> Iterator[str]:
     for table in _AT_START_ONLY:
-        if getattr(started, table) != getattr(read, table):
+        before, after = getattr(started, table), getattr(read, table)
+        # Without secrets, which JSON masks: a new password is used without a restart.
+        if before.model_dump(mode="json") != after.model_dump(mode="json"):
             yield f"[{table}] differs from what it was started with"
     for name in sorted({*started.sources, *read.sources}):
         if type(started.sources.get(name)) is not type(read.sources.get(name)):

@@ -6,6 +6,7 @@ from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from admission.config import RedisSettings
 from admission.config.base import SourceSection
 from admission.domain.policy import ZonePolicy
 from admission.domain.types import StoreMemory
@@ -96,6 +97,10 @@ class Service:
         self._policies.reload(zones)
         for zone in zones:
             await self._store_policy(zone)
+
+    def renew_redis_password(self, settings: RedisSettings) -> None:
+        """Use the password of settings that were read again for new connections to Redis."""
+        self._connection.renew_password(settings)
 
     async def reload_sources(self, settings: Mapping[str, SourceSection]) -> None:
         """Use the changed settings of sources, and poll all zones at once.

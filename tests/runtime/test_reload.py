@@ -18,6 +18,8 @@ from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
+from tests.support.redis_server import RedisServer
+from tests.support.secrets import keep_secret
 from tests.support.service import EAST, SOURCE
 
 WEST = '[zones.West]\nsource = "push"\nchannels = ["sip"]\n'
@@ -129,6 +131,30 @@ async def test_a_change_that_needs_a_restart_is_logged(
     for what in ("[log]", "[sources.epm]", "zone East is not in", "zone West is left as it is"):
         assert any(what in line and "restart" in line for line in expected), what
     assert list(serving.service.list_zones()) == ["East", "North"]
+
+
+async def test_another_password_of_redis_needs_no_restart(
+    own_redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "a.toml"
+
+    def change_password(password: str) -> None:
+        rights = ("reset", "on", f">{keep_secret(password)}", "~*", "&*", "+@all")
+        with own_redis.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "joe", *rights)
+        secret.write_text(password)
+
+    change_password("first-redis-password")
+    login = f'username = "joe"\npassword = {{ file = "{secret}" }}\n'
+    path.write_text(f'[redis]\nurl = "{own_redis.url}"\n' + login + EAST)
+    settings = load_settings(path, {})
+    async with open_service(settings, Telemetry()) as service:
+        reloader = Reloader(path, {}, settings, service, Credentials())
+        await service.zone("East").get_time()
+        change_password("second-redis-password")  # Redis ends the user's connections
+        assert await reloader.reload()
+        await service.zone("East").get_time()
+    assert "restart" not in caplog.text
 
 
 async def test_an_unreachable_store_is_logged(

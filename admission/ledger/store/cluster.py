@@ -61,6 +61,11 @@ class ClusterClient:
         self._refreshing: asyncio.Task[None] | None = None
         self._pubsubs = 0
 
+    @property
+    def login(self) -> Any:
+        """What gives a new connection its password, if it can be renewed."""
+        return self._default_login.get("credential_provider")
+
     async def evalsha(self, sha: str, numkeys: int, *arguments: Any) -> Any:
         """EVALSHA on the node of its first key. Raises: redis errors, as of a single server."""
         return await self._run(arguments[0], lambda node: node.evalsha(sha, numkeys, *arguments))

@@ -25,7 +25,7 @@ from admission.ledger.store.embedded.server import EmbeddedRedis
 from admission.ledger.store.errors import is_deposed, translate
 from admission.ledger.store.sentinel import client_of_sentinels
 from admission.ledger.store.server_checks import check_channel, check_server, is_refusal
-from admission.ledger.store.single import client_of_socket, client_of_url
+from admission.ledger.store.single import Login, client_of_socket, client_of_url
 
 __all__ = ["Client", "RedisConnection", "connect", "open_connection", "translate"]
 
@@ -125,6 +125,16 @@ class RedisConnection:
             if is_deposed(exc):
                 await self._drop_idle()
             raise translate(exc) from exc
+
+    def renew_password(self, settings: RedisSettings) -> None:
+        """Use the password of these settings for new connections; open ones stay as they are."""
+        login = None
+        if isinstance(self.client, ClusterClient):
+            login = self.client.login
+        elif isinstance(self.client, Redis):
+            login = self.client.connection_pool.connection_kwargs.get("credential_provider")
+        if isinstance(login, Login) and settings.password:
+            login.renew(settings)
 
     async def check(self) -> None:
         """Refuse a server that the ledger cannot rely on.

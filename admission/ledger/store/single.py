@@ -13,6 +13,7 @@ from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 
 from admission.config import RedisSettings
 from admission.config.redis_url import MultiHostUrl
@@ -67,8 +68,32 @@ def pool_options(settings: RedisSettings) -> dict[str, Any]:
     return {"max_connections": CONNECTIONS_MAX, "timeout": settings.timeout_ms / 1000}
 
 
+class Login(CredentialProvider):
+    """`redis.username` and `redis.password`; each new connection asks for them.
+
+    Args:
+        settings: have a password.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self.renew(settings)
+
+    def renew(self, settings: RedisSettings) -> None:
+        """Use the password of these settings from the next connection on."""
+        password = settings.password.get_secret_value() if settings.password else ""
+        self._login: tuple[str] | tuple[str, str] = (
+            (settings.username, password) if settings.username else (password,)
+        )
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """The password, after the user if there is one."""
+        return self._login
+
+
 def credentials(settings: RedisSettings) -> dict[str, Any]:
     """`redis.username` and `redis.password`, those that are set."""
+    if settings.password and not urlsplit(settings.url).username:
+        return {"credential_provider": Login(settings)}
     password = settings.password.get_secret_value() if settings.password else None
     both = {"username": settings.username, "password": password}
     return {name: value for name, value in both.items() if value is not None}

@@ -108,6 +108,25 @@ async def test_a_restarted_server_is_not_noticed(own_redis: RedisServer) -> None
     await connection.close()
 
 
+async def test_a_renewed_password_is_used_by_new_connections(own_redis: RedisServer) -> None:
+    def allow(password: str) -> None:
+        with own_redis.client() as admin:
+            rights = ("reset", "on", f">{password}", "~*", "&*", "+@all")
+            admin.execute_command("ACL", "SETUSER", "joe", *rights)
+
+    def read(password: str) -> RedisSettings:
+        return RedisSettings(url=own_redis.url, username="joe", password=password)
+
+    allow("first")
+    connection = await connect(read("first"))
+    allow("second")  # Redis ends the connections of a user that is reset
+    with pytest.raises(Unavailable):
+        await connection.ping()
+    connection.renew_password(read("second"))
+    await connection.ping()
+    await connection.close()
+
+
 # --- checks at the start ----------------------------------------------------------------------
 
 
