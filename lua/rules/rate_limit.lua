@@ -92,7 +92,7 @@ function rate_limit.get_wait(pool, units)
   return max(1, ceil((get_backlog(pool) - (pool.rules.burst - units) * each) / 1000))
 end
 
--- -> us: the tat up to which one launch may start now, below 0 if none ever may, or the bucket alone does not tell
+-- -> us: the tat up to which one launch may start now, below 0 if none ever may, or where the bucket alone does not decide
 function rate_limit.get_full_from(pool)
   pool.full_from = pool.rules.burst >= 1 and not pool.rules.rate_strict and now_us + (pool.rules.burst - 1) * get_interval(pool) or -1
   return pool.full_from
