@@ -2,8 +2,8 @@
 
 Tokens are replaced, a zone's policy becomes live if that content never was, sources use their new
 settings and secrets, new connections to Redis its new password, and the certificate files are read
-again under their old names. For every
-other setting the log says that a restart is needed. A broken file changes nothing.
+again under their old names. For every other setting the log says that a restart is needed. A broken
+file changes nothing.
 """
 
 import asyncio
