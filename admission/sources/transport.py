@@ -263,11 +263,18 @@ def find_charset(response: aiohttp.ClientResponse) -> str | None:
 
 def describe_error(error: Exception) -> str:
     """Describe a connection error to an operator."""
+    if isinstance(error, aiohttp.ClientConnectorError) and _is_reset_in_handshake(error.os_error):
+        return "TLS could not be agreed on: the platform closed the connection"
     words = next((words for kind, words in _DESCRIPTIONS if isinstance(error, kind)), None)
     if words is None:
         return f"does not speak proper HTTP ({type(error).__name__})"
     reason = _system_reason(error)
     return f"{words}: {reason}" if reason else words
+
+
+def _is_reset_in_handshake(error: OSError) -> bool:
+    """A reset that asyncio itself states, without a number of the system, is of the handshake."""
+    return isinstance(error, ConnectionResetError) and error.errno is None
 
 
 def _system_reason(error: Exception) -> str:

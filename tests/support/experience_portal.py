@@ -9,7 +9,7 @@ import aiohttp
 
 from admission.sim.experience_portal.app import serve_portal
 from admission.sim.experience_portal.config import PortalSettings
-from admission.sim.experience_portal.contract import CURRENT_PATH, NAMESPACE
+from admission.sim.experience_portal.contract import CURRENT_PATH, NAMESPACE, OPERATIONS
 from admission.sim.experience_portal.platform import Portal
 from admission.sim.experience_portal.values import (
     ForeignUse,
@@ -80,7 +80,10 @@ def quick(**changes: Any) -> PortalSettings:
 
 
 def envelope(operation: str, **fields: str | int) -> bytes:
-    inner = "".join(f"<v:{name}>{value}</v:{name}>" for name, value in fields.items())
+    # In the order of the WSDL, which a strict platform demands; others last.
+    order = list(OPERATIONS[operation].request) if operation in OPERATIONS else []
+    known = {name: fields[name] for name in order if name in fields}
+    inner = "".join(f"<v:{name}>{value}</v:{name}>" for name, value in (known | fields).items())
     return (
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
         f'<v:{operation}Request xmlns:v="{NAMESPACE}">{inner}</v:{operation}Request>'

@@ -20,7 +20,7 @@ from admission.sim.experience_portal.live import RealTimePortal
 from admission.sim.experience_portal.operations import Operations, find_report_url
 from admission.sim.experience_portal.reports import Reporter
 from admission.sim.faults import ActiveFaults
-from admission.sim.serving import join_host_port, serve_app
+from admission.sim.serving import serve_app
 from admission.sim.sessions import SessionLog
 from admission.sim.values import CallEvent
 
@@ -98,11 +98,17 @@ def run_portal(
     settings: PortalSettings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
 ) -> None:
     """Serve until SIGINT or SIGTERM. Prints where, and with which credentials."""
-    base = f"http://{join_host_port(host, port)}"
-    print(f"axis2: {base}{CURRENT_PATH}  (auth: {settings.current_auth})")
-    print(f"axis1: {base}{LEGACY_PATH}  (auth: {settings.legacy_auth})")
-    print(f"user {settings.user}, password {settings.password}")
-    zones = ", ".join(one.name for one in settings.system.zones)
-    print(f"zones: {zones}")
-    print(f"control: {base}/sim/truth, /sim/zones, /sim/faults, /sim/events", flush=True)
-    web.run_app(portal_app(settings), host=host, port=port, access_log=None)
+
+    def announce(running: str) -> None:
+        zones = ", ".join(one.name for one in settings.system.zones)
+        print(
+            running,
+            f"axis2: {CURRENT_PATH} (auth: {settings.current_auth})",
+            f"axis1: {LEGACY_PATH} (auth: {settings.legacy_auth})",
+            f"user {settings.user}, password {settings.password}; zones {zones}",
+            "control: /sim/truth, /sim/zones, /sim/faults, /sim/sessions, /sim/events",
+            sep="\n",
+            flush=True,
+        )
+
+    web.run_app(portal_app(settings), host=host, port=port, access_log=None, print=announce)

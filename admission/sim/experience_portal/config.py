@@ -47,10 +47,10 @@ class PortalSettings:
         legacy_auth, current_auth: authentication of each path. Digest was observed, Basic is
         documented. digest_algorithm: of Digest. wsdl_auth: whether `?wsdl` needs credentials too.
         Assumed: no. zone_field: name of the zone in QueryResources on the current path. Assumed:
-        `zone`. legacy_action, current_action: the SOAPAction in the WSDL; the first was observed,
-        the second
-            is assumed. The legacy path refuses a request without a SOAPAction header, as Axis 1
-            does; it ignores the value.
+        `zone`. lax: whether unknown and misplaced elements of a request are ignored; Axis answers
+        them with a fault. legacy_action, current_action: the SOAPAction in the WSDL; the first was
+        observed, the second is assumed. The legacy path refuses a request without a SOAPAction
+        header, as Axis 1 does; it ignores the value.
         current_versions: SOAP versions of the current path; the legacy one speaks 1.1.
         suggest_sip_falls_back: whether a call with the hint takes H.323 when no SIP port is free.
             Assumed: no.
@@ -70,6 +70,7 @@ class PortalSettings:
     digest_algorithm: DigestAlgorithm = "MD5"
     wsdl_auth: bool = False
     zone_field: str = "zone"
+    lax: bool = False
     legacy_action: str = " "
     current_action: str = ""
     current_versions: tuple[SoapVersion, ...] = ("1.1", "1.2")

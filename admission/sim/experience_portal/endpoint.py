@@ -91,7 +91,7 @@ class Endpoint:
     def _read(self, request: web.Request, body: bytes) -> SoapRequest:
         if self._dialect == "axis1" and "SOAPAction" not in request.headers:
             raise SoapFault("no SOAPAction header", sender=True)
-        call = read_request(body, self._contract)
+        call = read_request(body, self._contract, lax=self._settings.lax)
         if call.version not in self._settings.versions(self._dialect):
             raise SoapFault(f"SOAP {call.version} is not supported here", sender=True)
         return call

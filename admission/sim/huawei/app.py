@@ -22,7 +22,7 @@ from admission.sim.huawei.control import HuaweiControl
 from admission.sim.huawei.faults import HuaweiFault
 from admission.sim.huawei.gateway_endpoint import GatewayEndpoint
 from admission.sim.live import RealTimeDriver
-from admission.sim.serving import join_host_port, serve_app
+from admission.sim.serving import serve_app
 from admission.sim.sessions import SessionLog
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -90,9 +90,16 @@ def run_huawei(
     settings: HuaweiSettings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
 ) -> None:
     """Serve until SIGINT or SIGTERM. Prints where, and with which credentials."""
-    base = f"http://{join_host_port(host, port)}"
-    print(f"CC-CMS: {base}, ccId {settings.cc_id}")
-    print(f"access_key {settings.access_key}, secret_key {settings.secret_key}")
-    print(f"CC-Gateway: {base}, password of every agent {settings.agent_password}")
-    print(f"control: {base}/sim/truth, /sim/faults, /sim/events", flush=True)
-    web.run_app(huawei_app(settings), host=host, port=port, access_log=None)
+
+    def announce(running: str) -> None:
+        print(
+            running,
+            f"CC-CMS: ccId {settings.cc_id}, access_key {settings.access_key}, "
+            f"secret_key {settings.secret_key}",
+            f"CC-Gateway: password of every agent {settings.agent_password}",
+            "control: /sim/truth, /sim/faults, /sim/agents, /sim/events",
+            sep="\n",
+            flush=True,
+        )
+
+    web.run_app(huawei_app(settings), host=host, port=port, access_log=None, print=announce)

@@ -1,16 +1,19 @@
 """The expiry of a Huawei licence, and the warning before it.
 
 Huawei's documents type the dates as Long and define no unit; 0 means "not given". Assumed by the
-number of digits: 8 are a day (YYYYMMDD, UTC, to its end), 10 seconds and 13 milliseconds since
-1970. Any other number is shown unchanged and causes no warning.
+number of digits: 8 are a day (YYYYMMDD or 2027-01-31, UTC, to its end), 10 seconds and 13
+milliseconds since 1970. Any other number is shown unchanged and causes no warning.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 DAY_S: Final = 86_400
+_DATE: Final = re.compile(r"([0-9]{4})[-/.]([0-9]{2})[-/.]([0-9]{2})(?![0-9])")
+NOT_AVAILABLE: Final = str(2**32 - 1)  # minus one in 32 bits, as of the counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ def read_licence(counters: Mapping[str, Any], *, warn_days: int, now_s: float) -
         now_s: Unix time in seconds.
     """
     raw = str(counters.get("licenseEndDate") or "").strip()
-    if raw in ("", "0"):
+    if raw in ("", "0", NOT_AVAILABLE):
         return Licence()
     ends_s = _parse_end(raw)
     if ends_s is None:
@@ -61,7 +64,9 @@ def read_licence(counters: Mapping[str, Any], *, warn_days: int, now_s: float) -
 
 
 def _parse_end(raw: str) -> float | None:
-    """The Unix time in seconds, None where the number is no date."""
+    """The Unix time in seconds, None where it is no date; of a text only the day counts."""
+    if date := _DATE.match(raw):
+        raw = "".join(date.groups())
     if not (raw.isascii() and raw.isdecimal()):
         return None
     if len(raw) == 10:

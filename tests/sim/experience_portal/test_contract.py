@@ -47,7 +47,19 @@ def test_a_malformed_request_is_a_client_fault(body: bytes) -> None:
 
 def test_children_count_only_when_they_are_qualified() -> None:
     body = envelope("LaunchVXML", toURI="tel:1", fromURI="tel:2").replace(b"v:fromURI", b"fromURI")
-    assert read_request(body, OPERATIONS).fields == {"toURI": "tel:1"}
+    assert read_request(body, OPERATIONS, lax=True).fields == {"toURI": "tel:1"}
+    with pytest.raises(SoapFault, match="Unexpected subelement fromURI"):
+        read_request(body, OPERATIONS)
+
+
+def test_children_in_another_order_are_a_fault_unless_the_platform_is_lax() -> None:
+    body = envelope("LaunchVXML", toURI="a", fromURI="b")
+    moved = body.replace(b"<v:toURI>a</v:toURI>", b"").replace(
+        b"</v:fromURI>", b"</v:fromURI><v:toURI>a</v:toURI>"
+    )
+    assert read_request(moved, OPERATIONS, lax=True).fields == {"toURI": "a", "fromURI": "b"}
+    with pytest.raises(SoapFault, match="Unexpected subelement toURI"):
+        read_request(moved, OPERATIONS)
 
 
 def test_the_text_of_a_fault_is_escaped() -> None:

@@ -14,7 +14,7 @@ def found(end: object, warn_days: int = 30) -> Licence:
     return read_licence({"licenseEndDate": end}, warn_days=warn_days, now_s=NOW_S)
 
 
-@pytest.mark.parametrize("end", [0, "0", "", None])
+@pytest.mark.parametrize("end", [0, "0", "", None, 4294967295, "4294967295"])
 def test_an_absent_date_is_no_warning(end: object) -> None:
     assert found(end) == Licence()
     assert found(end).notes() == {}
@@ -32,12 +32,19 @@ def test_an_absent_date_is_no_warning(end: object) -> None:
         ),
     ],
 )
-def test_the_three_forms_of_a_date_mean_the_same(day: str, expected: Licence) -> None:
+def test_the_forms_of_a_date_mean_the_same(day: str, expected: Licence) -> None:
     moment = datetime.fromisoformat(day).replace(hour=8, tzinfo=UTC).timestamp()
 
-    forms = [int(moment), str(int(moment)), int(moment * 1000), int(day.replace("-", ""))]
+    forms = [
+        int(moment),
+        str(int(moment)),
+        int(moment * 1000),
+        int(day.replace("-", "")),
+        day,
+        f"{day} 00:00:00",
+    ]
 
-    assert [found(form) for form in forms] == [expected] * 4
+    assert [found(form) for form in forms] == [expected] * len(forms)
 
 
 def test_the_last_day_still_counts() -> None:
