@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from admission.config.load import load_settings
 from admission.errors import Unavailable
@@ -18,9 +19,10 @@ from admission.runtime.reload import Reloader, build_tokens, reload_on_sighup
 from admission.service.bootstrap import open_service
 from admission.service.service import Service
 from admission.telemetry.metrics import Telemetry
+from tests.support.http_peer import serve_peer
 from tests.support.redis_server import RedisServer
 from tests.support.secrets import keep_secret
-from tests.support.service import EAST, SOURCE
+from tests.support.service import EAST, SOURCE, wait_until
 
 WEST = '[zones.West]\nsource = "push"\nchannels = ["sip"]\n'
 
@@ -186,3 +188,38 @@ async def test_every_hangup_signal_reloads_the_file(serving: Serving) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             assert await done.get()
             assert await serving.limit() == limit
+
+
+async def test_a_changed_source_is_used_at_once(tmp_path: Path, redis_url: str) -> None:
+    """A refused password is replaced by SIGHUP, without a restart and without the pause."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        sent.append(request.headers["Authorization"])
+        status = 200 if sent[-1] == f"Bearer {right}" else 401
+        return web.json_response({"total": 9, "used": 2}, status=status)
+
+    sent: list[str] = []
+    right = "new-token"
+    async with serve_peer(answer) as peer:
+        path, secret = tmp_path / "a.toml", tmp_path / "token"
+        secret.write_text("old-token")
+        path.write_text(
+            f'[redis]\nurl = "{redis_url}"\n[sources.sbc]\ntype = "http_json"\nurl = "{peer.url}"\n'
+            f'auth = "bearer"\ntoken = {{ file = "{secret}" }}\n'
+            'channels.sip = { total = "total", used = "used" }\n'
+            '[zones.East]\nsource = "sbc"\nchannels = ["sip"]\npoll_interval_ms = 50\npoll_min_ms = 50\n'
+        )
+        settings = load_settings(path, {})
+        async with open_service(settings, Telemetry()) as service:
+            reloader = Reloader(path, {}, settings, service, Credentials([]))
+
+            async def is_state(state: str) -> bool:
+                [health] = (await service.zone("East").get_status())["sources"]
+                return bool(health.get("state") == state)
+
+            await wait_until(lambda: is_state("failing"))
+            secret.write_text(right)
+            assert await reloader.reload()
+            await wait_until(lambda: is_state("ok"))
+    assert sent[0] == "Bearer old-token"
+    assert sent.count("Bearer old-token") == 1

@@ -18,7 +18,6 @@ PACKAGES = {
     "javac": "default-jdk-headless",
     "jq": "jq",
     "kamailio": "kamailio",
-    "mvn": "maven",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "redis-cli": "redis-tools",
