@@ -207,7 +207,8 @@ async def test_a_changed_source_is_used_at_once(tmp_path: Path, redis_url: str) 
             f'[redis]\nurl = "{redis_url}"\n[sources.sbc]\ntype = "http_json"\nurl = "{peer.url}"\n'
             f'auth = "bearer"\ntoken = {{ file = "{secret}" }}\n'
             'channels.sip = { total = "total", used = "used" }\n'
-            '[zones.East]\nsource = "sbc"\nchannels = ["sip"]\npoll_interval_ms = 50\npoll_min_ms = 50\n'
+            '[zones.East]\nsource = "sbc"\nchannels = ["sip"]\n'
+            "poll_interval_ms = 50\npoll_min_ms = 50\n"
         )
         settings = load_settings(path, {})
         async with open_service(settings, Telemetry()) as service:
