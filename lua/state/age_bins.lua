@@ -24,14 +24,14 @@ local FAILURES_MS = 200    -- failing launches that come within so long of each 
 local function get_bin(ms) return (ms - ms % BIN_MS) / BIN_MS end
 
 -- -> the handle of the pool's hash
-function age_bins.get_hash(p)
-  p.bins = p.bins or unit.hash(LEARN .. p.name)
-  return p.bins
+function age_bins.get_hash(pool)
+  pool.bins = pool.bins or unit.hash(LEARN .. pool.name)
+  return pool.bins
 end
 
 -- Add n to a number of the hash; a number that is absent is not lowered, and 0 is not stored.
-local function add(p, field, n)
-  local hash = age_bins.get_hash(p)
+local function add(pool, field, n)
+  local hash = age_bins.get_hash(pool)
   local text = unit.get(hash, field)
   if not text and n < 0 then return end
   local sum = (text and tonumber(text) or 0) + n -- a text that is no number counts as 0
@@ -39,73 +39,74 @@ local function add(p, field, n)
 end
 
 -- The calls of a bin change by n; stored with the pool. is_launched: of l, else of g
-local function change_bin(p, is_launched, bin, n)
-  local changes = p.age_changes or { g = {}, l = {} }
-  p.age_changes = changes
+local function change_bin(pool, is_launched, bin, n)
+  local changes = pool.age_changes or { g = {}, l = {} }
+  pool.age_changes = changes
   local bins = is_launched and changes.l or changes.g
   bins[bin] = (bins[bin] or 0) + n
 end
 
--- Store how the bins of p changed in this call; occupancy.join counts its grants in p.joined, age_bins.leave its ends in p.ended.
-function age_bins.flush(p)
-  local joined, ended, changes = p.joined, p.ended, p.age_changes
-  p.joined, p.ended, p.age_changes = nil, nil, nil
+-- Store how the bins of a pool changed in this call; occupancy.join counts its grants in pool.joined, age_bins.leave its ends in
+-- pool.ended.
+function age_bins.flush(pool)
+  local joined, ended, changes = pool.joined, pool.ended, pool.age_changes
+  pool.joined, pool.ended, pool.age_changes = nil, nil, nil
   if ended then
-    local events = age_bins.get_events(p)
+    local events = age_bins.get_events(pool)
     events.ends = events.ends + ended
   end
-  if joined then add(p, 'g' .. get_bin(now), joined) end
+  if joined then add(pool, 'g' .. get_bin(now), joined) end
   for letter, bins in pairs(changes or {}) do
-    for bin, n in pairs(bins) do add(p, letter .. bin, n) end
+    for bin, n in pairs(bins) do add(pool, letter .. bin, n) end
   end
 end
 
--- -> the totals of p, which the caller may change
-function age_bins.get_events(p)
-  pools.set(p, { events = p.events or { ends = 0, failures = 0, drops = 0, failed_at = 0, burst_at = 0, burst = 0 } })
-  return p.events
+-- -> the totals of a pool, which the caller may change
+function age_bins.get_events(pool)
+  pools.set(pool, { events = pool.events or { ends = 0, failures = 0, drops = 0, failed_at = 0, burst_at = 0, burst = 0 } })
+  return pool.events
 end
 
--- r counts no longer as a call that may be without a port. Older bins are not read any more.
-local function remove(p, r)
-  if r.adopted or r.taken then return end
-  local bin = get_bin(r.launched_at or r.granted_at)
-  if bin >= get_bin(now) - BINS then change_bin(p, r.launched_at, bin, -1) end
+-- The reservation counts no longer as a call that may be without a port. Older bins are not read any more.
+local function remove(pool, record)
+  if record.adopted or record.taken then return end
+  local bin = get_bin(record.launched_at or record.granted_at)
+  if bin >= get_bin(now) - BINS then change_bin(pool, record.launched_at, bin, -1) end
 end
 
--- A report of a launch is about to change r; list: its pools. is_taken: it says that the port is taken
-function age_bins.note_launch(list, r, is_taken)
-  local is_first = not r.launched_at
-  if r.adopted or not (is_first or is_taken) then return end
-  for _, p in ipairs(list) do
-    if p.learns then
-      remove(p, r)
+-- A report of a launch is about to change the record; list: its pools. is_taken: it says that the port is taken
+function age_bins.note_launch(list, record, is_taken)
+  local is_first = not record.launched_at
+  if record.adopted or not (is_first or is_taken) then return end
+  for _, pool in ipairs(list) do
+    if pool.learns then
+      remove(pool, record)
       if is_first then
-        add(p, 'reports', 1)
-        add(p, 'report_delay', now - r.granted_at)
-        if not (is_taken or r.taken) then change_bin(p, true, get_bin(now), 1) end -- mutation: launched-calls-have-an-age
+        add(pool, 'reports', 1)
+        add(pool, 'report_delay', now - record.granted_at)
+        if not (is_taken or record.taken) then change_bin(pool, true, get_bin(now), 1) end -- mutation: launched-calls-have-an-age
       end
     end
   end
 end
 
--- n reservations left p without an end: what they may still hold did not become free.
-function age_bins.drop(p, n)
-  local events = age_bins.get_events(p)
+-- n reservations left the pool without an end: what they may still hold did not become free.
+function age_bins.drop(pool, n)
+  local events = age_bins.get_events(pool)
   events.drops = events.drops + n
-  pools.change(p, {
-    lowered = (p.lowered or 0) + n, -- mutation: drop-lowers-learned-ceiling
-    failed_ceiling = p.failed_ceiling and max(0, p.failed_ceiling - n),
+  pools.change(pool, {
+    lowered = (pool.lowered or 0) + n, -- mutation: drop-lowers-learned-ceiling
+    failed_ceiling = pool.failed_ceiling and max(0, pool.failed_ceiling - n),
   })
 end
 
--- A launch found no port: p was full. Until the next snapshot no more calls than had their port may hold it.
-local function fail(p)
-  local events, estimate = age_bins.get_events(p), need('learned_ceiling').get_estimate(p)
+-- A launch found no port: the pool was full. Until the next snapshot no more calls than had their port may hold it.
+local function fail(pool)
+  local events, estimate = age_bins.get_events(pool), need('learned_ceiling').get_estimate(pool)
   events.failures = events.failures + 1
   if estimate and now > events.failed_at + FAILURES_MS then
-    local full = max(0, p.in_use - estimate.pending)
-    pools.change(p, { failed_ceiling = min(p.failed_ceiling or FOREVER, full) }) -- mutation: failure-lowers-learned-ceiling
+    local full = max(0, pool.in_use - estimate.pending)
+    pools.change(pool, { failed_ceiling = min(pool.failed_ceiling or FOREVER, full) }) -- mutation: failure-lowers-learned-ceiling
   end
   events.failed_at = now
 end
@@ -114,38 +115,39 @@ end
 local NO_CONVERSATION = { no_answer = true, busy = true, bad_number = true }
 
 -- More ends at once than chance explains: a part of the platform may be gone, with the ports of these calls.
-local function count_burst(p)
-  local events, estimate = age_bins.get_events(p), need('learned_ceiling').get_estimate(p)
+local function count_burst(pool)
+  local events, estimate = age_bins.get_events(pool), need('learned_ceiling').get_estimate(pool)
   if now - events.burst_at >= BURST_MS then events.burst_at, events.burst = now, 0 end
   events.burst = events.burst + 1
-  if estimate and events.burst > estimate.burst_limit then pools.change(p, { frozen_at = now }) end -- mutation: mass-of-ends-freezes
+  if estimate and events.burst > estimate.burst_limit then pools.change(pool, { frozen_at = now }) end -- mutation: mass-of-ends-freezes
 end
 
-local function note_end(p, r)
-  local at = r.state ~= 'releasing' and r.ended_at or now
-  local start = r.adopted and 0 or r.launched_at or r.granted_at
+local function note_end(pool, record)
+  local at = record.state ~= 'releasing' and record.ended_at or now
+  local start = record.adopted and 0 or record.launched_at or record.granted_at
   local age = max(0, min(AGE_MAX, get_bin(at) - get_bin(start)))
-  local hash, field = age_bins.get_hash(p), (r.launched_at and 'f' or 'e') .. get_bin(at)
+  local hash, field = age_bins.get_hash(pool), (record.launched_at and 'f' or 'e') .. get_bin(at)
   unit.put(hash, field, (unit.get(hash, field) or '') .. format('%02d', age))
-  if now - at <= LATE_END_MS and not NO_CONVERSATION[r.outcome] then count_burst(p) end -- mutation: no-answers-are-no-mass
+  if now - at <= LATE_END_MS and not NO_CONVERSATION[record.outcome] then count_burst(pool) end -- mutation: no-answers-are-no-mass
 end
 
--- r has left p, which is marked as written. is_held: the newest snapshot must show its port; is_expired: no end was reported
-function age_bins.leave(p, r, is_held, is_expired)
-  remove(p, r)
-  if is_expired then return age_bins.drop(p, 1) end
-  if r.is_withdrawn then return end
-  p.ended = (p.ended or 0) + 1
-  if r.outcome == 'no_resource' then return fail(p) end
-  if not (is_held or reservation.had_port(r)) then return end
-  note_end(p, r)
+-- The reservation has left the pool, which is marked as written. is_held: the newest snapshot must show its port; is_expired: no
+-- end was reported
+function age_bins.leave(pool, record, is_held, is_expired)
+  remove(pool, record)
+  if is_expired then return age_bins.drop(pool, 1) end
+  if record.is_withdrawn then return end
+  pool.ended = (pool.ended or 0) + 1
+  if record.outcome == 'no_resource' then return fail(pool) end
+  if not (is_held or reservation.had_port(record)) then return end
+  note_end(pool, record)
   -- Its port may be gone with its media server: it is not granted again before a snapshot shows it.
-  if r.outcome == 'failed' then pools.change(p, { lowered = (p.lowered or 0) + 1 }) end -- mutation: failed-call-lowers-learned-ceiling
+  if record.outcome == 'failed' then pools.change(pool, { lowered = (pool.lowered or 0) + 1 }) end -- mutation: failed-call-lowers-learned-ceiling
 end
 
 -- -> the fields of the pool's hash that are read any more, without the state; and the state. The others are deleted.
-local function read(p)
-  local flat, fields, state, old = call('HGETALL', LEARN .. p.name), {}, nil, {}
+local function read(pool)
+  local flat, fields, state, old = call('HGETALL', LEARN .. pool.name), {}, nil, {}
   local newest = get_bin(now)
   for i = 1, #flat, 2 do
     local name = flat[i]
@@ -159,21 +161,21 @@ local function read(p)
       fields[name] = flat[i + 1]
     end
   end
-  if #old > 0 then unit.discard('HDEL', LEARN .. p.name, unpack(old, 1, min(#old, TRIM_SLICE))) end
+  if #old > 0 then unit.discard('HDEL', LEARN .. pool.name, unpack(old, 1, min(#old, TRIM_SLICE))) end
   return fields, state
 end
 
--- -> what the estimator needs of the snapshot that p has just taken; ledger/learning.py reads it
+-- -> what the estimator needs of the snapshot that the pool has just taken; ledger/learning.py reads it
 -- shares_total: another pool counts under the same total
-function age_bins.observe(p, shares_total)
-  age_bins.flush(p)
-  local events, estimate = age_bins.get_events(p), need('learned_ceiling').get_estimate(p)
-  local fields, state = read(p)
+function age_bins.observe(pool, shares_total)
+  age_bins.flush(pool)
+  local events, estimate = age_bins.get_events(pool), need('learned_ceiling').get_estimate(pool)
+  local fields, state = read(pool)
   local after = estimate and estimate.t0 >= meta.recovered_from and estimate.t0 or 0 -- mutation: recovery-forgets-what-was-learned
   return {
-    t0 = p.t0, t1 = p.t1, total = p.total, unused = p.unused, in_use = p.in_use, shares_total = shares_total,
+    t0 = pool.t0, t1 = pool.t1, total = pool.total, unused = pool.unused, in_use = pool.in_use, shares_total = shares_total,
     bins = fields, ends = events.ends, failures = events.failures, drops = events.drops,
-    failed_at = events.failed_at, frozen_at = p.frozen_at or 0,
+    failed_at = events.failed_at, frozen_at = pool.frozen_at or 0,
     after = after, state = after > 0 and state or nil, target = zone.overlaunch_target,
   }
 end

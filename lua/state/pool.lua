@@ -12,7 +12,7 @@
 --   best, best_t1, best_w0   an older ceiling that is kept, and t1, w0 of its snapshot (rules/ceiling.lua)
 --   adaptive  headroom from measured over-launches, in parts of a port (rules/adaptive_headroom.lua)
 --   hold      mean hold time of a reservation in ms, learned from ends
---   hungry    digits: priority classes with campaigns that contend for it (state/contention.lua); p.contending_classes
+--   hungry    digits: priority classes with campaigns that contend for it (state/contention.lua); pool.contending_classes
 --   unmet     unused units of all guarantees (rules/shares.lua)
 --   shrunk    sums of guarantees that exceed the limit: {limit, promised, unused} (rules/shares.lua)
 --   tat       theoretical arrival time of its rate, us; text in the hash (rules/rate_limit.lua)
@@ -57,11 +57,10 @@ local OTHERS = {
   'launches', 'made',
 }
 
--- -> the sorted set of reservations that the newest snapshot of p may not contain yet: id, score = visible_by
-function pools.pending(p)
-  local z = p.pending_set or unit.zset(PEND .. p.name)
-  p.pending_set = z
-  return z
+-- -> the sorted set of reservations that the newest snapshot of the pool may not contain yet: id, score = visible_by
+function pools.pending(pool)
+  pool.pending_set = pool.pending_set or unit.zset(PEND .. pool.name)
+  return pool.pending_set
 end
 
 -- Read several pools with two commands: one for each pool would cost more than the decision.
@@ -116,9 +115,9 @@ local function default_rules(name, kind)
   return kind == 'mpp' and not pools.is_whole_mpp(name) and { limit = 0 } or {} -- mutation: unnamed-mpp-has-no-ports
 end
 
-local function forget_snapshot(p)
-  for _, field in ipairs(SNAPSHOT) do p[field] = nil end
-  p.is_changed = true
+local function forget_snapshot(pool)
+  for _, field in ipairs(SNAPSHOT) do pool[field] = nil end
+  pool.is_changed = true
 end
 
 -- The stored fields and their types.
@@ -133,9 +132,9 @@ local TYPES = {
 }
 
 -- -> whether every field has its type; fields of a later version, which are kept as they are, or nil
-local function check_fields(p)
+local function check_fields(pool)
   local unknown
-  for field, value in pairs(p) do
+  for field, value in pairs(pool) do
     local expected = TYPES[field]
     if not expected then
       unknown = unknown or {}
@@ -144,20 +143,20 @@ local function check_fields(p)
       return false
     end
   end
-  return p.in_use ~= nil, unknown
+  return pool.in_use ~= nil, unknown
 end
 
--- No reservation holds p and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
+-- No reservation holds the pool and policy does not name it: garbage once its state has no effect (effects/pool_gc.lua).
 local NAMED_BY_ALL = { channel = true, mpp = true, [ON_KNOWN_MPP] = true }
-function pools.is_collectable(p)
-  return p.in_use == 0 and (p.wildcard or not p.known) and not NAMED_BY_ALL[p.kind]
+function pools.is_collectable(pool)
+  return pool.in_use == 0 and (pool.wildcard or not pool.known) and not NAMED_BY_ALL[pool.kind]
 end
 
 -- Does the snapshot of a named pool count no longer? A pool whose source stopped counting it is denied for a while, not for
 -- ever: calls that were granted by its snapshot have ended or expired after max_call.
-local function has_lapsed(p)
-  if not p.t0 or NAMED_BY_ALL[p.kind] then return false end
-  return not p.known or now - p.t0 > zone.max_call -- mutation: named-snapshot-lapses
+local function has_lapsed(pool)
+  if not pool.t0 or NAMED_BY_ALL[pool.kind] then return false end
+  return not pool.known or now - pool.t0 > zone.max_call -- mutation: named-snapshot-lapses
 end
 
 -- Counts may be too low: no check that was passed before holds.
@@ -168,11 +167,11 @@ end
 
 -- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records
 local function parse(name, text)
-  local ok, p = pcall(decode, text)
-  if ok and type(p) == 'table' then
-    local is_readable, unknown = check_fields(p)
-    p.unknown = unknown
-    if is_readable then return p end
+  local ok, pool = pcall(decode, text)
+  if ok and type(pool) == 'table' then
+    local is_readable, unknown = check_fields(pool)
+    pool.unknown = unknown
+    if is_readable then return pool end
   end
   need('aside').keep('pool', name, text)
   unit.put(texts, name, false)
@@ -192,78 +191,78 @@ function pools.get(name)
   if cached then return cached end
   local kind = kind_of(name)
   local text = unit.get(texts, name)
-  local p, rules, wildcard = text and parse(name, text) or { in_use = 0 }, find_rules(name, kind)
-  p.contending_classes, p.hungry = p.hungry, nil
+  local pool, rules, wildcard = text and parse(name, text) or { in_use = 0 }, find_rules(name, kind)
+  pool.contending_classes, pool.hungry = pool.hungry, nil
   -- A pool "mpps:x" is a named pool, whatever the hidden one is called.
   if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
-  p.name, p.kind, p.rules, p.known, p.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
-  p.tat = tonumber(p.tat)
-  p.contended = is_contended(name, kind)
-  p.has_lapsed = has_lapsed(p)
-  if p.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
-    forget_snapshot(p) -- what is stored of it goes with the next write of p
+  pool.name, pool.kind, pool.rules, pool.known, pool.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
+  pool.tat = tonumber(pool.tat)
+  pool.contended = is_contended(name, kind)
+  pool.has_lapsed = has_lapsed(pool)
+  if pool.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
+    forget_snapshot(pool) -- what is stored of it goes with the next write of the pool
   else
-    p.fed = p.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
-    p.learns = kind == 'channel'
+    pool.fed = pool.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
+    pool.learns = kind == 'channel'
   end
-  cache[name] = p
-  if has_waiters() then need('notify').measure(p) end
-  return p
+  cache[name] = pool
+  if has_waiters() then need('notify').measure(pool) end
+  return pool
 end
 
 -- Snapshots feed a channel from now on; what an earlier feed reported is dropped.
-function pools.restart_feed(p, known_at)
-  forget_snapshot(p)
-  call('DEL', LEARN .. p.name)
-  pools.change(p, { known_at = known_at })
+function pools.restart_feed(pool, known_at)
+  forget_snapshot(pool)
+  call('DEL', LEARN .. pool.name)
+  pools.change(pool, { known_at = known_at })
 end
 
 -- Call f with every pool that was read in this call.
 function pools.each(f)
-  for _, p in pairs(cache) do f(p) end
+  for _, pool in pairs(cache) do f(pool) end
 end
 
--- Recompute the limit of p when it is next needed: something else than p changed, of which the limit depends.
-function pools.drop_limit(p)
+-- Recompute the limit of the pool when it is next needed: something else than the pool changed, of which the limit depends.
+function pools.drop_limit(pool)
   pools.version = pools.version + 1
-  p.limit_now, p.usable_now = nil, nil
-  if p.kind == 'mpp' then pools.note_growth(p) end
+  pool.limit_now, pool.usable_now = nil, nil
+  if pool.kind == 'mpp' then pools.note_growth(pool) end
 end
 
--- p is written at the end of the call, or deleted if nothing of it counts any more.
-function pools.examine(p)
+-- The pool is written at the end of the call, or deleted if nothing of it counts any more.
+function pools.examine(pool)
   unit.change()
-  p.is_written, p.is_changed = true, true -- mutation: changed-pool-is-written-in-full
+  pool.is_written, pool.is_changed = true, true -- mutation: changed-pool-is-written-in-full
 end
 
 -- Set fields that no limit and no check before the counts depends on. changes: field -> value, false: none
-function pools.set(p, changes)
-  pools.examine(p)
-  for field, value in pairs(changes) do p[field] = value or nil end
+function pools.set(pool, changes)
+  pools.examine(pool)
+  for field, value in pairs(changes) do pool[field] = value or nil end
 end
 
 -- The one way to set the fields that limits and checks are computed from (a test checks it), so that nothing that was
 -- computed before stays valid. changes: field -> value, false: none
-function pools.change(p, changes)
-  pools.set(p, changes)
-  pools.drop_limit(p)
+function pools.change(pool, changes)
+  pools.set(pool, changes)
+  pools.drop_limit(pool)
 end
 
 -- The pool of an MPP may have more room than before.
-function pools.note_growth(p)
-  pools.grown[#pools.grown + 1] = p
+function pools.note_growth(pool)
+  pools.grown[#pools.grown + 1] = pool
 end
 
-local function copy_fields(p, names, fields)
-  for i = 1, #names do fields[names[i]] = p[names[i]] or nil end
+local function copy_fields(pool, names, fields)
+  for i = 1, #names do fields[names[i]] = pool[names[i]] or nil end
 end
 
 -- -> the text of all fields that do not come first
-local function encode_rest(p)
-  local fields = { hungry = p.contending_classes }
-  copy_fields(p, OTHERS, fields)
-  if p.fed then copy_fields(p, SNAPSHOT, fields) end
-  for field, value in pairs(p.unknown or {}) do fields[field] = value end
+local function encode_rest(pool)
+  local fields = { hungry = pool.contending_classes }
+  copy_fields(pool, OTHERS, fields)
+  if pool.fed then copy_fields(pool, SNAPSHOT, fields) end
+  for field, value in pairs(pool.unknown or {}) do fields[field] = value end
   return next(fields) and ',' .. sub(encode(fields), 2) or '}'
 end
 
@@ -277,26 +276,27 @@ local function find_rest(text)
 end
 
 -- -> JSON text, or false if nothing is to be stored
-local function to_text(p)
-  if pools.is_collectable(p) then
-    p.hold, p.is_changed = nil, true
-    if p.tat or p.set_until or p.slots or p.contending_classes or p.launches or p.made then need('pool_gc').drop_expired(p) end
+local function to_text(pool)
+  if pools.is_collectable(pool) then
+    pool.hold, pool.is_changed = nil, true
+    local may_expire = pool.tat or pool.set_until or pool.slots or pool.contending_classes or pool.launches or pool.made
+    if may_expire then need('pool_gc').drop_expired(pool) end
   end
-  local rest = not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)
-  local hold = p.hold and format(',"hold":%d', p.hold) or ''
-  local tat = p.tat and format(',"tat":"%.0f"', p.tat) or '' -- as text: JSON would round it
-  if p.in_use == 0 and hold .. tat .. rest == '}' then return false end
-  return format('{ "in_use":%d', p.in_use) .. hold .. tat .. rest
+  local rest = not pool.is_changed and find_rest(unit.get(texts, pool.name)) or encode_rest(pool)
+  local hold = pool.hold and format(',"hold":%d', pool.hold) or ''
+  local tat = pool.tat and format(',"tat":"%.0f"', pool.tat) or '' -- as text: JSON would round it
+  if pool.in_use == 0 and hold .. tat .. rest == '}' then return false end
+  return format('{ "in_use":%d', pool.in_use) .. hold .. tat .. rest
 end
 
 -- Write what changed, and forget every pool: the call may read them again.
 function pools.flush()
-  for name, p in pairs(cache) do
-    if p.learns and (p.joined or p.ended or p.age_changes) then need('age_bins').flush(p) end
-    if p.is_written then
-      if p.has_lapsed then call('DEL', PEND .. name) end
-      if p.available_before then need('notify').compare(p) end
-      local text = to_text(p)
+  for name, pool in pairs(cache) do
+    if pool.learns and (pool.joined or pool.ended or pool.age_changes) then need('age_bins').flush(pool) end
+    if pool.is_written then
+      if pool.has_lapsed then call('DEL', PEND .. name) end
+      if pool.available_before then need('notify').compare(pool) end
+      local text = to_text(pool)
       if text then unit.create(texts, name, text) else unit.put(texts, name, false) end
     end
   end

@@ -58,7 +58,7 @@ MUTATIONS = (
     LuaMutation(
         name="calls without an answer freeze the pool",
         tag="no-answers-are-no-mass",
-        becomes="if now - at <= LATE_END_MS then count_burst(p) end",
+        becomes="if now - at <= LATE_END_MS then count_burst(pool) end",
     ),
     LuaMutation(name="old bins are answered", tag="old-bins-go", becomes="if false then"),
     LuaMutation(

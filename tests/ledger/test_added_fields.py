@@ -41,12 +41,12 @@ def make_next_version() -> str:
         ("record.tail or ''", "record.tail or ';later=7'"),
         ("request.tail or ''", "request.tail or ' later=8'"),
         (
-            "for field, value in pairs(p.unknown or {}) do fields[field] = value end",
-            "fields.later = (p.unknown and p.unknown.later or 0) + 1",
+            "for field, value in pairs(pool.unknown or {}) do fields[field] = value end",
+            "fields.later = (pool.unknown and pool.unknown.later or 0) + 1",
         ),
         (
-            "not p.is_changed and find_rest(unit.get(texts, p.name)) or encode_rest(p)",
-            "encode_rest(p)",
+            "not pool.is_changed and find_rest(unit.get(texts, pool.name)) or encode_rest(pool)",
+            "encode_rest(pool)",
         ),
     ):
         assert source.count(old) == 1, old

@@ -38,7 +38,7 @@ MUTATIONS = (
     LuaMutation(
         name="only counts of a pool are written",
         tag="changed-pool-is-written-in-full",
-        becomes="p.is_written = true",
+        becomes="pool.is_written = true",
     ),
     LuaMutation(name="credit without port", tag="credit-needs-port"),
     LuaMutation(name="credit whatever the snapshot shows", tag="credit-ended-after-snapshot"),
@@ -60,7 +60,7 @@ MUTATIONS = (
     LuaMutation(
         name="held includes the edge",
         tag="held-boundary",
-        becomes="return pool.w0 ~= nil and r.visible_by <= pool.w0",
+        becomes="return pool.w0 ~= nil and record.visible_by <= pool.w0",
     ),
     LuaMutation(
         name="replay launches as if new",
@@ -125,12 +125,12 @@ MUTATIONS = (
     LuaMutation(
         name="a named pool is stale for ever",
         tag="named-snapshot-lapses",
-        becomes="return not p.known",
+        becomes="return not pool.known",
     ),
     LuaMutation(
         name="a dropped pool keeps its snapshot",
         tag="named-snapshot-lapses",
-        becomes="return now - p.t0 > zone.max_call",
+        becomes="return now - pool.t0 > zone.max_call",
     ),
     LuaMutation(
         name="the pending calls of an earlier feed stay",
