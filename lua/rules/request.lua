@@ -15,8 +15,9 @@ end
 
 -- -> the named pools of the campaign and the request without duplicates, or nil and a fault
 local function list_named_pools(op, campaign)
-  local list, seen = {}, {}
-  for _, name in ipairs(campaign.rules.pools or {}) do
+  local list, seen, of_campaign = {}, {}, campaign.rules.pools or {}
+  for i = 1, #of_campaign do
+    local name = of_campaign[i]
     if not seen[name] then list[#list + 1], seen[name] = name, true end
   end
   for _, name in ipairs(op.pools or {}) do

@@ -11,14 +11,17 @@ local function key(pool, campaign)
 end
 
 local function get_cache(pool)
-  local of_pool = pool.shares or cache[pool.name] or {}
+  local of_pool = pool.shares
+  if of_pool then return of_pool end
+  of_pool = cache[pool.name] or {}
   cache[pool.name], pool.shares = of_pool, of_pool
   return of_pool
 end
 
 -- -> a share; one that cannot be read is set aside, and the recount counts it
 local function read_number(name)
-  local text = unit.get(texts, name) or '0'
+  local text = unit.get(texts, name)
+  if not text then return 0 end
   local units = tonumber(text)
   if units then return units end
   need('aside').keep('share', name, text)
@@ -41,11 +44,11 @@ end
 
 -- Read the campaign's shares of those pools in one command.
 function shares.read_ahead(list, campaign)
-  local keys = {}
-  for i, pool in ipairs(list) do keys[i] = key(pool.name, campaign) end
-  if #keys < 2 then return end
+  local keys, n = {}, #list
+  if n < 2 then return end
+  for i = 1, n do keys[i] = list[i].name .. ' ' .. campaign end
   unit.load(texts, keys)
-  for i = 1, #keys do
+  for i = 1, n do
     local of_pool = get_cache(list[i])
     of_pool[campaign] = of_pool[campaign] or { n = read_number(keys[i]), key = keys[i] }
   end
