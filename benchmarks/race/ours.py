@@ -87,7 +87,7 @@ class Ours(Contestant):
         self._connection = self._client.connection_pool.get_connection()
         parsed = parse_policy(
             {
-                "source": "epm",
+                "source": "push",  # each snapshot is brought by the simulation, without a lease
                 "channels": ["sip"],
                 "campaigns": {"*": {}},
                 "poll_interval_ms": scenario.poll_ms,

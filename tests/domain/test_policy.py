@@ -260,6 +260,8 @@ def test_the_zone_compiles_with_every_default() -> None:
         "priority_reserve": {},
         "guarantee_total": 0,
         "source": "epm/",
+        "polled": True,
+        "pushed": False,
     }
     found = zone({})
     assert {key: found.get(key) for key in expected} == expected
@@ -323,11 +325,15 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
                 "allowed_pools": ["agent:*"],
                 "answer_within_ms": 20_000,
                 "max_call_ms": 30_000,
+                "limit_unset": 4,
                 "breaker": breaker,
             },
             "*": {},
         },
-        "pools": {"trunk:x": {"limit": 0, "breaker": breaker}, "agent:*": {"max_call_ms": 40_000}},
+        "pools": {
+            "trunk:x": {"limit": 0, "limit_unset": 2, "breaker": breaker},
+            "agent:*": {"max_call_ms": 40_000},
+        },
     }
     compiled_breaker = {"failures_percent": 40, "window": 120000, "min_calls": 5, "pause": 60000}
 
@@ -344,7 +350,7 @@ def test_campaigns_pools_mpps_and_applications_have_a_field_each() -> None:
         "campaign:a": {
             "limit": 8, "guarantee": 1, "weight": 2, "priority": 3, "rate_per_s": 5, "burst": 9,
             "pools": ["trunk:x"], "allowed": ["agent:*"], "answer_within": 20000,
-            "max_call": 30000, "breaker": compiled_breaker,
+            "max_call": 30000, "limit_unset": 4, "breaker": compiled_breaker,
         },
         "campaign:*": {
             "guarantee": 0, "weight": 1, "priority": 0, "rate_per_s": 0, "burst": 0, "pools": [],

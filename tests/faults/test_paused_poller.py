@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-import admission.service.bootstrap
+import admission.sources.live_sources
 from admission.config.settings import RedisSettings
 from admission.domain.policy.zone import ZonePolicy
 from admission.domain.snapshots import Snapshot
-from admission.service.bootstrap import build_source
+from admission.sources import build_source
 from admission.sources.base import Source
 from tests.faults.load import run_load, serve_polling
 from tests.support.redis_server import RedisServer
@@ -64,7 +64,7 @@ async def test_a_poller_continues_after_its_lease_ended(
         sources.append(PausableSource(build_source(name, settings)))
         return sources[-1]
 
-    monkeypatch.setattr(admission.service.bootstrap, "build_source", build)
+    monkeypatch.setattr(admission.sources.live_sources, "build_source", build)
     async with run_load(serve_polling(RedisSettings(url=redis.url), replicas=2)) as load:
         first, second = sorted(sources, key=lambda one: -one.queries)
         first.resume.clear()

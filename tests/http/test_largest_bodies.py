@@ -38,8 +38,14 @@ KNOWN = {"zone": "East", "channel": "sip", "campaign": "collections", "pools": [
         (
             "PUT",
             "/v1/zones/East/snapshot",
-            {"taken_at": NOW, "pools": {f"a:{n}": {"total": 1, "unused": 1} for n in range(9000)}},
+            {"taken_at": NOW, "pools": {f"a:{n}": {"total": 1, "unused": 1} for n in range(2000)}},
             200,
+        ),
+        (
+            "PUT",
+            "/v1/zones/East/snapshot",
+            {"taken_at": NOW, "pools": {f"a:{n}": {"total": 1, "unused": 1} for n in range(9000)}},
+            422,
         ),
         (
             "PUT",
