@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Report:
         """Write `name`.json and .md and the pictures; the paths written."""
         folder.mkdir(parents=True, exist_ok=True)
         texts = {
-            f"{name}.json": json.dumps(self.data, indent=1) + "\n",
+            f"{name}.json": _to_json(self.data),
             f"{name}.md": self.markdown,
         }
         for file, text in (texts | self.pictures).items():
@@ -73,3 +74,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; what follows the first column is aligned to the right."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, rule, *rows]) + "\n"
+
+
+def _to_json(data: Any) -> str:
+    """Return the data with a line for each innermost object, and six digits of a fraction."""
+    exact = json.loads(json.dumps(data), parse_float=lambda text: float(f"{float(text):.6g}"))
+    text = json.dumps(exact, indent=1)
+    return re.sub(r"\{[^{}]*\}", lambda found: " ".join(found.group().split()), text) + "\n"
