@@ -27,7 +27,8 @@ PATCH_TYPES: Final = (MERGE_PATCH, JSON)
 _ZONE: Final = "/v1/zones/{zone}"
 _POOL: Final = f"{_ZONE}/pools/{{pool}}"
 _ANY_POOL: Final = re.compile(ANY_POOL)
-_ETAG: Final = re.compile(r'(W/)?"([^"]*)"')
+_ETAG: Final = re.compile(r'(W/)?"([^"]*)"')  # a comma may stand in it (RFC 9110, section 8.8.3)
+_ETAGS: Final = re.compile(rf"\s*{_ETAG.pattern}(?:\s*,\s*{_ETAG.pattern})*\s*")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
 
 
@@ -127,13 +128,11 @@ def _build_policy_response(answer: Answer) -> web.Response:
 def _read_if_match(request: web.Request) -> frozenset[int] | None:
     """The versions of If-Match, None for any; a weak or foreign tag fits no version."""
     given = ",".join(request.headers.getall(hdrs.IF_MATCH, ["*"]))
-    tags = [tag.strip() for tag in given.split(",")]
-    if tags == ["*"]:
+    if given.strip() == "*":
         return None
-    matches = [_ETAG.fullmatch(tag) for tag in tags]
-    if not all(matches):
+    if not _ETAGS.fullmatch(given):
         raise BadRequest('If-Match must be an ETag in quotes, such as "7", or *.')
-    versions = [one[2] for one in matches if one is not None and one[1] is None]
+    versions = [text for weak, text in _ETAG.findall(given) if not weak]
     return frozenset(int(text) for text in versions if _VERSION.fullmatch(text))
 
 

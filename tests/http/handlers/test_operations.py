@@ -144,6 +144,7 @@ async def test_the_policy_is_shown_with_its_version_as_etag(http: ClientSession)
         ('"7", "8"', {7, 8}),
         ('W/"7"', set()),
         ('W/"7", "8"', {8}),
+        ('"7,8", W/"a,b", "9"', {9}),
         ('"seven"', set()),
         ('"007"', set()),
         ('""', set()),
