@@ -187,8 +187,10 @@ class GroupCommit:
 
     async def close(self) -> None:
         """Wait for the calls under way."""
+        # Not gather(): from Python 3.12 on it does not yield where all tasks are done, and then the
+        # callbacks that remove them never run.
         while self._running:
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.wait(self._running)
         for queue in self._queues.values():
             if queue.expiry:
                 queue.expiry.cancel()

@@ -134,8 +134,8 @@ class WaitCoordinator:
             self._queues.drop(entry)
         for heartbeat in self._heartbeats.values():
             heartbeat.cancel()
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # wait() yields even where all are done; gather() does not
+            await asyncio.wait(self._tasks)
 
     async def _admit_open(
         self, zone: str, operation: Operation, wait_ms: int, caller: str
