@@ -176,6 +176,7 @@ WAYS: Final[dict[str, tuple[str, Attack]]] = {
 
 def attack(port: int, way: str, seconds: float, statuses: Any, first: int) -> None:
     """Send one way of an attack without a pause. Puts the counts of statuses into a queue."""
+    os.nice(19)  # an attacker runs elsewhere: its processor is not the service's
     token, send = WAYS[way]
     client, numbers, found = Client(port, token), itertools.count(first), Counter[int]()
     ends = time.monotonic() + seconds
