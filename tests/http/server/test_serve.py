@@ -188,11 +188,11 @@ async def test_with_tokens_or_the_option_any_address_is_served(decider: FakeDeci
     stop = asyncio.Event()
     stop.set()
     # An address of documentation, which no machine has: the guard is passed when binding fails.
-    with pytest.raises(OSError, match="assign|bind"):
+    with pytest.raises(OSError, match=r"assign|bind"):
         await serve_app(create_app(decider), "192.0.2.1", 0, stop=stop, without_credentials=True)
     credentials = Credentials([Token(name="t", sha256="0" * 64, role=Role.VIEWER)])
     app = create_app(decider, credentials=credentials)
-    with pytest.raises(OSError, match="assign|bind"):
+    with pytest.raises(OSError, match=r"assign|bind"):
         await serve_app(app, "192.0.2.1", 0, stop=stop)
 
 
