@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from admission.cli.learned import describe_state, tabulate_learned
 from admission.cli.output import format_value, indent, make_table
 
 _NUMBERS: Final = ("in_use", "limit", "room")
@@ -26,7 +27,9 @@ def render_zone(zone: dict[str, Any]) -> RenderableType:
     """Return the report of a zone with all of its pools and sources."""
     sources = (_describe_source(one) for one in zone.get("sources") or ())
     aside = (_describe_aside(one) for one in zone.get("set_aside") or ())
-    return Group(_render_zone(zone, prefix=""), *sources, *aside)
+    learned = tabulate_learned(zone["pools"])
+    tables = [indent(learned)] if learned else []
+    return Group(_render_zone(zone, prefix=""), *tables, *sources, *aside)
 
 
 def _render_zone(zone: dict[str, Any], *, prefix: str) -> RenderableType:
@@ -71,7 +74,7 @@ def _describe(zone: dict[str, Any], pool: dict[str, Any]) -> Iterable[str]:
     if "temporary_limit" in pool:
         yield f"temporarily limited to {pool['temporary_limit']}"
     if learned := pool.get("learned"):
-        yield _describe_learned(learned)
+        yield describe_state(learned)
     if snapshot := pool.get("snapshot"):
         unused, total = format_value(snapshot.get("unused")), format_value(snapshot.get("total"))
         yield f"{unused} of {total} unused {snapshot['age_ms'] / 1000:.1f} s ago"
@@ -81,15 +84,6 @@ def _describe_aside(entry: dict[str, Any]) -> Text:
     moved = f", now {entry['moved_to']}" if entry.get("moved_to") else ""
     what = f"  set aside: {entry['kind']} {entry['name']} ({entry['reason']}{moved})"
     return Text(f"{what}: {entry['advice']}", style="yellow")
-
-
-def _describe_learned(learned: dict[str, Any]) -> str:
-    """The learned ceiling, and whether it counts or why it cannot."""
-    if learned.get("ceiling") is None:
-        return "nothing learned yet"
-    reason = ", ".join(learned.get("doubts") or []) or learned.get("fallback")
-    state = "in force" if learned.get("in_force") else reason or "not in force"
-    return f"learned ceiling {learned['ceiling']} ({state})"
 
 
 def _describe_source(source: dict[str, Any]) -> Text:

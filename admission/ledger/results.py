@@ -276,6 +276,16 @@ def _build_learned(one: dict[str, Any], now: int) -> dict[str, Any]:
         "pending": one.get("pending"),
         "age_ms": now - one["t0"] if "t0" in one else None,
         **{name: found.get(name) for name in learning.FINDINGS},
+        **_build_gain(one.get("wanted_ms", 0), one.get("gain_port_ms", 0)),
+    }
+
+
+def _build_gain(wanted_ms: int, port_ms: int) -> dict[str, Any]:
+    """What it would have allowed beyond the proved ceiling (lua/state/learned_gain.lua)."""
+    return {
+        "gain_ports": round(port_ms / wanted_ms, 2) if wanted_ms else None,
+        "gain_port_s": round(port_ms / 1000, 1),
+        "wanted_s": round(wanted_ms / 1000, 1),
     }
 
 

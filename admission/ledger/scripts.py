@@ -23,8 +23,8 @@ RARE: Final = (
     "state/contention", "rules/fair_share", "rules/circuit_breaker",
     "effects/adopt", "effects/expiry", "effects/recount", "commands/ingest", "commands/lease",
     "commands/query", "commands/policy", "commands/set_limit", "effects/pool_gc", "effects/notify",
-    "commands/learn", "state/wait_queue", "commands/wait", "state/audit_log", "state/deny_log",
-    "state/aside", "state/tally", "state/undo", "rules/records",
+    "commands/learn", "state/learned_gain", "state/wait_queue", "commands/wait", "state/audit_log",
+    "state/deny_log", "state/aside", "state/tally", "state/undo", "rules/records",
 )  # fmt: skip
 MODULES: Final = (*HOT, *RARE)
 COMMON: Final = ("prelude", "state/unit_of_work")  # what modules and main stand on

@@ -125,6 +125,13 @@ def _read_learned_field(name: str, scale: float = 1) -> Callable[[Status], Found
     return _read_learned(found)
 
 
+def _read_doubts(learned: Status) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Why it cannot count now: the doubts, else the fallback."""
+    fallback = learned.get("fallback")
+    for reason in learned.get("doubts") or ([fallback] if fallback else []):
+        yield (reason,), 1
+
+
 def _read_claim_times(learned: Status) -> Iterator[tuple[tuple[str, ...], float | None]]:
     for quantile, name in (("0.5", "claim_median_ms"), ("0.99", "claim_p99_ms")):
         value = learned.get(name)
@@ -253,6 +260,32 @@ METRICS: Final = (
         "learned_foreign_drift_ports",
         "Learned: ports by which foreign use drifts in a second (standard deviation).",
         _read_learned_field("foreign_sd_per_s"),
+        "channel",
+    ),
+    _gauge(
+        "learned_foreign_trend_ports",
+        "Learned: trend of foreign use, in ports per second.",
+        _read_learned_field("foreign_slope_per_s"),
+        "channel",
+    ),
+    _gauge(
+        "learned_doubt",
+        "1 for each reason for which the learned ceiling cannot count now.",
+        _read_learned(_read_doubts),
+        "channel",
+        "reason",
+    ),
+    _gauge(
+        "learned_gain_ports",
+        "Last hour: mean ports that it would have allowed beyond the proved ceiling while requests "
+        "were denied for want of ports.",
+        _read_learned_field("gain_ports"),
+        "channel",
+    ),
+    _gauge(
+        "learned_wanted_seconds",
+        "Seconds of the last hour in which requests were denied for want of ports.",
+        _read_learned_field("wanted_s"),
         "channel",
     ),
     _gauge("zone_stored", "What Redis stores of the zone.", _read_stored(""), "kind"),

@@ -185,6 +185,7 @@ end
 local function take_group(op, group, names)
   for _, name in ipairs(names) do
     count_fallback(pools.get(name))
+    need('learned_gain').note(pools.get(name))
     take(pools.get(name), op, group.total, group.unused[name])
     pools.set(pools.get(name), { polled = op.token and 1 or false })
   end

@@ -57,13 +57,14 @@ end
 local function learned_view(pool)
   local estimate = learned_ceiling.get_estimate(pool)
   local fallback = learned_ceiling.find_fallback(pool)
+  local wanted_ms, port_ms = need('learned_gain').get(pool)
   return {
     ceiling = estimate and learned_ceiling.compute(pool) or nil, fallback = fallback,
     in_force = zone.ceilings == 'learned' and not fallback,
     doubts = estimate and estimate.doubts ~= '-' and estimate.doubts or nil, t0 = estimate and estimate.t0 or nil,
     valid_until = estimate and estimate.valid_until or nil, pending = estimate and estimate.pending or nil,
     state = estimate and unit.get(age_bins.get_hash(pool), 'state') or nil,
-    frozen_at = pool.frozen_at, target = zone.overlaunch_target,
+    frozen_at = pool.frozen_at, target = zone.overlaunch_target, wanted_ms = wanted_ms, gain_port_ms = port_ms,
   }
 end
 

@@ -30,6 +30,12 @@ function ceiling.compute(pool)
   return need('learned_ceiling').choose(pool, proved, can_keep(pool), growth)
 end
 
+-- -> the proved ceiling of a channel that has one, and the one that counts where policy says ceilings = "learned"
+function ceiling.compare(pool)
+  local proved = compute_proved(pool)
+  return proved, need('learned_ceiling').choose(pool, proved, can_keep(pool), growth)
+end
+
 -- Does the kept ceiling count the reservation? Not if it was granted after the snapshot of that ceiling, or pending in it.
 function ceiling.counts(pool, record)
   return pool.best_w0 ~= nil and record.visible_by < pool.best_w0

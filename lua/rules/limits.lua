@@ -14,12 +14,16 @@ local function smaller(a, b)
   return a or b
 end
 
+-- -> the temporary limit of the pool, else the one of policy that holds while there is none; nil: neither
+function limits.get_set_limit(pool)
+  return pool.set_until and now < pool.set_until and pool.set_limit or pool.rules.limit_unset -- mutation: limit-unset
+end
+
 -- -> the most reservations that may hold the pool now, nil if nothing limits it. Computed once and kept
 -- until pools.change(pool).
 function limits.get_limit(pool)
   if pool.limit_now == nil then
-    local set = pool.set_until and now < pool.set_until and pool.set_limit or pool.rules.limit_unset -- mutation: limit-unset
-    pool.limit_now = smaller(set, limits.get_lasting_limit(pool)) or false
+    pool.limit_now = smaller(limits.get_set_limit(pool), limits.get_lasting_limit(pool)) or false
   end
   return pool.limit_now or nil
 end

@@ -9,6 +9,7 @@
 --            grant (e), or since its launch report where there was one (f)
 --   reports, report_delay   first launch reports, and the ms from the grants to them, summed up
 --   state    of the estimator (commands/learn.lua)
+--   past_gain   what the learned ceiling would have allowed beyond the proved one (state/learned_gain.lua)
 -- Pool, field events: ends, failures, drops: totals; failed_at: when the last launch found no port; burst_at, burst: when
 -- the present window of BURST_MS began, and the ends in it.
 -- A restated reservation is in no bin: it counts as having a port.
@@ -157,7 +158,7 @@ local function read(pool)
       old[#old + 1] = name
     elseif name == 'state' then
       state = flat[i + 1]
-    else
+    elseif name ~= 'past_gain' then
       fields[name] = flat[i + 1]
     end
   end

@@ -147,7 +147,8 @@ async def test_without_the_store_the_counters_are_still_there(
 SIP = {"age_ms": 412, "total": 240, "unused": 64, "group": "h323+sip", "foreign": 17}
 LEARNED = {
     **{"in_force": True, "ceiling": 231, "claim_median_ms": 550, "claim_p99_ms": 1010},
-    **{"count_age_ms": 220, "foreign_sd_per_s": 1.73},
+    **{"count_age_ms": 220, "foreign_sd_per_s": 1.73, "foreign_slope_per_s": -0.5},
+    **{"gain_ports": 12.25, "wanted_s": 1800.5, "doubts": ["restless", "failing"]},
 }
 STATUS: dict[str, object] = {
     "recovering": False,
@@ -171,7 +172,10 @@ STATUS: dict[str, object] = {
             "pool": "channel:h323",
             "in_use": 1,
             "snapshot": SIP | {"unused": 3},
-            "learned": {"in_force": False, "ceiling": None, "claim_median_ms": None},
+            "learned": {
+                **{"in_force": False, "ceiling": None, "claim_median_ms": None},
+                **{"doubts": [], "fallback": "recovering"},
+            },
         },
     ],
     "stats": {
@@ -211,6 +215,12 @@ def test_the_status_is_exported_as_metrics() -> None:
         'learned_claim_seconds{channel="sip",quantile="0.99",zone="East"} 1.01',
         'learned_count_age_seconds{channel="sip",zone="East"} 0.22',
         'learned_foreign_drift_ports{channel="sip",zone="East"} 1.73',
+        'learned_foreign_trend_ports{channel="sip",zone="East"} -0.5',
+        'learned_doubt{channel="sip",reason="restless",zone="East"} 1.0',
+        'learned_doubt{channel="sip",reason="failing",zone="East"} 1.0',
+        'learned_doubt{channel="h323",reason="recovering",zone="East"} 1.0',
+        'learned_gain_ports{channel="sip",zone="East"} 12.25',
+        'learned_wanted_seconds{channel="sip",zone="East"} 1800.5',
         'ceiling_fallbacks_total{reason="stale",zone="East"} 9.0',
         'pool_available{pool="channel:sip",zone="East"} 30.0',
         'snapshot_total{channel="sip",zone="East"} 240.0',

@@ -60,6 +60,17 @@ MUTATIONS = (
         tag="no-answers-are-no-mass",
         becomes="if now - at <= LATE_END_MS then count_burst(pool) end",
     ),
+    LuaMutation(name="a gain counts for ever", tag="gain-of-the-last-hour", becomes="if true then"),
+    LuaMutation(
+        name="ports that no request wanted are a gain",
+        tag="gain-of-what-is-wanted",
+        becomes="if not pool.learns or not pool.ceiling then return end",
+    ),
+    LuaMutation(
+        name="a stale snapshot gains",
+        tag="gain-of-a-fresh-snapshot",
+        becomes="local lasted_ms = now - pool.t1",
+    ),
     LuaMutation(name="old bins are answered", tag="old-bins-go", becomes="if false then"),
     LuaMutation(
         name="a failure may shrink the headroom",

@@ -424,3 +424,108 @@ def test_turned_on_and_off_with_calls_up_nothing_is_granted_beyond_what_then_cou
     zone.replace(policy({"ceilings": "proved"}))
     assert (zone.limit(), zone.pool()["in_use"]) == (5, 9)
     assert zone.ask()["reason"] == "no_capacity"
+
+
+def contend(zone: LearnedZone) -> None:
+    """Take every port that counts now, and be denied one more."""
+    while zone.ask()["decision"] == "grant":
+        pass
+
+
+def gain(zone: LearnedZone) -> tuple[int, int]:
+    """Milliseconds of the last hour in which ports were wanted, and the gain in ports times ms."""
+    learned = zone.pool()["learned"]
+    return learned["wanted_ms"], learned["gain_port_ms"]
+
+
+@pytest.mark.parametrize(("learned", "ports"), [(14, 4), (7, -3)])
+def test_what_learned_ceilings_would_have_gained_is_known_before_they_count(
+    learned: int, ports: int
+) -> None:
+    zone = LearnedZone("proved").taught(learned)
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (700, 700 * ports)
+
+
+def test_the_gain_is_that_beyond_the_proved_ceiling_with_learned_ones_too() -> None:
+    zone = LearnedZone().taught(14)
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (700, 2800)
+
+
+def test_nothing_is_gained_while_no_request_is_denied() -> None:
+    zone = LearnedZone("proved").taught(14)
+    zone.grant()
+    zone.wait(700)
+    zone.observe(sip=9, h323=0)
+    assert gain(zone) == (0, 0)
+
+
+def test_nothing_is_gained_by_an_estimate_that_is_not_trusted() -> None:
+    zone = LearnedZone("proved").taught(14, doubts=["failing"])
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (700, 0)
+
+
+@pytest.mark.parametrize("bound", [{"capacity": {"sip": 12}}, {}])
+def test_no_gain_is_above_another_limit(bound: dict[str, Any]) -> None:
+    zone = LearnedZone("proved", **bound).taught(14)
+    if not bound:
+        zone.call({"op": "limit", "pool": SIP, "limit": 12, "ttl_ms": LONG_MS})
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (700, 1400)
+
+
+def test_a_snapshot_that_is_sent_again_gains_nothing_again() -> None:
+    zone = LearnedZone("proved").taught(14)
+    contend(zone)
+    zone.wait(700)
+    counts = {"channel:sip": 0, "channel:h323": 0}
+    op = {"op": "ingest", "t0": zone.now, "groups": [{"total": 10, "unused": counts}]}
+    assert [zone.call(op)["accepted"] for _ in range(3)] == [True] * 3
+    assert gain(zone) == (700, 2800)
+
+
+def test_a_gain_is_forgotten_within_the_hour() -> None:
+    zone = LearnedZone("proved").taught(14)
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    zone.wait(3_300_000)
+    assert gain(zone) == (700, 2800)
+    zone.wait(300_000)
+    assert gain(zone) == (0, 0)
+
+
+def test_an_interval_counts_for_no_longer_than_its_snapshot_is_fresh() -> None:
+    zone = LearnedZone("proved", max_age=500)
+    for _ in range(8):  # a zone that is silent for longer than max_age recovers
+        zone.wait(450)
+        zone.call({"op": "time"})
+    zone.observe()
+    zone.taught(14)
+    contend(zone)
+    for _ in range(2):
+        zone.wait(350)
+        zone.call({"op": "time"})
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (500, 2000)
+
+
+def test_intervals_add_up_while_requests_are_denied() -> None:
+    zone = LearnedZone("proved").taught(14)
+    contend(zone)
+    for _ in range(2):
+        zone.wait(400)
+        zone.observe(sip=0, h323=0)
+        zone.ask()
+        zone.learn(14, doubts=["failing"])
+    assert gain(zone) == (800, 1600)

@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.oracle import learned
 from tests.oracle.policy import kind
-from tests.oracle.pools import count_held, fed, holders, keeps, snapshot
-from tests.oracle.state import Snapshot, Zone
+from tests.oracle.pools import count_held, fed, get_learned_gain, holders, keeps, snapshot
+from tests.oracle.state import Gain, Snapshot, Zone
 
 Answer = dict[str, Any]
 Counts = dict[str, int | None]
@@ -117,6 +117,8 @@ def take(zone: Zone, op: dict[str, Any], total: int | None, unused: Counts) -> A
     if is_repeat(zone, t0, total, unused):
         return {}
     w0 = window_start(zone, op)
+    for pool in unused if total is not None else ():
+        note_gain(zone, pool)
     for pool, n in unused.items():
         zone.snapshots[pool] = compiled(zone, pool, t0, w0, total, n)
     if total is not None and any(kind(pool) == "channel" for pool in unused):
@@ -128,6 +130,21 @@ def take(zone: Zone, op: dict[str, Any], total: int | None, unused: Counts) -> A
     for pool in filter(lambda pool: total is None and learned.learns(zone, pool), unused):
         learned.put(zone, pool, estimate=None)
     return {}
+
+
+def note_gain(zone: Zone, pool: str) -> None:
+    """The interval since the last snapshot is over: what would learned ceilings have gained?"""
+    last = snapshot(zone, pool)
+    if last is None or last.ceiling is None or not learned.learns(zone, pool):
+        return
+    wanted = (
+        contended == pool and demand.until >= zone.now
+        for (contended, _), demand in zone.unmet_demand.items()
+    )
+    if any(wanted):
+        lasted_ms = min(zone.now - last.t1, zone.policy.ms("max_age"))
+        gain = Gain(zone.now, lasted_ms, get_learned_gain(zone, pool))
+        learned.put(zone, pool, gains=(*learned.of(zone, pool).gains, gain))
 
 
 def compiled(

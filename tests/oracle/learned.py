@@ -9,6 +9,7 @@ from tests.oracle.state import HAD_PORT, End, Estimate, Learning, Reservation, Z
 
 Answer = dict[str, Any]
 BIN_MS, BINS, ENDS_BINS, AGE_MAX = 100, 72, 25, 99
+GAIN_BIN_MS, GAIN_BINS = 300_000, 12
 BURST_MS, LATE_END_MS, FAILURES_MS = 200, 500, 200
 NO_CONVERSATION = ("no_answer", "busy", "bad_number")
 
@@ -153,6 +154,13 @@ def learned_ceiling(zone: Zone, pool: str) -> int | None:
     ceilings = known.estimate.ceilings
     most = ceilings[min(step, len(ceilings) - 1)] - known.lowered
     return max(0, most if known.failed_ceiling is None else min(most, known.failed_ceiling))
+
+
+def count_gain(zone: Zone, pool: str) -> tuple[int, int]:
+    """Of the last hour: ms in which campaigns contended, and the gain then in ports times ms."""
+    oldest = zone.now // GAIN_BIN_MS - GAIN_BINS + 1
+    recent = [one for one in of(zone, pool).gains if one.at // GAIN_BIN_MS >= oldest]
+    return sum(one.lasted_ms for one in recent), sum(one.lasted_ms * one.ports for one in recent)
 
 
 def note_launch(zone: Zone, one: Reservation) -> None:

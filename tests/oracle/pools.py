@@ -64,6 +64,11 @@ def channel_ceiling(zone: Zone, pool: str) -> int | None:
     proved = proved_ceiling(zone, pool)
     if proved is None or zone.policy.zone.get("ceilings") != "learned":
         return proved
+    return choose_ceiling(zone, pool, proved)
+
+
+def choose_ceiling(zone: Zone, pool: str, proved: int) -> int:
+    """What counts with `ceilings = "learned"`."""
     reason, learned, estimate = fallback(zone, pool), learned_ceiling(zone, pool), of(zone, pool)
     if learned is None or estimate.estimate is None or reason not in (None, "cold"):
         return proved
@@ -113,11 +118,25 @@ def is_fresh(zone: Zone, pushed: Snapshot) -> bool:
 
 def limit(zone: Zone, pool: str) -> int | None:
     """The most that may be in use in a pool now, None when nothing limits it."""
-    temporary = temporary_limit(zone, pool)
-    if temporary is None:
-        temporary = zone.policy.rules(pool).get("limit_unset")
-    known = [n for n in (lasting_limit(zone, pool), temporary) if n is not None]
+    known = [n for n in (lasting_limit(zone, pool), set_limit(zone, pool)) if n is not None]
     return min(known, default=None)
+
+
+def set_limit(zone: Zone, pool: str) -> int | None:
+    """The temporary limit, or the one that policy has for the time without."""
+    temporary = temporary_limit(zone, pool)
+    unset: int | None = zone.policy.rules(pool).get("limit_unset")
+    return unset if temporary is None else temporary
+
+
+def get_learned_gain(zone: Zone, pool: str) -> int:
+    """Ports that learned ceilings allow in a channel now beyond the proved one."""
+    proved = proved_ceiling(zone, pool)
+    if proved is None:
+        return 0
+    learned = choose_ceiling(zone, pool, proved)
+    bounds = [n for n in (zone.policy.capacity(pool), set_limit(zone, pool)) if n is not None]
+    return min([learned, *bounds]) - min([proved, *bounds])
 
 
 def temporary_limit(zone: Zone, pool: str) -> int | None:

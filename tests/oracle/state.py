@@ -168,6 +168,19 @@ class End:
     launched: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """An interval between two snapshots, ended at `at`, at whose end a campaign contended.
+
+    Args:
+        ports: by how much the limit with learned ceilings exceeded the one with proved ceilings.
+    """
+
+    at: int
+    lasted_ms: int
+    ports: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """What is learned of one channel, and the totals that it is learned from."""
@@ -186,6 +199,7 @@ class Learning:
     burst_at: int = 0
     burst: int = 0
     ended: tuple[End, ...] = ()
+    gains: tuple[Gain, ...] = ()
     # id and launch of the reservations that held the pool when snapshots began to feed it
     before: frozenset[tuple[str, int | None]] = frozenset()
 

@@ -111,12 +111,15 @@ def pool_status(zone: Zone, pool: str) -> Answer:
 def learned_status(zone: Zone, pool: str) -> Answer:
     """What was learned of a pool, and whether it counts."""
     known, fallback = learned.of(zone, pool), learned.fallback(zone, pool)
+    wanted_ms, gain_port_ms = learned.count_gain(zone, pool)
     shown: Answer = {
         "ceiling": learned.learned_ceiling(zone, pool),
         "fallback": fallback,
         "in_force": zone.policy.zone.get("ceilings") == "learned" and fallback is None,
         "frozen_at": known.frozen_at,
         "target": zone.policy.zone.get("overlaunch_target"),
+        "wanted_ms": wanted_ms,
+        "gain_port_ms": gain_port_ms,
     }
     one = known.estimate
     if one is None:

@@ -213,6 +213,13 @@ class LearnedCeiling(Response):
     """Ports by which foreign use drifts in a second, standard deviation."""
     foreign_slope_per_s: float | None = None
     """Trend of foreign use, in ports per second."""
+    gain_ports: float | None = None
+    """Last hour, while requests were denied for want of ports: mean number of ports that learned
+    ceilings would have allowed beyond the proved one; negative: fewer; null: none was denied."""
+    gain_port_s: float = 0
+    """The same as a sum, in ports times seconds."""
+    wanted_s: float = 0
+    """Seconds of the last hour in which requests were denied for want of ports."""
 
 
 class Pool(Response):

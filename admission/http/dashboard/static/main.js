@@ -7,6 +7,7 @@ import { Actions } from "./actions.js";
 import { PortChart } from "./chart.js";
 import { attribute, byId, el, Keyed, write } from "./dom.js";
 import { duration, number } from "./format.js";
+import { Learned } from "./learned.js";
 import { Lists } from "./lists.js";
 import { Pools } from "./pools.js";
 import { EventStream } from "./stream.js";
@@ -47,6 +48,7 @@ const actions = new Actions(stream);
 const tiles = new Tiles();
 const chart = new PortChart();
 const pools = new Pools(actions);
+const learned = new Learned();
 const lists = new Lists();
 const tabs = new Keyed(byId("zones"), zoneTab);
 
@@ -116,6 +118,7 @@ function render() {
   renderHead(zone);
   tiles.update(zone);
   pools.update(zone);
+  learned.update(zone);
   lists.update(zone);
   if (performance.now() - drawn >= CHART_MS) {
     drawn = performance.now();
