@@ -4,6 +4,7 @@ Every change is a compare-and-swap on the version. Without a condition of the ca
 lost against another one is applied again to the newer policy, so that no change is lost.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,7 +58,7 @@ class PolicyEditor:
             PreconditionFailed: the live version is another.
             Conflict: other changes came between all attempts.
         """
-        policy = self._check(_require_object(document))
+        policy = await asyncio.to_thread(self._check, _require_object(document))
         return await self._change(zone, lambda _: policy, versions, by)
 
     async def patch(
@@ -80,7 +81,8 @@ class PolicyEditor:
     ) -> Answer:
         for _ in range(EDIT_TRIES):
             live = await self._ledger.get_policy(zone)
-            wanted = _apply_edit(live, edit, versions)
+            # In a thread: a policy may have 20,000 pools.
+            wanted = await asyncio.to_thread(_apply_edit, live, edit, versions)
             if wanted.digest == live.digest:
                 return await self._build_answer(zone, live) | {"changed": False}
             with suppress(Conflict):

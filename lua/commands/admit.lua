@@ -138,7 +138,7 @@ local function request_snapshot(limiting)
 end
 
 local MAX_RECORDS = 1000000 -- of a policy that an older version compiled
-local stored -- reservations of the zone when the call first asked
+local stored -- reservations of the zone: when the call first asked, and what it has granted since
 
 -- -> a fault if the zone stores too many reservations for these; else whether campaigns are counted
 local function check_records(ask)
@@ -193,7 +193,10 @@ return function(op)
   else
     answer = deny(ask, plan, limiting, contended_pool, denials)
   end
-  if is_counted and answer.granted ~= 0 then need('records').add(ask.campaign, answer.granted or 1) end
+  if stored and not op.dry_run and answer.granted ~= 0 then
+    stored = stored + (answer.granted or 1) -- mutation: records-of-a-call
+    if is_counted then need('records').add(ask.campaign, answer.granted or 1) end
+  end
   if op.dry_run then answer.dry_run = true end
   if op.explain then answer.pools = explain(ask, plan) end
   return answer

@@ -12,6 +12,7 @@ local idempotency, tally, audit_log = need('idempotency'), need('tally'), need('
 local recount = {}
 
 local SLICE = 400             -- entries examined in one call
+local SWEEP = 1000            -- entries of unmet demand that the end of a recount examines
 local PAUSE_MS = 20           -- between the slices of a recount that nothing waits for
 local INTERVAL_MS = 60000     -- between recounts of an empty zone
 local INTERVAL_RECORD_MS = 20 -- more for each record
@@ -296,6 +297,7 @@ local function finish(state)
     meta.in_doubt = nil -- mutation: recount-settles-doubt
     need('notify').on('rules_changed')
   end
+  need('contention').sweep(SWEEP)
   tally.reset()
   unit.discard('UNLINK', RECOUNT)
   meta.recount_at = now + INTERVAL_MS + INTERVAL_RECORD_MS * call('HLEN', RES)

@@ -71,6 +71,7 @@ function fair_share.record_unmet_demand(ask, plan, granted, limiting)
   if granted < ask.min_count then shorten_other_demand(ask, plan, pool) end
   if not pool then return end
   local campaign, class = ask.op.campaign, ask.campaign.rules.priority or 0
+  if not contention.has_place(pool, campaign) then return end
   local lasts = max(DEMAND_MS_MIN, 2 * (limiting.retry_after_ms or 0), ask.op.waits or 0)
   local before = contention.read(pool, campaign)
   local demand = add_units(before, ask.count - granted)

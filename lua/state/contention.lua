@@ -7,10 +7,15 @@
 --                       want   most units denied within BURST_MS of each other
 --                       since, sum   the last such burst: its begin, its units
 --                       rate   a shared rate denied them; big: a waiter needs several units at once
+--
+-- Callers may invent campaigns and pools where policy has a wildcard. So of those it stores DEMANDS_MAX entries at most;
+-- what is over is removed when it is full, and with every recount. Those that policy names always have a place.
 local pools, shares = need('pool'), need('shares')
 local contention = { TIE = 0.000001 } -- less than any two ratios differ by
 
 local READ_MAX = 20 -- entries of a class that one read passes over
+local DEMANDS_MAX = 10000 -- entries of `until`, some 100 bytes each
+local SWEEP_FULL = 20 -- entries that a denied request examines while there is no place
 
 local NONE = { ends = 0, want = 0, since = 0, sum = 0, is_rate = false, is_big = false }
 
@@ -126,6 +131,33 @@ function contention.clean()
     if entry.is_last then remove_class(pool, entry.class) end
   end
   over = {}
+end
+
+-- Remove entries that are over: about `most` are examined, from where the last sweep ended.
+function contention.sweep(most)
+  local page = call('HSCAN', get_until_key(), meta.contention_cursor or '0', 'COUNT', most)
+  meta.contention_cursor = page[1] ~= '0' and page[1] or nil
+  local names, fields = {}, page[2]
+  for i = 1, #fields, 2 do
+    local ends = tonumber(match(fields[i + 1], '^%d+'))
+    if not ends or ends < now then names[#names + 1] = fields[i] end
+  end
+  for _, name in ipairs(names) do
+    local pool, campaign = match(name, '^(%S+) (%S+)$')
+    for class in gmatch(pool and pools.get(pool).contending_classes or '', '%d') do
+      call('ZREM', get_set_key({ name = pool }, class), campaign)
+    end
+    call('HDEL', get_until_key(), name)
+  end
+end
+
+-- May the demand of the campaign for the pool be stored?
+function contention.has_place(pool, campaign)
+  if not pool.wildcard and not pools.get('campaign:' .. campaign).wildcard then return true end
+  local key = get_until_key()
+  if call('HLEN', key) < DEMANDS_MAX then return true end
+  contention.sweep(SWEEP_FULL)
+  return call('HLEN', key) < DEMANDS_MAX or call('HGET', key, pool.name .. ' ' .. campaign) ~= false
 end
 
 -- No campaign contends for the pool any more: a policy may have changed weights and classes.

@@ -26,8 +26,17 @@ KNOWN = {"zone": "East", "channel": "sip", "campaign": "collections", "pools": [
             "POST",
             "/v1/admissions/batch",
             {"requests": [{f"f{n}": 0 for n in range(58)}] * 1000},
+            422,
+        ),
+        (
+            "POST",
+            "/v1/admissions/batch",
+            {"requests": [{f"f{n}": 0 for n in range(38)}] * 1000},
             200,
         ),
+        ("POST", "/v1/admissions/batch", {"requests": [[[]] * 5] * 50_000}, 400),
+        ("POST", "/v1/admissions/batch", {"requests": [{}] * 300_000}, 400),
+        ("POST", "/v1/admissions/batch", {"requests": ["ab"] * 79_000}, 422),
         ("POST", "/v1/admissions/batch", {"requests": [0] * 300_000}, 422),
         (
             "POST",

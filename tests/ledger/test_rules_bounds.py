@@ -80,6 +80,14 @@ def test_a_zone_stores_no_more_reservations_than_its_bound():
     assert (denied["error"], denied["value"]) == ("too_many_records", 1000)
 
 
+def test_one_call_adds_no_more_reservations_than_the_bound():
+    zone = static({"max_records": 20})
+    asks = [zone.build_ask(campaign=f"c{n}") for n in range(30)]
+    zone.call(*asks)
+    assert zone.pool()["in_use"] == 16
+    assert zone.ask(campaign="new", count=4)["error"] == "too_many_records"
+
+
 def test_a_campaign_that_stores_many_leaves_room_to_others():
     zone = static({"max_records": 80})
     for _ in range(100):

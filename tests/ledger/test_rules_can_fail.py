@@ -267,6 +267,7 @@ MUTATIONS = (
         tag="records-of-a-zone",
         becomes="do return nil, false end",
     ),
+    LuaMutation(name="a call adds reservations without bound", tag="records-of-a-call"),
     LuaMutation(name="shadow mode has no bound", tag="shadow-bounded", becomes="return true"),
     LuaMutation(
         name="a push replaces polled counts", tag="push-beside-poll", becomes="return false"

@@ -95,11 +95,13 @@ def made_by(zone: Zone, campaign: str) -> int:
 
 
 def count_made(zone: Zone, op: dict[str, Any], units: int) -> None:
-    """Count reservations of a campaign if the zone stores many."""
+    """Count reservations of this call, and those of a campaign if the zone stores many."""
     most = int(zone.policy.zone.get("max_records") or 1_000_000)
     if 2 * ((zone.stored or 0) + op["count"]) > most:
         period = zone.now // max(1, zone.policy.ms("retention"))
         zone.made[op["campaign"]] = (period, made_by(zone, op["campaign"]) + units)
+    if zone.stored is not None:
+        zone.stored += units
 
 
 SHADOW_MIN, SHADOW_PART, SHADOW_ALL = 100, 2, 10

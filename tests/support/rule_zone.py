@@ -154,11 +154,15 @@ class RuleZone:
         op = {"op": "ingest", "t0": self.now, "groups": [{"total": total, "unused": unused}]}
         return self.call(op | changes)
 
-    def ask(self, **changes: Any) -> Answer:
+    def build_ask(self, **changes: Any) -> dict[str, Any]:
+        """The operation of a new request."""
         self.asked += 1
         op = {"op": "admit", "id": f"{self.asked:011d}", "request_id": f"r{self.asked}"}
         body = {"campaign": "a", "channel": "sip", "count": 1, "min_count": 1, "body": "b"}
-        return self.call(op | body | changes)
+        return op | body | changes
+
+    def ask(self, **changes: Any) -> Answer:
+        return self.call(self.build_ask(**changes))
 
     def grant(self, **changes: Any) -> str:
         """Ask for one call that must be granted; answers its id."""

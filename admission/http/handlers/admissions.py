@@ -24,7 +24,7 @@ from admission.http.charges import charge_units
 from admission.http.context import APP_CONTEXT, CALLER, CALLER_KEY
 from admission.http.decider import Zone
 from admission.http.handlers.batch import respond, respond_to_each
-from admission.http.parsing import load, parse, read_body, validate
+from admission.http.parsing import load_batch, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, Route
 from admission.http.schemas import responses
@@ -37,6 +37,7 @@ Operation: TypeAlias = dict[str, Any]
 Parsed: TypeAlias = AdmissionRequest | Invalid
 
 _REQUESTS: Final = TypeAdapter(list[AdmissionRequest])
+_FIELDS: Final = len(AdmissionRequest.model_fields)
 # Some 100 requests are parsed in one pass, in two thirds of the time that two passes take.
 _ONE_PASS_BYTES_MAX: Final = 16 * 1024
 
@@ -171,16 +172,17 @@ async def _parse_batch(request: web.Request, body: bytes) -> Sequence[Parsed]:
     if len(body) <= _ONE_PASS_BYTES_MAX:
         with suppress(ValidationError):
             return AdmissionBatch.model_validate_json(body).requests
-    batch = validate(RawAdmissionBatch, load(body))
-    slices = await request.app[APP_CONTEXT].slices.run(batch.requests, _parse_slice)
-    return [one for some in slices for one in some]
+    slices = request.app[APP_CONTEXT].slices
+    batch = validate(RawAdmissionBatch, await load_batch(slices, body))
+    parsed = await slices.run(batch.requests, _parse_slice)
+    return [one for some in parsed for one in some]
 
 
 def _parse_slice(raws: Sequence[dict[str, Any]]) -> list[Parsed]:
-    try:
-        return [*_REQUESTS.validate_python(raws)]  # 3/4 of the time of one after the other
-    except ValidationError:
-        return [_parse_one(raw) for raw in raws]
+    if all(len(raw) <= _FIELDS for raw in raws):  # else one has a field that is unknown
+        with suppress(ValidationError):
+            return [*_REQUESTS.validate_python(raws)]  # 3/4 of the time of one after the other
+    return [_parse_one(raw) for raw in raws]
 
 
 def _parse_one(raw: dict[str, Any]) -> Parsed:

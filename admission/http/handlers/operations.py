@@ -14,7 +14,7 @@ from admission.errors import BadRequest, Forbidden, NotFound
 from admission.http.auth.tokens import Caller
 from admission.http.context import CALLER
 from admission.http.handlers import audit
-from admission.http.parsing import JSON, load, parse, read_body
+from admission.http.parsing import FIELDS_MAX, JSON, load, parse, read_body
 from admission.http.responses import json_response
 from admission.http.route import BODY_FAULTS, CALLER_FAULTS, DIALER, OPERATOR, Route
 from admission.http.schemas import responses
@@ -84,14 +84,14 @@ async def get_policy(request: web.Request) -> web.Response:
 async def put_policy(request: web.Request) -> web.Response:
     """`PUT /v1/zones/{zone}/policy`."""
     zone, versions = find_zone_in_path(request), _read_if_match(request)
-    document = load(await read_body(request))
+    document = load(await read_body(request), FIELDS_MAX)
     return _build_policy_response(await zone.put_policy(document, versions, _actor(request)))
 
 
 async def patch_policy(request: web.Request) -> web.Response:
     """`PATCH /v1/zones/{zone}/policy`."""
     zone, versions = find_zone_in_path(request), _read_if_match(request)
-    patch = load(await read_body(request, PATCH_TYPES))
+    patch = load(await read_body(request, PATCH_TYPES), FIELDS_MAX)
     return _build_policy_response(await zone.patch_policy(patch, versions, _actor(request)))
 
 

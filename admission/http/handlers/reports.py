@@ -21,7 +21,7 @@ from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.decider import Zone
 from admission.http.handlers.batch import respond
 from admission.http.ids import Proof, prove
-from admission.http.parsing import JSON, load, parse, read_body, validate
+from admission.http.parsing import JSON, load, load_batch, parse, read_body, validate
 from admission.http.responses import json_response
 from admission.http.route import (
     ANYONE,
@@ -140,7 +140,8 @@ def _convert_outcome(fields: Any) -> Any:
 
 async def report_many(request: web.Request) -> web.Response:
     """`POST /v1/reservations/batch`; the reports on each zone reach it in their order."""
-    batch = validate(ReportBatch, load(await read_body(request)))
+    slices = request.app[APP_CONTEXT].slices
+    batch = validate(ReportBatch, await load_batch(slices, await read_body(request)))
     charge_units(request, len(batch.reports))
     results: list[Answer | BaseException] = [Invalid()] * len(batch.reports)
     zones: dict[Zone, list[tuple[int, _ParsedReport]]] = {}
@@ -154,7 +155,7 @@ async def report_many(request: web.Request) -> web.Response:
             else:
                 zones.setdefault(zone, []).append((position, parsed))
 
-    await request.app[APP_CONTEXT].slices.run(list(enumerate(batch.reports)), parse_slice)
+    await slices.run(list(enumerate(batch.reports)), parse_slice)
     calls = (
         _apply_in_zone(request, zone, [parsed for _, parsed in placed])
         for zone, placed in zones.items()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from admission.errors import FieldError, Invalid, NotFound, Unavailable
 from admission.http.charges import charge_units
 from admission.http.context import APP_CONTEXT, CALLER, REQUEST_ID
 from admission.http.handlers import events
-from admission.http.parsing import parse, read_body
+from admission.http.parsing import SNAPSHOT_FIELDS_MAX, parse, read_body
 from admission.http.problems import build_problem
 from admission.http.responses import json_response
 from admission.http.route import (
@@ -63,11 +64,13 @@ async def push_snapshot(request: web.Request) -> web.Response:
     body = await read_body(request)
     if body.count(b'"total"') > PUSHED_POOLS_MAX + 1:  # before the time that parsing takes
         raise _too_many_pools()
-    snapshot = parse(PushedSnapshot, body)
+    slices = request.app[APP_CONTEXT].slices
+    snapshot = await slices.run_alone(partial(parse, PushedSnapshot, body, SNAPSHOT_FIELDS_MAX))
     charge_units(request, len(snapshot.pools) // 10)
     for pool in snapshot.list_pools():
         request[CALLER].require_pool(pool)
-    answer = await zone.push_snapshot(snapshot.taken_at, snapshot.groups())
+    groups = await slices.run_alone(snapshot.groups)
+    answer = await zone.push_snapshot(snapshot.taken_at, groups)
     request.app[APP_CONTEXT].telemetry.count_snapshot(zone.name, answer.reason)
     return json_response(_build_push_answer(answer))
 
