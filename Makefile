@@ -15,13 +15,16 @@ install = $(PIP) install --require-hashes $(foreach list,$(1),-r requirements/$(
 # The dashboard's tests need a browser; what drives it is large, so it comes only where there is one.
 BROWSER := $(if $(shell command -v chromium),browser)
 
+# The SOAP stacks and the Tomcat that tests call and are called by, where their package managers are.
+STACKS := $(if $(and $(shell command -v mvn),$(shell command -v npm)),$(VENV)/.stacks)
+
 # One worker for each of two cores; a worker that is done takes over tests of the other.
 SPREAD := -n 2 --dist worksteal
 # For what may take longer than a test that hangs is waited for (pyproject.toml).
 PATIENT := -o faulthandler_timeout=0
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint check faults fuzz soak faults-table docs lock clean bench bench-quick
+.PHONY: help run demo test lint check stacks faults fuzz soak faults-table docs lock clean bench bench-quick
 
 help: ## list what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +43,9 @@ lint: $(VENV)/.dev ## ruff, its formatting, mypy --strict, imports that point on
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
+
+stacks: $(VENV)/.dev $(STACKS) ## meet Axis, Axis2, CXF, JAX-WS, node soap and Tomcat; needs mvn, javac, npm
+	$(BIN)/pytest -m stacks $(SPREAD) tests/sources/stacks $(ARGS)
 
 faults: $(VENV)/.dev ## break everything that can break, under load; some minutes
 	$(if $(ARGS),,rm -rf build/faults)
@@ -92,4 +98,13 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(wildcard requirements/*.txt)
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(call install,bench)
+	@touch $@
+
+# Maven and npm fetch the pinned versions from wherever they are configured to look.
+$(VENV)/.stacks: $(VENV)/.made $(wildcard tests/sources/stacks/java/pom.xml tests/sources/stacks/java/*/pom.xml tests/sources/stacks/node/*.json)
+	rm -rf $(VENV)/stacks && mkdir -p $(VENV)/stacks/node
+	mvn -q -B -ntp -f tests/sources/stacks/java dependency:copy-dependencies \
+		-DoutputDirectory='$(CURDIR)/$(VENV)/stacks/$${project.artifactId}'
+	cp tests/sources/stacks/node/package*.json $(VENV)/stacks/node
+	npm ci --prefix $(VENV)/stacks/node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@

@@ -1,4 +1,10 @@
-"""The WSDL of each path, generated from the contract that the endpoint serves."""
+"""The WSDL of each path, generated from the contract that the endpoint serves.
+
+Its form is what Axis 1.4, Axis 2, CXF, JAX-WS, node soap and zeep all load. Two details decide: the
+schema of the fault elements states its absent namespace as `targetNamespace=""` (Axis 1.4 finds
+them in no other), and the operations of SOAP 1.2 are a port type without faults (Axis 1.4 refuses
+faults of a SOAP 1.2 binding, and Axis 2 a binding that lacks the faults of its port type).
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,7 +44,7 @@ def wsdl(
         f'xmlns:tns="{NAMESPACE}" targetNamespace="{NAMESPACE}">\n'
         f"<wsdl:types>{_schemas(operations)}</wsdl:types>\n"
         f"{''.join(map(_messages, operations))}"
-        f"{_port_type(service, operations)}"
+        f"{''.join(_port_type(service, one, operations) for one in versions)}"
         f"{''.join(_build_binding(service, one, operations, action) for one in versions)}"
         f'<wsdl:service name="{service}">\n'
         f"{''.join(_port(service, one, url) for one in versions)}"
@@ -60,8 +66,8 @@ def _schemas(operations: Mapping[str, Operation]) -> str:
     return (
         f'<xsd:schema targetNamespace="{NAMESPACE}" elementFormDefault="qualified">\n{elements}'
         f'<xsd:complexType name="FaultType">{fault_fields}</xsd:complexType>\n</xsd:schema>\n'
-        f'<xsd:schema elementFormDefault="qualified">\n<xsd:import namespace="{NAMESPACE}"/>\n'
-        f"{faults}</xsd:schema>"
+        f'<xsd:schema targetNamespace="" elementFormDefault="qualified">\n'
+        f'<xsd:import namespace="{NAMESPACE}"/>\n{faults}</xsd:schema>'
     )
 
 
@@ -89,14 +95,37 @@ def _messages(name: str) -> str:
     )
 
 
-def _port_type(service: str, operations: Mapping[str, Operation]) -> str:
+def _port_type(service: str, version: SoapVersion, operations: Mapping[str, Operation]) -> str:
     inner = "".join(
         f'<wsdl:operation name="{name}"><wsdl:input message="tns:{name}Request"/>'
-        f'<wsdl:output message="tns:{name}Response"/>'
-        f'<wsdl:fault name="{name}Fault" message="tns:{name}Fault"/></wsdl:operation>\n'
+        f'<wsdl:output message="tns:{name}Response"/>{_port_type_fault(version, name)}'
+        "</wsdl:operation>\n"
         for name in operations
     )
-    return f'<wsdl:portType name="{service}Type">\n{inner}</wsdl:portType>\n'
+    return f'<wsdl:portType name="{_port_type_name(service, version)}">\n{inner}</wsdl:portType>\n'
+
+
+def _port_type_name(service: str, version: SoapVersion) -> str:
+    return f"{service}Type" if _declares_faults(version) else f"{_port_name(service, version)}Type"
+
+
+def _declares_faults(version: SoapVersion) -> bool:
+    return version == "1.1"
+
+
+def _port_type_fault(version: SoapVersion, name: str) -> str:
+    if not _declares_faults(version):
+        return ""
+    return f'<wsdl:fault name="{name}Fault" message="tns:{name}Fault"/>'
+
+
+def _binding_fault(version: SoapVersion, name: str) -> str:
+    if not _declares_faults(version):
+        return ""
+    return (
+        f'<wsdl:fault name="{name}Fault"><soap:fault name="{name}Fault" use="literal"/>'
+        "</wsdl:fault>"
+    )
 
 
 def _build_binding(
@@ -106,12 +135,12 @@ def _build_binding(
     inner = "".join(
         f'<wsdl:operation name="{name}"><soap:operation soapAction={quoteattr(action)}/>'
         f"<wsdl:input>{literal}</wsdl:input><wsdl:output>{literal}</wsdl:output>"
-        f'<wsdl:fault name="{name}Fault"><soap:fault name="{name}Fault" use="literal"/>'
-        "</wsdl:fault></wsdl:operation>\n"
+        f"{_binding_fault(version, name)}</wsdl:operation>\n"
         for name in operations
     )
     return (
-        f'<wsdl:binding name="{_port_name(service, version)}" type="tns:{service}Type" '
+        f'<wsdl:binding name="{_port_name(service, version)}" '
+        f'type="tns:{_port_type_name(service, version)}" '
         f'xmlns:soap="{SOAP_BINDINGS[version]}">\n'
         f'<soap:binding style="document" transport="{HTTP_TRANSPORT}"/>\n{inner}</wsdl:binding>\n'
     )
