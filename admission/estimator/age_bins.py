@@ -64,10 +64,15 @@ class AgeBins:
         self._launched = self._array(observation.launched.items())
         pending = sum(self._granted) + sum(self._launched)
         self._settled = max(0, observation.in_use - pending)
-        self._ends = sorted(
-            (observation.t1 - number * BIN_MS - BIN_MS // 2, into, starts)
-            for into, ends in enumerate((observation.ended_launched, observation.ended_granted))
-            for number, starts in ends.items()
+        self._events = sorted(
+            (observation.t1 - number * BIN_MS - BIN_MS // 2, into, is_live, starts)
+            for into, is_live, events in (
+                (0, False, observation.ended_launched),
+                (1, False, observation.ended_granted),
+                (0, True, observation.taken_launched),
+                (1, True, observation.taken_granted),
+            )
+            for number, starts in events.items()
         )
 
     def _array(self, bins: Iterable[tuple[int, int]]) -> list[int]:
@@ -84,15 +89,18 @@ class AgeBins:
     ) -> dict[int, list[Visible]]:
         """For each moment, so many ms before t1: mean and variance for each claim law.
 
-        A call that ended after the moment is counted there; its end is in the summary.
+        A call that ended after the moment is counted there; its end is in the summary. A call whose
+        port was reported after the moment counts there by its age, as if nothing were reported: a
+        count of that moment need not show its port.
         """
         calls = (self._launched[:], self._granted[:])
         settled, newest, length = self._settled, self._newest, self._length
         found, place = {}, 0
         for ago in sorted(set(ages_ms)):
-            while place < len(self._ends) and self._ends[place][0] < ago:
-                _, into, starts = self._ends[place]
+            while place < len(self._events) and self._events[place][0] < ago:
+                _, into, is_live, starts = self._events[place]
                 bins = calls[into]
+                settled -= len(starts) if is_live else 0
                 for start in starts:
                     if newest - start < length:
                         bins[newest - start] += 1

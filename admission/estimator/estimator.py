@@ -20,6 +20,10 @@ follows it, and the ceiling is a low quantile of it at the time at which it is u
 that is the same in each snapshot goes into `available` and does no harm while the own load is
 steady; when the load moves, the filters of a better G win.
 
+A call whose port is reported (`port_taken`) counts in M from that report on, and before it by its
+age as the others do. A count that is older than the report need not show the port: with M = 1 the
+error would be the larger the more calls report, and the filters would take it for foreign use.
+
 A call counts in M until the end that its dialer saw, and its reservation in `in_use` as long. So
 the delay between an end and its dialer, and lost ends, need no parameter: `available` contains what
 these reservations hold.
@@ -100,6 +104,8 @@ What the script keeps for each snapshot-fed channel pool, integers all; a bin is
 | ended_launched[bin]| `port_taken`, or held): append its start bin, of the launch report if it was
 |                    | reported, else of the grant. The key is the bin of `ended_at`, else of now.
 |                    | Keys older than ENDS_BINS are deleted at ingest.
+| taken_granted[bin],| At the first `port_taken` of a call: append its start bin, as above. The key
+| taken_launched[bin]| is the bin of now. Keys older than ENDS_BINS are deleted at ingest.
 | reports,           | Running totals. report_delay_ms sums launched_at - granted_at of first
 | report_delay_ms,   | reports; ends counts every end report, failures those with `no_resource`,
 | ends, failures,    | drops expiries; a withdrawn grant counts in none of these three.

@@ -54,6 +54,8 @@ class Observation:
         ended_granted, ended_launched: calls that ended within `ENDS_BINS` after having had a port:
             for each bin in which a dialer saw ends, the start bin of each of these calls (bin of
             the launch report, else of the grant).
+        taken_granted, taken_launched: live calls whose port was reported within `ENDS_BINS`, in the
+            same form: for each bin in which a report came, the start bins of its calls.
         counters: running totals.
         failed_at: when the last launch found no port; 0: never.
         frozen_at: when a mass of ends froze the pool; 0: it is not frozen.
@@ -74,6 +76,8 @@ class Observation:
     launched: Mapping[int, int] = field(default_factory=dict)
     ended_granted: Mapping[int, Sequence[int]] = field(default_factory=dict)
     ended_launched: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    taken_granted: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    taken_launched: Mapping[int, Sequence[int]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     failed_at: int = 0
     frozen_at: int = 0

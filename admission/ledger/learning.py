@@ -18,7 +18,7 @@ FINDINGS: Final = (
     *("claim_median_ms", "claim_p99_ms", "count_age_ms"),
     *("foreign_sd_per_s", "foreign_slope_per_s"),
 )
-_AGE_DIGITS: Final = 2  # of a call in the summary of ends
+_AGE_DIGITS: Final = 2  # of a call in the summaries of ends and of reported ports
 
 
 def build_learn(observations: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -74,14 +74,14 @@ def _parameters(target: float | None) -> Parameters:
 def read_observation(given: Mapping[str, Any]) -> Observation:
     """What the script answered of one pool, as the estimator takes it."""
     counts: dict[str, dict[int, int]] = {"g": {}, "l": {}}
-    ends: dict[str, dict[int, list[int]]] = {"e": {}, "f": {}}
+    events: dict[str, dict[int, list[int]]] = {"e": {}, "f": {}, "t": {}, "u": {}}
     bins = given["bins"] or {}  # an empty object of Lua may arrive as an empty list
     for name, text in bins.items():
         kind = name[0]
         if kind in counts:
             counts[kind][int(name[1:])] = int(text)
-        elif kind in ends:
-            ends[kind][int(name[1:])] = _read_starts(int(name[1:]), text)
+        elif kind in events:
+            events[kind][int(name[1:])] = _read_starts(int(name[1:]), text)
     return Observation(
         t0=given["t0"],
         t1=given["t1"],
@@ -92,8 +92,10 @@ def read_observation(given: Mapping[str, Any]) -> Observation:
         shares_total=given["shares_total"],
         granted=counts["g"],
         launched=counts["l"],
-        ended_granted=ends["e"],
-        ended_launched=ends["f"],
+        ended_granted=events["e"],
+        ended_launched=events["f"],
+        taken_granted=events["t"],
+        taken_launched=events["u"],
         counters=Counters(
             reports=int(bins.get("reports", 0)),
             report_delay_ms=int(bins.get("report_delay", 0)),
@@ -113,7 +115,7 @@ def _read_counted_at(given: Mapping[str, Any]) -> int | None:
 
 
 def _read_starts(ended: int, ages: str) -> list[int]:
-    """The bins in which calls began that ended in one bin."""
+    """The bins in which calls began that ended, or whose port was reported, in one bin."""
     return [
         ended - int(ages[place : place + _AGE_DIGITS]) for place in range(0, len(ages), _AGE_DIGITS)
     ]

@@ -61,6 +61,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     },
     "poisson launch 0-1 unreported": {"foreign": "poisson", "launch_s": (0.0, 1.0)},
     "poisson port taken": {"foreign": "poisson", "port_taken": True},
+    "none ring reported": {"ring_s": (0.05, 0.3), "reported": 1.0},
+    "poisson ring reported": {"foreign": "poisson", "ring_s": (0.05, 0.3), "reported": 1.0},
     "poisson restart kept": {"foreign": "poisson", "restart": "kept"},
     "poisson restart lost": {"foreign": "poisson", "restart": "lost"},
     "none server lost": {"media_server_s": (150.0, 240.0)},

@@ -22,6 +22,7 @@ from benchmarks.worlds.scenario import CALLS
 from benchmarks.worlds.world import ANSWERED, QUERY_S, World
 
 DEFAULT_CLAIM_S = 3.5  # launch_within 1 s + claim_within 2 s + visibility_lag 0.5 s
+VISIBILITY_LAG_S = 0.5
 END_NOTICE_S = 0.2
 
 
@@ -30,7 +31,11 @@ class Reservation:
     channel: int
     granted_at: float
     launched_at: float | None = None
-    taken: bool = False
+    taken_at: float | None = None
+
+    @property
+    def taken(self) -> bool:
+        return self.taken_at is not None
 
 
 class Ledger:
@@ -110,7 +115,13 @@ class Proved(Ledger):
         self._total = total
 
     def _visible_by(self, one: Reservation) -> float:
-        return one.granted_at + self.claim_s
+        latest = one.granted_at + self.claim_s
+        return latest if one.taken_at is None else min(latest, one.taken_at + VISIBILITY_LAG_S)
+
+    def port_taken(self, now: float, call: int) -> None:
+        one = self.live.get(call)
+        if one is not None:
+            one.taken_at = now
 
     def ended(self, now: float, call: int, failed: bool, at: float) -> None:
         one = self._leave(call)
@@ -201,6 +212,8 @@ class PoolSummary:
     launched: Counter[int] = field(default_factory=Counter)
     ended_granted: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     ended_launched: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    taken_granted: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    taken_launched: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     reports: int = 0
     report_delay_ms: int = 0
     ends: int = 0
@@ -275,9 +288,15 @@ class Learned(Proved):
 
     def port_taken(self, now: float, call: int) -> None:
         one = self.live.get(call)
-        if one is not None:
-            self._unbin(one)
-            one.taken = True
+        if one is None or one.taken:
+            return
+        self._unbin(one)
+        pool = self.pools[one.channel]
+        if one.launched_at is None:
+            pool.taken_granted[_bin(now)].append(_bin(one.granted_at))
+        else:
+            pool.taken_launched[_bin(now)].append(_bin(one.launched_at))
+        super().port_taken(now, call)
 
     def _unbin(self, one: Reservation) -> None:
         if one.taken:
@@ -358,7 +377,8 @@ class Learned(Proved):
         for bins in (pool.granted, pool.launched):
             for number in [n for n, calls in bins.items() if n < newest - BINS or not calls]:
                 del bins[number]
-        for ends in (pool.ended_granted, pool.ended_launched):
+        ended = (pool.ended_granted, pool.ended_launched)
+        for ends in (*ended, pool.taken_granted, pool.taken_launched):
             for number in [number for number in ends if number < newest - ENDS_BINS]:
                 del ends[number]
         return Observation(
@@ -373,6 +393,8 @@ class Learned(Proved):
             launched=dict(pool.launched),
             ended_granted=dict(pool.ended_granted),
             ended_launched=dict(pool.ended_launched),
+            taken_granted=dict(pool.taken_granted),
+            taken_launched=dict(pool.taken_launched),
             counters=Counters(
                 reports=pool.reports,
                 report_delay_ms=pool.report_delay_ms,

@@ -93,6 +93,7 @@ class Scenario:
         launch_s: bounds from grant to launch.
         reported: share of launches that are reported.
         port_taken: whether the dialer reports the connect.
+        ring_s: bounds from the port to its report, where each is reported; None: it is not.
         foreign: the manner of foreign use; its calls last `foreign_call_s` on average.
         lost_ends: share of end reports that never come.
         dead_grants: share of grants that are never launched.
@@ -114,6 +115,7 @@ class Scenario:
     launch_s: tuple[float, float] = (0.01, 0.05)
     reported: float = 0.0
     port_taken: bool = False
+    ring_s: tuple[float, float] | None = None
     states_time: bool = False
     foreign: Foreign = "none"
     foreign_call_s: float = 15.0

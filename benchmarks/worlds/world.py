@@ -251,6 +251,9 @@ class World:
         channel.own[call.number] = call
         self._change(channel, 1)
         kind = CALLS[self.scenario.calls]
+        if self.scenario.ring_s:
+            known_at = self.now + self.random.uniform(*self.scenario.ring_s)
+            self._at(known_at, self._report, self._connect(call))
         ring = length = self.random.uniform(*kind.ring_s)
         if self.random.random() < ANSWERED:
             length += self.random.expovariate(1 / kind.talk_s)

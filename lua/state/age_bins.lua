@@ -7,6 +7,8 @@
 --   lBIN     the same of those whose launch was reported then
 --   eBIN, fBIN   calls with a port that ended then: of each two digits, its age in bins (at most AGE_MAX) since its
 --            grant (e), or since its launch report where there was one (f)
+--   tBIN, uBIN   live calls whose port was reported then: the same digits, since its grant (t), or its launch report (u). A count of an
+--            earlier moment need not show these ports
 --   reports, report_delay   first launch reports, and the ms from the grants to them, summed up
 --   state    of the estimator (commands/learn.lua)
 --   past_gain   what the learned ceiling would have allowed beyond the proved one (state/learned_gain.lua)
@@ -75,6 +77,15 @@ local function remove(pool, record)
   if bin >= get_bin(now) - BINS then change_bin(pool, record.launched_at, bin, -1) end
 end
 
+-- A call leaves its bin for a list of calls that had its age at a moment. at_launch, at_grant: letters of the list of calls whose
+-- launch was reported, and of the others
+local function append_age(pool, record, at, at_launch, at_grant)
+  local start = record.adopted and 0 or record.launched_at or record.granted_at
+  local age = max(0, min(AGE_MAX, get_bin(at) - get_bin(start)))
+  local hash, field = age_bins.get_hash(pool), (record.launched_at and at_launch or at_grant) .. get_bin(at)
+  unit.put(hash, field, (unit.get(hash, field) or '') .. format('%02d', age))
+end
+
 -- A report of a launch is about to change the record; list: its pools. is_taken: it says that the port is taken
 function age_bins.note_launch(list, record, is_taken)
   local is_first = not record.launched_at
@@ -82,6 +93,7 @@ function age_bins.note_launch(list, record, is_taken)
   for _, pool in ipairs(list) do
     if pool.learns then
       remove(pool, record)
+      if is_taken and not record.taken then append_age(pool, record, now, 'u', 't') end -- mutation: reported-ports-have-an-age
       if is_first then
         add(pool, 'reports', 1)
         add(pool, 'report_delay', now - record.granted_at)
@@ -125,10 +137,7 @@ end
 
 local function note_end(pool, record)
   local at = record.state ~= 'releasing' and record.ended_at or now
-  local start = record.adopted and 0 or record.launched_at or record.granted_at
-  local age = max(0, min(AGE_MAX, get_bin(at) - get_bin(start)))
-  local hash, field = age_bins.get_hash(pool), (record.launched_at and 'f' or 'e') .. get_bin(at)
-  unit.put(hash, field, (unit.get(hash, field) or '') .. format('%02d', age))
+  append_age(pool, record, at, 'f', 'e')
   if now - at <= LATE_END_MS and not NO_CONVERSATION[record.outcome] then count_burst(pool) end -- mutation: no-answers-are-no-mass
 end
 

@@ -77,6 +77,20 @@ def test_expected_calls_agree_with_a_sum_over_the_calls(ages, ends, ago):
         assert 0 <= variance <= (len(ages) + len(ends)) / 4 + 1e-6
 
 
+@pytest.mark.parametrize(
+    ("ago", "mean"),
+    [(0, 10.0), (300, 10.0), (500, 7.0 + 3 * 0.4), (800, 7.0 + 3 * 0.1), (1_000, 7.0)],
+)
+@pytest.mark.parametrize("field", ["taken_granted", "taken_launched"])
+def test_a_count_need_not_show_a_port_that_was_reported_after_it(
+    field: str, ago: int, mean: float
+) -> None:
+    newest = START_MS // BIN_MS
+    seen = observation(t1=START_MS + 50, in_use=10, **{field: {newest - 4: [newest - 9] * 3}})
+    visible = AgeBins(seen).visible([ago], LAWS, LaunchReports(share=0.0, delay_s=0.0))[ago]
+    assert visible[0][0] == pytest.approx(mean)
+
+
 def test_calls_older_than_the_bins_have_their_port():
     seen = observation(in_use=70, granted={START_MS // BIN_MS - BINS - 1: 5})
     visible = AgeBins(seen).visible([100], CLAIM_LAWS, LaunchReports(share=0.0, delay_s=0.0))
@@ -236,6 +250,7 @@ def test_the_work_does_not_grow_with_the_calls():
             in_use=70 * calls,
             granted={newest - age: calls for age in range(BINS)},
             ended_granted={newest - ago: [newest - ago - 30] * calls for ago in range(25)},
+            taken_granted={newest - ago: [newest - ago - 9] * calls for ago in range(25)},
         )
 
     assert calls_made(crowded(30)) < 1.3 * calls_made(crowded(3))

@@ -40,6 +40,7 @@ MUTATIONS = (
         becomes="local after = estimate and estimate.t0 or 0",
     ),
     LuaMutation(name="launched calls have no age", tag="launched-calls-have-an-age"),
+    LuaMutation(name="every count shows a reported port", tag="reported-ports-have-an-age"),
     LuaMutation(
         name="an expiry does not lower what was learned", tag="drop-lowers-learned-ceiling"
     ),

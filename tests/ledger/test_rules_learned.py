@@ -410,6 +410,24 @@ def test_ends_are_in_the_bins_of_their_moments() -> None:
     assert (bins(seen, "f"), bins(seen, "e")) == ({1: "04"}, {0: "09"})
 
 
+def test_reported_ports_are_counted_by_age_until_no_count_can_miss_them() -> None:
+    zone = LearnedZone()
+    ids = [zone.grant() for _ in range(3)]
+    zone.wait(300)
+    zone.launched(ids[0])
+    zone.wait(400)
+    for _ in range(2):  # the second report says nothing new
+        zone.launched(ids[0], port_taken=True)
+        zone.launched(ids[1], port_taken=True)
+    zone.wait(200)
+    seen = zone.observe()
+    assert (bins(seen, "u"), bins(seen, "t")) == ({2: "04"}, {2: "07"})
+    assert (bins(seen, "l"), bins(seen, "g")) == ({}, {9: "1"})
+    zone.wait(2500)
+    seen = zone.observe()
+    assert (bins(seen, "u"), bins(seen, "t")) == ({}, {})
+
+
 def test_turned_on_and_off_with_calls_up_nothing_is_granted_beyond_what_then_counts() -> None:
     zone = LearnedZone("proved").taught(8)
     for _ in range(8):

@@ -39,10 +39,10 @@ def observe(zone: Zone, pool: str, shares_total: bool) -> Answer:
         if is_known and not one.taken and start // BIN_MS >= newest - BINS:
             bins[f"{'g' if one.launched_at is None else 'l'}{start // BIN_MS}"] += 1
     ends: dict[str, str] = {}
-    for end in known.ended:
-        if end.bin >= newest - ENDS_BINS:
-            name = f"{'f' if end.launched else 'e'}{end.bin}"
-            ends[name] = ends.get(name, "") + f"{end.age:02d}"
+    for events, letters in ((known.ended, "ef"), (known.taken, "tu")):
+        for one in (event for event in events if event.bin >= newest - ENDS_BINS):
+            name = f"{letters[one.launched]}{one.bin}"
+            ends[name] = ends.get(name, "") + f"{one.age:02d}"
     totals = {"reports": known.reports, "report_delay": known.report_delay}
     texts = {name: str(n) for name, n in (*bins.items(), *totals.items()) if n}
     after = counted(zone, pool)
@@ -163,11 +163,16 @@ def count_gain(zone: Zone, pool: str) -> tuple[int, int]:
     return sum(one.lasted_ms for one in recent), sum(one.lasted_ms * one.ports for one in recent)
 
 
-def note_launch(zone: Zone, one: Reservation) -> None:
-    """The first launch report of a call."""
-    if one.adopted or one.launched_at is not None:
+def note_launch(zone: Zone, one: Reservation, is_taken: bool) -> None:
+    """A launch report of a call, before it changes the reservation."""
+    if one.adopted:
         return
     for pool in filter(lambda pool: learns(zone, pool), one.pools):
+        known = of(zone, pool)
+        if is_taken and not one.taken:
+            put(zone, pool, taken=(*known.taken, describe(zone.now, one)))
+        if one.launched_at is not None:
+            continue
         known = of(zone, pool)
         delay = known.report_delay + zone.now - one.granted_at
         put(zone, pool, reports=known.reports + 1, report_delay=delay)
@@ -205,10 +210,7 @@ def note_end(zone: Zone, pool: str, one: Reservation) -> None:
     """A port became free; many at once may be a lost part of the platform."""
     known = of(zone, pool)
     at = one.ended_at if one.state != "releasing" and one.ended_at is not None else zone.now
-    start = one.granted_at if one.launched_at is None else one.launched_at
-    age = at // BIN_MS - (0 if one.adopted else start) // BIN_MS
-    last = End(at // BIN_MS, max(0, min(AGE_MAX, age)), one.launched_at is not None)
-    put(zone, pool, ended=(*known.ended, last))
+    put(zone, pool, ended=(*known.ended, describe(at, one)))
     if zone.now - at > LATE_END_MS or one.outcome in NO_CONVERSATION:
         return
     same = zone.now - known.burst_at < BURST_MS
@@ -216,3 +218,10 @@ def note_end(zone: Zone, pool: str, one: Reservation) -> None:
     put(zone, pool, burst=burst, burst_at=known.burst_at if same else zone.now)
     if known.estimate and burst > known.estimate.burst_limit:
         put(zone, pool, frozen_at=zone.now)
+
+
+def describe(at: int, one: Reservation) -> End:
+    """A call at a moment at which it is known to have, or to have had, its port."""
+    start = one.granted_at if one.launched_at is None else one.launched_at
+    age = at // BIN_MS - (0 if one.adopted else start) // BIN_MS
+    return End(at // BIN_MS, max(0, min(AGE_MAX, age)), one.launched_at is not None)

@@ -167,7 +167,7 @@ def until(zone: Zone, one: Reservation, deadline: int, **changes: Any) -> Reserv
 def launched(zone: Zone, op: dict[str, Any], one: Reservation) -> tuple[Reservation, bool]:
     """The call was launched, maybe its port is known to be taken."""
     before = one
-    learned.note_launch(zone, one)
+    learned.note_launch(zone, one, bool(op.get("port_taken")))
     one = replace(
         one,
         session=one.session or op.get("session"),

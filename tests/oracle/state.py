@@ -161,7 +161,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One call with a port that ended: the bin of its end, its age there, whether launched."""
+    """One call that ended, or whose port was reported: the bin, its age there, whether launched."""
 
     bin: int
     age: int
@@ -199,6 +199,7 @@ class Learning:
     burst_at: int = 0
     burst: int = 0
     ended: tuple[End, ...] = ()
+    taken: tuple[End, ...] = ()
     gains: tuple[Gain, ...] = ()
     # id and launch of the reservations that held the pool when snapshots began to feed it
     before: frozenset[tuple[str, int | None]] = frozenset()

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
-from admission.cli.common import OK, PLATFORMS, AsJson, command, show
+from admission.cli.common import (
+    DEFAULT_URL,
+    OK,
+    PLATFORMS,
+    TOKEN_ENV,
+    AsJson,
+    Remote,
+    TokenEnv,
+    Url,
+    command,
+    show,
+    zone_path,
+)
 from admission.domain.visible_text import make_visible
 from admission.errors import AdmissionError, ConfigError, SourceError, Unavailable
 
@@ -89,9 +101,14 @@ def measure(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the distribution of each time.")
     ] = False,
+    url: Url = DEFAULT_URL,
+    token_env: TokenEnv = TOKEN_ENV,
     as_json: AsJson = False,
 ) -> int:
-    """Place test calls on Experience Portal and print the times to configure."""
+    """Place test calls on Experience Portal and print the times to configure.
+
+    If the service answers, it prints what the service has learned of the channel beside them.
+    """
     from admission.cli.measure.calls import Plan
     from admission.cli.measure.report import format_command, render_advice
     from admission.config.load import load_settings
@@ -112,9 +129,30 @@ def measure(
     )
     advice = _measure(source, plan, min(calls, CALLS_MAX))
     line = format_command(advice, zone, application if application in policy.applications else None)
-    response = advice.fields() | {"command": line}
-    show(response, lambda _: render_advice(advice, line, plot=plot), as_json=as_json)
+    learned = find_learned(Remote(url=url, token_env=token_env), zone, plan.channel)
+    response = advice.fields() | {"command": line, "learned": learned}
+    show(
+        response,
+        lambda shown: render_advice(advice, line, plot=plot, learned=shown["learned"]),
+        as_json=as_json,
+    )
     return OK
+
+
+def find_learned(remote: Remote, zone: str, channel: str) -> dict[str, Any] | None:
+    """Return what the service has learned of a channel; None: nothing, and it prints the reason."""
+    try:
+        status = remote.request("GET", zone_path(zone))
+    except AdmissionError as fault:
+        _print_progress(f"what the service has learned is not known: {fault}")
+        return None
+    for pool in status.get("pools") or ():
+        learned = pool.get("learned") or {}
+        is_known = pool.get("pool") == f"channel:{channel}" and learned.get("claim_median_ms")
+        if is_known:
+            return dict(learned)
+    _print_progress(f"the service has learned nothing of channel {channel} yet")
+    return None
 
 
 def find_source(settings: "Settings", zone: str) -> "ExperiencePortalSettings":

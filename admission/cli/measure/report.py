@@ -1,14 +1,14 @@
 """The report of `admission measure`: distributions, settings, histograms."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from admission.cli.measure.advice import Advice, Distribution
 from admission.cli.measure.trace import CallTimes
-from admission.cli.output import indent, make_table
+from admission.cli.output import format_value, indent, make_table
 
 BINS: Final = 12
 BAR_MAX: Final = 40
@@ -23,10 +23,35 @@ def describe_call(times: CallTimes) -> str:
     return f"{proved}, free again after {times.freed_low} to {times.freed_high} ms"
 
 
-def render_advice(advice: Advice, command: str, *, plot: bool) -> RenderableType:
-    """Return the table of all times, histograms if wanted, and the command that sets the times."""
+def render_advice(
+    advice: Advice, command: str, *, plot: bool, learned: dict[str, Any] | None = None
+) -> RenderableType:
+    """Return the table of all times, histograms if wanted, and the command that sets the times.
+
+    Args: learned: what the service has learned of the channel, beside which the times are shown.
+    """
     histograms = render_histograms(advice) if plot else ()
-    return Group(_tabulate(advice), *histograms, Text("\nTo make it live:"), Text(f"  {command}"))
+    beside = [Text(), _compare(advice, learned)] if learned else []
+    live = (Text("\nTo make it live:"), Text(f"  {command}"))
+    return Group(_tabulate(advice), *beside, *histograms, *live)
+
+
+def _compare(advice: Advice, learned: dict[str, Any]) -> RenderableType:
+    """Measured and learned times side by side."""
+    times = advice.claim.fields()
+    rows = (
+        ("claim time, median", times["median"], learned["claim_median_ms"]),
+        ("claim time, longest measured, 99% learned", times["max"], learned["claim_p99_ms"]),
+        (
+            "age of counts, median measured, mean learned",
+            advice.lag.quantile(0.5),
+            learned["count_age_ms"],
+        ),
+    )
+    table = make_table("ms", "measured", "learned", right=("measured", "learned"))
+    for name, measured, known in rows:
+        table.add_row(name, str(measured), format_value(known))
+    return table
 
 
 def render_histograms(advice: Advice) -> Iterator[RenderableType]:

@@ -12,6 +12,8 @@ from admission.cli.main import main
 from admission.sim.experience_portal.config import PortalSettings
 from admission.sim.experience_portal.contract import CURRENT_PATH
 from tests.support.experience_portal import Caller, calling_portal, exactly, system, timing
+from tests.support.redis_server import RedisServer
+from tests.support.service import ServiceHarness, serve_service, service_settings
 
 CLAIM_MS, RELEASE_MS = 150, 120
 CALLS = ("--application", "outcall", "--to", "sip:test@example.com", "--settle-s", "0.2")
@@ -87,6 +89,71 @@ async def test_measure_finds_the_times_of_the_platform(
     assert err.count("port taken within") == 2
     assert measured["command"].startswith("admission set East claim_within_ms=")
     assert await live_calls(platform) == 0
+
+
+PUSHED = """
+[zones.East]
+source = "push"
+channels = ["sip"]
+launch_within_ms = 1
+claim_within_ms = 0
+visibility_lag_ms = 0
+max_age_ms = 600000
+answer_within_ms = 900000
+[zones.East.campaigns."*"]
+"""
+
+
+async def push_until_learned(service: ServiceHarness) -> dict[str, Any]:
+    """Push snapshots until the service has learned from one; what it learned."""
+    while True:
+        now = (await service.get("/v1/zones/East/time"))["now"]
+        body = {"taken_at": now, "total": 12, "unused": {"sip": 12}}
+        await service.send("PUT", "/v1/zones/East/snapshot", body)
+        (pool,) = (await service.get("/v1/zones/East"))["pools"]
+        if pool["learned"]["claim_median_ms"]:
+            return dict(pool["learned"])
+
+
+async def test_what_the_service_has_learned_stands_beside_what_was_measured(
+    file: Path, capsys: pytest.CaptureFixture[str], redis_server: RedisServer
+):
+    with redis_server.client() as client:
+        client.flushall()
+    settings = service_settings(PUSHED, redis_server.url)
+    async with serve_service(settings, default_zone="East") as service:
+        learned = await push_until_learned(service)
+        address = ("--config", file, "--url", service.url)
+        arguments = ("East", *CALLS, "--calls", "1", "--hangup-event", "sim.hangup", *address)
+        code, out, _ = await measure(capsys, *arguments, "--json")
+        assert code == 0
+        answered = json.loads(out)["learned"]
+        assert answered == learned | {
+            name: answered[name] for name in ("age_ms", "ceiling", "fallback")
+        }
+        _, out, _ = await measure(capsys, *arguments)
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[-1] for row in rows if row[:3] == ["claim", "time,", "median"]] == [
+        str(learned["claim_median_ms"])
+    ]
+    assert [row[-1] for row in rows if row[:3] == ["claim", "time,", "longest"]] == [
+        str(learned["claim_p99_ms"])
+    ]
+    assert [row[-1] for row in rows if row[:3] == ["age", "of", "counts,"]] == [
+        str(learned["count_age_ms"])
+    ]
+
+
+async def test_without_a_service_the_times_are_measured_all_the_same(
+    file: Path, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+):
+    nowhere = f"http://127.0.0.1:{unused_tcp_port}"
+    code, out, err = await measure(
+        capsys, "East", *CALLS, "--calls", "1", "--config", file,
+        "--hangup-event", "sim.hangup", "--url", nowhere, "--json",
+    )  # fmt: skip
+    assert (code, json.loads(out)["learned"]) == (0, None)
+    assert "what the service has learned is not known" in err
 
 
 async def test_measure_prints_a_table_and_draws_the_distribution(
