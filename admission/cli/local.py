@@ -76,6 +76,7 @@ def check(
         print(json.dumps({"file": str(file), "ok": True, "errors": []} | probed, indent=2))
     else:
         _print_warnings(settings)
+        _print_memory(settings)
         print(f"{file}: ok")
         print_results(results)
     return OK if all(one["ok"] for one in results) else FAILED
@@ -86,6 +87,15 @@ def _print_warnings(settings: "Settings") -> None:
     for name, source in settings.sources.items():
         for warning in source.warnings:
             print(f"warning: [sources.{name}]: {warning}", file=sys.stderr)
+
+
+def _print_memory(settings: "Settings") -> None:
+    """The memory that Redis needs at most; on standard error."""
+    from admission.domain.policy.memory import estimate_memory
+
+    zones = settings.zones.values()
+    most = estimate_memory((one.max_records, one.max_pools) for one in zones)
+    print(f"Redis may need {most // 2**20} MB (max_records, max_pools)", file=sys.stderr)
 
 
 @command(app, "alive", SERVICE, "admission alive my.toml")

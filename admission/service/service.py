@@ -9,6 +9,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from admission.config import RedisSettings
 from admission.config.base import SourceSection
 from admission.domain.policy import ZonePolicy
+from admission.domain.policy.memory import estimate_memory
 from admission.domain.types import StoreMemory
 from admission.errors import NotFound, Unavailable
 from admission.ledger import RedisConnection
@@ -17,6 +18,7 @@ from admission.service.zone import Components, Zone
 
 log = logging.getLogger(__name__)
 
+MB: Final = 2**20
 PREPARE_PAUSE_S_MAX: Final = 2.0  # between two attempts to reach a Redis that is not there yet
 
 
@@ -126,6 +128,23 @@ class Service:
             self._unprepared = fault.detail
             raise
         self._unprepared = ""
+        await self._compare_memory()
+
+    async def _compare_memory(self) -> None:
+        """Warn if the bounds of the zones allow more than the store's memory."""
+        policies = [self._policies.of_file(zone) for zone in self._policies]
+        most = estimate_memory((one.max_records, one.max_pools) for one in policies)
+        try:
+            limit = sum(one.limit_bytes for one in await self.read_store_memory())
+        except Unavailable:
+            return  # a warning is no reason to start later
+        if most > limit > 0:
+            log.warning(
+                "Redis has %d MB and the zones may need %d MB: lower their max_records and "
+                "max_pools, or raise maxmemory (docs/runbook.md#admissionmemorybound)",
+                limit // MB,
+                most // MB,
+            )
 
     async def _store_policy(self, zone: str) -> None:
         policy = stored_policy(self._policies.of_file(zone))

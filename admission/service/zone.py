@@ -63,7 +63,7 @@ class Zone:
         components: shared by all zones.
     """
 
-    __slots__ = ("_components", "_ledger", "_repairs", "_waiting", "name")
+    __slots__ = ("_components", "_ledger", "_recovered_from", "_repairs", "_waiting", "name")
 
     def __init__(self, name: str, components: Components) -> None:
         self.name = name
@@ -71,6 +71,7 @@ class Zone:
         self._ledger = components.ledger
         self._waiting = components.waiting
         self._repairs: dict[str, int] = {}
+        self._recovered_from: int | None = None
 
     async def get_time(self) -> int:
         """Zone time in ms."""
@@ -122,6 +123,7 @@ class Zone:
         live = status["policy"]
         live["differs_from_file"] = policies.differs_from_file(self.name, live["digest"])
         self._log_repairs(status["stats"])
+        self._log_recovery(status["recovered_from"])
         return status
 
     def _log_repairs(self, stats: Mapping[str, int]) -> None:
@@ -131,6 +133,14 @@ class Zone:
             if count > self._repairs.get(counter, count):
                 log.error("zone %s: %s (%d in total)", self.name, message, count)
             self._repairs[counter] = count
+
+    def _log_recovery(self, began_at: int) -> None:
+        """Log once when the zone began to recover."""
+        if began_at != self._recovered_from and self._recovered_from is not None:
+            log.warning(
+                "zone %s: it began to recover: its state in Redis was lost, or is old", self.name
+            )
+        self._recovered_from = began_at
 
     async def push_snapshot(self, taken_at: int, groups: Sequence[SnapshotGroup]) -> IngestAnswer:
         """Ingest a pushed snapshot; `taken_at`: zone time in ms."""

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from admission.domain.policy.memory import estimate_memory
+
 # Requests create pools (campaign "*", agent:*), so callers determine their number.
 POOL_LABELS_MAX: Final = 500
 
@@ -80,6 +82,14 @@ def _read_stored(prefix: str) -> Callable[[Status], Found]:
                 yield (kind,), stored[prefix + kind]
 
     return found
+
+
+def _read_memory_bound(status: Status) -> float | None:
+    stored = status.get("stored") or {}
+    records, pools = stored.get("max_reservations"), stored.get("max_pools")
+    if records is None or pools is None:
+        return None  # an older version compiled the policy
+    return estimate_memory([(records, pools)])
 
 
 def _read_pool(field: str) -> Callable[[Status], Found]:
@@ -290,6 +300,11 @@ METRICS: Final = (
     ),
     _gauge("zone_stored", "What Redis stores of the zone.", _read_stored(""), "kind"),
     _gauge("zone_stored_max", "The most of it by the policy.", _read_stored("max_"), "kind"),
+    _gauge(
+        "zone_memory_bound_bytes",
+        "The most memory of Redis that the zone may need by its policy.",
+        _read_value(_read_memory_bound),
+    ),
     _gauge("pool_available", "Launches that the pool can admit now.", _read_pool("room"), "pool"),
     _gauge(
         "pool_held",
@@ -368,7 +383,16 @@ METRICS: Final = (
         _read_counts("fallback:"),
         "reason",
     ),
-    _counter("recoveries", "Times that the zone began to recover.", _read_count("recovery")),
+    _gauge(
+        "recovered_from_timestamp_seconds",
+        "When the zone began to recover last, in zone time. It changes with every loss of state.",
+        _read_field("recovered_from", 0.001),
+    ),
+    _counter(
+        "recoveries",
+        "Times that the zone began to recover, since its data was lost.",
+        _read_count("recovery"),
+    ),
     _counter(
         "counts_corrected",
         "Counts that differed from the reservations and were corrected by a recount.",

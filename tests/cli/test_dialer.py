@@ -159,6 +159,9 @@ async def test_check_for_programs(run: Run, tmp_path) -> None:
     bad.write_text('[server]\nprot = 1\n[zones.East]\nsource = "push"\nchannels = ["sip"]\n')
     code, out, _ = await run("check", str(good), "--json")
     assert (code, json.loads(out)) == (0, {"file": str(good), "ok": True, "errors": []})
+    code, out, shown = await run("check", str(good))
+    assert (code, out) == (0, f"{good}: ok\n")
+    assert shown == "Redis may need 592 MB (max_records, max_pools)\n"
     code, out, _ = await run("check", str(bad), "--json")
     [error] = json.loads(out)["errors"]
     assert (code, error["line"], error["place"]) == (1, 2, "server.prot")

@@ -308,3 +308,33 @@ async def test_the_delay_of_the_event_loop_is_recorded(monkeypatch: pytest.Monke
     while late < 0.04:
         late = await recorded.get()
     await cancel_and_wait(task)
+
+
+async def test_a_status_that_is_late_takes_no_other_metrics_with_it(
+    decider: FakeDecider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(decider.zone("West"), "get_status", hang)
+    headers = {"X-Prometheus-Scrape-Timeout-Seconds": "1"}
+    async with (
+        serving(create_app(decider)) as server,
+        asyncio.timeout(60),
+        server.http.get("/metrics", headers=headers) as answer,
+    ):
+        text = await answer.text()
+    assert 'admission_zone_up{zone="East"} 1.0' in text
+    assert 'admission_zone_up{zone="West"} 0.0' in text
+
+
+@pytest.mark.parametrize("stated", ["soon", "nan", "-1", "0", "1e9"])
+async def test_a_scrape_without_a_sensible_limit_has_that_of_prometheus(
+    decider: FakeDecider, stated: str
+) -> None:
+    headers = {"X-Prometheus-Scrape-Timeout-Seconds": stated}
+    async with (
+        serving(create_app(decider)) as server,
+        server.http.get("/metrics", headers=headers) as answer,
+    ):
+        assert 'admission_zone_up{zone="East"} 1.0' in await answer.text()

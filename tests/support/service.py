@@ -196,7 +196,8 @@ async def replicas(
     async with serve_replicas(settings, n) as served:
         async with asyncio.timeout(WAIT_S):
             # A waiter is notified when a recovery is over, so that the test can wait for it.
-            first = await served[0].admit("first", 5000)
+            while (first := await served[0].admit("first", 5000))["status"] == 503:
+                pass  # its policy is not stored yet
             await served[0].end(first, "not_launched")
         yield served
 

@@ -55,6 +55,10 @@ class ServiceProcess:
             with error:
                 return error.code, json.load(error)
 
+    def read_log(self) -> str:
+        """What it logged so far."""
+        return self._log.read_text()
+
     def redis_pid(self) -> int:
         return int((self.folder / "data" / "server.lock").read_text())
 

@@ -118,9 +118,9 @@ class ZonePolicy(StrictModel):
     retention_ms: Duration = 120_000
     """Time for which an ended reservation and its request are stored, to answer repeats."""
     max_records: Annotated[int, Field(ge=1_000, le=50_000_000)] = 1_000_000
-    """Reservations that the zone stores, live and ended, of some 400 bytes of Redis each. From half
+    """Reservations that the zone stores, live and ended, of some 500 bytes of Redis each. From half
     of it on no campaign may add more than a quarter of what is left within `retention_ms`; requests
-    beyond are answered 429."""
+    beyond are answered 429. `admission check` shows the memory that all zones together may need."""
     max_pools: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
     """Pools of which the zone stores something. While there are more, a pool that only a wildcard
     names gets no first snapshot and no temporary limit."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 
@@ -10,6 +10,12 @@ from admission.errors import AdmissionError, Forbidden, Unavailable
 from admission.http.context import APP_CONTEXT, CALLER
 from admission.http.responses import json_response
 from admission.telemetry import CONTENT_TYPE, ReplicaFacts
+
+# Prometheus states the time that its scrape may take in this header
+# (prometheus/prometheus, scrape/scrape.go).
+_SCRAPE_TIMEOUT: Final = "X-Prometheus-Scrape-Timeout-Seconds"
+_SCRAPE_S: Final = 10.0  # its default
+_SCRAPE_PART: Final = 0.8  # the rest is for the answer
 
 
 async def get_liveness(request: web.Request) -> web.Response:
@@ -36,14 +42,24 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 async def _read_statuses(request: web.Request) -> dict[str, Mapping[str, Any] | None]:
     decider = request.app[APP_CONTEXT].decider
-    names = decider.list_zones()
-    reads = (decider.zone(name).get_status() for name in names)
+    names, limit_s = decider.list_zones(), _find_time_limit(request)
+    # A status that is late must not take the metrics of the others with it.
+    reads = (asyncio.wait_for(decider.zone(name).get_status(), limit_s) for name in names)
     found = await asyncio.gather(*reads, return_exceptions=True)
     # The counters of the process are exported even while the store is unreachable.
     return {
         zone: None if isinstance(one, BaseException) else one
         for zone, one in zip(names, found, strict=True)
     }
+
+
+def _find_time_limit(request: web.Request) -> float:
+    """Seconds that the statuses may take in all."""
+    try:
+        stated_s = float(request.headers.get(_SCRAPE_TIMEOUT, _SCRAPE_S))
+    except ValueError:
+        stated_s = _SCRAPE_S
+    return _SCRAPE_PART * (stated_s if 0 < stated_s <= 60 else _SCRAPE_S)
 
 
 async def _read_facts(request: web.Request) -> ReplicaFacts:
