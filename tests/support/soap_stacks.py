@@ -98,9 +98,9 @@ def compile_sources(
     ours, classes = folder / "ours", folder / "classes"
     ours.mkdir()
     classes.mkdir()
-    for one in sources:
-        (ours / one.name).write_text(one.read_text().replace("PortalService", service))
-    named = {one.name for one in sources}
+    named = {one.name.replace("PortalService", service): one for one in sources}
+    for name, one in named.items():
+        (ours / name).write_text(one.read_text().replace("PortalService", service))
     files = [
         str(one) for root in generated for one in root.rglob("*.java") if one.name not in named
     ]
