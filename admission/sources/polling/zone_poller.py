@@ -16,7 +16,8 @@ early: denied launches do not increase the load of a platform that fails.
 
 After two failures in a row a poller releases the lease, unless another source of the zone works,
 and requests it again only after the other replicas had the time to take it: the failure may be
-that of this machine.
+that of this machine. Refused credentials are not handed over as early: the other replicas have the
+same ones, and as many tries as there are replicas would lock the account.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from typing import Final, Protocol
 
 from admission.domain import IngestAnswer, Lease, Snapshot
 from admission.errors import AdmissionError, SourceError
+from admission.sources.authentication import CredentialsRefused
 from admission.sources.base import Source
 from admission.sources.polling.health import EventKind, HealthRecord, PollEvent
 from admission.sources.polling.schedule import (
@@ -43,6 +45,10 @@ from admission.sources.polling.schedule import (
 log = logging.getLogger(__name__)
 
 HAND_OVER_FAILURES: Final = 2
+# Longer than the 300 s for which Tomcat's LockOutRealm locks an account, and shorter than the first
+# pause of the gate (330 s): the next replica tries then instead of this one, in case that its own
+# secret is the right one. However many there are, their tries are at least this far apart.
+REFUSED_HAND_OVER_MS: Final = 320_000
 # Refusals that result from timing, between replicas or with a recovery. All others mean that the
 # platform's numbers, or the policy's pools, are wrong.
 TIMING_REASONS: Final = frozenset({"deposed", "out_of_order", "before_recovery", "future"})
@@ -83,10 +89,12 @@ class ZonePollState:
     may_hold: bool = False
     pollers: dict[str, "ZonePoller"] = field(default_factory=dict)
 
-    def all_fail(self) -> bool:
-        """Whether every source of the zone fails."""
-        failures = (poller.record.consecutive_failures for poller in self.pollers.values())
-        return all(count >= HAND_OVER_FAILURES for count in failures)
+    def may_hand_over(self) -> bool:
+        """Whether every source of the zone fails, and none of them refused credentials lately."""
+        pollers = self.pollers.values()
+        if any(poller.was_just_refused() for poller in pollers):
+            return False
+        return all(one.record.consecutive_failures >= HAND_OVER_FAILURES for one in pollers)
 
 
 class ZonePoller:
@@ -132,6 +140,7 @@ class ZonePoller:
         self._idle_ms = 0
         self._taken_at: int | None = None
         self._counted_at = 0
+        self._refused_at: int | None = None  # since when the platform refuses the credentials
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -159,12 +168,19 @@ class ZonePoller:
         """Compute the end of the pause again, after the policy changed."""
         self._wake.set()
 
+    def was_just_refused(self) -> bool:
+        """Whether the platform refuses the credentials, too short a time for another replica to
+        try."""
+        since = self._refused_at
+        return since is not None and self._clock.now_ms() - since < REFUSED_HAND_OVER_MS
+
     async def _poll_safely(self) -> None:
         """Poll once and record the result. Raises nothing: the loop must continue."""
         self._paused_until = None
         try:
             await self._poll()
         except SourceError as error:
+            self._record_credentials(is_refused=isinstance(error, CredentialsRefused))
             await self._handle_failure(error.detail)
         except AdmissionError as error:
             self.record.record_ledger_failure(error.detail)
@@ -181,6 +197,7 @@ class ZonePoller:
         if lease.token is not None and await self._interval_gate.enter():
             lease = await self._renew()  # a t0 from before the wait would be needlessly old
         if lease.token is None:
+            self._record_credentials(is_refused=False)
             self.record.record_standby()
             self._emit("standby")
             self._pause_for(standby_ms(lease))
@@ -192,6 +209,7 @@ class ZonePoller:
         self._idle_ms = lease.idle_ms
         self.record.count_poll()
         snapshot = await self.source.query(self._state.zone, self._state.poll.policy)
+        self._record_credentials(is_refused=False)
         duration_ms = self._clock.now_ms() - self._started_at
         snapshot = self._locate_count(lease.now, snapshot)
         answer = await self._ledger.ingest(self._state.zone, lease.now, snapshot, lease.token)
@@ -232,12 +250,19 @@ class ZonePoller:
             self.record.record_success()
         self._emit("refused" if refused else "accepted", duration_ms, ", ".join(refused))
 
+    def _record_credentials(self, *, is_refused: bool) -> None:
+        if not is_refused:
+            self._refused_at = None
+        elif self._refused_at is None:
+            self._refused_at = self._clock.now_ms()
+
     async def _handle_failure(self, reason: str, defect: Exception | None = None) -> None:
         self.record.record_failure(reason, defect)
         self._emit("failed", self._clock.now_ms() - self._started_at, reason)
         pause_ms = backoff_ms(self.record.consecutive_failures)
-        if self._state.may_hold and self._state.all_fail():
+        if self._state.may_hold and self._state.may_hand_over():
             await self._release_lease()
+            self._refused_at = None
             pause_ms = max(pause_ms, HAND_OVER_MS)
         self._pause_for(pause_ms)
 
