@@ -79,6 +79,9 @@ CASES: Final = (
             *("poisson claim jumping", "poisson 2 channels", "poisson two applications"),
         )
     ),
+    Case(name="07s none ring reported", launches=RESOLVING),
+    Case(name="30s none ring reported"),
+    Case(name="30s poisson ring reported", launches=6_000),
     Case(name="15s waves"),
     Case(name="30s none"),
     Case(name="30s waves", launches=6_000),

@@ -78,7 +78,8 @@ Resets. Another total: each variance grows by the square of the change, and the 
 where no other pool shares that total. Silence: variances grow with time; the ceiling is not valid
 for longer than 2.5 usual intervals. Recovery or another version: `None` as state begins anew.
 
-Distrust (distrust.py). The caller uses the proved ceiling (unused + held) while one of these holds:
+Distrust (distrust.py). The caller uses the larger of this ceiling and the proved one (unused +
+held), and the proved one alone while one of these holds:
   cold          fewer than 5 snapshots or 5 s; until then the smaller of both ceilings
   surprised     a cumulative sum of -ln P(count this low or lower) exceeds its alarm
   frozen_count  the count stays the same though own calls must have moved it; nothing is learned

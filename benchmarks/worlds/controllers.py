@@ -240,9 +240,9 @@ class PoolSummary:
 
 
 class Learned(Proved):
-    """The learned ceiling where it is trusted, else the proved one with its defaults.
+    """The larger of both ceilings while the learned one is trusted, else the proved one.
 
-    While the estimate is cold, the smaller of both.
+    The proved one has its defaults. While the estimate is cold, the smaller of both counts.
     """
 
     parameters = Parameters()
@@ -266,8 +266,13 @@ class Learned(Proved):
             return proved
         if estimate.doubts - {Doubt.COLD}:
             return proved
-        learned = not pool.frozen_at and self.in_use[channel] + 1 <= pool.ceiling(_ms(now))
-        return learned and (estimate.trusted or proved)
+        if pool.frozen_at:
+            return False
+        wanted = self.in_use[channel] + 1
+        learned = wanted <= pool.ceiling(_ms(now))
+        if not estimate.trusted:
+            return learned and proved
+        return learned or (proved and wanted <= pool.failed_ceiling)
 
     def granted(self, now: float, call: int, channel: int) -> None:
         super().granted(now, call, channel)

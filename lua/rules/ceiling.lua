@@ -3,7 +3,7 @@
 -- The proved ceiling: the newest snapshot always counts. Where only this service uses the ports (dedicated), or others take no more
 -- of them in a second than policy says (growth_per_s), an older snapshot stays true too, less what others may
 -- have taken since. The higher ceiling of both counts. Where policy says ceilings = "learned", the learned ceiling
--- (rules/learned_ceiling.lua) counts instead, while it is trusted.
+-- (rules/learned_ceiling.lua) counts beside it, while it is trusted.
 local pools = need('pool')
 local ceiling = {}
 

@@ -54,15 +54,18 @@ function learned_ceiling.compute(pool)
   return max(0, min(estimate.ceilings[step] - (pool.lowered or 0), pool.failed_ceiling or FOREVER))
 end
 
--- -> the smaller or the larger of both, or one of them
--- proved: the ceiling by the rule of rules/ceiling.lua; is_proof: it stays true whatever is launched, since policy says
--- what others take; growth: (w0) -> what others may have taken since
+-- -> the larger of both while what was learned is trusted; else the proved one, or the smaller of both while it is cold
+-- The proved ceiling counts ports that are free whatever was learned, so nothing is gained by granting less. A failing launch and a
+-- mass of ends say that it is too high: these bound it too, unless policy says what others take (is_proof).
+-- proved: the ceiling by the rule of rules/ceiling.lua; growth: (w0) -> what others may have taken since
 function learned_ceiling.choose(pool, proved, is_proof, growth)
   local reason, estimate = learned_ceiling.find_fallback(pool), learned_ceiling.get_estimate(pool)
   if reason and not (reason == COLD and estimate) then return proved end
   local learned = max(0, learned_ceiling.compute(pool) - growth(estimate.t0 - zone.visibility_lag))
   if reason then return min(learned, proved) end -- mutation: cold-takes-the-smaller
-  return is_proof and max(learned, proved) or learned -- mutation: proof-stays-true
+  if is_proof then return max(learned, proved) end -- mutation: proof-stays-true
+  if pool.frozen_at then return learned end -- mutation: freeze-bounds-the-proved-ceiling
+  return max(learned, min(proved, pool.failed_ceiling or FOREVER)) -- mutation: proved-beside-learned
 end
 
 return learned_ceiling

@@ -3,7 +3,7 @@
 -- Each new snapshot ends an interval, which began with the snapshot before. It counts as wanted if a campaign contends for the
 -- channel at its end (state/contention.lua), that is, was denied for want of ports there lately. Then its gain is the
 -- limit with ceilings = "learned" less the limit with ceilings = "proved", both as they stand at its end, times its length. The
--- gain is negative where the learned ceiling is the lower one. Policy's limit and a temporary one bound both.
+-- gain is negative where less counts than the proved ceiling. Policy's limit and a temporary one bound both.
 --
 -- Hash LEARN..pool, field past_gain -> text: entries "BIN:WANTED_MS:PORT_MS" with spaces between them, oldest first; BIN = zone ms /
 -- BIN_MS. At most BINS of them; a snapshot is taken once, so no interval counts twice.

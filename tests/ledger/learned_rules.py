@@ -17,7 +17,18 @@ MUTATIONS = (
     ),
     LuaMutation(name="a cold estimate counts alone", tag="cold-takes-the-smaller"),
     LuaMutation(
-        name="a proof does not count beside it", tag="proof-stays-true", becomes="return learned"
+        name="a proof does not count beside it",
+        tag="proof-stays-true",
+        becomes="if is_proof then return learned end",
+    ),
+    LuaMutation(
+        name="the proved ceiling does not count beside it",
+        tag="proved-beside-learned",
+        becomes="return learned",
+    ),
+    LuaMutation(
+        name="a mass of ends does not freeze the proved ceiling",
+        tag="freeze-bounds-the-proved-ceiling",
     ),
     LuaMutation(name="an older snapshot teaches", tag="learned-of-the-newest-snapshot"),
     LuaMutation(name="a snapshot from before a loss teaches", tag="learned-since-the-loss"),

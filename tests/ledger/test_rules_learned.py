@@ -17,19 +17,26 @@ pytestmark = pytest.mark.usefixtures("on_both")
 
 SIP = "channel:sip"
 LONG_MS = 1_000_000
+FEW = 2  # unused ports by the snapshots: the proved ceiling of an idle zone
 
 
 class LearnedZone(RuleZone):
-    """A zone of 10 ports with one snapshot, of which nothing is learned yet."""
+    """A zone of 10 ports with one snapshot, of which nothing is learned yet.
 
-    def __init__(self, ceilings: str = "learned", **changes: Any) -> None:
+    Args:
+        idle: unused ports by the snapshots that say nothing else.
+    """
+
+    def __init__(self, ceilings: str = "learned", *, idle: int = FEW, **changes: Any) -> None:
+        self.idle = idle
         super().__init__(policy({"ceilings": ceilings} | changes))
         self.wait(VISIBLE_MS + LAG_MS + 1)
         self.observe()
 
     def observe(self, **unused: int) -> Answer:
         """A snapshot; what it answers to learn from."""
-        counts = {f"channel:{name}": n for name, n in (unused or {"sip": 10, "h323": 0}).items()}
+        given = unused or {"sip": self.idle, "h323": 0}
+        counts = {f"channel:{name}": n for name, n in given.items()}
         self.seen = dict(self.ingest(10, counts)["observations"][SIP])
         return self.seen
 
@@ -67,19 +74,43 @@ def test_a_stated_time_of_the_count_is_learned_from() -> None:
         assert seen.get("counted_at") == stated
 
 
+@pytest.mark.parametrize(("learned", "limit"), [(1, FEW), (4, 4)])
+def test_the_larger_of_both_counts_while_it_is_trusted(learned: int, limit: int) -> None:
+    assert LearnedZone().taught(learned).limit() == limit
+
+
+def test_a_failing_launch_bounds_the_proved_ceiling_too() -> None:
+    zone = LearnedZone(idle=8, adaptive=0).taught(4, pending=2)
+    ids = [zone.grant() for _ in range(6)]
+    zone.end(ids[0], "no_resource")
+    assert zone.limit() == 3
+    zone.wait(10)
+    zone.observe(sip=5, h323=0)
+    zone.taught(4)
+    assert zone.limit() == 5
+
+
+def test_a_mass_of_ends_freezes_the_proved_ceiling_too() -> None:
+    zone = LearnedZone(idle=8).taught(4, burst_limit=2)
+    ids = [zone.grant() for _ in range(4)]
+    for id_ in ids[:3]:
+        zone.end(id_)
+    assert zone.limit() == 0
+
+
 def test_it_counts_only_where_policy_says_so() -> None:
     zone = LearnedZone("proved").taught(4)
-    assert zone.limit() == 10
+    assert zone.limit() == FEW
     assert zone.pool()["learned"]["ceiling"] == 4
     assert not zone.pool()["learned"]["in_force"]
 
 
 FALLBACKS: dict[str, tuple[Answer, int, str | None]] = {
     "trusted": ({}, 4, None),
-    "distrusted": ({"doubts": ["failing"]}, 10, "distrusted"),
-    "cold and distrusted": ({"doubts": ["cold", "failing"]}, 10, "distrusted"),
-    "cold, less": ({"doubts": ["cold"]}, 4, "cold"),
-    "cold, more": ({"doubts": ["cold"], "ceilings": [12]}, 10, "cold"),
+    "distrusted": ({"doubts": ["failing"]}, FEW, "distrusted"),
+    "cold and distrusted": ({"doubts": ["cold", "failing"]}, FEW, "distrusted"),
+    "cold, less": ({"doubts": ["cold"], "ceilings": [1]}, 1, "cold"),
+    "cold, more": ({"doubts": ["cold"], "ceilings": [12]}, FEW, "cold"),
 }
 
 
@@ -93,7 +124,7 @@ def test_the_proved_ceiling_counts_while_it_is_not_trusted(case: str) -> None:
 
 def test_the_proved_ceiling_counts_before_anything_is_learned() -> None:
     zone = LearnedZone()
-    assert zone.limit() == 10
+    assert zone.limit() == FEW
     assert zone.pool()["learned"]["fallback"] == "cold"
 
 
@@ -102,7 +133,7 @@ def test_it_lapses() -> None:
     zone.taught(4, valid_until=zone.now + 50).wait(49)
     assert zone.limit() == 4
     zone.wait(1)
-    assert (zone.limit(), zone.pool()["learned"]["fallback"]) == (10, "stale")
+    assert (zone.limit(), zone.pool()["learned"]["fallback"]) == (FEW, "stale")
 
 
 def test_a_loss_of_state_ends_it_and_the_next_snapshot_begins_anew() -> None:
@@ -111,7 +142,7 @@ def test_a_loss_of_state_ends_it_and_the_next_snapshot_begins_anew() -> None:
     zone.run_id = "another"
     zone.call({"op": "time"})
     assert zone.pool()["learned"]["fallback"] == "recovering"
-    assert zone.limit() == 10
+    assert zone.limit() == FEW
     assert zone.learn(5, after=zone.seen["t0"])["refused"] == {SIP: "before_recovery"}
     zone.wait(10)
     seen = zone.observe()
@@ -323,7 +354,7 @@ def test_a_failing_launch_of_a_frozen_pool_takes_no_headroom_away() -> None:
     assert zone.pool()["headroom"] == 1
 
 
-@pytest.mark.parametrize(("learned", "limit"), [(4, 10), (12, 12)])
+@pytest.mark.parametrize(("learned", "limit"), [(1, FEW), (12, 12)])
 def test_a_kept_proof_counts_where_it_says_more(learned: int, limit: int) -> None:
     assert LearnedZone(dedicated=True).taught(learned).limit() == limit
 
@@ -358,7 +389,7 @@ def bins(seen: Answer, kind: str) -> dict[int, str]:
 
 
 def test_calls_without_a_port_are_counted_by_age() -> None:
-    zone = LearnedZone()
+    zone = LearnedZone(idle=10)
     first = [zone.grant() for _ in range(4)]
     zone.wait(300)
     second = [zone.grant() for _ in range(3)]
@@ -377,7 +408,7 @@ def test_calls_without_a_port_are_counted_by_age() -> None:
 
 
 def test_ended_calls_are_counted_by_their_age_until_no_count_can_show_them() -> None:
-    zone = LearnedZone()
+    zone = LearnedZone(idle=10)
     ids = [zone.grant() for _ in range(5)]
     zone.wait(400)
     zone.launched(ids[0])
@@ -399,7 +430,7 @@ def test_ended_calls_are_counted_by_their_age_until_no_count_can_show_them() -> 
 
 
 def test_ends_are_in_the_bins_of_their_moments() -> None:
-    zone = LearnedZone()
+    zone = LearnedZone(idle=10)
     ids = [zone.grant() for _ in range(2)]
     zone.wait(400)
     zone.launched(ids[0])
@@ -411,7 +442,7 @@ def test_ends_are_in_the_bins_of_their_moments() -> None:
 
 
 def test_reported_ports_are_counted_by_age_until_no_count_can_miss_them() -> None:
-    zone = LearnedZone()
+    zone = LearnedZone(idle=10)
     ids = [zone.grant() for _ in range(3)]
     zone.wait(300)
     zone.launched(ids[0])
@@ -429,7 +460,7 @@ def test_reported_ports_are_counted_by_age_until_no_count_can_miss_them() -> Non
 
 
 def test_turned_on_and_off_with_calls_up_nothing_is_granted_beyond_what_then_counts() -> None:
-    zone = LearnedZone("proved").taught(8)
+    zone = LearnedZone("proved", idle=10).taught(8)
     for _ in range(8):
         zone.grant()
     zone.wait(10)
@@ -456,11 +487,11 @@ def gain(zone: LearnedZone) -> tuple[int, int]:
     return learned["wanted_ms"], learned["gain_port_ms"]
 
 
-@pytest.mark.parametrize(("learned", "ports"), [(14, 4), (7, -3)])
+@pytest.mark.parametrize(("learned", "ports"), [(14, 4), (7, 0)])
 def test_what_learned_ceilings_would_have_gained_is_known_before_they_count(
     learned: int, ports: int
 ) -> None:
-    zone = LearnedZone("proved").taught(learned)
+    zone = LearnedZone("proved", idle=10).taught(learned)
     contend(zone)
     zone.wait(700)
     zone.observe(sip=0, h323=0)
@@ -468,15 +499,23 @@ def test_what_learned_ceilings_would_have_gained_is_known_before_they_count(
 
 
 def test_the_gain_is_that_beyond_the_proved_ceiling_with_learned_ones_too() -> None:
-    zone = LearnedZone().taught(14)
+    zone = LearnedZone(idle=10).taught(14)
     contend(zone)
     zone.wait(700)
     zone.observe(sip=0, h323=0)
     assert gain(zone) == (700, 2800)
 
 
+def test_a_cold_estimate_that_allows_less_is_a_loss() -> None:
+    zone = LearnedZone("proved", idle=10).taught(7, doubts=["cold"])
+    contend(zone)
+    zone.wait(700)
+    zone.observe(sip=0, h323=0)
+    assert gain(zone) == (700, -2100)
+
+
 def test_nothing_is_gained_while_no_request_is_denied() -> None:
-    zone = LearnedZone("proved").taught(14)
+    zone = LearnedZone("proved", idle=10).taught(14)
     zone.grant()
     zone.wait(700)
     zone.observe(sip=9, h323=0)
@@ -484,7 +523,7 @@ def test_nothing_is_gained_while_no_request_is_denied() -> None:
 
 
 def test_nothing_is_gained_by_an_estimate_that_is_not_trusted() -> None:
-    zone = LearnedZone("proved").taught(14, doubts=["failing"])
+    zone = LearnedZone("proved", idle=10).taught(14, doubts=["failing"])
     contend(zone)
     zone.wait(700)
     zone.observe(sip=0, h323=0)
@@ -493,7 +532,7 @@ def test_nothing_is_gained_by_an_estimate_that_is_not_trusted() -> None:
 
 @pytest.mark.parametrize("bound", [{"capacity": {"sip": 12}}, {}])
 def test_no_gain_is_above_another_limit(bound: dict[str, Any]) -> None:
-    zone = LearnedZone("proved", **bound).taught(14)
+    zone = LearnedZone("proved", idle=10, **bound).taught(14)
     if not bound:
         zone.call({"op": "limit", "pool": SIP, "limit": 12, "ttl_ms": LONG_MS})
     contend(zone)
@@ -503,7 +542,7 @@ def test_no_gain_is_above_another_limit(bound: dict[str, Any]) -> None:
 
 
 def test_a_snapshot_that_is_sent_again_gains_nothing_again() -> None:
-    zone = LearnedZone("proved").taught(14)
+    zone = LearnedZone("proved", idle=10).taught(14)
     contend(zone)
     zone.wait(700)
     counts = {"channel:sip": 0, "channel:h323": 0}
@@ -513,7 +552,7 @@ def test_a_snapshot_that_is_sent_again_gains_nothing_again() -> None:
 
 
 def test_a_gain_is_forgotten_within_the_hour() -> None:
-    zone = LearnedZone("proved").taught(14)
+    zone = LearnedZone("proved", idle=10).taught(14)
     contend(zone)
     zone.wait(700)
     zone.observe(sip=0, h323=0)
@@ -524,7 +563,7 @@ def test_a_gain_is_forgotten_within_the_hour() -> None:
 
 
 def test_an_interval_counts_for_no_longer_than_its_snapshot_is_fresh() -> None:
-    zone = LearnedZone("proved", max_age=500)
+    zone = LearnedZone("proved", idle=10, max_age=500)
     for _ in range(8):  # a zone that is silent for longer than max_age recovers
         zone.wait(450)
         zone.call({"op": "time"})
@@ -539,7 +578,7 @@ def test_an_interval_counts_for_no_longer_than_its_snapshot_is_fresh() -> None:
 
 
 def test_intervals_add_up_while_requests_are_denied() -> None:
-    zone = LearnedZone("proved").taught(14)
+    zone = LearnedZone("proved", idle=10).taught(14)
     contend(zone)
     for _ in range(2):
         zone.wait(400)

@@ -77,7 +77,12 @@ def choose_ceiling(zone: Zone, pool: str, proved: int) -> int:
     learned = max(0, learned - ceil(growth * age_ms / 1000))
     if reason:
         return min(learned, proved)
-    return max(learned, proved) if keeps(zone, pool) else learned
+    if keeps(zone, pool):
+        return max(learned, proved)
+    if estimate.frozen_at is not None:
+        return learned
+    failed = estimate.failed_ceiling
+    return max(learned, proved if failed is None else min(proved, failed))
 
 
 def proved_ceiling(zone: Zone, pool: str) -> int | None:

@@ -66,8 +66,8 @@ class ZonePolicy(StrictModel):
     ceilings: Literal["proved", "learned"] = "proved"
     """`proved`: no launch fails while the times below hold; what a snapshot may not show yet costs
     ports. `learned`: the service learns from each snapshot how many reservations the channel
-    carries, whatever these times are, and few launches fail; while that is cold, distrusted, stale
-    or recovering, the proved ceiling counts."""
+    carries, whatever these times are, and few launches fail; the larger of both ceilings counts.
+    While what was learned is cold, distrusted, stale or recovering, the proved ceiling counts."""
     overlaunch_target: Annotated[float, Field(gt=0, le=0.1)] = 0.001
     """With learned ceilings: the share of launches that may find no port, roughly. A smaller value
     uses fewer ports and leaves more of them to inbound calls."""

@@ -215,7 +215,7 @@ class LearnedCeiling(Response):
     """Trend of foreign use, in ports per second."""
     gain_ports: float | None = None
     """Last hour, while requests were denied for want of ports: mean number of ports that learned
-    ceilings would have allowed beyond the proved one; negative: fewer; null: none was denied."""
+    ceilings would have allowed beyond the proved one; negative: fewer, while cold."""
     gain_port_s: float = 0
     """The same as a sum, in ports times seconds."""
     wanted_s: float = 0
