@@ -1,6 +1,7 @@
 -- commands/wait.lua: requests that stay open until there is room (wait_ms).
 --
--- admit with replica (of the process that keeps the request open) and waits (ms for which it still will):
+-- admit with replica (of the process that keeps the request open), waits (ms for which it still will) and caller (who asks,
+-- for the share of places: state/wait_queue.lua):
 --   a deny takes a place in the queue or keeps it (waits > 0), or gives it up (waits = 0: the last try). The
 --   deny has waiting = {group, again_ms?} when it has a place: ask again when notified, and after again_ms,
 --   when time alone may end the denial.

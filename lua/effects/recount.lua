@@ -293,6 +293,7 @@ end
 local function finish(state)
   if state.is_corrected then shares.recount() end
   if meta.waiters then meta.waiters = max(0, call('ZCARD', QUEUE) - 1) end
+  if meta.waiters == 0 then call('DEL', CONTENTION .. 'callers') end
   if state.settles then
     meta.in_doubt = nil -- mutation: recount-settles-doubt
     need('notify').on('rules_changed')

@@ -5,7 +5,9 @@
 --         "group since arrival request_id"; since = when the request was first seen
 -- waiters hash, campaign/request_id -> JSON: place (member of queue), since, ends (ms), replica, body,
 --         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true} (contended pools)
+--         caller (who asks: a token or an address)
 -- arrived zset, campaign/request_id, score = since
+-- hungry..callers  hash, "caller" and "caller group" -> its places. It is gone when nobody waits.
 -- meta    waiters (places), arrivals, beats {replica: alive until}
 local idempotency = need('idempotency')
 local wait_queue = {}
@@ -15,6 +17,10 @@ local GROUP_MAX = 5000    -- places of one group
 local WAIT_MS_MAX = 35000 -- longer than any request may wait
 local BEAT_MS = 3000      -- a replica without a heartbeat for so long is dead
 local READ_MAX = 100      -- overdue places read in one call
+-- A caller may have as many times as many places as are free: alone 4/5 of all, several greedy ones equal parts, and a caller
+-- without one always finds one. As in each replica (service/waiting/coordinator.py), for all replicas together.
+local SHARE = 4
+local CALLERS = CONTENTION .. 'callers'
 
 -- -> what the request waits for: campaign, channel, application, MPP, named pools. No name has a space in it.
 function wait_queue.make_group(ask)
@@ -64,10 +70,29 @@ function wait_queue.read_first(group)
   return key, nil, place
 end
 
+local function count_places(field) return tonumber(call('HGET', CALLERS, field) or 0) or 0 end
+
+-- by: 1 or -1
+local function change_places(caller, group, by)
+  if not caller then return end -- a replica of an older version asked
+  for _, field in ipairs({ caller, caller .. ' ' .. group }) do
+    local n = count_places(field) + by
+    if n > 0 then call('HSET', CALLERS, field, n) else call('HDEL', CALLERS, field) end
+  end
+end
+
+-- May the caller have one more place, of the zone and of the group?
+local function has_share(caller, group, free, free_of_group)
+  if free <= 0 or free_of_group <= 0 then return false end
+  if not caller then return true end
+  return count_places(caller) < SHARE * free and count_places(caller .. ' ' .. group) < SHARE * free_of_group
+end
+
 -- -> a new entry at the end of the group, to be written, or nil if too many requests wait
 function wait_queue.add(ask, group)
   local op, from, to = ask.op, get_group_range(group)
-  if (meta.waiters or 0) >= WAITERS_MAX or call('ZLEXCOUNT', QUEUE, from, to) >= GROUP_MAX then return nil end
+  local free, free_of_group = WAITERS_MAX - (meta.waiters or 0), GROUP_MAX - call('ZLEXCOUNT', QUEUE, from, to)
+  if not has_share(op.caller, group, free, free_of_group) then return nil end
   if not has_waiters() then
     -- The sentinels, which a zone older than its queue does not have.
     call('ZADD', QUEUE, 0, '')
@@ -79,15 +104,20 @@ function wait_queue.add(ask, group)
   local place = format('%s %015.0f %012.0f %s', group, since, meta.arrivals, op.request_id)
   call('ZADD', QUEUE, 0, place)
   call('ZADD', ARRIVED, since, idempotency.key(op))
-  return { place = place, since = since, ends = 0, body = op.body, hungry = {} }
+  change_places(op.caller, group, 1)
+  return { place = place, since = since, ends = 0, body = op.body, hungry = {}, caller = op.caller }
 end
 
 function wait_queue.remove(key, entry)
   call('ZREM', QUEUE, entry.place)
   call('ZREM', ARRIVED, key)
   call('HDEL', WAITERS, key)
+  change_places(entry.caller, wait_queue.get_group(entry), -1)
   meta.waiters = meta.waiters - 1
-  if meta.waiters <= 0 then meta.waiters, meta.beats = 0, nil end
+  if meta.waiters <= 0 then
+    meta.waiters, meta.beats = 0, nil
+    call('DEL', CALLERS)
+  end
 end
 
 -- A place that has no entry, and an arrival that has none.

@@ -215,3 +215,53 @@ def test_launch_within_counts_from_when_the_request_was_first_seen(redis_sync: r
     assert answer["launch_within_ms"] == 9000
     zone.advance(500)
     assert zone.one(ask("w1", id="repeat00000"))["launch_within_ms"] == 4500
+
+
+GROUP_MAX, ZONE_MAX = 5_000, 20_000  # lua/state/wait_queue.lua
+
+
+def fill(zone: StaticZone, caller: str, replicas: str, campaign: str, n: int) -> int:
+    """One caller's requests of a campaign, by several replicas. Returns: how many got a place."""
+    asks = [
+        wait(
+            f"{caller}{replicas}{i}", replicas[i % len(replicas)], campaign=campaign, caller=caller
+        )
+        for i in range(n)
+    ]
+    answers = [one for at in range(0, n, 250) for one in zone.call(*asks[at : at + 250])]
+    return sum("waiting" in one for one in answers)
+
+
+def test_a_caller_leaves_places_of_a_campaign_to_others_on_any_replica(zone: StaticZone) -> None:
+    assert fill(zone, "greedy", "AB", "c", GROUP_MAX) == GROUP_MAX * 4 // 5
+    assert fill(zone, "other", "C", "c", 1) == 1
+    assert fill(zone, "greedy", "D", "c", 1) == 0
+    assert fill(zone, "greedy", "D", "d", 1) == 1  # another campaign is another queue
+
+
+def test_a_caller_leaves_places_of_the_zone_to_others(zone: StaticZone) -> None:
+    placed = sum(fill(zone, "greedy", "AB", f"c{n}", GROUP_MAX) for n in range(5))
+    assert placed == ZONE_MAX * 4 // 5
+    assert fill(zone, "other", "A", "new", 1) == 1
+
+
+def test_the_places_of_a_caller_return_with_their_end(
+    zone: StaticZone, redis_sync: redis.Redis
+) -> None:
+    count = lambda: redis_sync.hgetall(f"{zone.keys[8]}callers")  # noqa: E731
+    zone.call(*(wait(f"w{n}", caller="token a") for n in range(3)))
+    assert count() == {b"token a": b"3", b"token a c/sip///": b"3"}
+    zone.call(withdraw("w0", replica="A"), wait("w1", waits=0, caller="token a"))
+    assert count() == {b"token a": b"1", b"token a c/sip///": b"1"}
+    zone.call(end("x"), wait("w2", caller="token a"))
+    assert count() == {}
+
+
+def test_the_counts_of_callers_go_with_a_queue_that_begins_anew(
+    zone: StaticZone, redis_sync: redis.Redis
+) -> None:
+    zone.call(wait("w", caller="token a"))
+    redis_sync.delete(zone.keys[10])
+    redis_sync.set(zone.keys[10], "no queue")
+    zone.call(ask("p"))
+    assert redis_sync.hgetall(f"{zone.keys[8]}callers") == {}

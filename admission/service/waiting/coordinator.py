@@ -15,7 +15,8 @@ next one when that entry was granted. It calls again when
 Callers share the places: one caller may keep at most SHARE times as many requests open as there are
 places free. So a caller alone gets SHARE / (SHARE + 1) of all places, several greedy ones get equal
 parts, and a caller that keeps none open always finds one (the dynamic threshold of Choudhury and
-Hahne, IEEE/ACM Transactions on Networking 6, 1998).
+Hahne, IEEE/ACM Transactions on Networking 6, 1998). The ledger shares its places in the same way
+over all replicas (lua/state/wait_queue.lua).
 
 A zone with waiters has one heartbeat a second: without it the ledger soon passes over their
 entries. All calls that one notification causes go to the ledger in one script call.
@@ -142,7 +143,8 @@ class WaitCoordinator:
     ) -> Answer:
         self._open_of[caller] += 1
         try:
-            return await self._wait(zone, operation, wait_ms)
+            named = {"caller": caller} if caller else {}
+            return await self._wait(zone, operation | named, wait_ms)
         except AdmissionError:
             self.withdraw(zone, operation)  # the lost reply may have been that it has an entry
             raise

@@ -8,6 +8,7 @@ import pytest
 import redis.asyncio
 
 from admission.errors import Unavailable
+from admission.ledger.keys import zone_keys
 from tests.support.proxy import address_of
 from tests.support.redis_server import PATIENT
 from tests.support.service import ServiceHarness, commands_run, replicas, wait_for_waiters
@@ -259,6 +260,22 @@ async def test_more_waiters_than_the_limit_are_answered_at_once(redis_url: str) 
         assert (await soon(started(a.admit("more", LONG_MS))))["decision"] == "deny"
         for one in waiters:
             one.cancel()
+
+
+async def test_the_ledger_counts_the_places_of_each_caller(
+    redis_url: str, redis_sync: redis.Redis
+) -> None:
+    key = zone_keys("adm", "East")[8] + "callers"
+    async with replicas(redis_url) as (a, b):
+        await a.admit("x", count=2)
+        waiters = [started(one.admit(f"w{n}", LONG_MS)) for n, one in enumerate((a, b))]
+        await wait_for_waiters(redis_url, 2)
+        places = redis_sync.hgetall(key)
+        assert places == {b"address 127.0.0.1": b"2", b"address 127.0.0.1 c/sip///": b"2"}
+        for one in waiters:
+            one.cancel()
+        await wait_for_waiters(redis_url, 0)
+    assert redis_sync.hgetall(key) == {}
 
 
 async def test_a_stopping_service_answers_waiters_with_their_denial(redis_url: str) -> None:
