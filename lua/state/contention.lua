@@ -140,7 +140,8 @@ function contention.sweep(most)
   local names, fields = {}, page[2]
   for i = 1, #fields, 2 do
     local ends = tonumber(match(fields[i + 1], '^%d+'))
-    if not ends or ends < now then names[#names + 1] = fields[i] end
+    local is_over = not ends or ends < now
+    if is_over and fields[i] ~= '' then names[#names + 1] = fields[i] end -- '' is the sentinel
   end
   for _, name in ipairs(names) do
     local pool, campaign = match(name, '^(%S+) (%S+)$')
@@ -155,9 +156,9 @@ end
 function contention.has_place(pool, campaign)
   if not pool.wildcard and not pools.get('campaign:' .. campaign).wildcard then return true end
   local key = get_until_key()
-  if call('HLEN', key) < DEMANDS_MAX then return true end
+  if call('HLEN', key) <= DEMANDS_MAX then return true end -- with the sentinel
   contention.sweep(SWEEP_FULL)
-  return call('HLEN', key) < DEMANDS_MAX or call('HGET', key, pool.name .. ' ' .. campaign) ~= false
+  return call('HLEN', key) <= DEMANDS_MAX or call('HGET', key, pool.name .. ' ' .. campaign) ~= false
 end
 
 -- No campaign contends for the pool any more: a policy may have changed weights and classes.

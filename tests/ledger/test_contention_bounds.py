@@ -33,8 +33,8 @@ def invent(zone: RuleZone, first: int, number: int) -> None:
 
 
 def count_demands(client: redis.Redis) -> tuple[int, int]:
-    """Stored demands, and campaigns that others yield to."""
-    return client.hlen(UNTIL), client.zcard(RIVALS) - 1
+    """Stored demands, and campaigns that others yield to; without the sentinels."""
+    return client.hlen(UNTIL) - 1, max(0, client.zcard(RIVALS) - 1)
 
 
 def test_the_demand_of_invented_campaigns_has_a_bound(
