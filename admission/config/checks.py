@@ -1,16 +1,14 @@
 """Rules between the tables of the configuration; each function yields the violations of one."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from admission.config.settings import RedisSettings, ServerSettings, TokenSettings, is_loopback
 from admission.config.sources.http_json import ZONE, has_pool
+from admission.config.sources.huawei import CC_ID_MAX
 from admission.config.sources.registry import BUILT_IN_SOURCES, list_counted_channels
 from admission.domain.policy import ZonePolicy
 from admission.domain.validation import Problem, suggest_name
-
-# Huawei types the ccId as a 16-bit number.
-CC_ID_MAX: Final = 65_535
 
 
 def find_zone_problems(zone: ZonePolicy, sources: Mapping[str, Any]) -> Iterator[Problem]:

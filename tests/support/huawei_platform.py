@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -63,6 +63,12 @@ class Guids:
     async def drop(self, zone: str, agent: int, guid: str) -> None:
         if self.known.get(agent) == guid:
             del self.known[agent]
+
+
+class Served(Protocol):
+    """A platform that is served."""
+
+    url: str
 
 
 @dataclass
@@ -128,7 +134,7 @@ async def center(simulated: HuaweiSettings | None = None) -> AsyncIterator[Cente
 
 @asynccontextmanager
 async def counting(
-    at: Center, agents: tuple[int, ...] = AGENTS, guids: Guids | None = None, **said: Any
+    at: Served, agents: tuple[int, ...] = AGENTS, guids: Guids | None = None, **said: Any
 ) -> AsyncIterator[HuaweiAgentGatewaySource]:
     source = HuaweiAgentGatewaySource("agents", settings(at.url, agents, **said), backoff=QUICK)
     if guids:

@@ -19,6 +19,7 @@ AGENT_ID_MAX: Final = 999_999  # Huawei's documents; 59999 in older ones
 # An event poll takes up to 10 s, and each agent needs one within the 60 s after which its Guid
 # changes: one concurrent poll serves five agents, with a margin.
 AGENTS_PER_EVENT_POLL: Final = 5
+CC_ID_MAX: Final = 65_535  # Huawei types the ccId as a 16-bit number
 LICENCE_PATH: Final = "/rest/cmsapp/v1/openapi/configures/querysystemlicensestatus"
 
 # Printable ASCII without `/`, which separates the parts of the Authorization header.

@@ -121,12 +121,14 @@ class CmsEndpoint:
         return counts
 
 
-def _cc_id(body: bytes) -> object:
+def _cc_id(body: bytes) -> int | None:
+    """The number of the call centre. `true` is none, though Python's True equals 1."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found.get("ccId") if isinstance(found, dict) else None
+    cc_id = found.get("ccId") if isinstance(found, dict) else None
+    return cc_id if type(cc_id) is int else None
 
 
 def _answer(counts: dict[str, Any]) -> web.Response:

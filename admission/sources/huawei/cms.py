@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from admission.config.secret_refs import read_again
-from admission.config.sources.huawei import HuaweiCmsSettings
+from admission.config.sources.huawei import CC_ID_MAX, HuaweiCmsSettings
 from admission.domain import Snapshot, SnapshotGroup
 from admission.domain.policy import ZonePolicy
 from admission.errors import SourceError
@@ -94,10 +94,7 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
         listed = [channel for channel in policy.channels if channel in COUNTERS]
         if not listed:
             raise SourceError(f"this platform counts {', '.join(COUNTERS)}: list one of them")
-        cc_id = policy.source_zone or ""
-        if not cc_id.isdecimal():
-            raise SourceError("source_zone must be the call centre's ccId, a number")
-        reply = await self._request_counters(int(cc_id))
+        reply = await self._request_counters(_read_cc_id(policy.source_zone or ""))
         try:
             return self._read_snapshot(_find_counters(reply.body, self._secrets), listed)
         except SourceError as error:
@@ -165,6 +162,13 @@ class HuaweiCmsSource(ConfiguredSource[HuaweiCmsSettings]):
             notes=_status_notes(counters) | licence.notes(),
             warnings=_list_warnings(licence),
         )
+
+
+def _read_cc_id(source_zone: str) -> int:
+    is_number = source_zone.isascii() and source_zone.isdecimal() and len(source_zone) <= 5
+    if not is_number or not 1 <= int(source_zone) <= CC_ID_MAX:
+        raise SourceError(f"source_zone must be the call centre's ccId, a number up to {CC_ID_MAX}")
+    return int(source_zone)
 
 
 def _make_group(channel: str, allowed: int, current: int) -> SnapshotGroup:

@@ -120,8 +120,10 @@ def _parse_object(text: bytes, status: int) -> Mapping[str, Any]:
     """The JSON object of an answer; an object may come with any status and explains an error."""
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         found = None
+    except RecursionError:
+        raise SourceError("the answer is JSON that is nested too deeply") from None
     if isinstance(found, dict):
         return found
     if status >= 300:

@@ -87,7 +87,19 @@ async def test_a_malformed_signature_is_refused(header: str) -> None:
             assert answer.status == 401
 
 
-@pytest.mark.parametrize("body", [b'{"ccId":2}', b"{}", b"[]", b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"ccId":2}',
+        b'{"ccId":true}',
+        b'{"ccId":1.0}',
+        b'{"ccId":"1"}',
+        b"{}",
+        b"[]",
+        b"x",
+        b"[" * 9_999,
+    ],
+)
 async def test_another_call_centre_is_a_wrong_parameter(body: bytes) -> None:
     async with center(simulated()) as at:
         status, answer = await asked(at, body=body)

@@ -7,6 +7,7 @@ import pytest
 
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import SourceError
+from tests.support.http_peer import say, serve_peer
 from tests.support.huawei_platform import (
     AGENTS,
     POLICY,
@@ -252,6 +253,11 @@ async def test_what_is_no_count_is_named(kind: str, says: str) -> None:
         await counted(source)
         await at.misbehave(kind, "callnums")
         assert says in await refused(source)
+
+
+async def test_json_that_is_nested_too_deeply_is_named() -> None:
+    async with serve_peer(say('{"a":' * 40_000)) as peer, counting(peer) as source:
+        assert "nested too deeply" in await refused(source)
 
 
 async def test_an_agent_whose_answer_does_not_come_does_not_hold_up_the_others() -> None:

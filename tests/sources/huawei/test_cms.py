@@ -174,7 +174,7 @@ async def test_an_expired_licence_is_a_warning_beside_the_counts() -> None:
         (fixed(b"<html/>"), "answered with an HTML page or XML"),
         (fixed(b""), "answered with nothing"),
         (fixed(b"[1]"), "the answer is no JSON object"),
-        (fixed(b"[" * 100_000), "the answer is no JSON object"),
+        (fixed(b"[" * 100_000), "the answer is JSON that is nested too deeply"),
         (fixed(b"{" + b" " * 300_000), "longer than 256 KiB"),
         (fixed(b"oops", status=500), "failed with HTTP status 500"),
         (fixed(status=404), "there is no such service (404): check the url"),
@@ -228,9 +228,10 @@ async def test_channels_that_the_platform_does_not_count_are_not_queried(
         assert "this platform counts voice, ivr, web" in await refused(url, channels=channels)
 
 
-async def test_a_zone_without_its_number_is_not_queried() -> None:
+@pytest.mark.parametrize("cc_id", ["East", "", "true", "0", "65536", "٣", "-1", "1.0", "000001"])
+async def test_a_zone_without_its_number_is_not_queried(cc_id: str) -> None:
     async with platform(answered()) as url:
-        assert "ccId, a number" in await refused(url, cc_id="East")
+        assert "ccId, a number up to 65535" in await refused(url, cc_id=cc_id)
 
 
 @pytest.mark.parametrize(
