@@ -15,7 +15,13 @@ from admission.config import SourceSection
 from admission.errors import SourceError
 from admission.sources.authentication import CredentialsRefused
 from admission.sources.base import sanitize_line
-from admission.sources.transport import HttpSession, check_head, exchange_within, read_body
+from admission.sources.transport import (
+    HttpSession,
+    check_head,
+    encode_url,
+    exchange_within,
+    read_body,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class JsonClient:
     """
 
     def __init__(self, settings: SourceSection, *, connections_max: int) -> None:
-        self._base = settings.url.rstrip("/")
+        self._base = str(encode_url(settings.url)).rstrip("/")
         self._address = settings.place
         self._timeout_ms = settings.timeout_ms
         self._http = HttpSession(settings, connections_max=connections_max)
