@@ -86,7 +86,7 @@ def read_request(
     """
     try:
         root = fromstring(body, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise SoapFault("the request is not XML, or has a document type", sender=True) from error
     version = detect_version(body)
     payload = root.find(f"{{{ENVELOPES[version]}}}Body/*")

@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import re
+from xml.etree import ElementTree
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from admission.sim.experience_portal import auth
-from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH
+from admission.sim.experience_portal.contract import CURRENT_PATH, LEGACY_PATH, NAMESPACE
+from admission.sim.experience_portal.soap import CONTENT_TYPES, ENVELOPES
 from tests.support.experience_portal import (
+    BASIC,
     Caller,
     Calling,
     envelope,
@@ -122,6 +125,35 @@ async def test_the_legacy_path_insists_on_a_soap_action(calling: Calling) -> Non
         async with caller.session.post(url, data=envelope("GetStatus")) as answer:
             assert answer.status == 500
             assert "SOAPAction" in await answer.text()
+
+
+def in_version(version: str, text: str) -> bytes:
+    """An envelope of that version whose comment and text name the namespace of another."""
+    return (
+        f'<!-- {text} --><e:Envelope xmlns:e="{ENVELOPES[version]}" xmlns:other="{text}"><e:Body>'
+        f'<v:GetStatusRequest xmlns:v="{NAMESPACE}"><v:GetStatusRequestUnused>{text}'
+        "</v:GetStatusRequestUnused></v:GetStatusRequest></e:Body></e:Envelope>"
+    ).encode()
+
+
+@pytest.mark.parametrize(("version", "other"), [("1.1", "1.2"), ("1.2", "1.1")])
+async def test_the_envelopes_own_namespace_decides_the_version_of_the_answer(
+    caller: Caller, version: str, other: str
+) -> None:
+    body = in_version(version, ENVELOPES[other])
+    headers = {"Authorization": BASIC}
+    async with caller.session.post(caller.url + CURRENT_PATH, data=body, headers=headers) as answer:
+        root = ElementTree.fromstring(await answer.read())
+        assert root.tag == f"{{{ENVELOPES[version]}}}Envelope"
+        assert answer.content_type == CONTENT_TYPES[version]
+
+
+@pytest.mark.parametrize("encoding", ["nope", "hex"])
+async def test_an_encoding_that_does_not_exist_is_a_fault(caller: Caller, encoding: str) -> None:
+    body = f'<?xml version="1.0" encoding="{encoding}"?><a/>'.encode()
+    headers = {"Authorization": BASIC}
+    async with caller.session.post(caller.url + CURRENT_PATH, data=body, headers=headers) as answer:
+        assert (answer.status, "is not XML" in await answer.text()) == (500, True)
 
 
 async def test_a_body_that_is_too_large_is_refused(caller: Caller) -> None:
