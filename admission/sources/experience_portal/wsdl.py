@@ -8,6 +8,7 @@ Sources: WSDL 1.1 (W3C note, 2001), sections 2 and 3; XML Schema part 1, section
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +20,7 @@ from admission.errors import SourceError
 
 OPERATION: Final = "QueryResources"
 DOCUMENTS_MAX: Final = 12
+FIELDS_MAX: Final = 50  # of the request; Avaya's has two
 _XSD: Final = "{http://www.w3.org/2001/XMLSchema}"
 _WSDL: Final = "{http://schemas.xmlsoap.org/wsdl/}"
 _SOAP: Final = {
@@ -30,6 +32,7 @@ _REFERENCES: Final = (
     (f"{_XSD}import", "schemaLocation"),
     (f"{_XSD}include", "schemaLocation"),
 )
+_TEXTS: Final = ("string", "token", "normalizedString")
 
 Fetch = Callable[[str], Awaitable[bytes]]
 
@@ -104,13 +107,19 @@ def _find_request(roots: Sequence[Any]) -> str:
 
 
 def _describe(roots: Sequence[Any], schema: Any, element: Any) -> RequestShape:
-    fields = list(_list_fields(roots, element))
+    listed = list(islice(_list_fields(roots, element), FIELDS_MAX))
+    fields = [_resolve(roots, one) for one in listed]
     namespace = schema.get("targetNamespace") or ""
     request = element.get("name")
     form = schema.get("elementFormDefault") or "unqualified"
-    forms = {one.get("form") or form for one in fields} or {form}
-    names = [_local(one.get("name") or one.get("ref")) for one in fields]
-    zone = next((n for n, one in zip(names, fields, strict=True) if _is_text(one)), "")
+    # A field that is a reference has the namespace of what it refers to.
+    forms = {"qualified" if one.get("ref") else one.get("form") or form for one in listed}
+    names = [one.get("name") or "" for one in fields]
+    if not all(names):
+        raise SourceError(
+            f"the WSDL describes {request} in a way that is not read: compare by hand"
+        )
+    zone = next((n for n, one in zip(names, fields, strict=True) if _is_text(roots, one)), "")
     unused = next((name for name in names if name != zone), "")
     settings: dict[str, Any] = {
         "namespace": namespace,
@@ -120,23 +129,50 @@ def _describe(roots: Sequence[Any], schema: Any, element: Any) -> RequestShape:
         "unused_field": unused,
         "zone_field": zone,
         "zone_first": bool(zone and unused and names.index(zone) < names.index(unused)),
-        "field_namespace": namespace if forms == {"qualified"} else "",
+        "field_namespace": namespace if (forms or {form}) == {"qualified"} else "",
     }
     return RequestShape(settings=settings | _find_action(roots), fields=tuple(names))
 
 
 def _list_fields(roots: Sequence[Any], element: Any) -> Iterator[Any]:
-    """The elements of a sequence: of the element's own type, or of a named one."""
-    kind = _local(element.get("type"))
-    types = [one for root in roots for one in root.iter(f"{_XSD}complexType")]
-    named = [one for one in types if kind and one.get("name") == kind]
-    for content in named[:1] or element.findall(f"{_XSD}complexType"):
-        for sequence in content.iter(f"{_XSD}sequence"):
-            yield from sequence.findall(f"{_XSD}element")
+    """The fields: of the element's own type, or of a named one.
+
+    Raises:
+        SourceError: they are a choice, or extend another type; neither was seen for this request.
+    """
+    named = _find(roots, "complexType", element.get("type"))
+    content = element.find(f"{_XSD}complexType") if named is None else named
+    if content is None:
+        return
+    for tag in ("choice", "extension"):
+        if next(content.iter(f"{_XSD}{tag}"), None) is not None:
+            name = element.get("name")
+            raise SourceError(f"the WSDL describes {name} by xsd:{tag}, which is not read")
+    for tag in ("sequence", "all"):
+        for group in content.iter(f"{_XSD}{tag}"):
+            yield from group.findall(f"{_XSD}element")
 
 
-def _is_text(field: Any) -> bool:
-    return _local(field.get("type")) in ("string", "token", "normalizedString")
+def _resolve(roots: Sequence[Any], field: Any) -> Any:
+    """The element that a field refers to; the field itself, if it does not."""
+    found = _find(roots, "element", field.get("ref"))
+    return field if found is None else found
+
+
+def _is_text(roots: Sequence[Any], field: Any) -> bool:
+    """Whether the values are texts, also if their length or pattern is restricted."""
+    if _local(field.get("type")) in _TEXTS:
+        return True
+    named = _find(roots, "simpleType", field.get("type"))
+    restriction = (field if named is None else named).find(f".//{_XSD}restriction")
+    return restriction is not None and _local(restriction.get("base")) in _TEXTS
+
+
+def _find(roots: Sequence[Any], kind: str, name: str | None) -> Any:
+    """The global declaration of that name; None if there is none."""
+    schemas = (one for root in roots for one in root.iter(f"{_XSD}schema") if name)
+    declared = (one for schema in schemas for one in schema.findall(f"{_XSD}{kind}"))
+    return next((one for one in declared if one.get("name") == _local(name)), None)
 
 
 def _find_action(roots: Sequence[Any]) -> dict[str, Any]:
