@@ -36,7 +36,7 @@ class Zone(Protocol):
         Args:
             operation: `admit` as in lua/README.md; its `op` is set.
             wait_ms: how long the answer may wait for room.
-            caller: who asks; callers share the places for waiting requests.
+            caller: who asks; callers take turns, and share the places for waiting requests.
 
         Raises:
             NotFound: unknown campaign.
@@ -46,7 +46,7 @@ class Zone(Protocol):
         ...
 
     async def admit_batch(
-        self, operations: Sequence[dict[str, Any]]
+        self, operations: Sequence[dict[str, Any]], caller: str = ""
     ) -> list[Answer | AdmissionError]:
         """Decide admission requests in order, none of which waits; a fault stands in its place."""
         ...
@@ -55,7 +55,7 @@ class Zone(Protocol):
         """Take back what that `admit` was granted: its client disconnected before the response."""
         ...
 
-    async def report(self, operation: dict[str, Any]) -> Answer:
+    async def report(self, operation: dict[str, Any], caller: str = "") -> Answer:
         """Apply one report: `launched`, `renew` or `end`, as in lua/README.md.
 
         Raises:
@@ -65,7 +65,7 @@ class Zone(Protocol):
         ...
 
     async def report_batch(
-        self, operations: Sequence[dict[str, Any]]
+        self, operations: Sequence[dict[str, Any]], caller: str = ""
     ) -> list[Answer | AdmissionError]:
         """Apply reports in order; a fault stands in its place."""
         ...

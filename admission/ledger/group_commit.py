@@ -5,6 +5,13 @@ call carries many operations, in their order of arrival. Zones do not wait for e
 
     submit --> queue of the zone --> call (at most UNITS_MAX units) --> results
 
+Callers (tokens, addresses) take turns: a call has one operation, or one part of a batch, of each
+caller that waits before it has two of any (round robin, as in Nagle, "On Packet Switches With
+Infinite Storage", RFC 970). While several callers use a zone, each gets SHARED_UNITS_MAX units of a
+call at most, so that an operation that just missed a call waits for a short one. The operations of
+one caller keep their order. A caller may have as many times as many units in the queue as are free
+(CALLER_SHARE), so that others always find room.
+
 Two bounds keep the queue short. It holds QUEUE_UNITS_MAX units; an operation beyond that is refused
 at once. An operation that waited for `wait_s_max` is refused before it is sent, so a refused
 operation was never carried out, and the call of the others has its full time. Neither refusal says
@@ -13,7 +20,7 @@ anything about Redis, so neither opens a circuit.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +34,7 @@ UNITS_MAX: Final = 250  # of one call: 8 to 20 ms of script time at 32 to 82 us 
 SHARED_UNITS_MAX: Final = 64
 IN_USE_S: Final = 1.0  # since the last operation of a zone
 HALF_FROM: Final = 16  # as many calls that find a queue idle are sent in two halves
+CALLER_SHARE: Final = 4
 QUEUE_UNITS_MAX: Final = 20_000  # of one zone: 0.3 s of script time at 15 us for each unit
 WAIT_S_MAX: Final = 0.4  # see `RedisConnection.queue_wait_s_max`
 
@@ -47,6 +55,7 @@ class PendingCall:
         operations: in order; they are sent in one call.
         units: reservations that they may touch.
         arrived_s: when they were submitted, in the loop's time.
+        caller: takes turns with others.
         future: gets the results.
         is_single: the future gets one result instead of a list.
     """
@@ -54,37 +63,50 @@ class PendingCall:
     operations: list[Operation]
     units: int
     arrived_s: float
+    caller: str
     future: asyncio.Future[Any]
     is_single: bool
 
 
 class ZoneQueue:
-    """The operations that wait for one zone, in order of arrival.
+    """The operations that wait for one zone: of each caller in order of arrival.
 
     Example:
         queue.add(pending)
         batch = queue.take_batch(UNITS_MAX)
     """
 
-    __slots__ = ("_waiting", "expiry", "is_sending", "units")
+    __slots__ = (
+        "_alternated_s", "_callers", "_calls", "_newest_caller", "_units_of", "expiry",
+        "is_sending", "units",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self._waiting: deque[PendingCall] = deque()
+        self._callers: dict[str, deque[PendingCall]] = {}  # in the order of their turns
+        self._units_of: Counter[str] = Counter()
+        self._calls = 0
+        self._newest_caller = ""
+        self._alternated_s: float | None = None  # when an operation of another caller came
         self.units = 0
         self.is_sending = False
         self.expiry: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._calls
 
     def add(self, pending: PendingCall) -> None:
         """Append a call."""
-        self._waiting.append(pending)
+        self._callers.setdefault(pending.caller, deque()).append(pending)
+        self._calls += 1
+        self._units_of[pending.caller] += pending.units
         self.units += pending.units
 
-    def has_room(self, units: int) -> bool:
-        """Whether so many units more may wait; an empty queue takes any call."""
-        return not self._waiting or self.units + units <= QUEUE_UNITS_MAX
+    def has_room(self, units: int, caller: str) -> bool:
+        """Whether so many units more of a caller may wait; an empty queue takes any call."""
+        free = QUEUE_UNITS_MAX - self.units
+        if not self._calls:
+            return True
+        return units <= free and (not caller or self._units_of[caller] < CALLER_SHARE * free)
 
     def count_first_half(self) -> int:
         """Calls that stay for the second script call when many arrive at an idle queue at once.
@@ -92,40 +114,68 @@ class ZoneQueue:
         Redis then works on one half while this process parses and renders the other. Otherwise the
         two would take turns, and one of two processors would always be idle.
         """
-        n = len(self._waiting)
+        n = self._calls
         return n // 2 if n >= HALF_FROM else 0
 
-    def take_batch(self, units_max: int, left: int = 0) -> list[PendingCall]:
+    def take_batch(
+        self, units_max: int, left: int = 0, units_each: int = UNITS_MAX
+    ) -> list[PendingCall]:
         """Remove and return calls of up to `units_max` units, without those that were cancelled.
 
         Args:
             left: calls that stay for the batch after this one.
+            units_each: units of one caller beyond which it waits for the next batch.
         """
         batch: list[PendingCall] = []
+        taken: Counter[str] = Counter()
         units = 0
-        while len(self._waiting) > left:
-            if batch and units + self._waiting[0].units > units_max:
+        while self._calls > left:
+            caller = next((one for one in self._callers if taken[one] < units_each), None)
+            if caller is None:
                 break
-            pending = self._pop()
+            if batch and units + self._callers[caller][0].units > units_max:
+                break
+            pending = self._pop(caller)
             if not pending.future.done():
                 batch.append(pending)
+                taken[caller] += pending.units
                 units += pending.units
         return batch
 
+    def note_caller(self, caller: str, now_s: float) -> None:
+        """Remember when callers alternated; the service's own operations have none."""
+        if caller and caller != self._newest_caller:
+            self._alternated_s = now_s if self._newest_caller else None
+            self._newest_caller = caller
+
+    def units_each(self, now_s: float) -> int:
+        """Units of one caller in the next call: few while several callers are there."""
+        is_shared = self._alternated_s is not None and now_s - self._alternated_s < IN_USE_S
+        return SHARED_UNITS_MAX if is_shared else UNITS_MAX
+
     def refuse_before(self, arrived_s: float, zone: str) -> None:
         """Refuse the calls that arrived at that time or before."""
-        while self._waiting and self._waiting[0].arrived_s <= arrived_s:
-            pending = self._pop()
-            if not pending.future.done():
-                pending.future.set_exception(_make_overloaded(zone))
+        for caller in list(self._callers):
+            while caller in self._callers and self._callers[caller][0].arrived_s <= arrived_s:
+                pending = self._pop(caller)
+                if not pending.future.done():
+                    pending.future.set_exception(_make_overloaded(zone))
 
     def oldest_s(self) -> float | None:
         """When the first call in the queue arrived, in the loop's time."""
-        return self._waiting[0].arrived_s if self._waiting else None
+        return min((calls[0].arrived_s for calls in self._callers.values()), default=None)
 
-    def _pop(self) -> PendingCall:
-        pending = self._waiting.popleft()
+    def _pop(self, caller: str) -> PendingCall:
+        """The caller's first call; it is the turn of the others then."""
+        calls = self._callers.pop(caller)
+        pending = calls.popleft()
+        self._calls -= 1
         self.units -= pending.units
+        self._units_of[caller] -= pending.units
+        if calls:
+            self._callers[caller] = calls
+        else:
+            del self._units_of[caller]
         return pending
 
 
@@ -160,30 +210,36 @@ class GroupCommit:
             None  # when an operation came for another zone than before
         )
 
-    def submit(self, zone: str, operation: Operation, units: int = 1) -> asyncio.Future[Any]:
+    def submit(
+        self, zone: str, operation: Operation, units: int = 1, caller: str = ""
+    ) -> asyncio.Future[Any]:
         """Queue an operation; the future gets its result, or the exception of its call.
 
         A cancelled future drops its operation if it was not sent yet.
 
         Args:
             units: reservations that it may touch.
+            caller: who asks: callers take turns. Empty: the service itself.
 
         Raises:
-            Overloaded: too many operations wait for that zone.
+            Overloaded: too many operations wait for that zone, or too many of this caller.
         """
-        return self._add(zone, [operation], units, is_single=True)
+        return self._add(zone, [operation], units, caller, is_single=True)
 
-    def submit_parts(self, zone: str, parts: Iterable[Part]) -> list[asyncio.Future[list[Any]]]:
+    def submit_parts(
+        self, zone: str, parts: Iterable[Part], caller: str = ""
+    ) -> list[asyncio.Future[list[Any]]]:
         """Queue operations of which each part is sent in one call.
 
         Args:
             parts: operations, and reservations that they may touch, at most SHARED_UNITS_MAX.
+            caller: who asks.
 
         Returns:
             For each part a future of its results, in order. A part that is refused or whose call
             fails has its fault in its own future, so that the grants of the others are not lost.
         """
-        return [self._add_part(zone, operations, units) for operations, units in parts]
+        return [self._add_part(zone, operations, units, caller) for operations, units in parts]
 
     async def close(self) -> None:
         """Wait for the calls under way."""
@@ -196,29 +252,30 @@ class GroupCommit:
                 queue.expiry.cancel()
 
     def _add_part(
-        self, zone: str, operations: list[Operation], units: int
+        self, zone: str, operations: list[Operation], units: int, caller: str
     ) -> asyncio.Future[list[Any]]:
         try:
-            return self._add(zone, operations, units, is_single=False)
+            return self._add(zone, operations, units, caller, is_single=False)
         except Overloaded as fault:
             refused: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
             refused.set_exception(fault)
             return refused
 
     def _add(
-        self, zone: str, operations: list[Operation], units: int, *, is_single: bool
+        self, zone: str, operations: list[Operation], units: int, caller: str, *, is_single: bool
     ) -> asyncio.Future[Any]:
         queue = self._queues.get(zone)
         if queue is None:
             queue = self._queues[zone] = ZoneQueue()
-        if not queue.has_room(units):
+        if not queue.has_room(units, caller):
             raise _make_overloaded(zone)
         loop = asyncio.get_running_loop()
         if zone != self._newest_zone:
             self._alternated_s = loop.time() if self._newest_zone else None
             self._newest_zone = zone
         future: asyncio.Future[Any] = loop.create_future()
-        queue.add(PendingCall(operations, units, loop.time(), future, is_single))
+        queue.note_caller(caller, loop.time())
+        queue.add(PendingCall(operations, units, loop.time(), caller, future, is_single))
         if not queue.is_sending:
             queue.is_sending = True
             task = asyncio.create_task(self._drain(zone, queue), name=f"ledger {zone}")
@@ -240,7 +297,8 @@ class GroupCommit:
         try:
             while len(queue):
                 self._refuse_expired(zone, queue)
-                batch = queue.take_batch(self._units_max(), left)
+                units_each = queue.units_each(asyncio.get_running_loop().time())
+                batch = queue.take_batch(self._units_max(), left, units_each)
                 left = 0
                 if batch:
                     await self._commit(zone, batch)

@@ -68,32 +68,34 @@ class Ledger:
         self._now: dict[str, int] = {}
         self._has_older_version: set[str] = set()
 
-    async def admit(self, zone: str, operation: Operation) -> Answer:
+    async def admit(self, zone: str, operation: Operation, caller: str = "") -> Answer:
         """Decide an `admit` operation; the answer is a grant or a denial in the fields of the API.
 
         Args:
             operation: without nulls; it is sent as it is, because every admission passes here.
+            caller: who asks: callers take turns (group_commit.py). Else `caller` of the operation.
         """
-        result = await self._group.submit(zone, operation, operation["count"])
+        caller = caller or operation.get("caller", "")
+        result = await self._group.submit(zone, operation, operation["count"], caller)
         answer = self._build_decision(zone, operation, result)
         if isinstance(answer, AdmissionError):
             raise answer
         return answer
 
     async def admit_batch(
-        self, zone: str, admissions: Sequence[Operation]
+        self, zone: str, admissions: Sequence[Operation], caller: str = ""
     ) -> list[Answer | AdmissionError]:
         """Decide many `admit` operations in order, each by itself; a fault stands in its place.
 
         An operation that waits for room belongs into a call of its own.
         """
-        return await self._submit_batch(zone, admissions, self._build_decision)
+        return await self._submit_batch(zone, admissions, self._build_decision, caller)
 
     async def _submit_batch(
-        self, zone: str, ops: Sequence[Operation], build: BuildAnswer
+        self, zone: str, ops: Sequence[Operation], build: BuildAnswer, caller: str
     ) -> list[Answer | AdmissionError]:
         parts = list(operations.split_by_units(ops))
-        futures = self._group.submit_parts(zone, parts)
+        futures = self._group.submit_parts(zone, parts, caller)
         # Each part by itself, as it comes: other requests are answered in between.
         answered = await asyncio.gather(
             *(
@@ -129,17 +131,17 @@ class Ledger:
         """Keep the queue entries of this replica alive."""
         await self._perform(zone, {"op": "beat", "replica": replica})
 
-    async def report(self, zone: str, op: Operation) -> Answer:
+    async def report(self, zone: str, op: Operation, caller: str = "") -> Answer:
         """Apply a report: `op["op"]` is launched, renew or end; the id is the public one."""
-        now, result = await self._perform(zone, _make_private(op))
+        now, result = await self._perform(zone, _make_private(op), caller=caller)
         return results.build_report(zone, now, result)
 
     async def report_batch(
-        self, zone: str, reports: Sequence[Operation]
+        self, zone: str, reports: Sequence[Operation], caller: str = ""
     ) -> list[Answer | AdmissionError]:
         """Apply reports in order, each by itself; a fault stands in its place."""
         ops = [operations.drop_nulls(_make_private(op)) for op in reports]
-        return await self._submit_batch(zone, ops, self._build_report)
+        return await self._submit_batch(zone, ops, self._build_report, caller)
 
     def _build_report(self, zone: str, op: Operation, found: Any) -> Answer | AdmissionError:
         now, result = found
@@ -331,8 +333,10 @@ class Ledger:
         await self._policies.learn(zone, result["version"])
         return now, result
 
-    async def _perform(self, zone: str, op: Operation, units: int = 1) -> tuple[int, Any]:
-        now, result = await self._group.submit(zone, operations.drop_nulls(op), units)
+    async def _perform(
+        self, zone: str, op: Operation, units: int = 1, caller: str = ""
+    ) -> tuple[int, Any]:
+        now, result = await self._group.submit(zone, operations.drop_nulls(op), units, caller)
         if "error" in result:
             raise self._translate_fault(zone, op["op"], result)
         return now, result

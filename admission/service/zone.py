@@ -83,27 +83,27 @@ class Zone:
         """Decide one admission request; `wait_ms`: how long it may wait for room."""
         if wait_ms:
             return self._waiting.admit(self.name, operation, wait_ms, caller)
-        return self._ledger.admit(self.name, operation)
+        return self._ledger.admit(self.name, operation, caller)
 
     def admit_batch(
-        self, operations: Sequence[Operation]
+        self, operations: Sequence[Operation], caller: str = ""
     ) -> Coroutine[Any, Any, list[Answer | AdmissionError]]:
         """Decide admission requests that do not wait, each by itself, in order."""
-        return self._ledger.admit_batch(self.name, operations)
+        return self._ledger.admit_batch(self.name, operations, caller)
 
     def withdraw(self, operation: Operation) -> None:
         """Take back in the background what that `admit` was granted: its client has hung up."""
         self._waiting.withdraw(self.name, operation)
 
-    def report(self, operation: Operation) -> Coroutine[Any, Any, Answer]:
+    def report(self, operation: Operation, caller: str = "") -> Coroutine[Any, Any, Answer]:
         """Apply a report on a reservation: `launched`, `renew` or `end`."""
-        return self._ledger.report(self.name, operation)
+        return self._ledger.report(self.name, operation, caller)
 
     def report_batch(
-        self, operations: Sequence[Operation]
+        self, operations: Sequence[Operation], caller: str = ""
     ) -> Coroutine[Any, Any, list[Answer | AdmissionError]]:
         """Apply reports in order, each by itself."""
-        return self._ledger.report_batch(self.name, operations)
+        return self._ledger.report_batch(self.name, operations, caller)
 
     async def get_reservation(self, reservation_id: str, scope: Sequence[str] | None) -> Answer:
         """One reservation with its times and pools."""

@@ -326,3 +326,49 @@ async def test_a_failed_call_of_a_batch_leaves_the_other_answers(monkeypatch):
     assert answered == [[1, 1], [2, 2]]
     assert refused is fault
     assert isinstance(too_many, Unavailable)
+
+
+def part(n: int, units: int = group_commit.SHARED_UNITS_MAX) -> tuple[list[dict[str, Any]], int]:
+    """A part of a batch."""
+    return [{"n": n}], units
+
+
+async def test_an_operation_does_not_wait_for_the_batches_of_another_caller():
+    server = Server()
+    commit = GroupCommit(server.send)
+    begun = commit.submit("East", {"n": 0}, caller="greedy")
+    await settle()
+    batch = commit.submit_parts("East", [part(n) for n in range(1, 10)], "greedy")
+    quiet = commit.submit("East", {"n": 99}, caller="quiet")
+    server.gate.set()
+    assert await asyncio.gather(begun, quiet) == [0, 990]
+    assert [op["n"] for op in server.calls[1][1]] == [1, 99]
+    assert await asyncio.gather(*batch) == [[10 * n] for n in range(1, 10)]
+    sent = [op["n"] for _, ops in server.calls for op in ops]
+    assert [n for n in sent if n != 99] == list(range(10))  # each caller's in their order
+
+
+async def test_a_caller_alone_has_whole_calls():
+    server = Server()
+    commit = GroupCommit(server.send)
+    begun = commit.submit("East", {"n": 0}, caller="alone")
+    commit.submit("East", {"n": 0})  # the service's own operations are no other caller
+    await settle()
+    batch = commit.submit_parts("East", [part(n) for n in range(1, 4)], "alone")
+    server.gate.set()
+    await asyncio.gather(begun, *batch)
+    assert [op["n"] for op in server.calls[-1][1]] == [1, 2, 3]
+
+
+async def test_a_caller_leaves_room_in_the_queue_to_others(monkeypatch):
+    monkeypatch.setattr(group_commit, "QUEUE_UNITS_MAX", 10)
+    server = Server()
+    commit = GroupCommit(server.send)
+    begun = commit.submit("East", {"n": 0})
+    await settle()
+    greedy = [commit.submit("East", {"n": n}, caller="greedy") for n in range(8)]
+    with pytest.raises(Overloaded):
+        commit.submit("East", {"n": 8}, caller="greedy")
+    quiet = commit.submit("East", {"n": 9}, caller="quiet")
+    server.gate.set()
+    assert await asyncio.gather(begun, *greedy, quiet) == [0, *range(0, 80, 10), 90]

@@ -128,7 +128,9 @@ class FakeZone:
         await self.decider.wait()
         return granted(self.name, op)
 
-    async def admit_batch(self, ops: Sequence[dict[str, Any]]) -> list[Answer | AdmissionError]:
+    async def admit_batch(
+        self, ops: Sequence[dict[str, Any]], caller: str = ""
+    ) -> list[Answer | AdmissionError]:
         try:
             return [await self.admit(op) for op in ops]
         except AdmissionError as fault:
@@ -137,12 +139,14 @@ class FakeZone:
     def withdraw(self, op: dict[str, Any]) -> None:
         self.decider.withdrawn.append(op["request_id"])
 
-    async def report(self, op: dict[str, Any]) -> Answer:
+    async def report(self, op: dict[str, Any], caller: str = "") -> Answer:
         await self.decider.record("report", self.name, drop_nulls(op))  # as the ledger does
         await self.decider.wait()
         return {"id": op["id"], "now": NOW, "state": "live", "repeated": False}
 
-    async def report_batch(self, ops: Sequence[dict[str, Any]]) -> list[Answer | AdmissionError]:
+    async def report_batch(
+        self, ops: Sequence[dict[str, Any]], caller: str = ""
+    ) -> list[Answer | AdmissionError]:
         try:
             return [await self.report(op) for op in ops]
         except AdmissionError as fault:

@@ -262,7 +262,7 @@ async def _decide_in_zone(
                 pending.add(zone, operations[-1])
 
         await context.slices.run(admissions, build)
-        answers = await zone.admit_batch(operations)
+        answers = await zone.admit_batch(operations, request[CALLER_KEY])
     except Exception as fault:
         return [fault] * len(admissions)
     seconds = perf_counter() - started

@@ -17,7 +17,7 @@ from admission.http.auth import report_links
 from admission.http.auth.report_links import VerifiedReport
 from admission.http.auth.tokens import ANONYMOUS
 from admission.http.charges import charge_units, count_request, mark_known
-from admission.http.context import APP_CONTEXT, CALLER
+from admission.http.context import APP_CONTEXT, CALLER, CALLER_KEY
 from admission.http.decider import Zone
 from admission.http.handlers.batch import respond
 from admission.http.ids import Proof, prove
@@ -220,7 +220,8 @@ async def _report_proved(
         if proof is not Proof.FORGED:
             _mark(one.operation, proof)
             passed.append(one.operation)
-    applied = iter(await zone.report_batch(passed) if passed else ())
+    caller = request.get(CALLER_KEY, "")
+    applied = iter(await zone.report_batch(passed, caller) if passed else ())
     return [
         _unknown_id(one.operation["id"]) if proof is Proof.FORGED else next(applied)
         for proof, one in zip(proofs, reports, strict=True)
@@ -251,7 +252,7 @@ async def _apply(
     operation = _build_operation(request, zone, verb, reservation_id, report)
     _mark(operation, proof)
     try:
-        answer = await zone.report(operation)
+        answer = await zone.report(operation, request.get(CALLER_KEY, ""))
     except NotFound as fault:
         _count(request, zone, verb, report, fault)
         raise
