@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Of one callback, in seconds of CPU time. The longest of the service takes 0.01 s, and 0.04 s beside
-# two busy loops on two processors, which share their caches. Several times that, for machines differ
-# in speed; what blocks a loop by mistake, such as a loop over all reservations, takes longer on its
-# first large input. The fuzz tests are watched too: they serve the application in their own process.
+# Of one callback, in seconds of CPU time. The longest of the service takes 0.01 s, 0.04 s beside
+# two busy loops on two processors, which share their caches. Several times that, for machines
+# differ in speed; what blocks a loop by mistake, such as a loop over all reservations, takes longer
+# on its first large input. The fuzz tests are watched too: they serve the application themselves.
 BOUND_S = 0.15
 
 
