@@ -31,10 +31,8 @@ def agent_policy(pools: Mapping[str, int | None], **changes: Any) -> ZonePolicy:
 
 
 POLICY = agent_policy({"agent:*": 1})
-# Failures are retried at once, refused credentials never.
-QUICK = SessionBackoff(
-    failed=Backoff(min_s=0.01, max_s=0.01), refused=Backoff(min_s=3_600, max_s=3_600)
-)
+# Failures are retried at once; the gate of an agent still keeps refused credentials for minutes.
+QUICK = SessionBackoff(failed=Backoff(min_s=0.01, max_s=0.01))
 WAIT_S = 30.0
 
 

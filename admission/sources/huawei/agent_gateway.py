@@ -18,6 +18,7 @@ from admission.config.sources.huawei import HuaweiAgentGatewaySettings
 from admission.domain import Snapshot, SnapshotGroup
 from admission.domain.policy import ZonePolicy
 from admission.errors import AdmissionError, SourceError
+from admission.sources.authentication import CredentialGate, CredentialsRefused
 from admission.sources.base import ConfiguredSource, GuidStore
 from admission.sources.huawei.agent_session import OwnedSession, SessionBackoff
 from admission.sources.huawei.gateway_client import LOST, GatewayClient, GatewayFault, Ticket
@@ -84,6 +85,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         self._guids: GuidStore = _EmptyGuidStore()
         self._tickets: dict[tuple[str, int], Ticket] = {}
         self._sessions: dict[int, OwnedSession] = {}
+        self._gates: dict[int, CredentialGate] = {}  # of own agents; they outlive their sessions
         self._wanted: dict[str, set[int]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._sign_outs: set[asyncio.Task[None]] = set()
@@ -91,6 +93,13 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         self._event_polls = asyncio.Semaphore(settings.max_concurrent_event_polls)
         self._round = 0
         self._closed = False
+
+    def forget_refusal(self) -> None:
+        """Sign refused agents in again now (`RemembersRefusals`)."""
+        for gate in self._gates.values():
+            gate.forget()
+        for session in self._sessions.values():
+            session.try_again()
 
     def use_guid_store(self, store: GuidStore) -> None:
         """Count agents whose Guids were handed over, too."""
@@ -105,6 +114,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
                 the last query. Its `source_zone` and `channels` are not used.
 
         Raises:
+            CredentialsRefused: not a single agent could be counted, some because of their password.
             SourceError: not a single agent could be counted.
             Unavailable: the store of Guids does not answer.
         """
@@ -115,6 +125,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         self._own_sessions(zone, {agent for agent in agents if agent in self._own} - guids.keys())
         calls: dict[int, int] = {}
         faults: dict[int, str] = {}
+        refused: set[int] = set()
 
         async def count(agent: int) -> None:
             faults[agent] = _NO_TIME
@@ -123,6 +134,8 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
                 del faults[agent]
             except AdmissionError as error:
                 faults[agent] = error.detail
+                if isinstance(error, CredentialsRefused):
+                    refused.add(agent)
 
         try:
             async with asyncio.timeout(self.timeout_ms / 1000 * ROUND_PART):
@@ -132,7 +145,10 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
         finally:
             self._schedule_forget(zone, policy.max_age_ms)
         faults |= {agent: _NO_TIME for agent in agents if agent not in calls | faults}
-        return self._make_snapshot(policy, agents, calls, faults)
+        try:
+            return self._make_snapshot(policy, agents, calls, faults)
+        except SourceError as error:
+            raise (CredentialsRefused if refused else SourceError)(error.detail) from None
 
     async def close(self) -> None:
         """Sign out the agents without a call, and close the connections."""
@@ -167,6 +183,7 @@ class HuaweiAgentGatewaySource(ConfiguredSource[HuaweiAgentGatewaySettings]):
                 sign_ins=self._sign_ins,
                 event_polls=self._event_polls,
                 backoff=self._backoff,
+                gate=self._gates.setdefault(agent, CredentialGate()),
             )
         self._end_unwanted()
 

@@ -1,6 +1,6 @@
 """One agent's session that this service owns: sign-in, event polls, sign-out.
 
-    sign in --refused--> pause (longer and longer) --> sign in
+    sign in --refused--> the agent's gate lets no other try pass for minutes --> sign in
        | signed in
     event poll, 0.2-0.5 s, event poll ... each may return the next Guid
        | the session is lost
@@ -13,15 +13,15 @@ without a request.
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from admission.config.secret_refs import read_again
 from admission.config.sources.huawei import AgentSettings
 from admission.errors import SourceError
-from admission.sources.authentication import CredentialsRefused
-from admission.sources.authentication.gate import PAUSE_S_MAX, PAUSE_S_MIN
+from admission.sources.authentication import CredentialGate, CredentialsRefused
 from admission.sources.huawei.gateway_client import (
-    BAD_CREDENTIALS,
     LOST,
     SIGNED_IN_ALREADY,
     GatewayClient,
@@ -37,7 +37,6 @@ EVENT_GAP_S: Final = (0.2, 0.5)
 # An orderly cancellation takes milliseconds; a connection that hangs must not delay a shutdown.
 CANCEL_S_MAX: Final = 1.0
 FAILED: Final = Backoff(min_s=1.0, max_s=30.0, jitter=0.25)
-REFUSED: Final = Backoff(min_s=PAUSE_S_MIN / 0.75, max_s=PAUSE_S_MAX, jitter=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +45,13 @@ class SessionBackoff:
 
     Args:
         failed: after a failure. A session that lasts less than its longest pause counts as one.
-        refused: after refused credentials, for which a platform may lock the account.
+            After refused credentials the agent's gate decides whether they are sent again.
 
     Example:
         SessionBackoff().failed.pause_s(3)  # 3.0 to 4.0
     """
 
     failed: Backoff = FAILED
-    refused: Backoff = REFUSED
 
 
 class OwnedSession:
@@ -66,13 +64,15 @@ class OwnedSession:
         sign_ins: bounds how many agents sign in at the same time.
         event_polls: bounds how many event polls are under way at the same time.
         backoff: pauses between attempts.
+        gate: of the agent's password; it outlives this session.
 
     Attributes:
         reason: why the agent is not signed in, one line.
         attempted: set after the first attempt to sign in, whatever its result.
 
     Example:
-        session = OwnedSession(client, agent, force=False, sign_ins=a, event_polls=b, backoff=c)
+        session = OwnedSession(client, agent, force=False, sign_ins=a, event_polls=b, backoff=c,
+                               gate=d)
         await session.attempted.wait()
         calls = await session.count_calls()
         await session.leave()
@@ -87,6 +87,7 @@ class OwnedSession:
         sign_ins: asyncio.Semaphore,
         event_polls: asyncio.Semaphore,
         backoff: SessionBackoff,
+        gate: CredentialGate,
     ) -> None:
         self.reason = "it is signing in"
         self.attempted = asyncio.Event()
@@ -97,7 +98,10 @@ class OwnedSession:
         self._event_polls = event_polls
         self._backoff = backoff
         self._ticket: Ticket | None = None
+        self._gate = gate
+        self._is_refused = False
         self._lost = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._failures = 0
         self._task = asyncio.create_task(self._run(), name=f"session of agent {agent.id}")
 
@@ -109,13 +113,17 @@ class OwnedSession:
         """
         ticket = self._ticket
         if ticket is None:
-            raise SourceError(self.reason)
+            raise (CredentialsRefused if self._is_refused else SourceError)(self.reason)
         try:
             return await self._client.count_calls(self._agent.id, ticket)
         except GatewayFault as fault:
             if fault.retcode in LOST and ticket is self._ticket:
                 self._lost.set()
             raise
+
+    def try_again(self) -> None:
+        """End a pause between attempts to sign in."""
+        self._hurried.set()
 
     async def leave(self) -> None:
         """Stop, and sign the agent out unless it has a call. Raises nothing."""
@@ -157,18 +165,29 @@ class OwnedSession:
                     return await self._sign_in()
             except SourceError as error:
                 self.reason = error.detail
-                code = error.retcode if isinstance(error, GatewayFault) else ""
-                refused = code == BAD_CREDENTIALS or isinstance(error, CredentialsRefused)
+                self._is_refused = isinstance(error, CredentialsRefused)
             except Exception as error:
                 log.exception("agent %d: signing in failed", self._agent.id)
-                self.reason, refused = f"unexpected {type(error).__name__}", False
+                self.reason, self._is_refused = f"unexpected {type(error).__name__}", False
             finally:
                 self.attempted.set()
             self._failures += 1
-            backoff = self._backoff.refused if refused else self._backoff.failed
-            await asyncio.sleep(backoff.pause_s(self._failures))
+            await self._pause(self._backoff.failed.pause_s(self._failures))
+
+    async def _pause(self, longest_s: float) -> None:
+        self._hurried.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._hurried.wait()
 
     async def _sign_in(self) -> Ticket:
+        password = read_again(self._agent.password).get_secret_value()
+        async with self._gate.attempt(password) as accept:
+            ticket = await self._sign_in_or_force()
+            accept()
+            return ticket
+
+    async def _sign_in_or_force(self) -> Ticket:
         try:
             return await self._client.sign_in(self._agent)
         except GatewayFault as fault:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from admission.config.secret_refs import read_again
 from admission.config.sources.huawei import AgentSettings, HuaweiAgentGatewaySettings
 from admission.errors import SourceError
+from admission.sources.authentication import CredentialsRefused
 from admission.sources.huawei.json_client import JsonClient, Reply, redact
 
 ROOT: Final = "/agentgateway/resource"
@@ -103,11 +105,21 @@ class GatewayClient:
         )
 
     async def sign_in(self, agent: AgentSettings, *, force: bool = False) -> Ticket:
-        """Sign an agent in; `force` ends a session that the agent has elsewhere."""
-        password = agent.password.get_secret_value()
+        """Sign an agent in; `force` ends a session that the agent has elsewhere.
+
+        Raises:
+            CredentialsRefused: the gateway refuses its id, password or phone.
+            SourceError: any other failure.
+        """
+        password = read_again(agent.password).get_secret_value()
         path = f"{ROOT}/onlineagent/{agent.id}" + ("/forcelogin" if force else "")
         body = json.dumps(self._sign_in_body(agent, password), separators=(",", ":")).encode()
-        reply = await self._send("PUT", path, "sign-in", {}, body=body, secrets=(password,))
+        try:
+            reply = await self._send("PUT", path, "sign-in", {}, body=body, secrets=(password,))
+        except GatewayFault as fault:
+            if fault.retcode == BAD_CREDENTIALS:
+                raise CredentialsRefused(fault.detail) from None
+            raise
         ticket = Ticket(guid="")
         ticket.update(reply)
         if not ticket.guid:

@@ -1,12 +1,14 @@
 """Agents' calls, counted at a simulated CC-Gateway over real loopback connections."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from admission.domain.policy.zone import ZonePolicy
 from admission.errors import SourceError
+from admission.sources.authentication import CredentialsRefused
 from tests.support.http_peer import say, serve_peer
 from tests.support.huawei_platform import (
     AGENTS,
@@ -180,15 +182,45 @@ async def test_an_agent_that_is_signed_in_elsewhere_is_signed_out_with_force_onl
 async def test_a_wrong_password_is_one_line_and_is_not_tried_again_and_again() -> None:
     wrong = AGENT_PASSWORD + "x"
     async with center() as at, counting(at, password=wrong) as source:
-        error = {await refused(source) for _ in range(5)}
+        errors = [await refused(source) for _ in range(5)]
         truth = await at.truth()
 
     place = at.url.split("/")[2]
-    assert error == {
-        f"no agent is counted at {place}: "
-        "sign-in: its id, password or phone is refused (100-004) (1001, 1002, 1003)"
-    }
+    for error in errors:
+        assert error.startswith(
+            f"no agent is counted at {place}: "
+            "sign-in: its id, password or phone is refused (100-004); not sent again for "
+        )
+        assert error.endswith("correct the credentials, then reload (SIGHUP) (1001, 1002, 1003)")
     assert truth["requests"]["sign_in"] == 3
+
+
+async def test_a_refused_password_is_one_however_often_the_zone_comes_and_goes() -> None:
+    """Sessions end when no query comes, as when another replica polls the zone."""
+    async with center() as at, counting(at, (1001,), password="wrong") as source:
+        for policy in (POLICY, agent_policy({"agent:1002": 1}), POLICY):
+            with pytest.raises(SourceError):
+                await counted(source, policy)
+        with pytest.raises(CredentialsRefused):
+            await counted(source)
+        assert (await at.truth())["requests"]["sign_in"] == 1
+
+
+async def test_a_refused_password_is_sent_again_after_a_reload() -> None:
+    async with center() as at, counting(at, (1001,), password="wrong") as source:
+        await refused(source)
+        source.forget_refusal()
+        await at.until(lambda truth: truth["requests"]["sign_in"] == 2)
+        await refused(source)
+
+
+async def test_a_changed_password_file_is_sent_without_a_reload(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("wrong")
+    async with center() as at, counting(at, (1001,), password={"file": str(secret)}) as source:
+        await refused(source)
+        secret.write_text(AGENT_PASSWORD)
+        assert counts_of(await counted_again(source, 1)) == {1001: FREE}
 
 
 async def test_of_many_agents_a_few_are_named() -> None:
