@@ -148,6 +148,13 @@ def simulate(
         int | None, typer.Option(metavar="PORT", help="Else 9080; for huawei 9081.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of all random numbers.")] = 0,
+    lax: Annotated[
+        bool,
+        typer.Option(
+            "--lax",
+            help="Experience Portal ignores unknown and misplaced elements; Axis refuses them.",
+        ),
+    ] = False,
 ) -> int:
     """Run a simulated platform alone, until Ctrl-C."""
     if platform == "huawei":
@@ -161,5 +168,5 @@ def simulate(
         from admission.sim.experience_portal.config import PortalSettings
 
         port = portal_app.DEFAULT_PORT if port is None else port
-        portal_app.run_portal(PortalSettings(seed=seed), host=host, port=port)
+        portal_app.run_portal(PortalSettings(seed=seed, lax=lax), host=host, port=port)
     return OK
