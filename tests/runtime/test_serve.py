@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,22 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     assert (code, "Traceback" in errors) == (0, False), errors
 
 
+def ask_until_granted(line: str) -> dict[str, Any]:
+    """The answer to a printed line. On a busy machine the counts of the platform may be late."""
+    deadline = time.monotonic() + START_S
+    while True:
+        answer: dict[str, Any] = json.loads(subprocess.check_output(["sh", "-c", line], timeout=30))
+        if answer["decision"] == "grant":
+            return answer
+        assert answer["reason"] in ("stale_snapshot", "no_snapshot", "recovering"), answer
+        assert time.monotonic() < deadline, answer
+
+
 def test_the_printed_line_gets_a_grant_and_the_zone_shows_the_snapshot_it_came_from(running):
     line = next(
         line for line in running.printed if line.startswith("curl") and "admissions" in line
     )
-    answer = json.loads(subprocess.check_output(["sh", "-c", line], timeout=30))
-    assert answer["decision"] == "grant"
+    answer = ask_until_granted(line)
     assert answer["snapshot"]["total"] == 240
     status, zone = running.call("GET", "/v1/zones/East")
     sip = next(pool for pool in zone["pools"] if pool["pool"] == "channel:sip")
