@@ -1,11 +1,12 @@
 """Long computations share the event loop."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
 
-from admission.tasks import SLICE_ITEMS, Backoff, TimeSlices
+from admission.tasks import SLICE_CPU_S, SLICE_ITEMS, Backoff, TimeSlices
 
 
 async def test_slices_cover_the_items_in_order():
@@ -77,3 +78,16 @@ def test_the_random_part_of_a_pause_is_at_most_its_jitter() -> None:
     backoff = Backoff(min_s=1.0, max_s=8.0, jitter=0.25)
     drawn = [backoff.pause_s(3) for _ in range(500)]
     assert 3.0 <= min(drawn) < 3.3 < 3.7 < max(drawn) <= 4.0
+
+
+async def test_slices_that_take_long_are_followed_by_smaller_ones():
+    def work(some: Sequence[int]) -> int:
+        until = time.thread_time() + 2 * SLICE_CPU_S
+        while time.thread_time() < until:
+            pass
+        return len(some)
+
+    sizes = await TimeSlices().run(range(2 * SLICE_ITEMS), work)
+    halves = [SLICE_ITEMS // 2**n for n in range(4)]
+    assert sizes[:4] == halves
+    assert sum(sizes) == 2 * SLICE_ITEMS
