@@ -77,8 +77,6 @@ class Zone:
             "campaign": self._campaigns[campaign % len(self._campaigns)],
             "channel": "sip",
             "mpp": "mpp1",
-            "count": 1,
-            "min_count": 1,
             "owner": "dialer-1",
             "body": "0123456789a",
         }

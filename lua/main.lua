@@ -118,7 +118,7 @@ end
 -- -> reservations and requests that the operations may add to the deadlines
 local function count_units(ops)
   local units = #ops
-  for i = 1, #ops do units = units + (ops[i].count or 0) end
+  for i = 1, #ops do units = units + (ops[i].count or ops[i].op == 'admit' and 1 or 0) end
   return units
 end
 

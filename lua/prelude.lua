@@ -95,7 +95,7 @@ local function set_of(list)
   return set
 end
 
--- -> a time as text for ZADD: formatting is expensive, and many times of a call are equal
+-- -> a whole number as text: formatting is expensive, and many times and counts of a call are equal
 local scores = {}
 local function score(ms)
   local text = scores[ms]
@@ -107,7 +107,7 @@ local function score(ms)
 end
 
 local function kind_of(pool_name)
-  return string.match(pool_name, '^([^:]*)')
+  return match(pool_name, '^[^:]*')
 end
 
 -- The hidden pool that every reservation with a known MPP names: separates own from foreign use of MPPs.

@@ -76,7 +76,7 @@ class Ledger:
             caller: who asks: callers take turns (group_commit.py). Else `caller` of the operation.
         """
         caller = caller or operation.get("caller", "")
-        result = await self._group.submit(zone, operation, operation["count"], caller)
+        result = await self._group.submit(zone, operation, operation.get("count", 1), caller)
         answer = self._build_decision(zone, operation, result)
         if isinstance(answer, AdmissionError):
             raise answer

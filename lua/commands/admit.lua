@@ -1,6 +1,6 @@
 -- commands/admit.lua: may I launch?
 --
--- op: id, request_id, campaign, channel?, count, min_count, application?, mpp?, pools?, owner, body,
+-- op: id, request_id, campaign, channel?, count?, min_count? (both: 1), application?, mpp?, pools?, owner, body,
 --     seen? (zone time in ms), dry_run?, explain?, replica?, waits? (ms), caller? (all three: commands/wait.lua)
 -- -> a grant (a plain one as JSON text), a deny or a fault, as lua/README.md has them
 

@@ -9,19 +9,17 @@ local occupancy, limits = need('occupancy'), need('limits')
 local learned_ceiling, age_bins = need('learned_ceiling'), need('age_bins')
 local query = {}
 
+-- -> the record as it is shown: without what the script keeps with it
 local function view(record)
-  if reservation.is_overdue(record) then record.state = 'expired' end
-  record.releasing = record.state == 'releasing' or nil
-  record.state = reservation.public_state(record)
-  local shown = {}
+  local state = reservation.is_overdue(record) and 'expired' or record.state
+  local shown = { id = record.id, releasing = state == 'releasing' or nil }
+  for _, name in ipairs(reservation.FIELDS) do shown[name] = record[name] or nil end
+  shown.taken, shown.pools = record.taken, {}
   for _, name in ipairs(record.pools) do
-    if name ~= ON_KNOWN_MPP then shown[#shown + 1] = name end
+    if name ~= ON_KNOWN_MPP then shown.pools[#shown.pools + 1] = name end
   end
-  record.pools, record.due_at = shown, nil
-  for _, name in ipairs(reservation.FIELDS) do
-    if record[name] == false and name ~= 'taken' then record[name] = nil end
-  end
-  return record
+  shown.state = state == 'releasing' and 'ended' or state
+  return shown
 end
 
 function query.get(op)
@@ -42,8 +40,8 @@ function query.list(op)
   for i = 1, #page[2], 2 do
     local record = page[2][i] ~= '' and reservation.read(page[2][i])
     if record and #record.pools > 0 then
-      record = view(record)
-      if matches(op, record) then found[#found + 1] = record end
+      local shown = view(record)
+      if matches(op, shown) then found[#found + 1] = shown end
     end
   end
   return { cursor = page[1], reservations = found }

@@ -10,10 +10,9 @@ local report = {}
 -- As JSON text: every report has one, and the id, issued by the service, needs no escaping.
 local function answer(record, repeated)
   local state = reservation.public_state(record)
-  local again = repeated and 'true' or 'false'
-  if state ~= 'live' then return format('{"id":"%s","state":"%s","repeated":%s}', record.id, state, again) end
-  local renew_within = max(0, record.deadline - now)
-  return format('{"id":"%s","state":"live","repeated":%s,"renew_within_ms":%d}', record.id, again, renew_within)
+  local text = '{"id":"' .. record.id .. '","state":"' .. state .. (repeated and '","repeated":true' or '","repeated":false')
+  if state ~= 'live' then return text .. '}' end
+  return text .. format(',"renew_within_ms":%d}', max(0, record.deadline - now))
 end
 
 -- -> the reservation, or nil and a fault; a live one past its deadline expires here

@@ -97,7 +97,7 @@ function grants.list(op, plan, units)
 end
 
 -- Fields shared by plain grants stand in the reply once.
-local shared_fields, place_of = {}, {} -- JSON texts; text -> its place in the reply
+local shared_fields, place_of = {}, {} -- JSON texts; text -> how a grant that refers to it begins: [place,
 
 -- The fields depend on the template and the channel's snapshot alone.
 local function find_place(template)
@@ -105,7 +105,7 @@ local function find_place(template)
     channel = template.channel, mpp = template.mpp, launch_within_ms = template.launch_within,
     renew_within_ms = template.answer_within, snapshot = grants.snapshot(template.channel),
   })
-  if not place_of[text] then place_of[text], shared_fields[#shared_fields + 1] = #shared_fields, text end
+  if not place_of[text] then place_of[text], shared_fields[#shared_fields + 1] = '[' .. #shared_fields .. ',', text end
   template.place, template.placed_at = place_of[text], pools.version
   return template.place
 end
@@ -114,7 +114,7 @@ end
 -- table for each would cost as much as the decision.
 function grants.plain(template, room)
   local place = template.placed_at == pools.version and template.place or find_place(template)
-  return '[' .. place .. ',' .. (room or 'null') .. ']'
+  return place .. (room and format('%d]', room) or 'null]')
 end
 
 -- -> JSON of the list

@@ -156,10 +156,12 @@ function occupancy.leave(list, record, credit, expired, held_ms)
   local visible_text = score(record.visible_by)
   for i = 1, #list do
     local pool = list[i]
-    pool.in_use, pool.is_written = pool.in_use - 1, true
     if held_ms then
-      local mean = pool.hold and pool.hold + (held_ms - pool.hold) / HOLD_PART or held_ms
-      pool.hold, pool.is_written = mean - mean % 1, true
+      local mean = pool.hold
+      mean = mean and mean + (held_ms - mean) / HOLD_PART or held_ms
+      pool.in_use, pool.hold, pool.is_written = pool.in_use - 1, mean - mean % 1, true
+    else
+      pool.in_use, pool.is_written = pool.in_use - 1, true
     end
     if pool.kind == 'mpp' then pools.note_growth(pool) end
     if pool.contended then

@@ -46,7 +46,8 @@ local function close(record, state, credit, held_ms)
   count_port_time(record, list)
   occupancy.leave(list, record, credit, state == 'expired', held_ms)
   record.state, record.released_at = state, now
-  reservation.write(record, now + zone.retention)
+  local write = record.is_withdrawn and reservation.write or reservation.write_closed
+  write(record, now + zone.retention)
 end
 
 function release.expire(record)

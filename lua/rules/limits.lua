@@ -31,6 +31,7 @@ end
 -- -> the same without a temporary limit
 function limits.get_lasting_limit(pool)
   local capacity = pool.rules.limit
+  if not pool.t0 and pool.kind ~= 'channel' and pool.kind ~= 'mpp' then return capacity end -- no snapshot feeds it
   if pool.kind ~= 'mpp' or capacity == nil then return smaller(capacity, ceiling.compute(pool)) end
   if limits.is_fresh(pool) then return smaller(capacity, ceiling.compute(pool)) end
   if not capacity or zone.mpp_total == 0 then return capacity end

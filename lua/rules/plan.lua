@@ -23,8 +23,9 @@
 --   contended      pools that campaigns compete for
 --   early_passed_at *   pools.version at which every check that reads no counts allowed a request (rules/checks.lua)
 --   templates *    -> template of the records of all campaigns (effects/grant.lua)
---   before, after, lists, breakers, rated_before, rated_after, reserved, has_other_limits, answer_within, max_call
---                  the parts of a plan's fields without the campaign: before and after it in the order
+--   order, rated_order   pools and rated of a plan, with false in the place of the campaign: place, rated_place
+--   rated          the same without a campaign
+--   lists, breakers, reserved, has_other_limits, answer_within, max_call   the parts of a plan's fields without the campaign
 local pools, limits, rate_limit = need('pool'), need('limits'), need('rate_limit')
 local plans = {}
 
@@ -80,9 +81,13 @@ local function make_shared(channel, mpp, named)
     before[#before + 1], before[#before + 2] = pools.get('mpp:' .. mpp .. ':' .. channel), pools.get(ON_KNOWN_MPP)
   end
   for i, name in ipairs(named) do after[i] = pools.get(name) end
+  local rated_before = list_rated({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil })
+  local rated_after = list_rated(after)
   local shared = {
-    channel = channel, mpp = mpp or nil, own = pools.get('channel:' .. channel), before = before, after = after,
-    rated_before = list_rated({ pools.get('zone'), mpp and pools.get('mpp:' .. mpp) or nil }), rated_after = list_rated(after),
+    channel = channel, mpp = mpp or nil, own = pools.get('channel:' .. channel),
+    order = chained(before, { false }, after), place = #before + 1,
+    rated_order = chained(rated_before, { false }, rated_after), rated_place = #rated_before + 1,
+    rated = chained(rated_before, rated_after),
     answer_within = find_smallest(after, 'answer_within'), max_call = find_smallest(after, 'max_call'),
     reserved = {}, templates = {}, early_passed_at = nil,
   }
@@ -121,15 +126,10 @@ local function choose_setting(shared, campaign, setting)
   return own or of_pools or zone[setting]
 end
 
--- campaign: nil or false: none -> the lists one after the other, with the campaign between them
-local function surround(before, campaign, after)
-  local list, n = {}, #before
-  for i = 1, n do list[i] = before[i] end
-  if campaign then
-    n = n + 1
-    list[n] = campaign
-  end
-  for i = 1, #after do list[n + i] = after[i] end
+-- order: pools, with false in the place of the campaign -> a copy with the campaign's pool in that place
+local function insert(order, place, campaign)
+  local list = { unpack(order) }
+  list[place] = campaign
   return list
 end
 
@@ -138,11 +138,11 @@ local function make(shared, campaign)
   local breakers = rules.breaker and chained(only, shared.breakers) or shared.breakers
   local has_other_limits = shared.has_other_limits or limits.has_others(only)
   return {
-    shared = shared, campaign = campaign, pools = surround(shared.before, campaign, shared.after),
+    shared = shared, campaign = campaign, pools = insert(shared.order, shared.place, campaign),
     lists = {
       channels = lists.channels, mpps = lists.mpps, campaigns = only, named = lists.named, uncounted = lists.uncounted,
     },
-    rated = surround(shared.rated_before, rate_limit.is_limited(campaign) and campaign, shared.rated_after),
+    rated = rate_limit.is_limited(campaign) and insert(shared.rated_order, shared.rated_place, campaign) or shared.rated,
     breakers = breakers, is_simple = #breakers == 0 and not has_other_limits,
     reserved = get_reserved(shared, rules.priority or 0),
     answer_within = choose_setting(shared, campaign, 'answer_within'), max_call = choose_setting(shared, campaign, 'max_call'),

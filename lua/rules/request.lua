@@ -30,9 +30,15 @@ local function list_named_pools(op, campaign)
   return list
 end
 
+local of_zone -- the placement of a request without an application
+
 -- -> {application rules, MPPs it may use} or nil and a fault
 local function get_placement(op)
   local rules, mpps = {}, zone.mpps
+  if not op.application and (not op.mpp or contains(mpps, op.mpp)) then
+    if not of_zone or of_zone.mpps ~= mpps then of_zone = { claim_within = zone.claim_within, mpps = mpps, own = false } end
+    return of_zone
+  end
   if op.application then
     local text = call('HGET', POLICY, 'application:' .. op.application)
     if not text then return nil, fault('unknown_application', 'application', op.application) end
@@ -96,7 +102,7 @@ end
 function request.read(op)
   local ask, wrong = find_shared_fields(op)
   if not ask then return nil, wrong end
-  ask.op, ask.count, ask.min_count, ask.is_big = op, op.count, op.min_count, nil
+  ask.op, ask.count, ask.min_count, ask.is_big = op, op.count or 1, op.min_count or 1, nil
   return ask
 end
 

@@ -104,7 +104,7 @@ function shares.flush()
   for _, of_pool in pairs(cache) do
     for _, share in pairs(of_pool) do
       if share.dirty and share.n ~= 0 then
-        unit.create(texts, share.key, format('%d', share.n))
+        unit.create(texts, share.key, score(share.n))
       elseif share.dirty then
         unit.put(texts, share.key, false)
       end

@@ -165,14 +165,45 @@ function pools.doubt()
   pools.version = pools.version + 1 -- mutation: doubt-ends-passes
 end
 
--- -> the stored fields; a text that cannot be read is set aside, and the pool is rebuilt from the records
-local function parse(name, text)
+-- -> what comes first in the text: in_use, hold, tat, and where the rest begins; nil if the text has another form
+local function parse_counts(text)
+  local in_use, at = match(text, '^{ "in_use":(%-?%d+)()')
+  if not in_use then return nil end
+  local hold, after_hold = match(text, '^,"hold":(%d+)()', at)
+  at = after_hold or at
+  local tat, after_tat = match(text, '^,"tat":"(%d+)"()', at)
+  return tonumber(in_use), tonumber(hold), tonumber(tat), after_tat or at
+end
+
+-- A pool with room for the fields that most pools get: a table that grows is expensive.
+local function make_pool(in_use, hold, tat, rest_at)
+  return {
+    in_use = in_use, hold = hold, tat = tat, rest_at = rest_at, name = nil, kind = nil, rules = nil, known = nil,
+    wildcard = nil, contended = nil, is_written = nil, limit_now = nil, usable_now = nil, shares = nil, each = nil, full_from = nil,
+  }
+end
+
+-- -> the fields of a JSON text, and those of a later version; nil if it cannot be read
+local function parse_fields(text)
   local ok, pool = pcall(decode, text)
-  if ok and type(pool) == 'table' then
-    local is_readable, unknown = check_fields(pool)
-    pool.unknown = unknown
-    if is_readable then return pool end
-  end
+  if not ok or type(pool) ~= 'table' then return nil end
+  local is_readable, unknown = check_fields(pool)
+  if not is_readable then return nil end
+  pool.unknown, pool.tat = unknown, tonumber(pool.tat)
+  return pool
+end
+
+-- -> the pool with its stored fields, nil if the text cannot be read
+local function parse(text)
+  local in_use, hold, tat, rest_at = parse_counts(text)
+  if rest_at == #text and sub(text, -1) == '}' then return make_pool(in_use, hold, tat, rest_at) end
+  local pool = parse_fields(text)
+  if pool then pool.rest_at = rest_at end
+  return pool
+end
+
+-- The text of a pool cannot be read: it is set aside, and the pool is rebuilt from the records.
+local function rebuild(name, text)
   need('aside').keep('pool', name, text)
   unit.put(texts, name, false)
   pools.doubt() -- the recount counts its reservations; until then nothing is granted
@@ -190,20 +221,20 @@ function pools.get(name)
   local cached = cache[name]
   if cached then return cached end
   local kind = kind_of(name)
-  local text = unit.get(texts, name)
-  local pool, rules, wildcard = text and parse(name, text) or { in_use = 0 }, find_rules(name, kind)
-  pool.contending_classes, pool.hungry = pool.hungry, nil
+  local text, rules, wildcard = unit.get(texts, name), find_rules(name, kind)
+  local pool = not text and make_pool(0) or parse(text) or rebuild(name, text)
+  if pool.hungry then pool.contending_classes, pool.hungry = pool.hungry, nil end
   -- A pool "mpps:x" is a named pool, whatever the hidden one is called.
   if kind == ON_KNOWN_MPP and name ~= ON_KNOWN_MPP then kind = 'named' end
   pool.name, pool.kind, pool.rules, pool.known, pool.wildcard = name, kind, rules or default_rules(name, kind), rules ~= nil, wildcard
-  pool.tat = tonumber(pool.tat)
   pool.contended = is_contended(name, kind)
-  pool.has_lapsed = has_lapsed(pool)
-  if pool.has_lapsed or kind == 'channel' and not zone.is_fed[string.sub(name, 9)] then
+  if has_lapsed(pool) then
+    pool.has_lapsed = true
     forget_snapshot(pool) -- what is stored of it goes with the next write of the pool
-  else
-    pool.fed = pool.t0 ~= nil or kind == 'channel' or kind == ON_KNOWN_MPP
-    pool.learns = kind == 'channel'
+  elseif kind == 'channel' and not zone.is_fed[sub(name, 9)] then
+    forget_snapshot(pool)
+  elseif pool.t0 or kind == 'channel' or kind == ON_KNOWN_MPP then
+    pool.fed, pool.learns = true, kind == 'channel' or nil
   end
   cache[name] = pool
   if has_waiters() then need('notify').measure(pool) end
@@ -266,15 +297,6 @@ local function encode_rest(pool)
   return next(fields) and ',' .. sub(encode(fields), 2) or '}'
 end
 
--- -> the same from the stored text, nil if that has another form
-local function find_rest(text)
-  local at = text and match(text, '^{ "in_use":%-?%d+()')
-  if not at then return nil end
-  at = match(text, '^,"hold":%d+()', at) or at
-  at = match(text, '^,"tat":"%d+"()', at) or at
-  return sub(text, at)
-end
-
 -- -> JSON text, or false if nothing is to be stored
 local function to_text(pool)
   if pools.is_collectable(pool) then
@@ -282,11 +304,13 @@ local function to_text(pool)
     local may_expire = pool.tat or pool.set_until or pool.slots or pool.contending_classes or pool.launches or pool.made
     if may_expire then need('pool_gc').drop_expired(pool) end
   end
-  local rest = not pool.is_changed and find_rest(unit.get(texts, pool.name)) or encode_rest(pool)
-  local hold = pool.hold and format(',"hold":%d', pool.hold) or ''
-  local tat = pool.tat and format(',"tat":"%.0f"', pool.tat) or '' -- as text: JSON would round it
-  if pool.in_use == 0 and hold .. tat .. rest == '}' then return false end
-  return format('{ "in_use":%d', pool.in_use) .. hold .. tat .. rest
+  local is_kept = not pool.is_changed and pool.rest_at
+  local rest = is_kept and sub(unit.get(texts, pool.name), pool.rest_at) or encode_rest(pool)
+  local hold, tat = pool.hold, pool.tat
+  if pool.in_use == 0 and not hold and not tat and rest == '}' then return false end
+  -- tat is a text: JSON would round it.
+  return '{ "in_use":' .. score(pool.in_use) .. (hold and ',"hold":' .. score(hold) or '')
+    .. (tat and ',"tat":"' .. score(tat) .. '"' or '') .. rest
 end
 
 -- Write what changed, and forget every pool: the call may read them again.

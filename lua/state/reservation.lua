@@ -27,24 +27,33 @@ reservation.FIELDS = {
 local LETTER = { live = 'l', releasing = 'r', ended = 'e', expired = 'x' }
 local STATE = { l = 'live', r = 'releasing', e = 'ended', x = 'expired' }
 local LINE = '%d %d %s %s %s %s %s %s %s %s %s %d%s %s %s\n'
-local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) (%a) (%S*) (%a*) (%S*) (%S*) (%S*) (%S*) (%d*) (%d+)(%S*) (%S*) ([^\n]*)\n(.*)$'
+-- () is a place in the text: of state, marks, reported_at, claim_within (reservation.write_closed).
+local PATTERN = '^(%d+) (%-?%d+) (%-?%d*) ()(%a) (%S*) ()(%a*) (%S*) ()(%S*) (%S*) (%S*) ()(%d*) (%d+)(%S*) (%S*) ([^\n]*)\n(.*)$'
 
 local shared_texts = {} -- pools (a table that is replaced, never changed) -> text
 local parsed = {} -- text -> shared fields
 
--- -> pool name -> abbreviation
-local function abbreviations(record)
-  return {
-    ['channel:' .. (record.channel or '')] = 'c', ['mpp:' .. (record.mpp or '') .. ':' .. (record.channel or '')] = 'm',
-    [ON_KNOWN_MPP] = 'k', ['campaign:' .. record.campaign] = 'n',
-  }
+-- -> the abbreviation of a pool's name, or the name
+local function abbreviate(record, name)
+  if name == 'channel:' .. (record.channel or '') then return 'c' end
+  if name == 'mpp:' .. (record.mpp or '') .. ':' .. (record.channel or '') then return 'm' end
+  if name == ON_KNOWN_MPP then return 'k' end
+  return name == 'campaign:' .. record.campaign and 'n' or name
 end
 
 -- The same text for reservations that differ by their campaign only.
 local function abbreviate_pools(record)
-  local letters, names = abbreviations(record), {}
-  for i, name in ipairs(record.pools) do names[i] = letters[name] or name end
+  local names = { unpack(record.pools) }
+  for i = 1, #names do names[i] = abbreviate(record, names[i]) end
   return concat(names, ' ')
+end
+
+-- -> the name of a pool that may be abbreviated
+local function expand(name, campaign, channel, mpp)
+  if name == 'c' then return 'channel:' .. channel end
+  if name == 'm' then return 'mpp:' .. mpp .. ':' .. channel end
+  if name == 'k' then return ON_KNOWN_MPP end
+  return name == 'n' and 'campaign:' .. campaign or name
 end
 
 local function shared_text(record)
@@ -59,14 +68,16 @@ end
 
 local function parse_shared(text)
   local campaign, channel, mpp, answer_within, max_call, names = match(text, '^(%S*) (%S*) (%S*) (%d*) (%d*) ?(.*)$')
+  local list, n = {}, 0
+  for name in gmatch(names, '%S+') do
+    n = n + 1
+    list[n] = expand(name, campaign, channel, mpp)
+  end
   local fields = {
-    campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = {},
+    campaign = campaign, channel = channel, mpp = mpp ~= '' and mpp or false, pools = list,
     answer_within = tonumber(answer_within), max_call = tonumber(max_call),
   }
-  local long = {}
-  for name, brief in pairs(abbreviations(fields)) do long[brief] = name end
-  for name in gmatch(names, '%S+') do fields.pools[#fields.pools + 1] = long[name] or name end
-  shared_texts[fields.pools], parsed[text] = text, fields
+  shared_texts[list], parsed[text] = text, fields
   return fields
 end
 
@@ -113,8 +124,8 @@ function reservation.load(ids) unit.load(records, ids) end
 
 -- -> the record, or nil if the text is none
 function reservation.parse(id, text)
-  local t0, visible, deadline, state, outcome, marks, launched, reported, ended, released, claim_within, bytes, tail,
-    request_id, common, free = match(text, PATTERN)
+  local t0, visible, deadline, state_at, state, outcome, marks_at, marks, launched, reported_at, reported, ended, released,
+    claim_at, claim_within, bytes, tail, request_id, common, free = match(text, PATTERN)
   local state_name = STATE[state]
   if not state_name then return nil end
   local fields = parsed[common] or parse_shared(common)
@@ -129,6 +140,7 @@ function reservation.parse(id, text)
     owner = bytes > 0 and sub(free, 1, bytes), session = #free > bytes and sub(free, bytes + 1),
     launched_at = launched ~= '' and t0 + launched, reported_at = reported ~= '' and t0 + reported,
     ended_at = ended ~= '' and t0 + ended, released_at = released ~= '' and t0 + released,
+    text = text, state_at = state_at, marks_at = marks_at, reported_text_at = reported_at, claim_at = claim_at,
   }
   if tail ~= '' then record.tail = tail end
   -- Its score in the deadlines follows from the text, unless the outcome is unknown (commands/report.lua).
@@ -187,6 +199,23 @@ function reservation.write(record, deadline)
   if meta.recounting then return change(id, text, deadline and score(deadline) or nil, stored) end
   unit.put(records, id, text)
   if deadline then unit.set_score(deadlines, id, score(deadline), stored) end
+end
+
+-- The record was read and is closed: of its fields only state, outcome, reported_at, ended_at and released_at differ from
+-- the text, so the rest of the text stays as it is.
+-- deadline: zone time in ms at which effects/expiry.lua deletes it
+function reservation.write_closed(record, deadline)
+  local text, t0, released_at, reported_at = record.text, record.granted_at, record.released_at, record.reported_at
+  local released = after(t0, released_at)
+  local reported = reported_at == released_at and released or reported_at and after(t0, reported_at) or ''
+  local line = sub(text, 1, record.state_at - 1) .. LETTER[record.state] .. ' ' .. (record.outcome or '') .. ' '
+    .. sub(text, record.marks_at, record.reported_text_at - 1) .. reported .. ' '
+    .. (record.ended_at and after(t0, record.ended_at) or '') .. ' ' .. released .. ' ' .. sub(text, record.claim_at)
+  local stored = record.due_at and score(record.due_at) or nil
+  record.due_at = nil
+  if meta.recounting then return change(record.id, line, score(deadline), stored) end
+  unit.put(records, record.id, line)
+  unit.set_score(deadlines, record.id, score(deadline), stored)
 end
 
 -- A new record. text: assembled from reservation.parts; deadline_text: from score

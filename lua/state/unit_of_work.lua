@@ -77,6 +77,13 @@ end
 
 -- Call read with parts of a list that are short enough for one command.
 local function read_in_parts(command, key, names, values)
+  local n = #names
+  if n == 0 then return end
+  if n <= ARGUMENTS_MAX then
+    local found = redis_call(command, key, unpack(names))
+    for i = 1, n do values[names[i]] = found[i] end
+    return
+  end
   for from = 1, #names, ARGUMENTS_MAX do
     local found = redis_call(command, key, unpack(names, from, min(#names, from + ARGUMENTS_MAX - 1)))
     for i = 1, #found do values[names[from + i - 1]] = found[i] end

@@ -44,10 +44,7 @@ def make_next_version() -> str:
             "for field, value in pairs(pool.unknown or {}) do fields[field] = value end",
             "fields.later = (pool.unknown and pool.unknown.later or 0) + 1",
         ),
-        (
-            "not pool.is_changed and find_rest(unit.get(texts, pool.name)) or encode_rest(pool)",
-            "encode_rest(pool)",
-        ),
+        ("local is_kept = not pool.is_changed and pool.rest_at", "local is_kept = false"),
     ):
         assert source.count(old) == 1, old
         source = source.replace(old, new)

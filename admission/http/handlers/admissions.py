@@ -78,11 +78,11 @@ def admission_operation(
         "id": operation_id,
         "request_id": admission.request_id or f"r-{operation_id}",
         "campaign": admission.campaign,
-        "count": admission.count,
-        "min_count": admission.min_count,
         "owner": admission.owner or caller.name,
         "body": compute_digest(admission),
     }
+    if admission.count != 1:  # the script reads what is left out as 1
+        operation |= {"count": admission.count, "min_count": admission.min_count}
     for name in _OPTIONAL:
         if value := getattr(admission, name):
             operation[name] = value
