@@ -118,7 +118,10 @@ end
 -- -> reservations and requests that the operations may add to the deadlines
 local function count_units(ops)
   local units = #ops
-  for i = 1, #ops do units = units + (ops[i].count or ops[i].op == 'admit' and 1 or 0) end
+  for i = 1, #ops do
+    local op = ops[i]
+    units = units + (op.count or op.op == 'admit' and 1 or 0)
+  end
   return units
 end
 

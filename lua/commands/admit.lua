@@ -185,17 +185,17 @@ return function(op)
     contended_pool = need('fair_share').record_unmet_demand(ask, plan, units, limiting)
   end
   if blocked_by and units >= ask.min_count then units, limiting, denials = 0, blocked_by, { blocked_by } end
-  local answer
+  local answer, added = nil, 0
   if units >= ask.min_count then
-    answer = grant(ask, plan, units, limiting, true, waited, room)
+    answer, added = grant(ask, plan, units, limiting, true, waited, room), units
   elseif zone.shadow and not op.dry_run and may_grant_in_shadow(ask, plan) then
-    answer = grant_in_shadow(ask, plan, limiting, waited)
+    answer, added = grant_in_shadow(ask, plan, limiting, waited), ask.count
   else
     answer = deny(ask, plan, limiting, contended_pool, denials)
   end
-  if stored and not op.dry_run and answer.granted ~= 0 then
-    stored = stored + (answer.granted or 1) -- mutation: records-of-a-call
-    if is_counted then need('records').add(ask.campaign, answer.granted or 1) end
+  if stored and not op.dry_run then
+    stored = stored + added -- mutation: records-of-a-call
+    if is_counted and added > 0 then need('records').add(ask.campaign, added) end
   end
   if op.dry_run then answer.dry_run = true end
   if op.explain then answer.pools = explain(ask, plan) end

@@ -203,9 +203,12 @@ local function find_room(ask, plan)
     local pool = list[i]
     local usable = pool.usable_now
     if usable == nil then usable = limits.get_usable(pool) end
-    local room = usable and usable - pool.in_use or FOREVER
-    if pool.contending_classes or room <= (reserved[i] or 0) then return nil end -- mutation: fast-path-room
-    if room < least then least = room end
+    if pool.contending_classes then return nil end -- mutation: fast-path-contention
+    if usable then
+      local room, kept = usable - pool.in_use, reserved[i] or 0
+      if room <= kept then return nil end -- mutation: fast-path-room
+      if room < least then least = room end
+    end
   end
   local rated = plan.rated
   for i = 1, #rated do

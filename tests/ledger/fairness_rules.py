@@ -66,17 +66,16 @@ MUTATIONS = (
     LuaMutation(
         name="the fast path grants one too many",
         tag="fast-path-room",
-        becomes="if pool.contending_classes or room < (reserved[i] or 0) then return nil end",
+        becomes="if room < kept then return nil end",
     ),
     LuaMutation(
         name="the fast path takes what is reserved",
         tag="fast-path-room",
-        becomes="if pool.contending_classes or room <= 0 then return nil end",
+        becomes="if room <= 0 then return nil end",
     ),
     LuaMutation(
         name="the fast path does not yield",
-        tag="fast-path-room",
-        becomes="if room <= (reserved[i] or 0) then return nil end",
+        tag="fast-path-contention",
     ),
     LuaMutation(name="demand elsewhere lasts", tag="demand-elsewhere-shortens"),
     LuaMutation(name="the fast path passes every rate", tag="fast-path-rate"),
