@@ -12,8 +12,8 @@ class Zone(Protocol):
     """One configured zone (`admission.service.zone.Zone`).
 
     Every method may raise the exceptions of `admission.errors`; each becomes one problem. Calls
-    for one zone take effect in the order in which they were made, even when they run concurrently:
-    a batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
+    of one caller for one zone take effect in the order in which they were made, even when they run
+    concurrently: a batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
     cancelled because the client disconnected, no other call is; a cancelled call may have been
     granted, so the caller then calls `withdraw`.
 

@@ -20,7 +20,7 @@ anything about Redis, so neither opens a circuit.
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -83,7 +83,7 @@ class ZoneQueue:
 
     def __init__(self) -> None:
         self._callers: dict[str, deque[PendingCall]] = {}  # in the order of their turns
-        self._units_of: Counter[str] = Counter()
+        self._units_of: dict[str, int] = {}
         self._calls = 0
         self._newest_caller = ""
         self._alternated_s: float | None = None  # when an operation of another caller came
@@ -96,17 +96,23 @@ class ZoneQueue:
 
     def add(self, pending: PendingCall) -> None:
         """Append a call."""
-        self._callers.setdefault(pending.caller, deque()).append(pending)
+        caller, units = pending.caller, pending.units
+        calls = self._callers.get(caller)
+        if calls is None:
+            self._callers[caller], self._units_of[caller] = deque((pending,)), units
+        else:
+            calls.append(pending)
+            self._units_of[caller] += units
         self._calls += 1
-        self._units_of[pending.caller] += pending.units
-        self.units += pending.units
+        self.units += units
 
     def has_room(self, units: int, caller: str) -> bool:
         """Whether so many units more of a caller may wait; an empty queue takes any call."""
         free = QUEUE_UNITS_MAX - self.units
         if not self._calls:
             return True
-        return units <= free and (not caller or self._units_of[caller] < CALLER_SHARE * free)
+        share = CALLER_SHARE * free
+        return units <= free and (not caller or self._units_of.get(caller, 0) < share)
 
     def count_first_half(self) -> int:
         """Calls that stay for the second script call when many arrive at an idle queue at once.
@@ -127,18 +133,20 @@ class ZoneQueue:
             units_each: units of one caller beyond which it waits for the next batch.
         """
         batch: list[PendingCall] = []
-        taken: Counter[str] = Counter()
+        taken: dict[str, int] = {}
         units = 0
         while self._calls > left:
-            caller = next((one for one in self._callers if taken[one] < units_each), None)
-            if caller is None:
+            for caller in self._callers:  # nearly always the first
+                if taken.get(caller, 0) < units_each:
+                    break
+            else:
                 break
             if batch and units + self._callers[caller][0].units > units_max:
                 break
             pending = self._pop(caller)
             if not pending.future.done():
                 batch.append(pending)
-                taken[caller] += pending.units
+                taken[caller] = taken.get(caller, 0) + pending.units
                 units += pending.units
         return batch
 
@@ -167,15 +175,17 @@ class ZoneQueue:
 
     def _pop(self, caller: str) -> PendingCall:
         """The caller's first call; it is the turn of the others then."""
-        calls = self._callers.pop(caller)
+        calls = self._callers[caller]
         pending = calls.popleft()
         self._calls -= 1
         self.units -= pending.units
+        if not calls:
+            del self._callers[caller], self._units_of[caller]
+            return pending
         self._units_of[caller] -= pending.units
-        if calls:
+        if len(self._callers) > 1:  # to the end
+            del self._callers[caller]
             self._callers[caller] = calls
-        else:
-            del self._units_of[caller]
         return pending
 
 

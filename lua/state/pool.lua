@@ -328,7 +328,6 @@ function pools.flush()
   for _, derived in ipairs(derived_tables) do
     for key in pairs(derived) do derived[key] = nil end
   end
-  pools.version = pools.version + 1
 end
 
 return pools
