@@ -184,10 +184,11 @@ end
 -- -> observations of the channels, nil for other pools
 local function take_group(op, group, names)
   for _, name in ipairs(names) do
-    count_fallback(pools.get(name))
-    need('learned_gain').note(pools.get(name))
-    take(pools.get(name), op, group.total, group.unused[name])
-    pools.set(pools.get(name), { polled = op.token and 1 or false })
+    local pool = pools.get(name)
+    count_fallback(pool)
+    if pool.contending_classes then need('learned_gain').note(pool) end
+    take(pool, op, group.total, group.unused[name])
+    pools.set(pool, { polled = op.token and 1 or false })
   end
   if kind_of(names[1]) ~= 'channel' then return end
   meta.wanted = false
