@@ -13,9 +13,9 @@ class Zone(Protocol):
 
     Every method may raise the exceptions of `admission.errors`; each becomes one problem. Calls
     of one caller for one zone take effect in the order in which they were made, even when they run
-    concurrently: a batch makes all of its calls without waiting in between. `admit` and `admit_batch` may be
-    cancelled because the client disconnected, no other call is; a cancelled call may have been
-    granted, so the caller then calls `withdraw`.
+    concurrently: a batch makes all of its calls without waiting in between. `admit` and
+    `admit_batch` may be cancelled because the client disconnected, no other call is; a cancelled
+    call may have been granted, so the caller then calls `withdraw`.
 
     Reservation ids are public ones (`Zone~abc`). Answers are dicts with the fields of the API, in
     its order, each with `now` (zone time in ms).
