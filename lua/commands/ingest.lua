@@ -186,7 +186,7 @@ local function take_group(op, group, names)
   for _, name in ipairs(names) do
     local pool = pools.get(name)
     count_fallback(pool)
-    if pool.contending_classes then need('learned_gain').note(pool) end
+    need('learned_gain').note(pool)
     take(pool, op, group.total, group.unused[name])
     pools.set(pool, { polled = op.token and 1 or false })
   end

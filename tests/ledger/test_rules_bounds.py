@@ -71,6 +71,14 @@ def test_a_pacing_engine_that_died_at_0_leaves_nothing_granted():
     assert zone.ask(pools=["trunk:x"])["reason"] == "pool_full"
 
 
+def test_a_request_without_a_count_asks_for_one_launch():
+    zone = static(trunk__x={"limit": 2})
+    asked = zone.build_ask(pools=["trunk:x"])
+    del asked["count"], asked["min_count"]
+    assert zone.call(asked)["granted"] == 1
+    assert zone.pool("trunk:x")["in_use"] == 1
+
+
 def test_a_zone_stores_no_more_reservations_than_its_bound():
     zone = static({"max_records": 20})
     for n in range(30):

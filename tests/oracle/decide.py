@@ -44,7 +44,7 @@ class Candidate:
 def admit(zone: Zone, op: dict[str, Any]) -> Answer:
     """*May I launch?*"""
     zone.admitted_at = zone.now
-    op = {"channel": zone.policy.channels()[0], **op}
+    op = {"channel": zone.policy.channels()[0], "count": 1, "min_count": 1, **op}
     record = zone.requests.get(f"{op['campaign']}/{op['request_id']}")
     if record and not op.get("dry_run"):
         return replay(zone, op, record) if record.body == op["body"] else dict(CONFLICT)

@@ -238,7 +238,7 @@ def granted(zone: str, op: dict[str, Any]) -> Answer:
         "zone": zone,
         "channel": op.get("channel", "sip"),
         "campaign": op["campaign"],
-        "granted": op["count"],
+        "granted": op.get("count", 1),
         "launch_within_ms": 1000,
         "reservations": [] if op.get("dry_run") else [taken],
         "room": 36,

@@ -58,7 +58,8 @@ async def test_absent_fields_are_left_to_the_ledger(
     assert prove(op["id"], SigningKeys(current=b"secret of East")) is Proof.ISSUED
     assert op["request_id"] == "r-" + op["id"]
     assert op["owner"] == "anonymous"
-    assert not {"channel", "mpp", "application", "wait_ms", "dry_run", "explain"} & set(op)
+    left_out = {"channel", "mpp", "application", "wait_ms", "dry_run", "explain"}
+    assert not (left_out | {"count", "min_count"}) & set(op)
 
 
 def test_every_request_gets_a_new_id() -> None:
