@@ -7,7 +7,7 @@
 --         reason, pool, about_room, retry_after_ms (the last denial), hungry {pool: true} (contended pools)
 --         caller (who asks: a token or an address)
 -- arrived zset, campaign/request_id, score = since
--- hungry..callers  hash, "caller" and "caller group" -> its places. It is absent while no request waits.
+-- CONTENTION..callers  hash, "caller" and "caller group" -> its places. It is absent while no request waits.
 -- meta    waiters (places), arrivals, beats {replica: alive until}
 local idempotency = need('idempotency')
 local wait_queue = {}
